@@ -1,0 +1,1 @@
+"""Connections to chat platforms, one folder each."""

@@ -1,0 +1,183 @@
+"""The bridge contract: what a chat platform's connection must offer. No I/O here.
+
+A bridge turns platform updates into `Inbound` events for the inbox, and `OutboundMessage`s into
+platform calls. It keeps no queue and no state of its own: what must survive is in the journal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
+
+from clawd.config.base import PluginConfig
+from clawd.config.schema import BridgeConfig, NetworkConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from clawd.ids import Clock
+    from clawd.messages import (
+        AcceptResult,
+        Address,
+        BridgeCapabilities,
+        Cursor,
+        Inbound,
+        OutboundMessage,
+        Preview,
+        Receipt,
+    )
+
+__all__ = [
+    "ActivityBridge",
+    "Bridge",
+    "BridgeConfig",
+    "BridgeContext",
+    "BridgePlugin",
+    "HttpBridge",
+    "HttpReply",
+    "HttpRequest",
+    "Inbox",
+    "NetworkConfig",
+    "PluginConfig",
+    "PreviewBridge",
+    "ProbeBridge",
+]
+
+
+class Inbox(Protocol):
+    """The only door in, as a bridge sees it."""
+
+    async def accept(
+        self, batch: Sequence[Inbound], cursor: Cursor | None = None
+    ) -> Sequence[AcceptResult]:
+        """Return once batch and cursor are committed together; only then may a bridge acknowledge.
+
+        Returns:
+            One result per event, in order.
+
+        Raises:
+            InboxFull: too much work waits; nothing was written, the cursor did not move.
+            JournalUnavailable: nothing can be committed now; nothing was written.
+        """
+        ...
+
+    async def cursor(self, key: str) -> str | None:
+        """Return the last committed value of this cursor, None when there is none."""
+        ...
+
+
+class Bridge(Protocol):
+    """One connection to one chat platform account."""
+
+    name: str
+
+    @property
+    def capabilities(self) -> BridgeCapabilities:
+        """What the platform can do; constant once connected."""
+        ...
+
+    async def run(self, inbox: Inbox, ready: Callable[[], None]) -> None:
+        """Receive until cancelled; call `ready` each time the platform has answered well.
+
+        Raises:
+            BridgeNotReady: out of reach; the supervisor waits and calls `run` again.
+            BridgeAuthError: credentials refused.
+        """
+        ...
+
+    async def send(self, message: OutboundMessage) -> Receipt:
+        """Deliver one message, or replace the preview named by `message.edit_of`.
+
+        Raises:
+            DeliveryError: one of its kinds; anything else counts as `DeliveryUnknown`.
+        """
+        ...
+
+
+@runtime_checkable
+class PreviewBridge(Protocol):
+    """A bridge that can show text while it is being made, by editing a message."""
+
+    def previews(self, address: Address) -> bool:
+        """Whether previews are wanted at this address."""
+        ...
+
+    async def preview(self, preview: Preview) -> Receipt:
+        """Show or replace the preview; raises DeliveryError like `send`. The receipt names its id."""
+        ...
+
+
+@runtime_checkable
+class ActivityBridge(Protocol):
+    """A bridge that can show that work is going on ("typing")."""
+
+    async def working(self, address: Address) -> None:
+        """Show it once, for some 5 seconds. Failures are the bridge's own business: never raises."""
+        ...
+
+
+@runtime_checkable
+class ProbeBridge(Protocol):
+    """A bridge that can be tested without receiving: `clawd bridges test`."""
+
+    async def probe(self) -> str:
+        """Return one line that says who we are there; raises BridgeError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """One HTTP request as the gateway hands it to a bridge: bytes in."""
+
+    method: str
+    headers: Mapping[str, str]  # lower-case names; of a repeated header the values joined by ", "
+    repeated: frozenset[str]  # lower-case names that came more than once
+    query: Mapping[str, str]
+    body: bytes
+    remote: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpReply:
+    """What the bridge answers: bytes out."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@runtime_checkable
+class HttpBridge(Protocol):
+    """A bridge whose platform calls us: the gateway mounts it at `/bridges/NAME`."""
+
+    max_body_bytes: int
+
+    async def handle(self, request: HttpRequest, inbox: Inbox) -> HttpReply:
+        """Answer one request. InboxFull and JournalUnavailable may pass through: they become 503."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeContext:
+    """What the daemon hands to a bridge when it creates it."""
+
+    name: str  # the key in `bridges:`
+    network: NetworkConfig
+    clock: Clock
+    version: str  # of clawd, for User-Agent
+
+
+C = TypeVar("C", bound=BridgeConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgePlugin(Generic[C]):
+    """The object behind an entry point of the group `clawd.bridges`.
+
+    Importing it must be cheap: heavy libraries are imported inside `create`.
+    """
+
+    type: str
+    config: type[C]
+    create: Callable[[BridgeContext, C], Bridge]

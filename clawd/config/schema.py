@@ -1,0 +1,177 @@
+"""The configuration's tree. Defaults here are the documented ones; `config.example.yaml` shows each key.
+
+Sections of plugins (bridges, model providers, tools) live with their owners and are validated by
+the loader through the plugin's own model.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, InstanceOf
+
+from clawd.config.base import PluginConfig, Secret, Section
+
+PositiveSeconds = Annotated[float, Field(gt=0, le=7 * 86400)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class NetworkConfig(Section):
+    """How outbound connections leave this host."""
+
+    proxy: str | None = None  # http://… or, with the extra `socks`, socks5://…
+    ca_file: str | None = None  # PEM bundle that replaces the built-in one
+
+
+class AgentConfig(Section):
+    """The agent loop and its limits."""
+
+    instructions: str = "You are clawd, a helpful assistant. Answer in the language of the question."
+    max_steps: Annotated[int, Field(ge=1, le=1000)] = 40
+    max_turn_s: PositiveSeconds = 900
+    max_turn_usd: Annotated[float, Field(gt=0)] = 1.0
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 6
+    concurrency: Annotated[int, Field(ge=1, le=4096)] = 32
+    busy: Literal["queue"] = "queue"
+    history_chars: Annotated[int, Field(ge=1000)] = 60_000  # older turns of the session stay out of the request
+
+
+class ModelConfig(PluginConfig):
+    """What every model has; each provider type adds its own keys."""
+
+    name: Name
+    type: str
+
+
+class RouteConfig(Section):
+    """A named, ordered choice of models: the first that answers is used."""
+
+    models: Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
+class BreakerConfig(Section):
+    """Time-outs that hold for every model unless the model sets its own."""
+
+    connect_s: PositiveSeconds = 5
+    first_token_timeout_s: PositiveSeconds = 20
+    idle_s: PositiveSeconds = 30
+    total_s: PositiveSeconds = 300
+    first_token_s: PositiveSeconds = 8
+    error_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
+    slow_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
+    window_s: PositiveSeconds = 60
+    min_calls: Annotated[int, Field(ge=1)] = 5
+    open_s: PositiveSeconds = 30
+    hedge: bool = True
+
+
+class BudgetsConfig(Section):
+    """Money limits in US dollars; None is no limit."""
+
+    day_usd: Annotated[float, Field(gt=0)] | None = None
+    month_usd: Annotated[float, Field(gt=0)] | None = None
+
+
+class BridgeConfig(PluginConfig):
+    """What every bridge has; each platform adds its own keys."""
+
+    type: str
+    enabled: bool = True
+    allow: tuple[str, ...] = ()  # sender ids let in without pairing; "*" lets everybody in
+    on_ambiguous: Literal["resend", "hold"] = "resend"
+    network: NetworkConfig | None = None
+
+
+class TokenConfig(Section):
+    """A bearer token for the gateway."""
+
+    name: Name
+    token: Secret
+    scopes: tuple[Literal["chat", "admin"], ...] = ("chat",)
+
+
+class GatewayConfig(Section):
+    """The HTTP server."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] | Literal[False] = 7373  # 0 = any free one, false = off
+    tokens: tuple[TokenConfig, ...] = ()
+    hosts: tuple[str, ...] = ()  # further Host names that requests may carry
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+
+
+class AccessConfig(Section):
+    """Who may talk to clawd."""
+
+    default: Literal["pair", "allow", "deny"] = "pair"
+    grant: Literal["chat", "tools"] = "chat"  # the right of those let in
+    owners: tuple[str, ...] = ()  # BRIDGE:SENDER
+    rate: Annotated[str, Field(pattern=r"^\d{1,6}/(s|min|h)$")] = "20/min"  # per sender
+
+
+class ToolConfig(PluginConfig):
+    """What every tool has; each tool adds its own keys."""
+
+    enabled: bool = True
+
+
+class ToolsConfig(Section):
+    """The tools offered to the model."""
+
+    on_unknown: Literal["report"] = "report"
+    settings: dict[str, InstanceOf[ToolConfig]] = {}  # the other keys of `tools:`, one per tool
+
+
+class DeliveryConfig(Section):
+    """How replies go out."""
+
+    repeat_mark: str = "(may be a repeat)"
+    max_age_s: PositiveSeconds = 86400
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
+    send_timeout_s: PositiveSeconds = 60
+
+
+class JournalConfig(Section):
+    """The database."""
+
+    max_queue: Annotated[int, Field(ge=1)] = 10_000  # open turns before new messages are refused
+    dedup_days: Annotated[int, Field(ge=7)] = 7
+    lock_timeout_s: PositiveSeconds = 5
+
+
+class LoggingConfig(Section):
+    """Where and how much is logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+    file: bool = True  # STATE_DIR/clawd.log, read by `clawd logs`
+    max_bytes: Annotated[int, Field(ge=10_000)] = 10_000_000
+    backups: Annotated[int, Field(ge=0, le=100)] = 3
+
+
+class ShutdownConfig(Section):
+    """How long a stop may take."""
+
+    grace_s: PositiveSeconds = 20  # running turns may finish
+    delivery_s: PositiveSeconds = 5  # replies that are ready may go out
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    state_dir: str | None = None
+    profile: Literal["default"] = "default"
+    network: NetworkConfig = NetworkConfig()
+    agent: AgentConfig = AgentConfig()
+    models: tuple[InstanceOf[ModelConfig], ...] = ()  # empty: found by itself at start
+    routes: dict[Name, RouteConfig] = {}
+    breaker: BreakerConfig = BreakerConfig()
+    budgets: BudgetsConfig = BudgetsConfig()
+    bridges: dict[Name, InstanceOf[BridgeConfig]] = {}
+    gateway: GatewayConfig = GatewayConfig()
+    access: AccessConfig = AccessConfig()
+    tools: ToolsConfig = ToolsConfig()
+    delivery: DeliveryConfig = DeliveryConfig()
+    journal: JournalConfig = JournalConfig()
+    logging: LoggingConfig = LoggingConfig()
+    shutdown: ShutdownConfig = ShutdownConfig()

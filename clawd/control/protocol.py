@@ -1,0 +1,159 @@
+"""The control socket's protocol: HTTP/1.1 over a Unix socket, JSON bodies, NDJSON streams.
+
+Every path begins with `/control/v1`. Errors have status 4xx/5xx and the body
+`{"error": {"code", "what", "where", "why", "try", "exit_code", "problems"?}}`. Every answer carries
+the header `X-Clawd-Protocol`.
+
+| method and path | body or query | answer |
+|---|---|---|
+| GET /status | | Status |
+| POST /stop | | {} and then the daemon drains and ends |
+| POST /reload | | {"changed": [section…], "restart_needed": [key…]}; 400 with `problems` |
+| POST /messages | {"text", "conversation" = "default", "id"?} | {"kind": "accepted", "id", "position"} or {"kind": "duplicate", "id"} or {"kind": "replied", "text"} |
+| GET /turns/ID | ?wait=SECONDS (at most 600: returns earlier when the turn ends) | TurnView |
+| POST /turns/ID/cancel, /turns/ID/retry | | {} / {"id"} |
+| GET /turns | ?conversation=&state=&limit= | {"turns": [TurnView]} |
+| GET /conversations | ?limit= | {"conversations": [ConversationView]} |
+| GET /entries | ?conversation=ADDRESS-OR-NAME&after=CURSOR&limit= | Page |
+| GET /stream | ?conversation=&after=CURSOR | NDJSON frames, see `frames` below |
+| POST /conversations/reset, /conversations/delete | {"conversation"} | {} / {"turns"} |
+| POST /push | {"address", "text", "id"?} | {"delivery"} |
+| GET /trace/ID | | Trace |
+| GET /dead; POST /dead/resubmit, /dead/drop | {"id"} | {"dead": [DeadView]} / {"id"} / {} |
+| GET /pairings; POST /pairings/approve; POST /pairings/revoke | {"code", "owner"} / {"principal"} | {"pending": […], "principals": […]} |
+| GET /bridges; POST /bridges/NAME/test | | {"bridges": [BridgeStatus]} / {"detail"} |
+| GET /models; POST /models/NAME/test | | {"models": [ModelStatus]} / {"detail", "duration_s"} |
+
+A conversation is named by its address (`telegram:…`) or, for the terminal's own, by a plain name: `default`
+is the address ("terminal", uid, "default") of the uid that asks.
+
+Frames of /stream, one JSON object a line, `type` first: `snapshot {turn, attempt, text}` (a turn in
+work when the stream begins), `entry {cursor, turn, role, text, at, state}` (durable), `started
+{turn, attempt}`, `delta {turn, attempt, offset, text}`, `reset {turn, attempt, reason}`, `tool {turn, name, phase,
+summary, duration_s}`, `ended {turn, outcome, text, model, exit_code}`, `handed_back {turn}`,
+`ping {}` every 15 s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from clawd.journal.reading import QueueStats
+
+PROTOCOL_VERSION: Final = 1
+PROTOCOL_HEADER: Final = "X-Clawd-Protocol"
+PREFIX: Final = "/control/v1"
+
+BridgeState = Literal[
+    "starting", "connecting", "connected", "transient_disconnect", "bad_credentials", "stopped"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeStatus:
+    """One bridge's connection, as `clawd bridges list` shows it."""
+
+    name: str
+    type: str
+    state: BridgeState
+    since: datetime
+    error: str = ""  # why it is not connected
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStatus:
+    """One model, as `clawd models list` shows it."""
+
+    name: str
+    type: str
+    model: str  # the provider's own name for it
+    place: str  # base URL, or where it runs
+    found: str  # "config", "environment OPENAI_API_KEY", "loopback", "installed", "built in"
+    routes: tuple[str, ...]
+    calls: int = 0
+    errors: int = 0
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairingStatus:
+    """A stranger who waits for an owner's word."""
+
+    code: str
+    bridge: str
+    sender: str
+    name: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrincipalStatus:
+    """Somebody who was let in. `principal` is BRIDGE:SENDER."""
+
+    principal: str
+    right: Literal["chat", "tools", "owner"]
+    name: str
+    since: datetime
+    source: Literal["pairing", "config"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadReport:
+    """What a reload changed, and what waits for a restart."""
+
+    changed: tuple[str, ...]
+    restart_needed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The daemon at a glance."""
+
+    version: str
+    protocol: int
+    pid: int
+    started_at: datetime
+    uptime_s: float
+    state: Literal["starting", "ready", "draining"]
+    rss_bytes: int
+    state_dir: str
+    config_path: str | None
+    config_error: str  # the last refused reload, empty when the file is in force
+    socket: str
+    gateway: str | None  # URL
+    queue: QueueStats
+    bridges: Sequence[BridgeStatus]
+    models: Sequence[ModelStatus]
+    route: Sequence[str]  # names of the default route, in order
+
+
+class Operations(Protocol):
+    """What the daemon does at the control socket's request, beside the journal's views and the inbox."""
+
+    async def status(self) -> Status: ...
+    def stop(self) -> None: ...
+    async def reload(self) -> ReloadReport:
+        """Load and swap the configuration; raises ConfigError, and the old one stays in force."""
+        ...
+    def bridges(self) -> Sequence[BridgeStatus]: ...
+    async def test_bridge(self, name: str) -> str:
+        """Raises NotFound, BridgeError."""
+        ...
+    def models(self) -> Sequence[ModelStatus]: ...
+    async def test_model(self, name: str) -> str:
+        """Raises NotFound, ModelError."""
+        ...
+    def pairings(self) -> Sequence[PairingStatus]: ...
+    def principals(self) -> Sequence[PrincipalStatus]: ...
+    async def approve(self, code: str, *, owner: bool) -> PrincipalStatus:
+        """Raises NotFound."""
+        ...
+    async def revoke(self, principal: str) -> None:
+        """Raises NotFound, NotPossible (named by the configuration)."""
+        ...

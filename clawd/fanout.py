@@ -1,0 +1,161 @@
+"""Publish/subscribe of what happens in turns while it happens: lossy, in memory, never a promise.
+
+What must arrive is in the journal; a subscriber that falls behind loses events and reads the turn's
+current text from `live`, which always holds the whole of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clawd.ids import TurnId
+    from clawd.journal.base import Lease
+    from clawd.journal.records import Outcome
+    from clawd.messages import Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A worker took a turn (again)."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """More visible text; `offset` is where it begins in the turn's visible text, in characters."""
+
+    turn: TurnId
+    attempt: int
+    offset: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """The visible text so far is void; another attempt begins at offset 0."""
+
+    turn: TurnId
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolNote:
+    """A tool call began or ended."""
+
+    turn: TurnId
+    name: str
+    phase: Literal["started", "ok", "error"]
+    summary: str  # arguments or result, shortened
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The turn's end is committed."""
+
+    turn: TurnId
+    outcome: Outcome
+    text: str
+    model: str | None = None
+    exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedBack:
+    """This process stopped working on a turn that is not over."""
+
+    turn: TurnId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """A push or a message entered the conversation: there is something new to read in the journal."""
+
+
+Event = Started | Delta | Reset | ToolNote | Ended | HandedBack | Arrived
+
+
+@dataclass(slots=True, kw_only=True)
+class LiveTurn:
+    """The visible text of a turn in work."""
+
+    turn: TurnId
+    attempt: int = 1
+    text: str = ""
+
+
+class Subscription:
+    """Events of one conversation, or of all, in order; `lost` is set when some did not fit."""
+
+    def __init__(self, address: Address | None, size: int) -> None:
+        self.address = address
+        self.lost = False
+        self._queue: asyncio.Queue[tuple[Address, Event]] = asyncio.Queue(size)
+
+    def put(self, address: Address, event: Event) -> None:
+        """Add an event, or note that it is lost."""
+        try:
+            self._queue.put_nowait((address, event))
+        except asyncio.QueueFull:
+            self.lost = True
+
+    async def get(self) -> tuple[Address, Event]:
+        """Return the next event."""
+        return await self._queue.get()
+
+
+class Fanout:
+    """Publish and subscribe within this process."""
+
+    def __init__(self) -> None:
+        self._by_address: dict[Address, set[Subscription]] = {}
+        self._all: set[Subscription] = set()
+        self._live: dict[Address, LiveTurn] = {}
+
+    def publish(self, address: Address, event: Event) -> None:
+        """Show an event to all who watch this conversation; never blocks."""
+        self._follow(address, event)
+        for subscription in self._by_address.get(address, ()):
+            subscription.put(address, event)
+        for subscription in self._all:
+            subscription.put(address, event)
+
+    @contextmanager
+    def subscribe(self, address: Address | None = None, *, size: int = 1000) -> Iterator[Subscription]:
+        """Watch one conversation, or all of them, inside the `with` block."""
+        subscription = Subscription(address, size)
+        group = self._all if address is None else self._by_address.setdefault(address, set())
+        group.add(subscription)
+        try:
+            yield subscription
+        finally:
+            group.discard(subscription)
+            if address is not None and not group:
+                self._by_address.pop(address, None)
+
+    def live(self, address: Address) -> LiveTurn | None:
+        """Return the turn in work at this address with its text so far."""
+        return self._live.get(address)
+
+    def _follow(self, address: Address, event: Event) -> None:
+        match event:
+            case Started(lease=lease):
+                self._live[address] = LiveTurn(turn=lease.turn, attempt=lease.attempts)
+            case Delta():
+                if live := self._live.get(address):
+                    live.text += event.text
+            case Reset():
+                if live := self._live.get(address):
+                    live.text, live.attempt = "", event.attempt
+            case Ended() | HandedBack():
+                self._live.pop(address, None)
+            case ToolNote() | Arrived():
+                pass

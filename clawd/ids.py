@@ -1,0 +1,85 @@
+"""Public ids and clocks: the only places where identity and time come from."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from datetime import UTC, datetime
+from typing import NewType, Protocol
+
+TurnId = NewType("TurnId", str)  # "turn:INSTANCE-CONV-SEQ", constant from accept on
+DeliveryId = NewType("DeliveryId", str)  # "delivery:INSTANCE-ROW"
+UpdateId = NewType("UpdateId", str)  # "update:INSTANCE-ROW", an update that could not be read
+
+_TURN = re.compile(r"turn:([a-z0-9]+)-(\d+)-(\d+)")
+_ROW = re.compile(r"(delivery|update):([a-z0-9]+)-(\d+)")
+
+
+def turn_id(instance: str, conv: int, seq: int) -> TurnId:
+    """Return the public id of the turn that answers message `seq` of conversation row `conv`.
+
+    `instance` is drawn once per database, so ids of two installations never meet at a receiver.
+    """
+    return TurnId(f"turn:{instance}-{conv}-{seq}")
+
+
+def parse_turn_id(text: str) -> tuple[int, int] | None:
+    """Return (conv, seq), or None when this is not a turn's id."""
+    match = _TURN.fullmatch(text)
+    return (int(match[2]), int(match[3])) if match else None
+
+
+def delivery_id(instance: str, row: int) -> DeliveryId:
+    """Return the public id of one outbox row; also the idempotency key for platforms that take one."""
+    return DeliveryId(f"delivery:{instance}-{row}")
+
+
+def update_id(instance: str, row: int) -> UpdateId:
+    """Return the public id of an inbound update that could not be read."""
+    return UpdateId(f"update:{instance}-{row}")
+
+
+def parse_row_id(text: str) -> tuple[str, int] | None:
+    """Return ("delivery" | "update", row), or None when this is neither."""
+    match = _ROW.fullmatch(text)
+    return (match[1], int(match[3])) if match else None
+
+
+class Clock(Protocol):
+    """Time, handed in so that tests can move it."""
+
+    def now(self) -> datetime:
+        """Return the wall clock, aware, in UTC; for people and for what must survive a restart."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back; for durations and time-outs."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds` of this clock."""
+        ...
+
+
+class SystemClock:
+    """The real clock."""
+
+    def now(self) -> datetime:  # noqa: D102 - see Clock
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:  # noqa: D102 - see Clock
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:  # noqa: D102 - see Clock
+        await asyncio.sleep(seconds)
+
+
+def to_ms(moment: datetime) -> int:
+    """Return milliseconds since 1970 UTC, the form in which the journal keeps wall times."""
+    return int(moment.timestamp() * 1000)
+
+
+def from_ms(ms: int) -> datetime:
+    """Return the aware UTC moment of a journal time."""
+    return datetime.fromtimestamp(ms / 1000, UTC)

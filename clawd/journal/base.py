@@ -1,0 +1,351 @@
+"""The journal contract: the hot, fenced path. One suite of tests runs over every implementation. No I/O.
+
+A message is accepted into a conversation; a worker claims the conversation under a lease, records what
+happens, and ends the turn; its deliveries wait in the outbox. Every method that writes returns after its
+commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from clawd.ids import DeliveryId, TurnId
+    from clawd.journal.records import Record
+    from clawd.messages import (
+        Accepted,
+        Address,
+        ControlKind,
+        Cursor,
+        Duplicate,
+        InboundControl,
+        InboundMessage,
+        MessageId,
+        OutboundMessage,
+        Unreadable,
+    )
+
+Right = Literal["chat", "tools", "owner"]
+TurnState = Literal["queued", "running", "waiting", "answered", "failed", "cancelled", "dead"]
+OutboxState = Literal["pending", "sending", "open", "sent", "parked", "unknown", "dead"]
+
+SUSPECT_ATTEMPTS = 3
+"""From this attempt on a turn is suspected of killing the process: such turns run one at a time."""
+
+
+# --- accept -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmittedMessage:
+    """A message that access let in, with the sender's right."""
+
+    message: InboundMessage
+    right: Right
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmittedControl:
+    """A control that access let in."""
+
+    control: InboundControl
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """A message that no turn made: a command's answer, a pairing code, `clawd send`.
+
+    `id` is its dedup key: the same push is never written twice.
+    """
+
+    id: MessageId
+    address: Address
+    text: str
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushed:
+    """A push was written."""
+
+    delivery: DeliveryId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """An unreadable update was kept, or a control noted; `turn` is the control's target if it had one."""
+
+    turn: TurnId | None = None
+
+
+Item = AdmittedMessage | AdmittedControl | Push | Unreadable
+
+
+# --- turns ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationSettings:
+    """What a conversation remembers beside its messages."""
+
+    model: str | None = None
+    language: str | None = None
+    session: int = 1
+    session_seq: int = 0  # the session holds the turns with a greater sequence number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """A committed control that waits to be applied to a turn."""
+
+    id: int
+    turn: TurnId
+    kind: ControlKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to work on one turn of one conversation, until `record(done=True)` or `release`."""
+
+    conv: int
+    seq: int
+    epoch: int
+    owner: str
+    attempts: int  # of this turn, counting this one, since its last committed step
+    turn: TurnId
+    address: Address
+    message: InboundMessage
+    right: Right
+    settings: ConversationSettings
+    waiting: int = 0  # further messages queued behind this one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastTurn:
+    """One finished turn of the session, as the context needs it."""
+
+    seq: int
+    message: InboundMessage
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """All that a turn needs to go on: its own records so far, the session before it, open controls."""
+
+    records: tuple[Record, ...]
+    history: tuple[PastTurn, ...]  # oldest first
+    controls: tuple[Control, ...]
+
+
+# --- outbox ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDelivery:
+    """One part of a turn's reply; parts count from 0 in the order of sending."""
+
+    part: int
+    parts: int
+    text: str
+    kind: Literal["reply", "failed"] = "reply"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """A delivery that was taken: committed as `sending` for this process."""
+
+    row: int
+    attempt: int  # of sending, counting this one
+    message: OutboundMessage
+    first_try_at_ms: int  # wall time of the row's creation, for `delivery.max_age_s`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """The deliveries to send now, at most one per address."""
+
+    rows: Sequence[OutboxRow]
+    next_due_s: float | None  # seconds until a waiting row becomes due, None when none waits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """The platform took it."""
+
+    remote_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryAt:
+    """Back to `pending` after `delay_s`. `repeated`: an attempt may have arrived."""
+
+    delay_s: float
+    why: str
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """Only the user's next message frees it."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """State `unknown`: may have arrived, and must not be repeated without a person's word."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dead:
+    """Given up; the later parts of the same turn die with it."""
+
+    why: str
+
+
+DeliveryOutcome = Sent | RetryAt | Parked | Held | Dead
+
+
+# --- wake-ups -------------------------------------------------------------------------------------------
+
+
+class Wake:
+    """A wake-up for one waiting task: `set` from anywhere in the loop, `wait` clears it."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """Wake the waiter now, or let its next wait return at once."""
+        self._event.set()
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """Return True when woken, False when `timeout_s` passed first."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        self._event.clear()
+        return True
+
+
+# --- the contract -----------------------------------------------------------------------------------------
+
+
+class Journal(Protocol):
+    """The hot path. Implementations: `journal/sqlite.py`; PostgreSQL later."""
+
+    instance: str  # drawn once per database, part of every public id
+    work: Wake  # set when a conversation became ready
+    outgoing: Wake  # set when a delivery became ready
+
+    async def accept(
+        self, batch: Sequence[Item], cursor: Cursor | None = None
+    ) -> Sequence[Accepted | Duplicate | Pushed | Stored]:
+        """Commit items and cursor in one transaction; one result per item, in order.
+
+        A message gets its conversation's next sequence number. A control notes its target: the turn it
+        names if that is open, else the running turn, else the oldest queued one; without a target it is
+        not kept (`Stored(turn=None)`).
+
+        Raises:
+            InboxFull: the queue is full; nothing was written.
+            JournalUnavailable: nothing was written.
+        """
+        ...
+
+    async def cursor(self, key: str) -> str | None:
+        """Return a cursor's committed value."""
+        ...
+
+    async def claim(self, count: int) -> Sequence[Lease]:
+        """Take up to `count` conversations with waiting work, longest waiting first.
+
+        Each gets a new epoch, its turn one more attempt and a `turn.started` record, in one commit. Turns
+        at `SUSPECT_ATTEMPTS` or more are taken one at a time over the whole journal.
+        """
+        ...
+
+    async def load(self, lease: Lease) -> Loaded:
+        """Return the turn's records and its session's finished turns."""
+        ...
+
+    async def record(
+        self,
+        lease: Lease,
+        *records: Record,
+        outbox: Sequence[NewDelivery] = (),
+        done: bool = False,
+    ) -> None:
+        """The one fenced write: all of it or nothing.
+
+        Result records set the turn's attempts to 0. `done` needs a `TurnFinished` among the records: it
+        ends the turn in that outcome's state, marks its controls applied, and sends the conversation to
+        the back of the line if more waits. `session.started` and `settings.changed` change the
+        conversation's settings. A reserved preview row becomes part 0 of the outbox.
+
+        Raises:
+            Fenced: the lease is no longer ours; nothing was written.
+        """
+        ...
+
+    def note(self, lease: Lease, record: Record) -> None:
+        """Queue a record without waiting for its commit (`llm.intent`); lost or fenced is fine."""
+        ...
+
+    async def release(self, lease: Lease, *, count: bool = False) -> None:
+        """Hand the turn back; without `count` this attempt is not counted."""
+        ...
+
+    async def reserve_preview(self, lease: Lease) -> int | None:
+        """Commit the outbox row of part 0 in state `sending` before its text is final; return its row.
+
+        None when the lease is fenced or a crashed attempt's preview row stands already in an unknown
+        state. An `open` row of an earlier attempt is returned again by `open_preview`.
+        """
+        ...
+
+    async def open_preview(self, lease: Lease) -> tuple[int, str] | None:
+        """Return (row, remote id) of this turn's open preview, if an earlier attempt left one."""
+        ...
+
+    async def preview_sent(self, row: int, remote_id: str | None, *, unknown: bool = False) -> None:
+        """Note what became of a reserved row's first send.
+
+        With a remote id it is `open`. Without one it was surely not sent, or `unknown`: then the final
+        text goes out as a new message, marked as a repeat if unknown. If the final text came meanwhile,
+        the row becomes `pending`.
+        """
+        ...
+
+    async def outbox_take(self, count: int, bridges: Collection[str]) -> Taken:
+        """Take due deliveries of these bridges, at most one per address, and commit them as `sending`."""
+        ...
+
+    async def outbox_mark(self, row: int, outcome: DeliveryOutcome) -> None:
+        """Commit what became of a delivery that this process took."""
+        ...
+
+    async def move_address(self, old: Address, new: Address) -> None:
+        """A chat moved: its conversation, with all that waits, continues at the new address."""
+        ...
+
+    async def recover(self, hold: Collection[str]) -> int:
+        """At start: take back what a dead process held; return the number of open turns.
+
+        Turns in work become claimable. Deliveries in `sending` become `pending` marked as repeats, or
+        `unknown` for the bridges in `hold`.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Return once the writer has taken an empty item: the watchdog's proof of life."""
+        ...

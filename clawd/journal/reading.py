@@ -1,0 +1,162 @@
+"""What may be read of the journal by people and clients: row types and the `Views` contract. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from clawd.ids import DeliveryId, TurnId
+    from clawd.journal.base import ConversationSettings, OutboxState, TurnState
+    from clawd.messages import Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnView:
+    """One turn, as `clawd turns list` and `GET /v1/messages/ID` show it."""
+
+    id: TurnId
+    conversation: Address
+    seq: int
+    state: TurnState
+    attempts: int
+    question: str
+    answer: str  # what the user was told; empty while it is open
+    accepted_at: datetime
+    finished_at: datetime | None = None
+    model: str | None = None
+    error: str | None = None
+    exit_code: int = 0
+    position: int = 0  # open turns before it in its conversation
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    steps: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationView:
+    """One conversation, as `clawd conversations list` shows it."""
+
+    address: Address
+    turns: int
+    open_turns: int
+    last_at: datetime | None
+    last_text: str  # the newest question, shortened
+    settings: ConversationSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryView:
+    """One line of a conversation as people read it, in order; `cursor` is opaque and increasing."""
+
+    cursor: str
+    turn: TurnId | None  # None for a push
+    role: Literal["user", "assistant"]
+    text: str
+    at: datetime
+    state: TurnState | OutboxState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadView:
+    """Something that was given up: `turn:…`, `delivery:…` or `update:…`."""
+
+    id: str
+    bridge: str
+    conversation: Address | None
+    at: datetime
+    why: str
+    text: str  # shortened
+    state: str  # dead, or unknown for a held delivery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryView:
+    """One outbox row."""
+
+    id: DeliveryId
+    conversation: Address
+    turn: TurnId | None
+    state: OutboxState
+    attempt: int
+    remote_id: str | None
+    text: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceLine:
+    """One moment in a turn's life. `detail` holds printable fields in the order to show them."""
+
+    at: datetime
+    what: str  # accepted, turn.started, llm.intent, …, delivery.sending, delivery.sent
+    detail: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """The whole path of one message."""
+
+    turn: TurnView
+    lines: tuple[TraceLine, ...]
+    deliveries: tuple[DeliveryView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStats:
+    """How much is open, for status, readiness and metrics."""
+
+    queued: int
+    running: int
+    oldest_age_s: float
+    deliveries_open: int
+    dead: int
+    conversations: int
+    last_id: int  # highest journal id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Entries of a conversation and the cursor to go on from."""
+
+    entries: Sequence[EntryView] = field(default_factory=tuple)
+    cursor: str = ""
+
+
+class Views(Protocol):
+    """Read-only questions, answered from the read connection. Raises NotFound where a name is unknown."""
+
+    async def turn(self, turn: TurnId) -> TurnView: ...
+    async def turns(self, *, address: Address | None = None, state: TurnState | None = None, limit: int = 50) -> Sequence[TurnView]: ...
+    async def conversations(self, *, limit: int = 50) -> Sequence[ConversationView]: ...
+    async def entries(self, address: Address, *, after: str = "", limit: int = 200) -> Page:
+        """Return what follows the cursor; without one, the newest `limit`. Empty for an unknown address."""
+        ...
+    async def dead(self, *, limit: int = 100) -> Sequence[DeadView]: ...
+    async def trace(self, identifier: str) -> Trace:
+        """Return the path of a turn, given its id or that of one of its deliveries."""
+        ...
+    async def stats(self) -> QueueStats: ...
+
+
+class Admin(Protocol):
+    """What an operator may change. Each returns after its commit; raises NotFound or NotPossible."""
+
+    async def reset(self, address: Address) -> None:
+        """Begin a new session, as `/new` does."""
+        ...
+    async def delete(self, address: Address) -> int:
+        """Remove a conversation with no open turn; return the number of turns removed. Dedup keys stay."""
+        ...
+    async def retry(self, turn: TurnId) -> TurnId:
+        """Ask a failed, cancelled or dead turn's message again as a new turn; return the new id."""
+        ...
+    async def resubmit(self, identifier: str) -> str:
+        """Give a dead turn, delivery or update another chance; return the id that now carries it."""
+        ...
+    async def drop(self, identifier: str) -> None:
+        """Remove it from the dead letters for good."""
+        ...

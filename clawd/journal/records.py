@@ -1,0 +1,125 @@
+"""The journal's records: a closed union. A turn's state is the fold of its records, nothing else.
+
+Every record carries `kind` (stored beside it, and stable for ever) and is written with a format
+version; `VERSION` rises when a field changes its meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+from clawd.response import Effect, ModelResponse
+
+VERSION = 1
+
+Outcome = Literal["answered", "failed", "cancelled", "dead"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnStarted:
+    """A worker took the turn; written by `claim`, once per attempt."""
+
+    kind: ClassVar[str] = "turn.started"
+    owner: str
+    attempt: int  # claims since the last committed step, from 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelIntent:
+    """A model is about to be asked. Queued, not awaited: it may be missing after a crash."""
+
+    kind: ClassVar[str] = "llm.intent"
+    step: int
+    route: str
+    pin: str | None = None
+    reserve_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelResult:
+    """A model answered. Committed before anything follows from it; never asked for again."""
+
+    kind: ClassVar[str] = "llm.result"
+    step: int
+    response: ModelResponse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolIntent:
+    """A call with an effect is about to run; committed before it does. `pure` tools have none."""
+
+    kind: ClassVar[str] = "tool.intent"
+    step: int
+    call_id: str
+    name: str
+    arguments: str  # raw JSON text
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolDone:
+    """A call ended; `outcome` "unknown" is a `once` call that a crash cut off."""
+
+    kind: ClassVar[str] = "tool.result"
+    step: int
+    call_id: str
+    name: str
+    text: str
+    outcome: Literal["ok", "error", "unknown"] = "ok"
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStarted:
+    """`/new`: what came before this turn is no longer part of the context."""
+
+    kind: ClassVar[str] = "session.started"
+    session: int  # counts from 1 in each conversation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsChanged:
+    """`/model`, `/lang`: the conversation's settings from now on; None means the default."""
+
+    kind: ClassVar[str] = "settings.changed"
+    model: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnFinished:
+    """The end of a turn. `text` is what the user was told, `answers` the messages it answered."""
+
+    kind: ClassVar[str] = "turn.finished"
+    outcome: Outcome
+    text: str
+    answers: tuple[int, ...]
+    model: str | None = None
+    error: str | None = None  # code and detail for the operator, never shown in a chat
+    exit_code: int = 0  # what a command line that waited for this turn exits with
+
+
+Record = (
+    TurnStarted
+    | ModelIntent
+    | ModelResult
+    | ToolIntent
+    | ToolDone
+    | SessionStarted
+    | SettingsChanged
+    | TurnFinished
+)
+
+KINDS: dict[str, type[Record]] = {cls.kind: cls for cls in get_args(Record)}
+RESULT_KINDS = frozenset({ModelResult.kind, ToolDone.kind})
+"""Kinds of which each step has exactly one."""
+
+
+def step_of(record: Record) -> int:
+    """Return the step a record belongs to; the turn's own records are step 0."""
+    match record:
+        case ModelIntent() | ModelResult() | ToolIntent() | ToolDone():
+            return record.step
+        case _:
+            return 0

@@ -1,0 +1,258 @@
+"""What crosses a bridge: addresses, parts, inbound events, outbound messages. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, NewType
+from urllib.parse import quote, unquote
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from clawd.ids import DeliveryId, TurnId
+
+MessageId = NewType("MessageId", str)
+"""A bridge's dedup key, such as `tg:<bot>:<update_id>`; a redelivery carries the same one."""
+
+PULL_BRIDGES: Final = frozenset({"terminal", "api"})
+"""Where the client fetches its answer: the committed end of the turn is the delivery, no outbox row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a conversation lives; equal addresses are one conversation, hence one order."""
+
+    bridge: str
+    account: str
+    chat: str
+    thread: str | None = None
+
+    def __str__(self) -> str:
+        """`bridge:account:chat[:thread]`, each field percent-quoted; the form of `clawd send`."""
+        fields = (self.bridge, self.account, self.chat, self.thread)
+        return ":".join(quote(f, safe="@+-_.~=") for f in fields if f is not None)
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read what `str` wrote.
+
+        Raises:
+            ValueError: fewer than three or more than four fields, or an empty one.
+        """
+        fields = [unquote(f) for f in text.split(":")]
+        if not 3 <= len(fields) <= 4 or not all(fields):
+            raise ValueError(f"{text!r} is not bridge:account:chat[:thread]")
+        return cls(
+            bridge=fields[0],
+            account=fields[1],
+            chat=fields[2],
+            thread=fields[3] if len(fields) == 4 else None,
+        )
+
+    @property
+    def pulls(self) -> bool:
+        """Whether the other side fetches answers instead of having them pushed."""
+        return self.bridge in PULL_BRIDGES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Who wrote a message. `id` is the platform's constant id, never a name that can be taken over."""
+
+    id: str
+    name: str | None = None
+    language: str | None = None  # BCP 47 tag as the platform gave it
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Plain text or Markdown."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A picture, by the platform's reference; fetched only when a model can use it."""
+
+    ref: str
+    mime: str | None = None
+    size: int | None = None  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audio:
+    """A voice note or a sound file, by the platform's reference."""
+
+    ref: str
+    mime: str | None = None
+    size: int | None = None  # bytes
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """Any other file, by the platform's reference."""
+
+    ref: str
+    name: str | None = None
+    mime: str | None = None
+    size: int | None = None  # bytes
+
+
+Part = Text | Image | Audio | File
+
+
+def text_of(parts: tuple[Part, ...]) -> str:
+    """Return the text parts, joined by line ends."""
+    return "\n".join(part.text for part in parts if isinstance(part, Text))
+
+
+# --- inbound ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundMessage:
+    """One message as the platform delivered it; a redelivery carries the same id."""
+
+    id: MessageId
+    address: Address
+    sender: Sender
+    parts: tuple[Part, ...]
+    sent_at: datetime  # aware, the platform's clock
+    group: bool = False  # more people than the sender read this chat
+    addressed: bool = True  # private chat, mention, reply to us or command to us
+    digest: str | None = None  # sha256 of the raw body where "same id, other body" must be told apart
+    reference: str | None = None  # the platform's own message id, given back with replies
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined."""
+        return text_of(self.parts)
+
+
+ControlKind = Literal["stop"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundControl:
+    """Something that acts on open work at once and takes no place in the queue."""
+
+    id: MessageId
+    address: Address
+    sender: Sender
+    kind: ControlKind
+    turn: TurnId | None = None  # None: the open turn of the conversation
+    sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """An update we could not parse: stored raw as dead, so that the cursor can move past it."""
+
+    id: MessageId
+    bridge: str
+    raw: str  # at most 64 kB are kept
+    why: str
+
+
+Inbound = InboundMessage | InboundControl | Unreadable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """How far a bridge has read; committed together with what it read."""
+
+    key: str  # for example "telegram:<bot id>:offset"
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """Committed. `position` counts the turns before this one in its conversation: 0 runs next."""
+
+    turn: TurnId
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """Seen before; nothing was written. `turn` is the first one's, None when it made no turn."""
+
+    turn: TurnId | None
+    same_body: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replied:
+    """Done without a turn (`/status`, `/help`, a stop); `text` went out, or is for the caller to show."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Not let in; nothing of the message is kept."""
+
+    reason: Literal["stranger", "rate", "not_addressed", "unreadable"]
+    text: str = ""  # what the sender is told, empty for silence
+
+
+AcceptResult = Accepted | Duplicate | Replied | Refused
+
+
+# --- outbound ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundMessage:
+    """One delivery, as a bridge sends it; equal for every attempt but for `repeated`.
+
+    `text` is Markdown within the bridge's text limit, with the repeat mark already in front where the
+    bridge wants one.
+    """
+
+    id: DeliveryId
+    address: Address
+    text: str
+    created_at: datetime
+    kind: Literal["reply", "failed", "push"] = "reply"
+    turn: TurnId | None = None
+    seq: int | None = None  # the answered message's place in its conversation
+    part: int = 0
+    parts: int = 1
+    in_reply_to: MessageId | None = None
+    reference: str | None = None  # the platform's own id of the answered message
+    edit_of: str | None = None  # the remote id of a preview to replace
+    repeated: bool = False  # an earlier attempt may have arrived
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """Text shown while it is being made. `remote_id` None asks for a new message, else an edit."""
+
+    address: Address
+    text: str
+    remote_id: str | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The platform took it. `remote_id` is its id there, where it has one."""
+
+    remote_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeCapabilities:
+    """What a platform can do, as data."""
+
+    text_limit: int  # greatest text of one message, in `text_unit`
+    text_unit: Literal["utf16", "utf8", "chars"] = "chars"
+    edits: bool = False
+    typing: bool = False
+    marks_repeats: bool = True  # False: the platform drops repeats by our id
+    preview_interval_s: float = 1.2  # least time between two edits of a preview
+    group_preview_interval_s: float = 4.0
+    retry_schedule_s: tuple[float, ...] = field(default=(1, 2, 4, 8, 16, 32, 60))  # last one repeats

@@ -1,0 +1,1 @@
+"""Models and the wire formats they speak."""

@@ -1,0 +1,1 @@
+"""The storage engine: one writer, one reader, migrations, fault points."""

@@ -1,0 +1,77 @@
+"""The tool contract. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from clawd.config.schema import ToolConfig
+from clawd.response import Effect, JsonObject, JsonValue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from clawd.ids import Clock, TurnId
+    from clawd.messages import Address, Sender
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    """What the model is told about a tool, and what a crash means for it."""
+
+    name: str  # [a-z0-9_], at most 64
+    description: str
+    parameters: Mapping[str, JsonValue]  # JSON Schema of the arguments, type object
+    effect: Effect
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolContext:
+    """For whom and as what a call runs."""
+
+    turn: TurnId
+    step: int
+    address: Address
+    sender: Sender
+    clock: Clock
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of a `keyed` call: equal for every attempt of this step."""
+        return f"{self.turn}:{self.step}"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What the model gets back."""
+
+    text: str
+
+
+class Tool(Protocol):
+    """Something that the model may call."""
+
+    spec: ToolSpec
+
+    async def call(self, arguments: JsonObject, context: ToolContext) -> ToolResult:
+        """Run once.
+
+        Raises:
+            ToolRetry: the arguments are wrong in a way that the model may correct.
+            ToolFailed: final.
+        """
+        ...
+
+
+__all__ = ["Effect", "JsonObject", "JsonValue", "Tool", "ToolContext", "ToolPlugin", "ToolResult", "ToolSpec"]
+
+C = TypeVar("C", bound=ToolConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolPlugin(Generic[C]):
+    """The object behind an entry point of the group `clawd.tools`; importing it must be cheap."""
+
+    name: str
+    config: type[C]
+    create: Callable[[C], Tool]
