@@ -6,6 +6,7 @@ platform calls. It keeps no queue and no state of its own: what must survive is 
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -47,9 +48,7 @@ __all__ = [
 class Inbox(Protocol):
     """The only door in, as a bridge sees it."""
 
-    async def accept(
-        self, batch: Sequence[Inbound], cursor: Cursor | None = None
-    ) -> Sequence[AcceptResult]:
+    async def accept(self, batch: Sequence[Inbound], cursor: Cursor | None = None) -> Sequence[AcceptResult]:
         """Return once batch and cursor are committed together; only then may a bridge acknowledge.
 
         Returns:
@@ -179,5 +178,5 @@ class BridgePlugin(Generic[C]):
     """
 
     type: str
-    config: type[C]
+    config: builtins.type[C]
     create: Callable[[BridgeContext, C], Bridge]

@@ -213,9 +213,7 @@ class BridgeError(ClawdError):
     code = "E-BRIDGE"
     exit_code = EXIT_UNREACHABLE
 
-    def __init__(
-        self, bridge: str, what: str, *, where: str = "", why: str = "", remedy: str = ""
-    ) -> None:
+    def __init__(self, bridge: str, what: str, *, where: str = "", why: str = "", remedy: str = "") -> None:
         super().__init__(what, where=where or f"bridge {bridge}", why=why, remedy=remedy)
         self.bridge = bridge
 
@@ -228,9 +226,7 @@ class BridgeNotReady(BridgeError):
 
     code = "E-BRIDGE-DOWN"
 
-    def __init__(
-        self, bridge: str, what: str, *, why: str = "", retry_after_s: float | None = None
-    ) -> None:
+    def __init__(self, bridge: str, what: str, *, why: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(bridge, what, why=why, remedy=f"clawd bridges test {bridge}")
         self.retry_after_s = retry_after_s
 
@@ -259,9 +255,7 @@ class DeliveryRejected(DeliveryError):
 class DeliveryRetryLater(DeliveryError):
     """Surely not sent; try this chat again after `retry_after_s` seconds (None: our own back-off)."""
 
-    def __init__(
-        self, bridge: str, what: str, *, why: str = "", retry_after_s: float | None = None
-    ) -> None:
+    def __init__(self, bridge: str, what: str, *, why: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(bridge, what, why=why)
         self.retry_after_s = retry_after_s
 
@@ -295,9 +289,7 @@ class ModelError(ClawdError):
     code = "E-MODEL"
     exit_code = EXIT_UNREACHABLE
 
-    def __init__(
-        self, model: str, what: str, *, where: str = "", why: str = "", remedy: str = ""
-    ) -> None:
+    def __init__(self, model: str, what: str, *, where: str = "", why: str = "", remedy: str = "") -> None:
         super().__init__(what, where=where or f"model {model}", why=why, remedy=remedy)
         self.model = model
 
@@ -392,9 +384,7 @@ class DaemonNotRunning(ControlError):
     exit_code = EXIT_NOT_RUNNING
 
     def __init__(self, socket: str, *, why: str = "") -> None:
-        super().__init__(
-            "no clawd daemon is running", where=socket, why=why, remedy="clawd start --detach"
-        )
+        super().__init__("no clawd daemon is running", where=socket, why=why, remedy="clawd start --detach")
         self.socket = socket
 
 

@@ -65,13 +65,13 @@ class Clock(Protocol):
 class SystemClock:
     """The real clock."""
 
-    def now(self) -> datetime:  # noqa: D102 - see Clock
+    def now(self) -> datetime:
         return datetime.now(UTC)
 
-    def monotonic(self) -> float:  # noqa: D102 - see Clock
+    def monotonic(self) -> float:
         return time.monotonic()
 
-    async def sleep(self, seconds: float) -> None:  # noqa: D102 - see Clock
+    async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 

@@ -33,7 +33,9 @@ class AgentConfig(Section):
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 6
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 32
     busy: Literal["queue"] = "queue"
-    history_chars: Annotated[int, Field(ge=1000)] = 60_000  # older turns of the session stay out of the request
+    history_chars: Annotated[int, Field(ge=1000)] = (
+        60_000  # older turns of the session stay out of the request
+    )
 
 
 class ModelConfig(PluginConfig):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -183,7 +184,7 @@ class ModelPlugin(Generic[C]):
     """The object behind an entry point of the group `clawd.models`; importing it must be cheap."""
 
     type: str
-    config: type[C]
+    config: builtins.type[C]
     create: Callable[[ModelContext, C], ManagedProvider]
 
 

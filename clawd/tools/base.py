@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from clawd.ids import Clock, TurnId
     from clawd.messages import Address, Sender
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
     """What the model is told about a tool, and what a crash means for it."""
