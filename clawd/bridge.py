@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import builtins
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from clawd.config.base import PluginConfig
 from clawd.config.schema import BridgeConfig, NetworkConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from clawd.ids import Clock
     from clawd.messages import (
@@ -34,6 +35,8 @@ __all__ = [
     "BridgeConfig",
     "BridgeContext",
     "BridgePlugin",
+    "BridgeState",
+    "BridgeStatus",
     "HttpBridge",
     "HttpReply",
     "HttpRequest",
@@ -43,6 +46,23 @@ __all__ = [
     "PreviewBridge",
     "ProbeBridge",
 ]
+
+
+BridgeState = Literal[
+    "starting", "connecting", "connected", "transient_disconnect", "bad_credentials", "stopped"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeStatus:
+    """One bridge's connection, as `clawd bridges list` shows it."""
+
+    name: str
+    type: str
+    state: BridgeState
+    since: datetime
+    error: str = ""  # why it is not connected
+    remedy: str = ""
 
 
 class Inbox(Protocol):

@@ -43,27 +43,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from clawd.bridge import BridgeStatus
     from clawd.journal.reading import QueueStats
 
 PROTOCOL_VERSION: Final = 1
 PROTOCOL_HEADER: Final = "X-Clawd-Protocol"
 PREFIX: Final = "/control/v1"
-
-BridgeState = Literal[
-    "starting", "connecting", "connected", "transient_disconnect", "bad_credentials", "stopped"
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BridgeStatus:
-    """One bridge's connection, as `clawd bridges list` shows it."""
-
-    name: str
-    type: str
-    state: BridgeState
-    since: datetime
-    error: str = ""  # why it is not connected
-    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
