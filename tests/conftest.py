@@ -1,0 +1,93 @@
+"""What holds for every test: loopback only, a loop that nothing blocks, short temporary directories."""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from blockbuster import BlockBuster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SENDING = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
+_LOOKING_UP = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyname_ex"})
+
+# Waiting is what stops the loop; the metadata calls that BlockBuster also knows (stat, unlink, mkdir)
+# take microseconds on a local disk and would only make the code longer.
+_WATCHED = ("time.", "os.read", "os.write", "io.", "socket.", "ssl.", "sqlite3.", "builtins.")
+
+
+class OutsideNetworkError(RuntimeError):
+    """A test tried to reach something else than this host. Not an OSError: no code under test may swallow it."""
+
+
+def _is_here(host: object) -> bool:
+    """Whether a host, by name or number, is this machine's loopback."""
+    text = host.decode() if isinstance(host, bytes | bytearray) else str(host)
+    if text in {"", "None", "localhost"} or text.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return text == socket.gethostname()
+    return address.is_loopback or address.is_unspecified
+
+
+def _guard_network(event: str, args: tuple[object, ...]) -> None:
+    """Refuse what leaves this host. `.invalid` names fail as DNS would, so that tests may use them."""
+    if event in _LOOKING_UP:
+        host = args[0]
+        if str(host).rstrip(".").endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        if not _is_here(host):
+            raise OutsideNetworkError(f"{event} of {host!r}: tests talk to loopback only")
+    elif event in _SENDING:
+        sock, address = args
+        inet = isinstance(sock, socket.socket) and sock.family in {socket.AF_INET, socket.AF_INET6}
+        if inet and isinstance(address, tuple) and not _is_here(address[0]):
+            raise OutsideNetworkError(f"{event} to {address!r}: tests talk to loopback only")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the guards up before any test module is imported."""
+    config.addinivalue_line("markers", "may_block: this test blocks its own event loop on purpose")
+    # An audit hook also sees what C code does, and needs no name of ours or of the library replaced.
+    sys.addaudithook(_guard_network)
+
+
+@pytest.fixture(scope="session")
+def _blockbuster() -> Iterator[BlockBuster]:
+    guard = BlockBuster(["clawd", "bridges"])
+    guard.functions = {k: v for k, v in guard.functions.items() if k.startswith(_WATCHED)}
+    # The log's sink writes plainly: a line to a local file or the journal costs less than handing it over.
+    for function in guard.functions.values():
+        function.can_block_in("logging/__init__.py", {"emit"})
+    guard.activate()
+    yield guard
+    guard.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def _loop_stays_free(_blockbuster: BlockBuster, request: pytest.FixtureRequest) -> Iterator[None]:
+    """A call from our code that blocks the event loop raises BlockingError."""
+    if request.node.get_closest_marker("may_block") is None:
+        yield
+        return
+    _blockbuster.deactivate()
+    yield
+    _blockbuster.activate()
+
+
+@pytest.fixture
+def state_dir() -> Iterator[Path]:
+    """An empty directory of mode 0700 with a path short enough for Unix sockets (107 bytes)."""
+    path = Path(tempfile.mkdtemp(prefix="clawd-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
