@@ -6,7 +6,7 @@ Every error is told to people in four lines (what, where, why, try); `four_lines
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +34,8 @@ class ClawdError(Exception):
         remedy: One command or one change that is likely to help.
     """
 
-    code: ClassVar[str] = "E-CLAWD"
-    exit_code: ClassVar[int] = EXIT_FAILED
+    code: str = "E-CLAWD"  # constant in each class but for errors told by another process
+    exit_code: int = EXIT_FAILED
 
     def __init__(self, what: str, *, where: str = "", why: str = "", remedy: str = "") -> None:
         super().__init__(what)
