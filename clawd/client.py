@@ -1,0 +1,341 @@
+"""The one client of the control socket, standard library only, so that a command starts in a blink.
+
+Every request opens its own connection: a `Client` may be used from several threads at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import threading
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlencode
+
+from clawd.control.protocol import PREFIX, PROTOCOL_HEADER, PROTOCOL_VERSION
+from clawd.errors import (
+    EXIT_AUTH,
+    EXIT_FAILED,
+    EXIT_TRY_LATER,
+    EXIT_UNREACHABLE,
+    ClawdError,
+    ConfigProblem,
+    ControlError,
+    DaemonNotRunning,
+    ProtocolMismatch,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from clawd.response import JsonObject
+
+ANSWER_S = 30.0
+"""How long a request may take; `wait` in a query is added to it."""
+
+SILENCE_S = 45.0
+"""A stream that shows nothing for this long is broken: the daemon pings every 15 s."""
+
+Query = str | int | float | bool | None
+
+
+class RemoteError(ClawdError):
+    """What the daemon refused, in its own words, with its code and the exit code it asks for.
+
+    `problems` has one item per mistake when a configuration was refused.
+    """
+
+    def __init__(self, status: int, body: Mapping[str, Any]) -> None:
+        super().__init__(
+            str(body.get("what") or f"the daemon answered {status}"),
+            where=str(body.get("where") or ""),
+            why=str(body.get("why") or ""),
+            remedy=str(body.get("try") or ""),
+        )
+        self.status = status
+        self.code = str(body.get("code") or "E-REMOTE")
+        self.exit_code = _int(body.get("exit_code"), EXIT_FAILED)
+        self.problems = tuple(_problem(item) for item in body.get("problems") or ())
+
+
+class SocketDenied(ControlError):
+    """A daemon listens, but this user may not talk to it."""
+
+    code = "E-DENIED"
+    exit_code = EXIT_AUTH
+
+
+class Disconnected(ControlError):
+    """The daemon went away before it had answered, or in the middle of a stream."""
+
+    code = "E-DISCONNECTED"
+    exit_code = EXIT_UNREACHABLE
+
+
+class NoAnswer(ControlError):
+    """The daemon is there and silent."""
+
+    code = "E-NO-ANSWER"
+    exit_code = EXIT_TRY_LATER
+
+
+class Stream:
+    """Frames of an NDJSON stream, parsed, in order.
+
+    Iteration ends after `close`, which may be called from another thread and unblocks a waiting one.
+    Every other end raises: Disconnected when the daemon goes away, NoAnswer when it falls silent.
+    """
+
+    def __init__(self, connection: _UnixConnection, response: http.client.HTTPResponse) -> None:
+        self._connection = connection
+        self._response = response
+        self._sock = connection.sock
+        self._closed = threading.Event()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        try:
+            while not self._closed.is_set():
+                line = self._line()
+                if self._closed.is_set():
+                    return
+                if not line.endswith(b"\n"):
+                    raise Disconnected("the daemon ended the connection", where=self._connection.place)
+                yield _parse(line, self._connection.place)
+        finally:
+            self._response.close()
+            self._connection.close()
+
+    def close(self) -> None:
+        """End the iteration, wherever it waits; calling it again does nothing."""
+        self._closed.set()
+        with contextlib.suppress(OSError):  # already gone, which is what was asked for
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+        self._response.close()
+        self._connection.close()
+
+    def _line(self) -> bytes:
+        try:
+            return self._response.readline()
+        except TimeoutError as error:
+            raise _silent(self._connection.place, SILENCE_S) from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            if self._closed.is_set():
+                return b""  # ValueError: a file that `close` took away under our hands
+            raise _gone(self._connection.place, error) from error
+
+
+class Client:
+    """Speaks to the daemon behind the first of these sockets that answers.
+
+    Args:
+        sockets: Paths to try, best first.
+        timeout_s: How long an ordinary request may take.
+    """
+
+    def __init__(self, sockets: Sequence[Path], *, timeout_s: float = ANSWER_S) -> None:
+        self._sockets = tuple(sockets)
+        self._timeout_s = timeout_s
+
+    @classmethod
+    def find(cls, socket: str | None, config: str | None, environ: Mapping[str, str]) -> Client:
+        """Return a client for the places where this user's daemon may listen; connects to none yet."""
+        from clawd.paths import socket_candidates
+
+        return cls(socket_candidates(socket, config, environ))
+
+    @property
+    def sockets(self) -> tuple[Path, ...]:
+        """The paths it tries, best first."""
+        return self._sockets
+
+    def get(self, path: str, **query: Query) -> dict[str, Any]:
+        """Return the answer to a read, for example `get("/turns", limit=5)`; a query of None is left out.
+
+        Raises:
+            RemoteError: the daemon refused.
+            DaemonNotRunning, SocketDenied: no connection.
+            ProtocolMismatch: another version answered.
+            Disconnected, NoAnswer: the daemon went away or is stuck.
+        """
+        return self._request("GET", _target(path, query), None, _wait(query))
+
+    def post(
+        self, path: str, body: JsonObject | None = None, *, timeout_s: float | None = None
+    ) -> dict[str, Any]:
+        """Return the answer to a change; raises as `get`. After Disconnected it may have happened."""
+        return self._request("POST", _target(path, {}), body or {}, 0.0, timeout_s)
+
+    def stream(self, path: str, **query: Query) -> Stream:
+        """Return an open stream of frames; raises as `get`."""
+        connection = self._connect(self._timeout_s)
+        try:
+            response = _exchange(connection, "GET", _target(path, query), None, self._timeout_s)
+            connection.sock.settimeout(SILENCE_S)
+        except BaseException:
+            connection.close()
+            raise
+        return Stream(connection, response)
+
+    def _request(
+        self, method: str, target: str, body: JsonObject | None, wait_s: float, timeout_s: float | None = None
+    ) -> dict[str, Any]:
+        limit_s = (self._timeout_s if timeout_s is None else timeout_s) + wait_s
+        connection = self._connect(limit_s)
+        try:
+            response = _exchange(connection, method, target, body, limit_s)
+            return _parse(_read(response, connection.place, limit_s), connection.place)
+        finally:
+            connection.close()
+
+    def _connect(self, timeout_s: float) -> _UnixConnection:
+        denied: Path | None = None
+        reasons: list[str] = []
+        for path in self._sockets:
+            connection = _UnixConnection(str(path), timeout_s)
+            try:
+                connection.connect()
+            except PermissionError:
+                denied = denied or path
+            except OSError as error:
+                reasons.append(f"{path}: {error.strerror or error}")
+            else:
+                return connection
+        if denied is not None:
+            raise SocketDenied(
+                "you may not talk to this daemon",
+                where=str(denied),
+                why="permission denied on its socket",
+                remedy="run as the daemon's user, or join the group clawd",
+            )
+        raise DaemonNotRunning(
+            ", ".join(str(path) for path in self._sockets), why="; ".join(dict.fromkeys(reasons))
+        )
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP/1.1 over a Unix socket."""
+
+    sock: socket.socket
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("clawd", timeout=timeout_s)
+        self.place = path
+        self._timeout_s = timeout_s
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self._timeout_s)
+        try:
+            self.sock.connect(self.place)
+        except BaseException:
+            self.sock.close()
+            raise
+
+
+def _exchange(
+    connection: _UnixConnection, method: str, target: str, body: JsonObject | None, limit_s: float
+) -> http.client.HTTPResponse:
+    """Send one request and return its answer, the status already judged."""
+    headers = {PROTOCOL_HEADER: str(PROTOCOL_VERSION), "Accept": "application/json"}
+    data = None
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+        data = json.dumps(body).encode()
+    try:
+        connection.request(method, target, body=data, headers=headers)
+        response = connection.getresponse()
+    except TimeoutError as error:
+        raise _silent(connection.place, limit_s) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _gone(connection.place, error) from error
+    theirs = response.getheader(PROTOCOL_HEADER)
+    if theirs is None:
+        raise ControlError(
+            "what listens on this socket is not a clawd daemon",
+            where=connection.place,
+            why=f"its answer ({response.status}) has no {PROTOCOL_HEADER}",
+            remedy="choose the socket with --socket",
+        )
+    if theirs != str(PROTOCOL_VERSION):
+        raise ProtocolMismatch(_int(theirs, 0), PROTOCOL_VERSION)
+    if response.status >= 400:
+        answer = _parse(_read(response, connection.place, limit_s), connection.place)
+        raise RemoteError(response.status, answer.get("error") or {})
+    return response
+
+
+def _read(response: http.client.HTTPResponse, place: str, limit_s: float) -> bytes:
+    try:
+        return response.read()
+    except TimeoutError as error:
+        raise _silent(place, limit_s) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _gone(place, error) from error
+
+
+def _parse(data: bytes, place: str) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise ControlError("the daemon's answer can't be read", where=place, why=str(error)) from error
+    if not isinstance(value, dict):
+        raise ControlError(
+            "the daemon's answer can't be read", where=place, why=f"expected an object, got {value!r:.80}"
+        )
+    return value
+
+
+def _target(path: str, query: Mapping[str, Query]) -> str:
+    pairs = {key: _text(value) for key, value in query.items() if value is not None}
+    return PREFIX + path + (f"?{urlencode(pairs)}" if pairs else "")
+
+
+def _text(value: Query) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _wait(query: Mapping[str, Query]) -> float:
+    wait = query.get("wait")
+    return float(wait) if isinstance(wait, int | float) else 0.0
+
+
+def _gone(place: str, error: Exception) -> Disconnected:
+    return Disconnected(
+        "the daemon went away before it answered",
+        where=place,
+        why=str(error) or type(error).__name__,
+        remedy="clawd status",
+    )
+
+
+def _silent(place: str, limit_s: float) -> NoAnswer:
+    return NoAnswer(
+        "the daemon does not answer", where=place, why=f"silent for {limit_s:.0f} s", remedy="clawd logs"
+    )
+
+
+def _problem(item: Mapping[str, Any]) -> ConfigProblem:
+    return ConfigProblem(
+        path=str(item.get("path") or ""),
+        key=str(item.get("key") or ""),
+        message=str(item.get("message") or ""),
+        line=_int(item.get("line"), 0),
+        column=_int(item.get("column"), 0),
+        remedy=str(item.get("remedy") or ""),
+        snippet=str(item.get("snippet") or ""),
+    )
+
+
+def _int(value: object, default: int) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        return default
