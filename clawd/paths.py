@@ -1,0 +1,215 @@
+"""Where configuration, state and control socket are. Standard library only: every command imports this.
+
+The environment is handed in; an empty variable counts as unset, and so does a relative XDG directory.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clawd.errors import ConfigError, ConfigProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+CONFIG_NAME = "config.yaml"
+SOCKET_NAME = "clawd.sock"
+SYSTEM_CONFIG = Path("/etc/clawd") / CONFIG_NAME
+SYSTEM_SOCKET = Path("/run/clawd") / SOCKET_NAME
+MAX_SOCKET_BYTES = 107  # Linux, unix(7): sun_path has 108 bytes, the last one is NUL
+
+# The common ways to write it; anything else is left to the YAML parser.
+_STATE_DIR_LINE = re.compile(
+    r"""^state_dir:[ ]+(?:"([^"\\$]*)"|'([^'$]*)'|([^\s"'#&*!|>{\[$][^#$]*?))[ ]*(?:[ ]#.*)?$""", re.M
+)
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def config_path(explicit: str | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the configuration file in force, None when there is none (the defaults then hold).
+
+    Args:
+        explicit: The value of `--config`.
+        environ: The environment; $CLAWD_CONFIG names a file as firmly as `--config` does.
+
+    Raises:
+        ConfigError: the file that was named does not exist. The places of `config_candidates` may be empty.
+    """
+    named = explicit or environ.get("CLAWD_CONFIG")
+    if named:
+        path = _absolute(named, environ)
+        if not path.exists():
+            source = "--config" if explicit else "$CLAWD_CONFIG"
+            problem = ConfigProblem(
+                path=str(path),
+                key="",
+                message=f"no such file (named by {source})",
+                remedy=f"clawd init --config {path}",
+            )
+            raise ConfigError([problem])
+        return path
+    return next((path for path in config_candidates(environ) if path.exists()), None)
+
+
+def config_candidates(environ: Mapping[str, str]) -> list[Path]:
+    """Return where a configuration file is looked for when none is named; the first that exists is used.
+
+    $CLAWD_HOME stands alone: a clawd that lives in one folder must not pick up another one's tokens.
+    """
+    if home := environ.get("CLAWD_HOME"):
+        return [_absolute(home, environ) / CONFIG_NAME]
+    return [_xdg("XDG_CONFIG_HOME", ".config", environ) / "clawd" / CONFIG_NAME, SYSTEM_CONFIG]
+
+
+def state_dir(configured: str | None, environ: Mapping[str, str]) -> Path:
+    """Return the directory of database, lock and log; it need not exist.
+
+    Args:
+        configured: `state_dir` of the loaded configuration, which is absolute already.
+        environ: $CLAWD_HOME, $STATE_DIRECTORY (systemd; of a colon list the first), $XDG_STATE_HOME.
+    """
+    if configured:
+        return _absolute(configured, environ)
+    if home := environ.get("CLAWD_HOME"):
+        return _absolute(home, environ) / "state"
+    if given := _first(environ.get("STATE_DIRECTORY")):
+        return given
+    return _xdg("XDG_STATE_HOME", ".local/state", environ) / "clawd"
+
+
+def socket_path(configured_state_dir: str | None, environ: Mapping[str, str]) -> Path:
+    """Return where the daemon opens its control socket.
+
+    In the state directory when that was chosen ($CLAWD_HOME or `state_dir`), else in $RUNTIME_DIRECTORY (systemd:
+    /run/clawd), else in $XDG_RUNTIME_DIR/clawd, else in the state directory.
+
+    Raises:
+        ConfigError: the path is longer than a Unix socket's may be.
+    """
+    path = _socket_place(configured_state_dir, environ) / SOCKET_NAME
+    size = len(str(path).encode())
+    if size > MAX_SOCKET_BYTES:
+        problem = ConfigProblem(
+            path=str(path),
+            key="state_dir",
+            message=f"the control socket's path has {size} bytes, a Unix socket allows {MAX_SOCKET_BYTES}",
+            remedy="choose a shorter state_dir or CLAWD_HOME",
+        )
+        raise ConfigError([problem])
+    return path
+
+
+def socket_candidates(explicit: str | None, config: str | None, environ: Mapping[str, str]) -> list[Path]:
+    """Return where a client looks for the daemon, best first; none of them need exist.
+
+    A socket, state directory or home that was named is the only candidate: `clawd --config test.yaml stop` must not
+    stop another daemon. Otherwise the user's come first, then the system's.
+
+    Args:
+        explicit: The value of `--socket`.
+        config: The value of `--config`.
+        environ: $CLAWD_SOCKET, and what the functions above read.
+
+    Raises:
+        ConfigError: the configuration file that was named does not exist.
+    """
+    named = explicit or environ.get("CLAWD_SOCKET")
+    if named:
+        return [_absolute(named, environ)]
+    path = config_path(config, environ)
+    configured = configured_state_dir(path, environ) if path else None
+    if configured and (config or environ.get("CLAWD_CONFIG")):
+        return [Path(configured) / SOCKET_NAME]
+    if environ.get("CLAWD_HOME"):
+        return [state_dir(configured, environ) / SOCKET_NAME]
+    found = [Path(configured) / SOCKET_NAME] if configured else []
+    found += [directory / SOCKET_NAME for directory in _runtime_dirs(environ)]
+    found += [state_dir(None, environ) / SOCKET_NAME, SYSTEM_SOCKET]
+    return list(dict.fromkeys(found))
+
+
+def configured_state_dir(path: Path, environ: Mapping[str, str]) -> str | None:
+    """Return `state_dir` of a configuration file as an absolute path, None when unset or not readable.
+
+    It is read without loading the configuration, since most commands need nothing else of it; what is wrong with the
+    file is the loader's to tell.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    found = _STATE_DIR_LINE.search(text)
+    if found:
+        value = found[1] or found[2] or found[3]
+        return str(resolve_in(value, path.parent, environ)) if value else None
+    if "state_dir" not in text and "include" not in text:
+        return None
+    return _state_dir_by_yaml(path, environ, frozenset())
+
+
+def resolve_in(value: str, folder: Path, environ: Mapping[str, str]) -> Path:
+    """Return a path written in a configuration file: `~` is the home, a relative one is within `folder`."""
+    path = Path(value)
+    if path.parts and path.parts[0] == "~":
+        path = home_dir(environ).joinpath(*path.parts[1:])
+    return folder.absolute() / path
+
+
+def home_dir(environ: Mapping[str, str]) -> Path:
+    """Return the user's home: $HOME, else what the password database says."""
+    return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+
+
+def _state_dir_by_yaml(path: Path, environ: Mapping[str, str], seen: frozenset[Path]) -> str | None:
+    import yaml  # only for the unusual: includes, flow style, variables
+
+    if path in seen:
+        return None
+    try:
+        data = yaml.safe_load(path.read_bytes())
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError, yaml.YAMLError):
+        return None
+    if not isinstance(data, dict):
+        return None
+    value = data.get("state_dir")
+    if isinstance(value, str) and value:
+        return str(resolve_in(_VARIABLE.sub(lambda m: environ.get(m[1], ""), value), path.parent, environ))
+    includes = data.get("include") or []
+    for name in [includes] if isinstance(includes, str) else includes:
+        if isinstance(name, str):
+            found = _state_dir_by_yaml(resolve_in(name, path.parent, environ), environ, seen | {path})
+            if found:
+                return found
+    return None
+
+
+def _socket_place(configured: str | None, environ: Mapping[str, str]) -> Path:
+    if not configured and not environ.get("CLAWD_HOME"):
+        for directory in _runtime_dirs(environ):
+            # XDG_RUNTIME_DIR often names a directory that does not exist: su, cron, containers.
+            if directory.parent.is_dir():
+                return directory
+    return state_dir(configured, environ)
+
+
+def _runtime_dirs(environ: Mapping[str, str]) -> Iterator[Path]:
+    if given := _first(environ.get("RUNTIME_DIRECTORY")):
+        yield given
+    runtime = environ.get("XDG_RUNTIME_DIR", "")
+    if runtime.startswith("/"):
+        yield Path(runtime) / "clawd"
+
+
+def _first(colon_list: str | None) -> Path | None:
+    return next((Path(part) for part in (colon_list or "").split(":") if part.startswith("/")), None)
+
+
+def _xdg(variable: str, default: str, environ: Mapping[str, str]) -> Path:
+    value = environ.get(variable, "")
+    return Path(value) if value.startswith("/") else home_dir(environ) / default
+
+
+def _absolute(value: str, environ: Mapping[str, str]) -> Path:
+    return resolve_in(value, Path.cwd(), environ)
