@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -82,12 +83,15 @@ class ConfigProblem:
 
 
 class ConfigError(ClawdError):
-    """The configuration can't be used; carries every problem found, not just the first."""
+    """The configuration can't be used; carries every problem found, not just the first.
+
+    `files` are those that were read or missed, for a watcher that waits until they are mended.
+    """
 
     code = "E-CONFIG"
     exit_code = EXIT_CONFIG
 
-    def __init__(self, problems: Sequence[ConfigProblem]) -> None:
+    def __init__(self, problems: Sequence[ConfigProblem], *, files: Sequence[Path] = ()) -> None:
         if not problems:
             raise ValueError("a ConfigError needs at least one problem")
         first = problems[0]
@@ -99,6 +103,7 @@ class ConfigError(ClawdError):
             remedy=first.remedy or "clawd config check",
         )
         self.problems = tuple(problems)
+        self.files = tuple(files)
 
 
 # --- journal ---------------------------------------------------------------------------------------

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import core_schema
 
 if TYPE_CHECKING:
@@ -15,11 +16,40 @@ if TYPE_CHECKING:
 class Section(BaseModel):
     """One section: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class PluginConfig(Section):
     """Base of the section that a bridge, a model provider or a tool declares for itself."""
+
+
+class Text(str):
+    """A string of a configuration file that knows where its value came from and what paths in it mean."""
+
+    __slots__ = ("folder", "home", "origin")
+    folder: Path  # of the file
+    home: Path  # what `~` is
+    origin: str  # "config.yaml:12", "environment NAME", "file PATH" …
+
+    def __new__(cls, value: str, *, folder: Path, home: Path, origin: str) -> Text:
+        text = super().__new__(cls, value)
+        text.folder = folder
+        text.home = home
+        text.origin = origin
+        return text
+
+
+def _resolve(value: object) -> object:
+    if not isinstance(value, Text) or not value:
+        return value
+    path = Path(value)
+    if path.parts[0] == "~":
+        return str(value.home.joinpath(*path.parts[1:]))
+    return str(value.folder / path)
+
+
+# A path: `~` is the home, a relative one is within the folder of the file that says it.
+ConfigPath = Annotated[str, BeforeValidator(_resolve, json_schema_input_type=str)]
 
 
 class Secret:
@@ -63,7 +93,7 @@ class Secret:
             if isinstance(value, Secret):
                 return value
             if isinstance(value, str) and value:
-                return cls(value)
+                return cls(str.__str__(value), value.origin if isinstance(value, Text) else "config")
             raise ValueError("expected a non-empty string, {env: NAME}, {file: PATH} or {credential: NAME}")
 
         return core_schema.no_info_plain_validator_function(

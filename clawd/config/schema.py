@@ -8,19 +8,27 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, InstanceOf
+from pydantic import BeforeValidator, Field, InstanceOf
 
-from clawd.config.base import PluginConfig, Secret, Section
+from clawd.config.base import ConfigPath, PluginConfig, Secret, Section
 
 PositiveSeconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Owner = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}:.+$")]  # BRIDGE:SENDER
+# Platforms' ids are often numbers, which YAML tells apart from text and people do not.
+SenderId = Annotated[
+    str,
+    BeforeValidator(
+        lambda value: str(value) if type(value) is int else value, json_schema_input_type=str | int
+    ),
+]
 
 
 class NetworkConfig(Section):
     """How outbound connections leave this host."""
 
     proxy: str | None = None  # http://… or, with the extra `socks`, socks5://…
-    ca_file: str | None = None  # PEM bundle that replaces the built-in one
+    ca_file: ConfigPath | None = None  # PEM bundle that replaces the built-in one
 
 
 class AgentConfig(Section):
@@ -79,7 +87,7 @@ class BridgeConfig(PluginConfig):
 
     type: str
     enabled: bool = True
-    allow: tuple[str, ...] = ()  # sender ids let in without pairing; "*" lets everybody in
+    allow: tuple[SenderId, ...] = ()  # sender ids let in without pairing; "*" lets everybody in
     on_ambiguous: Literal["resend", "hold"] = "resend"
     network: NetworkConfig | None = None
 
@@ -107,7 +115,7 @@ class AccessConfig(Section):
 
     default: Literal["pair", "allow", "deny"] = "pair"
     grant: Literal["chat", "tools"] = "chat"  # the right of those let in
-    owners: tuple[str, ...] = ()  # BRIDGE:SENDER
+    owners: tuple[Owner, ...] = ()
     rate: Annotated[str, Field(pattern=r"^\d{1,6}/(s|min|h)$")] = "20/min"  # per sender
 
 
@@ -131,6 +139,30 @@ class DeliveryConfig(Section):
     max_age_s: PositiveSeconds = 86400
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
     send_timeout_s: PositiveSeconds = 60
+
+
+class AlertTarget(Section):
+    """Somebody who is told: a chat, or a URL that takes Alertmanager's JSON."""
+
+    bridge: Name | None = None
+    chat: SenderId | None = None
+    url: str | None = None
+
+
+class AlertRule(Section):
+    """When an alert begins. Units of `above` are the metric's own."""
+
+    above: float
+    min: Annotated[int, Field(ge=0)] = 0
+    window_s: PositiveSeconds = 300
+    for_s: Annotated[float, Field(ge=0)] = 0
+
+
+class AlertsConfig(Section):
+    """Who is told of trouble, and when."""
+
+    targets: tuple[AlertTarget, ...] = ()
+    rules: dict[Name, AlertRule] = {}
 
 
 class JournalConfig(Section):
@@ -161,7 +193,7 @@ class ShutdownConfig(Section):
 class Config(Section):
     """The whole configuration."""
 
-    state_dir: str | None = None
+    state_dir: ConfigPath | None = None
     profile: Literal["default"] = "default"
     network: NetworkConfig = NetworkConfig()
     agent: AgentConfig = AgentConfig()
@@ -174,6 +206,7 @@ class Config(Section):
     access: AccessConfig = AccessConfig()
     tools: ToolsConfig = ToolsConfig()
     delivery: DeliveryConfig = DeliveryConfig()
+    alerts: AlertsConfig = AlertsConfig()
     journal: JournalConfig = JournalConfig()
     logging: LoggingConfig = LoggingConfig()
     shutdown: ShutdownConfig = ShutdownConfig()
