@@ -1,1 +1,34 @@
-"""Every sentence that clawd says to people."""
+"""Every sentence that clawd says to people, by language."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Final
+
+import yaml
+
+LANGUAGES: Final = ("en", "zh")
+
+
+@cache
+def catalogue(language: str) -> dict[str, str]:
+    """Return the sentences of one of `LANGUAGES` by key."""
+    text = resources.files(__package__).joinpath(f"{language}.yaml").read_text(encoding="utf-8")
+    sentences: dict[str, str] = yaml.safe_load(text)
+    return sentences
+
+
+def language_for(tag: str | None) -> str:
+    """Return the language to speak for a BCP 47 tag; English for what we don't know."""
+    primary = (tag or "en").replace("_", "-").split("-", 1)[0].lower()
+    return primary if primary in LANGUAGES else "en"
+
+
+def say(key: str, language: str | None = None, /, **values: object) -> str:
+    """Return one sentence with its values filled in.
+
+    Raises:
+        KeyError: no such sentence, or a value is missing.
+    """
+    return catalogue(language_for(language))[key].format(**values)

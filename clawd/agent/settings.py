@@ -1,0 +1,62 @@
+"""Commands that keep their place in the conversation: /new, /model, /lang. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clawd.agent.ending import Ending, command_done
+from clawd.commands import ChooseLanguage, ChooseModel, InPlace, NewSession
+from clawd.journal.records import SessionStarted, SettingsChanged
+from clawd.texts import LANGUAGES, language_for, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clawd.journal.base import ConversationSettings
+
+
+def carry_out(
+    command: InPlace, settings: ConversationSettings, language: str | None, models: Sequence[str]
+) -> Ending:
+    """Return the end of a turn whose message is a command.
+
+    Args:
+        command: What was asked for.
+        settings: The conversation's settings before it.
+        language: The language to answer in.
+        models: Names that may be chosen, the default route's first.
+    """
+    match command:
+        case NewSession():
+            return command_done(say("new_session", language), SessionStarted(session=settings.session + 1))
+        case ChooseModel(name):
+            return _choose_model(name, settings, language, models)
+        case ChooseLanguage(tag):
+            return _choose_language(tag, settings, language)
+
+
+def _choose_model(
+    name: str | None, settings: ConversationSettings, language: str | None, models: Sequence[str]
+) -> Ending:
+    available = ", ".join(models)
+    first = models[0] if models else say("default_model", language)
+    if name is None:
+        return command_done(
+            say("model_current", language, model=settings.model or first, available=available)
+        )
+    if name == "default":
+        change = SettingsChanged(model=None, language=settings.language)
+        return command_done(say("model_default", language, model=first), change)
+    if name not in models:
+        return command_done(say("model_unknown", language, name=name, available=available))
+    change = SettingsChanged(model=name, language=settings.language)
+    return command_done(say("model_set", language, model=name), change)
+
+
+def _choose_language(tag: str | None, settings: ConversationSettings, language: str | None) -> Ending:
+    if tag is None:
+        return command_done(say("language_current", language, language=language_for(language)))
+    if language_for(tag) not in LANGUAGES or language_for(tag) != tag.split("-")[0]:
+        return command_done(say("language_unknown", language, name=tag))
+    change = SettingsChanged(model=settings.model, language=language_for(tag))
+    return command_done(say("language_set", tag), change)

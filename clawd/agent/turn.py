@@ -1,0 +1,133 @@
+"""A turn as a state machine over its records. Pure: `apply` folds, `advance` says what comes next.
+
+Steps count from 1. A model step that asks for n calls at step k is followed by the calls' steps
+k+1 … k+n and then by the next model step, so a step's number never depends on what happened in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, assert_never
+
+from clawd.journal.records import (
+    ModelIntent,
+    ModelResult,
+    SessionStarted,
+    SettingsChanged,
+    ToolDone,
+    ToolIntent,
+    TurnFinished,
+    TurnStarted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from clawd.journal.records import Record
+    from clawd.response import ToolCall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What is known of a turn. `responses` and the calls' results are in the order of their steps."""
+
+    responses: tuple[ModelResult, ...] = ()
+    done: Mapping[int, ToolDone] = field(default_factory=dict)  # by step
+    intents: Mapping[int, ToolIntent] = field(default_factory=dict)  # by step
+    finished: TurnFinished | None = None
+
+    @property
+    def visible_text(self) -> str:
+        """What the user has been shown of committed answers, steps separated by a blank line."""
+        return "\n\n".join(r.response.text for r in self.responses if r.response.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskModel:
+    """A model is to be asked as this step."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallTool:
+    """A tool is to be called as this step. `intent` is left by an attempt that a crash cut off."""
+
+    step: int
+    call: ToolCall
+    intent: ToolIntent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The last response asks for nothing more."""
+
+    text: str
+    model: str
+    by_length: bool  # the model stopped at its length limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutOfSteps:
+    """`max_steps` model calls were made and the model wants more."""
+
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlreadyFinished:
+    """The turn's end is recorded."""
+
+
+Action = AskModel | CallTool | Answered | OutOfSteps | AlreadyFinished
+
+
+def apply(turn: Turn, record: Record) -> Turn:
+    """Return the turn after one more record."""
+    match record:
+        case ModelResult():
+            return replace(turn, responses=(*turn.responses, record))
+        case ToolIntent():
+            return replace(turn, intents={**turn.intents, record.step: record})
+        case ToolDone():
+            return replace(turn, done={**turn.done, record.step: record})
+        case TurnFinished():
+            return replace(turn, finished=record)
+        case TurnStarted() | ModelIntent() | SessionStarted() | SettingsChanged():
+            return turn
+        case _:
+            assert_never(record)
+
+
+def fold(records: Iterable[Record]) -> Turn:
+    """Return the turn that these records describe; the same after a crash as after a clean stop."""
+    turn = Turn()
+    for record in records:
+        turn = apply(turn, record)
+    return turn
+
+
+def advance(turn: Turn, *, max_steps: int) -> Action:
+    """Return what a worker has to do next.
+
+    Args:
+        turn: The turn so far.
+        max_steps: Greatest number of model calls, at least 1.
+    """
+    if turn.finished is not None:
+        return AlreadyFinished()
+    if not turn.responses:
+        return AskModel(step=1)
+    last = turn.responses[-1]
+    for step, call in enumerate(last.response.tool_calls, start=last.step + 1):
+        if step not in turn.done:
+            return CallTool(step=step, call=call, intent=turn.intents.get(step))
+    if last.response.tool_calls:
+        if len(turn.responses) >= max_steps:
+            return OutOfSteps(steps=len(turn.responses))
+        return AskModel(step=last.step + len(last.response.tool_calls) + 1)
+    return Answered(
+        text=turn.visible_text,
+        model=last.response.model,
+        by_length=last.response.finish == "length",
+    )

@@ -1,0 +1,125 @@
+"""The pool of workers: claims conversations, longest waiting first, and runs one turn under each lease."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from clawd.agent import ending as endings
+from clawd.agent.run import language_of
+from clawd.errors import Fenced, JournalBroken, JournalError, JournalUnavailable
+from clawd.fanout import HandedBack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clawd.agent.run import TurnRunner
+    from clawd.fanout import Fanout
+    from clawd.journal.base import Journal, Lease
+
+log = logging.getLogger(__name__)
+
+RETRY_CLAIM_S: Final = 1.0  # while the journal can't commit
+
+
+class Workers:
+    """Up to `concurrency()` turns at once, one per conversation."""
+
+    def __init__(
+        self, journal: Journal, fanout: Fanout, runner: TurnRunner, *, concurrency: Callable[[], int]
+    ) -> None:
+        self._journal = journal
+        self._fanout = fanout
+        self._runner = runner
+        self._concurrency = concurrency
+        self._running = 0
+        self._stopping = False
+        self._pings: list[asyncio.Future[None]] = []
+
+    async def run(self) -> None:
+        """Work until `stop_claiming` was called and the turns in work are over; cancelled, hand them back."""
+        async with asyncio.TaskGroup() as turns:
+            while not self._stopping:
+                self._answer_pings()
+                delay_s = await self._claim_into(turns)
+                await self._journal.work.wait(delay_s)
+        self._answer_pings()
+
+    def stop_claiming(self) -> None:
+        """Take no further turns; those in work go on."""
+        self._stopping = True
+        self._journal.work.set()
+
+    async def ping(self) -> None:
+        """Return once the dispatching loop has come round: the watchdog's proof of life."""
+        future = asyncio.get_running_loop().create_future()
+        self._pings.append(future)
+        self._journal.work.set()
+        await future
+
+    @property
+    def running(self) -> int:
+        """The number of turns in work."""
+        return self._running
+
+    def _answer_pings(self) -> None:
+        for future in self._pings:
+            if not future.done():
+                future.set_result(None)
+        self._pings.clear()
+
+    async def _claim_into(self, turns: asyncio.TaskGroup) -> float | None:
+        """Start what can be started; return when to try again without being woken."""
+        free = self._concurrency() - self._running
+        if free <= 0:
+            return None  # a turn that ends wakes us
+        try:
+            leases = await self._journal.claim(free)
+        except JournalUnavailable as error:
+            log.warning("claim_paused", extra={"error": str(error)})
+            return RETRY_CLAIM_S
+        for lease in leases:
+            self._running += 1
+            turns.create_task(self._work(lease), name=lease.turn)
+        return None
+
+    async def _work(self, lease: Lease) -> None:
+        try:
+            await self._turn(lease)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._hand_back(lease, count=False))
+            raise
+        finally:
+            self._running -= 1
+            self._journal.work.set()
+
+    async def _turn(self, lease: Lease) -> None:
+        """The turn boundary: whatever goes wrong inside ends this turn alone."""
+        try:
+            await self._runner.run(lease)
+        except Fenced:
+            log.warning("turn_fenced", extra={"turn": lease.turn})
+            self._fanout.publish(lease.address, HandedBack(turn=lease.turn))
+        except JournalBroken:
+            raise
+        except JournalError:
+            log.exception("turn_unreadable", extra={"turn": lease.turn})
+            await self._hand_back(lease, count=True)
+        except Exception as error:  # noqa: BLE001 - the turn boundary: a bug ends one turn, visibly
+            log.exception("turn_broke", extra={"turn": lease.turn})
+            await self._fail(lease, error)
+
+    async def _fail(self, lease: Lease, error: Exception) -> None:
+        try:
+            await self._runner.finish(lease, endings.broken(error, language_of(lease)))
+        except Fenced:
+            self._fanout.publish(lease.address, HandedBack(turn=lease.turn))
+
+    async def _hand_back(self, lease: Lease, *, count: bool) -> None:
+        try:
+            await self._journal.release(lease, count=count)
+        except JournalError as error:
+            # The start after this one takes the turn back anyway.
+            log.warning("release_failed", extra={"turn": lease.turn, "error": str(error)})
+        self._fanout.publish(lease.address, HandedBack(turn=lease.turn))

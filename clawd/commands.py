@@ -1,0 +1,82 @@
+"""Slash commands: text in, what is meant out. Pure; every door uses the same ones."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final, Literal
+
+# A path such as /usr/bin is not a command: after the name comes white space or the end.
+_COMMAND = re.compile(r"/([A-Za-z][A-Za-z0-9_]{0,31})(?:@\w+)?(?:\s+(.*))?", re.DOTALL)
+
+NAMES: Final = ("new", "stop", "model", "lang", "status", "help", "start")
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A control: ends what is running now, takes no place in the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Answered at once, without a turn."""
+
+    what: Literal["status", "help", "welcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownCommand:
+    """Answered at once with the nearest name; never shown to a model."""
+
+    name: str
+    nearest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A message: the next session of the conversation begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChooseModel:
+    """A message: None asks which one is in use; "default" unpins."""
+
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChooseLanguage:
+    """A message: None asks which one is in use."""
+
+    tag: str | None
+
+
+InPlace = NewSession | ChooseModel | ChooseLanguage
+"""Commands that are messages: they keep their place in the conversation and end without a model."""
+
+Command = Stop | Query | UnknownCommand | InPlace
+
+
+def parse(text: str) -> Command | None:
+    """Return the command in a message, None when it is something for the model."""
+    match = _COMMAND.fullmatch(text.strip())
+    if match is None:
+        return None
+    name, rest = match[1].lower(), (match[2] or "").strip()
+    match name:
+        case "stop":
+            return Stop()
+        case "status" | "help":
+            return Query(name)
+        case "start":
+            return Query("welcome")
+        case "new":
+            return NewSession()
+        case "model":
+            return ChooseModel(rest or None)
+        case "lang":
+            return ChooseLanguage(rest.lower() or None)
+        case _:
+            near = get_close_matches(name, NAMES, n=1)
+            return UnknownCommand(name, near[0] if near else None)

@@ -1,0 +1,194 @@
+"""The outbox's service: takes committed deliveries and brings them to their bridges.
+
+A delivery is committed as `sending` before its request leaves and marked after the answer came, so a
+crash leaves at most what was on the wire in doubt. One address at a time, in order; addresses in parallel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from clawd.errors import (
+    BridgeError,
+    DeliveryMoved,
+    DeliveryParked,
+    DeliveryRejected,
+    DeliveryRetryLater,
+    DeliveryUnauthorized,
+    JournalUnavailable,
+)
+from clawd.ids import to_ms
+from clawd.journal.base import Dead, DeliveryOutcome, Held, OutboxRow, Parked, RetryAt, Sent
+
+if TYPE_CHECKING:
+    from clawd.bridge import Bridge
+    from clawd.config.schema import BridgeConfig, DeliveryConfig
+    from clawd.ids import Clock, TurnId
+    from clawd.journal.base import Journal
+    from clawd.messages import OutboundMessage
+
+log = logging.getLogger(__name__)
+
+RETRY_TAKE_S: Final = 1.0  # while the journal can't commit
+
+
+class Outbox:
+    """Sends what is ready; the journal keeps every state."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        *,
+        bridges: Callable[[], Mapping[str, Bridge]],
+        connected: Callable[[], Collection[str]],
+        refused: Callable[[str, BridgeError], None],
+        settle: Callable[[TurnId], Awaitable[None]],
+    ) -> None:
+        """Create the service.
+
+        Args:
+            journal: Where deliveries wait.
+            clock: For ages.
+            bridges: All bridges by name.
+            connected: Names of the bridges that can send now; the others' deliveries wait.
+            refused: Told when a bridge's credentials were refused in a send.
+            settle: Returns once no preview of that turn is on the wire any more.
+        """
+        self._journal = journal
+        self._clock = clock
+        self._bridges = bridges
+        self._connected = connected
+        self._refused = refused
+        self._settle = settle
+        self._config: DeliveryConfig | None = None
+        self._policies: Mapping[str, BridgeConfig] = {}
+        self._sending = 0
+        self._draining = False
+
+    def configure(self, config: DeliveryConfig, bridges: Mapping[str, BridgeConfig]) -> None:
+        """Use these settings from now on."""
+        self._config = config
+        self._policies = bridges
+        self._journal.outgoing.set()
+
+    def holding(self) -> Collection[str]:
+        """Return the names of the bridges that never repeat what may have arrived."""
+        return {name for name, section in self._policies.items() if section.on_ambiguous == "hold"}
+
+    async def run(self) -> None:
+        """Send for ever; after `drain`, return once nothing is due and nothing is on the wire.
+
+        Cancelled, it leaves what is on the wire as `sending`: the next start treats it as unknown.
+        """
+        async with asyncio.TaskGroup() as sends:
+            while True:
+                taken, delay_s = await self._take_into(sends)
+                if self._draining and not taken and self._sending == 0:
+                    return
+                await self._journal.outgoing.wait(delay_s)
+
+    def drain(self) -> None:
+        """Let `run` return when nothing that can be sent now is left."""
+        self._draining = True
+        self._journal.outgoing.set()
+
+    @property
+    def _settings(self) -> DeliveryConfig:
+        if self._config is None:
+            raise RuntimeError("the outbox was started before it was configured")
+        return self._config
+
+    async def _take_into(self, sends: asyncio.TaskGroup) -> tuple[int, float | None]:
+        """Start what is due; return how many, and when to look again without being woken."""
+        free = self._settings.concurrency - self._sending
+        if free <= 0:
+            return 0, None  # a send that ends wakes us
+        try:
+            taken = await self._journal.outbox_take(free, self._connected())
+        except JournalUnavailable as error:
+            log.warning("delivery_paused", extra={"error": str(error)})
+            return 0, RETRY_TAKE_S
+        for row in taken.rows:
+            self._sending += 1
+            sends.create_task(self._deliver(row), name=row.message.id)
+        return len(taken.rows), taken.next_due_s
+
+    async def _deliver(self, row: OutboxRow) -> None:
+        try:
+            outcome = await self._try(row)
+            await self._mark(row, outcome)
+        finally:
+            self._sending -= 1
+            self._journal.outgoing.set()
+
+    async def _try(self, row: OutboxRow) -> DeliveryOutcome:
+        message = row.message
+        age_s = (to_ms(self._clock.now()) - row.first_try_at_ms) / 1000
+        if age_s > self._settings.max_age_s:
+            return Dead(why=f"not delivered within {self._settings.max_age_s:g} s")
+        bridge = self._bridges().get(message.address.bridge)
+        if bridge is None:
+            return RetryAt(delay_s=60, why=f"no bridge {message.address.bridge} is configured")
+        if message.turn is not None:
+            await self._settle(message.turn)
+        try:
+            async with asyncio.timeout(self._settings.send_timeout_s):
+                receipt = await bridge.send(self._worded(message, bridge))
+        except DeliveryRetryLater as error:
+            delay_s = error.retry_after_s
+            return RetryAt(
+                delay_s=self._delay(bridge, row.attempt) if delay_s is None else delay_s, why=str(error)
+            )
+        except DeliveryUnauthorized as error:
+            self._refused(message.address.bridge, error)
+            return RetryAt(delay_s=1, why=str(error))
+        except DeliveryParked as error:
+            return Parked(why=str(error))
+        except DeliveryMoved as error:
+            await self._journal.move_address(message.address, replace(message.address, chat=error.chat))
+            return RetryAt(delay_s=0, why=str(error))
+        except DeliveryRejected as error:
+            level = logging.INFO if error.unreachable else logging.ERROR
+            log.log(level, "delivery_dead", extra={"delivery": message.id, "error": str(error)})
+            return Dead(why=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a bridge raises, the message may have arrived
+            return self._ambiguous(row, bridge, error)
+        log.info("delivery_sent", extra={"delivery": message.id, "turn": message.turn})
+        return Sent(remote_id=receipt.remote_id)
+
+    def _ambiguous(self, row: OutboxRow, bridge: Bridge, error: Exception) -> DeliveryOutcome:
+        why = str(error) or type(error).__name__
+        log.warning("delivery_unknown", extra={"delivery": row.message.id, "error": why})
+        if row.message.address.bridge in self.holding():
+            return Held(why=why)
+        return RetryAt(delay_s=self._delay(bridge, row.attempt), why=why, repeated=True)
+
+    @staticmethod
+    def _delay(bridge: Bridge, attempt: int) -> float:
+        schedule = bridge.capabilities.retry_schedule_s
+        return schedule[min(attempt, len(schedule)) - 1]
+
+    def _worded(self, message: OutboundMessage, bridge: Bridge) -> OutboundMessage:
+        """Put the repeat mark in front where an earlier attempt may have arrived as another message.
+
+        An edit replaces the same message however often it is sent, so it needs no mark.
+        """
+        if not message.repeated or message.edit_of or not bridge.capabilities.marks_repeats:
+            return message
+        return replace(message, text=f"{self._settings.repeat_mark}\n{message.text}")
+
+    async def _mark(self, row: OutboxRow, outcome: DeliveryOutcome) -> None:
+        """Commit the outcome, waiting out a full or locked disk: a receipt must not be forgotten."""
+        while True:
+            try:
+                await self._journal.outbox_mark(row.row, outcome)
+            except JournalUnavailable as error:
+                log.warning("receipt_paused", extra={"delivery": row.message.id, "error": str(error)})
+                await self._clock.sleep(RETRY_TAKE_S)
+            else:
+                return

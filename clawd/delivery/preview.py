@@ -1,0 +1,195 @@
+"""What a chat shows while a turn is in work: typing after a second, then a message that grows by edits.
+
+Nothing here is a promise. It follows the fanout, and the final text always goes out through the outbox:
+as an edit of the preview where there is one, else as a new message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from clawd.bridge import ActivityBridge, PreviewBridge
+from clawd.delivery.split import split_reply
+from clawd.errors import DeliveryError, DeliveryRetryLater, DeliveryUnauthorized, JournalError
+from clawd.fanout import Delta, Ended, HandedBack, Started
+from clawd.journal.base import Wake
+from clawd.messages import Preview
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from clawd.bridge import Bridge
+    from clawd.fanout import Fanout
+    from clawd.ids import Clock, TurnId
+    from clawd.journal.base import Journal, Lease
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S: Final = 1.0  # an answer that comes sooner needs neither typing nor a preview
+TYPING_EVERY_S: Final = 4.5  # platforms show it for some five seconds
+
+
+class LiveView:
+    """Shows turns in work on the bridges that can."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        fanout: Fanout,
+        clock: Clock,
+        *,
+        bridges: Callable[[], Mapping[str, Bridge]],
+    ) -> None:
+        self._journal = journal
+        self._fanout = fanout
+        self._clock = clock
+        self._bridges = bridges
+        self._followers: dict[TurnId, _Follower] = {}
+
+    async def run(self) -> None:
+        """Follow every turn, until cancelled."""
+        async with asyncio.TaskGroup() as followers:
+            with self._fanout.subscribe(size=10_000) as events:
+                while True:
+                    address, event = await events.get()
+                    match event:
+                        case Started(lease=lease):
+                            bridge = self._bridges().get(address.bridge)
+                            if bridge is not None and lease.turn not in self._followers:
+                                follower = _Follower(self, lease, bridge)
+                                self._followers[lease.turn] = follower
+                                followers.create_task(follower.run(), name=f"preview:{lease.turn}")
+                        case Delta(turn=turn) | Ended(turn=turn) | HandedBack(turn=turn):
+                            if follower_of := self._followers.get(turn):
+                                follower_of.wake.set()
+                        case _:
+                            pass
+
+    async def settle(self, turn: TurnId) -> None:
+        """Return once no preview of this turn is on the wire any more."""
+        if follower := self._followers.get(turn):
+            follower.wake.set()
+            await follower.over.wait()
+
+    def forget(self, turn: TurnId) -> None:
+        """A follower is done."""
+        self._followers.pop(turn, None)
+
+    def text_of(self, lease: Lease) -> str | None:
+        """Return the visible text of a turn in work here, None when it is not."""
+        live = self._fanout.live(lease.address)
+        return live.text if live is not None and live.turn == lease.turn else None
+
+    @property
+    def journal(self) -> Journal:
+        """Where preview rows are reserved."""
+        return self._journal
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of all followers."""
+        return self._clock
+
+
+class _Follower:
+    """Shows one turn in one chat until the turn is no longer in work."""
+
+    def __init__(self, view: LiveView, lease: Lease, bridge: Bridge) -> None:
+        self._view = view
+        self._lease = lease
+        self._bridge = bridge
+        self.wake = Wake()
+        self.over = asyncio.Event()
+        self._remote_id: str | None = None
+        self._shown = ""
+        self._row: int | None = None
+        self._gave_up = not (isinstance(bridge, PreviewBridge) and bridge.previews(lease.address))
+
+    async def run(self) -> None:
+        try:
+            await self._resume()
+            await self._follow()
+        except JournalError as error:
+            log.info("preview_ended", extra={"turn": self._lease.turn, "error": str(error)})
+        finally:
+            self._view.forget(self._lease.turn)
+            self.over.set()
+
+    async def _resume(self) -> None:
+        if self._lease.attempts > 1 and not self._gave_up:
+            opened = await self._view.journal.open_preview(self._lease)
+            if opened is not None:
+                self._row, self._remote_id = opened
+
+    async def _follow(self) -> None:
+        clock = self._view.clock
+        next_typing = clock.monotonic() + PATIENCE_S
+        next_edit = clock.monotonic() + PATIENCE_S
+        while (text := self._view.text_of(self._lease)) is not None:
+            now = clock.monotonic()
+            shown = self._remote_id is not None
+            if not self._gave_up and text and now >= next_edit and self._clip(text) != self._shown:
+                next_edit = now + await self._show(text)
+                continue
+            if not shown and now >= next_typing:
+                await self._type()
+                next_typing = now + TYPING_EVERY_S
+                continue
+            # With a preview on show the next text wakes us; without one the next typing is due.
+            waits = [next_edit - now] if not self._gave_up and now < next_edit else []
+            if not shown:
+                waits.append(next_typing - now)
+            await self.wake.wait(min(waits) if waits else None)
+
+    async def _type(self) -> None:
+        if isinstance(self._bridge, ActivityBridge) and self._bridge.capabilities.typing:
+            await self._bridge.working(self._lease.address)
+
+    def _clip(self, text: str) -> str:
+        """Return what fits into the one message that a preview is."""
+        return split_reply(text, self._bridge.capabilities)[0]
+
+    async def _show(self, text: str) -> float:
+        """Send or edit the preview; return seconds until the next edit is allowed."""
+        assert isinstance(self._bridge, PreviewBridge)  # noqa: S101 - else _gave_up is set
+        if self._row is None:
+            self._row = await self._view.journal.reserve_preview(self._lease)
+            if self._row is None:
+                self._gave_up = True
+                return 0.0
+        clipped = self._clip(text)
+        first = self._remote_id is None
+        preview = Preview(
+            address=self._lease.address,
+            text=clipped,
+            remote_id=self._remote_id,
+            reference=self._lease.message.reference,
+        )
+        try:
+            receipt = await self._bridge.preview(preview)
+        except (DeliveryRetryLater, DeliveryUnauthorized) as error:
+            return await self._refused(error, first=first, unknown=False)
+        except DeliveryError as error:
+            return await self._refused(error, first=first, unknown=True)
+        self._shown = clipped
+        if first:
+            self._remote_id = receipt.remote_id
+            await self._view.journal.preview_sent(self._row, receipt.remote_id)
+        capabilities = self._bridge.capabilities
+        group = self._lease.message.group
+        return capabilities.group_preview_interval_s if group else capabilities.preview_interval_s
+
+    async def _refused(self, error: DeliveryError, *, first: bool, unknown: bool) -> float:
+        """A preview that fails is not tried again in this turn, except after a pause for an edit."""
+        log.info("preview_refused", extra={"turn": self._lease.turn, "error": str(error)})
+        if first:
+            assert self._row is not None  # noqa: S101 - reserved before the first send
+            self._gave_up = True
+            await self._view.journal.preview_sent(self._row, None, unknown=unknown)
+            return 0.0
+        if isinstance(error, DeliveryRetryLater) and error.retry_after_s is not None:
+            return error.retry_after_s
+        self._gave_up = True
+        return 0.0

@@ -1,0 +1,216 @@
+"""The only door in: access, rate, message or control, commit, wake.
+
+Everything that reaches clawd goes through `DurableInbox.accept`, whichever bridge, gateway or terminal it
+came from. When it returns, the batch and the bridge's cursor are committed together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from clawd.commands import Query, Stop, UnknownCommand, parse
+from clawd.fanout import Arrived
+from clawd.journal.base import AdmittedControl, AdmittedMessage, Item, Push, Pushed, Stored
+from clawd.messages import (
+    Accepted,
+    AcceptResult,
+    Cursor,
+    Duplicate,
+    Inbound,
+    InboundControl,
+    InboundMessage,
+    MessageId,
+    Refused,
+    Replied,
+    Text,
+    Unreadable,
+)
+from clawd.rate import RateLimit
+from clawd.texts import say
+
+if TYPE_CHECKING:
+    from clawd.access import Access
+    from clawd.config.schema import AccessConfig
+    from clawd.fanout import Fanout
+    from clawd.ids import Clock, TurnId
+    from clawd.journal.base import Journal, Right
+
+MAX_TEXT_CHARS: Final = 200_000
+
+StatusText = Callable[[str | None], Awaitable[str]]
+"""Makes the answer to /status in a language."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What one inbound event leads to: an item to commit, if any, and the answer if the commit says no more."""
+
+    item: Item | None
+    answer: AcceptResult | None = None
+
+
+class DurableInbox:
+    """The inbox over a journal; implements `clawd.bridge.Inbox`."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        access: Access,
+        fanout: Fanout,
+        clock: Clock,
+        *,
+        on_control: Callable[[TurnId], None],
+        status_text: StatusText,
+    ) -> None:
+        self._journal = journal
+        self._access = access
+        self._fanout = fanout
+        self._clock = clock
+        self._on_control = on_control
+        self._status_text = status_text
+        self._rate = RateLimit("20/min", clock)
+
+    def configure(self, config: AccessConfig) -> None:
+        """Use this rate from now on."""
+        self._rate = RateLimit(config.rate, self._clock)
+
+    async def cursor(self, key: str) -> str | None:
+        """Return the last committed value of a bridge's cursor."""
+        return await self._journal.cursor(key)
+
+    async def accept(self, batch: Sequence[Inbound], cursor: Cursor | None = None) -> Sequence[AcceptResult]:
+        """Return once batch and cursor are committed together; see `clawd.bridge.Inbox`."""
+        plans = [await self._plan(event) for event in batch]
+        items = [plan.item for plan in plans if plan.item is not None]
+        outcomes = iter(await self._journal.accept(items, cursor) if items or cursor else ())
+        results: list[AcceptResult] = []
+        for event, plan in zip(batch, plans, strict=True):
+            outcome = next(outcomes) if plan.item is not None else None
+            results.append(await self._result(event, plan, outcome))
+        return results
+
+    # --- before the commit: what is meant, and may it come in ------------------------------------------
+
+    async def _plan(self, event: Inbound) -> _Plan:
+        match event:
+            case Unreadable():
+                return _Plan(event)
+            case InboundControl():
+                if self._access.right_of(event.address.bridge, event.sender) is None:
+                    return _Plan(None, Refused(reason="stranger"))
+                return _Plan(AdmittedControl(control=event))
+            case InboundMessage():
+                return await self._plan_message(event)
+
+    async def _plan_message(self, message: InboundMessage) -> _Plan:
+        if not message.addressed:
+            return _Plan(None, Refused(reason="not_addressed"))
+        right = self._access.right_of(message.address.bridge, message.sender)
+        if right is None:
+            return await self._plan_stranger(message)
+        language = message.sender.language
+        if message.address.bridge != "terminal":
+            sender = f"{message.address.bridge}:{message.sender.id}"
+            verdict = self._rate.take(sender)
+            if verdict != "ok":
+                text = say("rate_limited", language) if verdict == "tell" else ""
+                return self._refusal(message, Refused(reason="rate", text=text))
+        match parse(message.text):
+            case Stop():
+                return _Plan(AdmittedControl(control=_stop(message)))
+            case Query(what="status"):
+                return self._reply(message, await self._status_text(language))
+            case Query(what="help"):
+                return self._reply(message, say("help", language))
+            case Query(what="welcome"):
+                return self._reply(message, say("welcome", language))
+            case UnknownCommand(name, nearest):
+                near = say("did_you_mean", language, name=nearest) if nearest else ""
+                hint = near or say("see_help", language)
+                return self._reply(message, say("unknown_command", language, name=name, hint=hint))
+            case _:
+                return _Plan(AdmittedMessage(message=_cut(message), right=_right_for(message, right)))
+
+    async def _plan_stranger(self, message: InboundMessage) -> _Plan:
+        code = None if message.group else await self._access.pair(message.address, message.sender)
+        if code is None:
+            return _Plan(None, Refused(reason="stranger"))
+        text = say("pairing", message.sender.language, code=code)
+        # One answer per code: the same stranger writing again before the owner decides hears nothing.
+        return self._refusal(message, Refused(reason="stranger", text=text), key=f"pair:{code}")
+
+    def _reply(self, message: InboundMessage, text: str) -> _Plan:
+        if message.address.pulls:
+            return _Plan(None, Replied(text=text))
+        return _Plan(_push(message, text), Replied(text=text))
+
+    def _refusal(self, message: InboundMessage, refused: Refused, key: str | None = None) -> _Plan:
+        if not refused.text or message.address.pulls:
+            return _Plan(None, refused)
+        return _Plan(_push(message, refused.text, key), refused)
+
+    # --- after the commit: tell the caller, wake the others ---------------------------------------------
+
+    async def _result(
+        self,
+        event: Inbound,
+        plan: _Plan,
+        outcome: Accepted | Duplicate | Pushed | Stored | None,
+    ) -> AcceptResult:
+        match outcome:
+            case Accepted():
+                assert isinstance(event, InboundMessage)  # noqa: S101 - only messages are accepted
+                self._fanout.publish(event.address, Arrived())
+                return outcome
+            case Stored() if isinstance(plan.item, AdmittedControl):
+                return await self._control_result(plan.item.control, outcome)
+            case Stored() | None | Pushed():
+                return plan.answer or Refused(reason="unreadable")
+            case Duplicate():
+                return plan.answer or outcome
+
+    async def _control_result(self, control: InboundControl, stored: Stored) -> AcceptResult:
+        language = control.sender.language
+        if stored.turn is None:
+            text = say("nothing_to_stop", language)
+            if not control.address.pulls:
+                key = MessageId(f"{control.id}:reply")
+                await self._journal.accept([Push(id=key, address=control.address, text=text)])
+            return Replied(text=text)
+        self._on_control(stored.turn)
+        return Replied(text=say("stopping", language))
+
+
+def _stop(message: InboundMessage) -> InboundControl:
+    return InboundControl(
+        id=message.id,
+        address=message.address,
+        sender=message.sender,
+        kind="stop",
+        sent_at=message.sent_at,
+    )
+
+
+def _push(message: InboundMessage, text: str, key: str | None = None) -> Push:
+    return Push(
+        id=MessageId(key) if key else message.id,
+        address=message.address,
+        text=text,
+        reference=message.reference,
+    )
+
+
+def _cut(message: InboundMessage) -> InboundMessage:
+    """Keep at most MAX_TEXT_CHARS of text, with a note where it was cut."""
+    if len(message.text) <= MAX_TEXT_CHARS:
+        return message
+    note = say("text_cut", message.sender.language)
+    rest = tuple(part for part in message.parts if not isinstance(part, Text))
+    return replace(message, parts=(Text(f"{message.text[:MAX_TEXT_CHARS]}\n{note}"), *rest))
+
+
+def _right_for(message: InboundMessage, right: Right) -> Right:
+    """In a group others read and steer along: an owner's right to everything stays in private chats."""
+    return "tools" if message.group and right == "owner" else right

@@ -1,0 +1,218 @@
+"""Keeps bridges running: maps what ended one to its next state, waits, starts it again.
+
+Each bridge runs inside `_supervise`, so none can take another, or the daemon, down with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Final
+
+from clawd.bridge import Bridge, BridgeState, BridgeStatus, HttpBridge, ProbeBridge
+from clawd.errors import BridgeAuthError, BridgeError, BridgeNotReady, JournalBroken, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from clawd.bridge import BridgeConfig, Inbox
+    from clawd.ids import Clock
+
+log = logging.getLogger(__name__)
+
+FIRST_DELAY_S: Final = 1.0
+MAX_DELAY_S: Final = 60.0
+AUTH_FIRST_DELAY_S: Final = 5.0
+
+
+class _Supervised:
+    """One bridge, its state and the task that runs it."""
+
+    def __init__(self, bridge: Bridge, config: BridgeConfig, clock: Clock) -> None:
+        self.bridge = bridge
+        self.config = config
+        self.state: BridgeState = "starting"
+        self.since = clock.now()
+        self.error = ""
+        self.remedy = ""
+        self.failures = 0
+        self.task: asyncio.Task[None] | None = None
+        self.refused = asyncio.Event()  # a send found the credentials refused
+
+    def status(self) -> BridgeStatus:
+        return BridgeStatus(
+            name=self.bridge.name,
+            type=self.config.type,
+            state=self.state,
+            since=self.since,
+            error=self.error,
+            remedy=self.remedy,
+        )
+
+
+class Supervisor:
+    """Runs the configured bridges, and swaps single ones when the configuration changes."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        clock: Clock,
+        *,
+        create: Callable[[str, BridgeConfig], Bridge],
+        on_connected: Callable[[], None],
+    ) -> None:
+        self._inbox = inbox
+        self._clock = clock
+        self._create = create
+        self._on_connected = on_connected
+        self._bridges: dict[str, _Supervised] = {}
+        self._wanted: Mapping[str, BridgeConfig] = {}
+        self._changed = asyncio.Event()
+
+    def configure(self, wanted: Mapping[str, BridgeConfig]) -> None:
+        """Run these bridges from now on: changed ones restart alone, removed ones end."""
+        self._wanted = {name: section for name, section in wanted.items() if section.enabled}
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Run the bridges until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._changed.clear()
+                await self._swap(tasks)
+                await self._changed.wait()
+
+    async def _swap(self, tasks: asyncio.TaskGroup) -> None:
+        stale = [n for n, held in self._bridges.items() if self._wanted.get(n) != held.config]
+        for name in stale:
+            held = self._bridges.pop(name)
+            if held.task is not None:
+                held.task.cancel()
+                await asyncio.wait({held.task})
+        for name, section in self._wanted.items():
+            if name not in self._bridges:
+                held = _Supervised(self._create(name, section), section, self._clock)
+                self._bridges[name] = held
+                held.task = tasks.create_task(self._supervise(held), name=f"bridge:{name}")
+
+    # --- what others ask --------------------------------------------------------------------------------
+
+    def bridges(self) -> Mapping[str, Bridge]:
+        """Return the bridges by name."""
+        return {name: held.bridge for name, held in self._bridges.items()}
+
+    def http_bridges(self) -> Mapping[str, HttpBridge]:
+        """Return the bridges that the gateway mounts, by name."""
+        return {n: h.bridge for n, h in self._bridges.items() if isinstance(h.bridge, HttpBridge)}
+
+    def connected(self) -> Collection[str]:
+        """Return the names of the bridges that can send now.
+
+        A bridge that lost its connection still tries: a platform may take sends while polling fails.
+        """
+        return {n for n, h in self._bridges.items() if h.state in ("connected", "transient_disconnect")}
+
+    def statuses(self) -> Sequence[BridgeStatus]:
+        """Return every bridge's state, in the order of the configuration."""
+        return [held.status() for held in self._bridges.values()]
+
+    def refused(self, name: str, error: BridgeError) -> None:
+        """A send found the credentials refused: connect again before anything else is sent."""
+        if held := self._bridges.get(name):
+            held.error = str(error)
+            held.refused.set()
+
+    async def probe(self, name: str) -> str:
+        """Return one line that proves the bridge's connection.
+
+        Raises:
+            NotFound: no such bridge.
+            BridgeError: the platform did not answer well.
+        """
+        held = self._bridges.get(name)
+        if held is None:
+            known = ", ".join(self._bridges) or "none"
+            raise NotFound(f"no bridge is called {name}", why=f"configured and enabled: {known}")
+        if not isinstance(held.bridge, ProbeBridge):
+            return f"{name} has nothing to connect to; it waits for calls"
+        return await held.bridge.probe()
+
+    # --- one bridge -------------------------------------------------------------------------------------
+
+    async def _supervise(self, held: _Supervised) -> None:
+        """The other task boundary: whatever a bridge raises becomes a state and a delay."""
+        try:
+            while True:
+                self._enter(held, "connecting")
+                delay_s = await self._run_once(held)
+                await self._clock.sleep(delay_s)
+        finally:
+            self._enter(held, "stopped")
+
+    async def _run_once(self, held: _Supervised) -> float:
+        """Run a bridge until it ends; return how long to wait before it is run again."""
+        name = held.bridge.name
+        try:
+            await self._run_until_refused(held)
+        except BridgeAuthError as error:
+            self._fail(held, "bad_credentials", error)
+            return min(AUTH_FIRST_DELAY_S * 2.0 ** (held.failures - 1), MAX_DELAY_S)
+        except BridgeNotReady as error:
+            self._fail(held, "transient_disconnect", error)
+            if error.retry_after_s is not None:
+                return error.retry_after_s
+        except JournalBroken:
+            raise
+        except Exception as error:  # the other task boundary: a bug in one bridge leaves the others alone
+            log.exception("bridge_broke", extra={"bridge": name})
+            self._fail(held, "transient_disconnect", error)
+        else:
+            return 0.0  # `run` returns only when a send was refused: connect again at once
+        ceiling_s = min(FIRST_DELAY_S * 2.0 ** (held.failures - 1), MAX_DELAY_S)
+        return ceiling_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, nothing secret
+
+    async def _run_until_refused(self, held: _Supervised) -> None:
+        held.refused.clear()
+
+        def ready() -> None:
+            held.failures = 0
+            if held.state != "connected":
+                held.error = held.remedy = ""
+                self._enter(held, "connected")
+                self._on_connected()
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(held.bridge.run(self._inbox, ready), name="run")
+                await asyncio.wait(
+                    {running, tasks.create_task(held.refused.wait(), name="refused")},
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if not running.done():
+                    running.cancel()
+                held.refused.set()
+        except BaseExceptionGroup as group:
+            # Only `run` can raise; its own type decides the next state.
+            raise group.exceptions[0] from group.exceptions[0].__cause__
+
+    def _fail(self, held: _Supervised, state: BridgeState, error: Exception) -> None:
+        held.failures = min(held.failures + 1, 20)
+        held.error = error.what if isinstance(error, BridgeError) else f"{type(error).__name__}: {error}"
+        if isinstance(error, BridgeError):
+            held.error += f" ({error.why})" if error.why else ""
+            held.remedy = error.remedy
+        if held.failures == 1 or held.state != state:
+            log.warning(
+                "bridge_down", extra={"bridge": held.bridge.name, "state": state, "error": held.error}
+            )
+        self._enter(held, state)
+
+    def _enter(self, held: _Supervised, state: BridgeState) -> None:
+        if held.state == state:
+            return
+        # A retry of a connection that was lost is no news: the state people see stays until it works.
+        if state == "connecting" and held.failures:
+            return
+        held.state, held.since = state, self._clock.now()
+        log.info("bridge_state", extra={"bridge": held.bridge.name, "state": state})
