@@ -17,9 +17,9 @@ from clawd.agent.context import build_context
 from clawd.agent.mailbox import Box, Mailbox, Stopped
 from clawd.agent.settings import carry_out
 from clawd.agent.turn import AlreadyFinished, Answered, AskModel, CallTool, OutOfSteps, advance, apply, fold
+from clawd.agent.voice import Voice
 from clawd.commands import ChooseLanguage, ChooseModel, NewSession, parse
 from clawd.errors import JournalUnavailable, ModelError, ModelRateLimited, ModelsExhausted
-from clawd.agent.voice import Voice
 from clawd.fanout import Ended, Started, ToolNote
 from clawd.journal.base import NewDelivery
 from clawd.journal.records import ModelIntent, ModelResult, ToolDone, ToolIntent, TurnFinished

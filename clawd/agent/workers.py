@@ -106,7 +106,7 @@ class Workers:
         except JournalError:
             log.exception("turn_unreadable", extra={"turn": lease.turn})
             await self._hand_back(lease, count=True)
-        except Exception as error:  # noqa: BLE001 - the turn boundary: a bug ends one turn, visibly
+        except Exception as error:
             log.exception("turn_broke", extra={"turn": lease.turn})
             await self._fail(lease, error)
 

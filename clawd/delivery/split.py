@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from clawd.messages import BridgeCapabilities
 
-RESERVE: Final = 128  # room for the repeat mark and for fences that are closed and opened again
-_FENCE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^\n`]*)$", re.MULTILINE)
+RESERVE: Final = 128  # room for the repeat mark
+_FENCE: Final = re.compile(r"^ {0,3}(`{3,8}|~{3,8})[ \t]*([^\n`]*)$", re.MULTILINE)
 
 
 def utf16_units(text: str) -> int:

@@ -1,0 +1,58 @@
+"""Replies cut into parts that a platform accepts."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clawd.delivery.split import RESERVE, split_reply, split_text, utf16_units
+from clawd.messages import BridgeCapabilities
+
+TELEGRAM = BridgeCapabilities(text_limit=4096, text_unit="utf16")
+
+
+def test_a_short_reply_stays_one_part() -> None:
+    assert split_reply("hello", TELEGRAM) == ["hello"]
+
+
+def test_an_empty_reply_is_one_empty_part() -> None:
+    assert split_reply("  \n", TELEGRAM) == [""]
+
+
+def test_paragraph_ends_are_preferred_to_line_ends_and_those_to_word_ends() -> None:
+    paragraphs = "\n\n".join("word " * 30 for _ in range(6))
+    parts = split_text(paragraphs, 400)
+    assert all(part.startswith("word") and part.endswith("word") for part in parts)
+    assert len(parts) == 3
+
+
+def test_emoji_count_as_two_units_and_are_never_torn() -> None:
+    parts = split_reply("😀" * 5000, TELEGRAM)
+    assert all(utf16_units(part) <= 4096 - RESERVE for part in parts)
+    assert "".join(parts) == "😀" * 5000
+
+
+def test_a_code_fence_that_is_cut_is_closed_and_opened_again_with_its_language() -> None:
+    text = "before\n\n```python\n" + "\n".join(f"print({n})" for n in range(200)) + "\n```\n\nafter"
+    parts = split_text(text, 500)
+    assert len(parts) > 2
+    for part in parts:
+        assert len(re.findall("^```", part, re.MULTILINE)) % 2 == 0
+    assert all(part.startswith("```python\n") for part in parts[1:-1])
+
+
+def test_a_limit_without_room_is_refused() -> None:
+    with pytest.raises(ValueError, match="no room"):
+        split_text("x", 10)
+
+
+@given(st.text(alphabet=st.sampled_from("ab \n`~😀é中"), max_size=3000), st.integers(64, 300))
+def test_no_part_exceeds_the_limit_and_no_character_is_lost(text: str, limit: int) -> None:
+    parts = split_text(text, limit, utf16_units)
+    assert all(utf16_units(part) <= limit for part in parts)
+    kept = "".join(parts)
+    for char in "ab😀é中":
+        assert kept.count(char) >= text.count(char)
