@@ -28,12 +28,12 @@ def client_session(network: NetworkConfig, **options: Any) -> aiohttp.ClientSess
     Args:
         network: The section that applies (the global one, or a bridge's or model's own).
         options: Further arguments of `aiohttp.ClientSession`. `limit` (connections at a time, 0 for no
-            limit) and `limit_per_host` go to the connector instead.
+            limit), `limit_per_host` and `resolver` go to the connector instead.
 
     Raises:
         ConfigError: the certificate file can't be read, or the proxy needs an extra that is missing.
     """
-    limits = {name: options.pop(name) for name in ("limit", "limit_per_host") if name in options}
+    limits = {name: options.pop(name) for name in ("limit", "limit_per_host", "resolver") if name in options}
     tls: dict[str, Any] = {"ssl": tls_context(network.ca_file)} if network.ca_file else {}
     scheme = urlsplit(network.proxy).scheme.lower() if network.proxy else ""
     if not network.proxy:
