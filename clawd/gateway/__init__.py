@@ -1,1 +1,7 @@
-"""The HTTP server."""
+"""The HTTP server: health, REST, and the bridges whose platforms call us."""
+
+from clawd.gateway.app import CannotListen, Gateway
+from clawd.gateway.auth import TokenStore
+from clawd.gateway.health import Readiness
+
+__all__ = ["CannotListen", "Gateway", "Readiness", "TokenStore"]

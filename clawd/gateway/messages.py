@@ -1,0 +1,161 @@
+"""The body of `POST /v1/messages`, read into an inbound message; the answers to it. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from clawd.gateway.problems import RequestRefused
+from clawd.messages import Address, InboundMessage, MessageId, Sender, Text
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from clawd.gateway.auth import Token
+    from clawd.journal.reading import TurnView
+    from clawd.response import JsonObject, JsonValue
+
+BRIDGE: Final = "api"
+
+_FIELDS: Final = frozenset({"text", "parts", "conversation", "sender", "callback_url"})
+_CONVERSATION: Final = re.compile(r"[A-Za-z0-9_.:@+=~-]{1,128}")
+_SENDER: Final = re.compile(r"[^\x00-\x20\x7f]{1,128}")
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_MAX_PARTS: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What a client sent, checked."""
+
+    text: tuple[Text, ...]
+    conversation: str | None
+    sender: str | None
+
+
+def read_submission(body: JsonObject) -> Submission:
+    """Return what the body asks for.
+
+    Raises:
+        RequestRefused: 400 for a field that is unknown, missing or of the wrong shape; 403 for a
+            `callback_url`, as no list of allowed ones can be configured in this version.
+    """
+    if unknown := sorted(body.keys() - _FIELDS):
+        raise _bad(f"unknown field {unknown[0][:40]}", f"the fields are {', '.join(sorted(_FIELDS))}")
+    if body.get("callback_url") is not None:
+        raise RequestRefused(
+            403,
+            "callback_url is not allowed: this clawd has no list of hosts it may call back",
+            code="callback_not_allowed",
+            remedy="fetch the answer with GET /v1/messages/ID?wait=30, or use a webhook bridge",
+        )
+    return Submission(
+        text=_text(body),
+        conversation=_conversation(body.get("conversation")),
+        sender=_sender(body.get("sender")),
+    )
+
+
+def check_key(values: list[str]) -> str | None:
+    """Return the one `Idempotency-Key`, None without any; raises RequestRefused (400)."""
+    if not values:
+        return None
+    if len(values) > 1 or not _KEY.fullmatch(values[0]):
+        raise _bad("Idempotency-Key has to be one value of 1 to 255 visible ASCII characters")
+    return values[0]
+
+
+def to_inbound(
+    submission: Submission, raw: bytes, *, token: Token, key: str | None, now: datetime
+) -> InboundMessage:
+    """Return the message for the inbox.
+
+    The token's name is the account, so that tokens never meet in a conversation, and begins the sender's
+    id, so that no client can take an owner's. Without a conversation each message begins its own; with an
+    `Idempotency-Key` its name follows from the key, so that a repeat is told the same one.
+    """
+    if key is None:
+        identity, own = f"new:{secrets.token_hex(16)}", f"c-{secrets.token_hex(10)}"
+    else:
+        named = hashlib.sha256(f"{token.name}\0{key}".encode()).hexdigest()
+        identity, own = f"key:{key}", f"c-{named[:20]}"
+    return InboundMessage(
+        id=MessageId(f"{BRIDGE}:{token.name}:{identity}"),
+        address=Address(bridge=BRIDGE, account=token.name, chat=submission.conversation or own),
+        sender=Sender(id=f"{token.name}/{submission.sender}" if submission.sender else token.name),
+        parts=submission.text,
+        sent_at=now,
+        digest=hashlib.sha256(raw).hexdigest(),
+    )
+
+
+def describe(view: TurnView, *, operator: bool) -> JsonObject:
+    """Return a turn as a client sees it; an operator also reads why it failed."""
+    told: JsonObject = {"text": view.answer, "parts": [{"type": "text", "text": view.answer}]}
+    spoken = bool(view.answer) and view.state in {"answered", "cancelled"}
+    body: JsonObject = {
+        "id": view.id,
+        "conversation": view.conversation.chat,
+        "status": view.state,
+        "replies": [told] if spoken else [],
+        "model": view.model,
+        "usage": {"input_tokens": view.input_tokens, "output_tokens": view.output_tokens},
+    }
+    if view.state == "queued":
+        body["position"] = view.position
+    if view.state in {"failed", "dead"}:
+        error: JsonObject = {"code": f"turn_{view.state}", "message": view.answer or "the turn failed"}
+        if operator:
+            error["detail"] = view.error
+        body["error"] = error
+    return body
+
+
+def _text(body: JsonObject) -> tuple[Text, ...]:
+    text, parts = body.get("text"), body.get("parts")
+    if (text is None) == (parts is None):
+        raise _bad("exactly one of text and parts is needed")
+    found: list[JsonValue]
+    if text is not None:
+        found = [text]
+    else:
+        if not isinstance(parts, list) or not 1 <= len(parts) <= _MAX_PARTS:
+            raise _bad(f"parts has to be a list of 1 to {_MAX_PARTS} parts")
+        found = [_part(part) for part in parts]
+    if not all(isinstance(item, str) for item in found):
+        raise _bad("text has to be a string")
+    texts = tuple(Text(item) for item in found if isinstance(item, str))
+    if not any(item.text.strip() for item in texts):
+        raise _bad("the message is empty")
+    return texts
+
+
+def _part(part: JsonValue) -> JsonValue:
+    if not isinstance(part, dict):
+        raise _bad('a part has to be an object such as {"type": "text", "text": "…"}')
+    if part.get("type") != "text":
+        raise _bad("only parts of the type text are taken in this version")
+    return part.get("text")
+
+
+def _conversation(value: JsonValue) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _CONVERSATION.fullmatch(value):
+        raise _bad("conversation has to be 1 to 128 characters of A-Z a-z 0-9 _ . : @ + = ~ -")
+    return value
+
+
+def _sender(value: JsonValue) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _SENDER.fullmatch(value):
+        raise _bad("sender has to be a string of 1 to 128 characters without spaces")
+    return value
+
+
+def _bad(what: str, remedy: str = "") -> RequestRefused:
+    return RequestRefused(400, what, remedy=remedy)

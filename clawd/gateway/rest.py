@@ -1,0 +1,121 @@
+"""`POST /v1/messages` and `GET /v1/messages/ID`: the REST door to the agent."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, assert_never
+
+from aiohttp import web
+
+from clawd.gateway.bodies import BODY_TIMEOUT_S, read_json
+from clawd.gateway.messages import BRIDGE, check_key, describe, read_submission, to_inbound
+from clawd.gateway.problems import RequestRefused, try_later
+from clawd.ids import TurnId, parse_turn_id
+from clawd.messages import Accepted, Duplicate, Refused, Replied
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clawd.bridge import Inbox
+    from clawd.gateway.auth import Token, TokenStore
+    from clawd.gateway.waits import Waits
+    from clawd.ids import Clock
+    from clawd.journal.reading import TurnView, Views
+    from clawd.messages import AcceptResult, InboundMessage
+
+MAX_WAIT_S: Final = 60.0
+_RATE_RETRY_S: Final = 30.0
+
+
+class Messages:
+    """Takes messages and shows what became of them.
+
+    Args:
+        max_body_bytes: Asked for each request, as it may change with a reload.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        views: Views,
+        waits: Waits,
+        tokens: TokenStore,
+        clock: Clock,
+        *,
+        max_body_bytes: Callable[[], int],
+        body_timeout_s: float = BODY_TIMEOUT_S,
+    ) -> None:
+        self._inbox = inbox
+        self._views = views
+        self._waits = waits
+        self._tokens = tokens
+        self._clock = clock
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes to add to an application."""
+        return [web.post("/v1/messages", self.submit), web.get("/v1/messages/{id}", self.show)]
+
+    async def submit(self, request: web.Request) -> web.Response:
+        """Answer 202 once the message is committed, 200 for a repeat under the same key."""
+        token = self._tokens.require(request, "chat")
+        key = check_key(request.headers.getall("Idempotency-Key", []))
+        raw, body = await read_json(request, self._max_body_bytes(), timeout_s=self._body_timeout_s)
+        message = to_inbound(read_submission(body), raw, token=token, key=key, now=self._clock.now())
+        (result,) = await self._inbox.accept([message])
+        return _answer(message, result)
+
+    async def show(self, request: web.Request) -> web.Response:
+        """Answer with the turn; with `?wait=SECONDS` as soon as it has ended, or after that time."""
+        token = self._tokens.require(request, "chat")
+        wait_s = _seconds(request.query.get("wait", "0"))
+        view = await self._own_turn(request.match_info["id"], token)
+        view = await self._waits.turn(view, wait_s)
+        return web.json_response(describe(view, operator="admin" in token.scopes))
+
+    async def _own_turn(self, identifier: str, token: Token) -> TurnView:
+        nothing = RequestRefused(404, "no message of this id")
+        if parse_turn_id(identifier) is None:
+            raise nothing
+        view = await self._views.turn(TurnId(identifier))
+        own = view.conversation.bridge == BRIDGE and view.conversation.account == token.name
+        if not own and "admin" not in token.scopes:
+            raise nothing  # that it exists is nobody else's business
+        return view
+
+
+def _answer(message: InboundMessage, result: AcceptResult) -> web.Response:
+    conversation = message.address.chat
+    match result:
+        case Accepted(turn=turn, position=position):
+            return web.json_response(
+                {"id": turn, "conversation": conversation, "status": "queued", "position": position},
+                status=202,
+                headers={"Location": f"/v1/messages/{turn}"},
+            )
+        case Duplicate(same_body=False):
+            raise RequestRefused(409, "this Idempotency-Key was used with another body")
+        case Duplicate(turn=turn):
+            return web.json_response({"id": turn, "conversation": conversation, "status": "duplicate"})
+        case Replied(text=text):
+            replies = [{"text": text, "parts": [{"type": "text", "text": text}]}]
+            return web.json_response(
+                {"id": None, "conversation": conversation, "status": "answered", "replies": replies}
+            )
+        case Refused(reason="rate", text=text):
+            raise try_later(text or "too many messages", _RATE_RETRY_S, status=429)
+        case Refused(text=text):
+            raise RequestRefused(403, text or "this sender is not let in")
+        case _:
+            assert_never(result)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise RequestRefused(400, "wait has to be a number of seconds")
+    return min(seconds, MAX_WAIT_S)
