@@ -11,6 +11,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from clawd.messages import Unreadable
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
         InboundMessage,
         MessageId,
         OutboundMessage,
-        Unreadable,
     )
 
 Right = Literal["chat", "tools", "owner"]
