@@ -7,9 +7,9 @@ the header `X-Clawd-Protocol`.
 | method and path | body or query | answer |
 |---|---|---|
 | GET /status | | Status |
-| POST /stop | | {} and then the daemon drains and ends |
+| POST /stop | | {"pid"} and then the daemon drains and ends |
 | POST /reload | | {"changed": [section…], "restart_needed": [key…]}; 400 with `problems` |
-| POST /messages | {"text", "conversation" = "default", "id"?} | {"kind": "accepted", "id", "position"} or {"kind": "duplicate", "id"} or {"kind": "replied", "text"} |
+| POST /messages | {"text", "conversation" = "default", "id"?, "language"?} | {"kind": "accepted", "id", "position"} or {"kind": "duplicate", "id"} or {"kind": "replied", "text"} |
 | GET /turns/ID | ?wait=SECONDS (at most 600: returns earlier when the turn ends) | TurnView |
 | POST /turns/ID/cancel, /turns/ID/retry | | {} / {"id"} |
 | GET /turns | ?conversation=&state=&limit= | {"turns": [TurnView]} |
@@ -17,21 +17,27 @@ the header `X-Clawd-Protocol`.
 | GET /entries | ?conversation=ADDRESS-OR-NAME&after=CURSOR&limit= | Page |
 | GET /stream | ?conversation=&after=CURSOR | NDJSON frames, see `frames` below |
 | POST /conversations/reset, /conversations/delete | {"conversation"} | {} / {"turns"} |
-| POST /push | {"address", "text", "id"?} | {"delivery"} |
+| POST /push | {"address", "text", "id"?} | {"delivery"}, null when this id was pushed before |
 | GET /trace/ID | | Trace |
 | GET /dead; POST /dead/resubmit, /dead/drop | {"id"} | {"dead": [DeadView]} / {"id"} / {} |
-| GET /pairings; POST /pairings/approve; POST /pairings/revoke | {"code", "owner"} / {"principal"} | {"pending": […], "principals": […]} |
+| GET /pairings; POST /pairings/approve; POST /pairings/revoke | {"code", "owner"} / {"principal"} | {"pending": […], "principals": […]} / PrincipalStatus / {} |
 | GET /bridges; POST /bridges/NAME/test | | {"bridges": [BridgeStatus]} / {"detail"} |
 | GET /models; POST /models/NAME/test | | {"models": [ModelStatus]} / {"detail", "duration_s"} |
 
 A conversation is named by its address (`telegram:…`) or, for the terminal's own, by a plain name: `default`
 is the address ("terminal", uid, "default") of the uid that asks.
 
+The `id` of a message or push is the client's own dedup id, per uid: what is sent again under it is
+answered `duplicate` with the first one's turn. Without an `after` a stream or page holds the newest entries.
+
 Frames of /stream, one JSON object a line, `type` first: `snapshot {turn, attempt, text}` (a turn in
-work when the stream begins), `entry {cursor, turn, role, text, at, state}` (durable), `started
-{turn, attempt}`, `delta {turn, attempt, offset, text}`, `reset {turn, attempt, reason}`, `tool {turn, name, phase,
-summary, duration_s}`, `ended {turn, outcome, text, model, exit_code}`, `handed_back {turn}`,
-`ping {}` every 15 s.
+work when the stream begins; always before the entries), `entry {cursor, turn, role, text, at, state}`
+(durable; the answer of a turn comes before its `ended`), `started {turn, attempt}`, `delta {turn,
+attempt, offset, text}`, `reset {turn, attempt, reason}`, `tool {turn, name, phase, summary, duration_s}`,
+`ended {turn, outcome, text, model, exit_code}`, `handed_back {turn}`, `ping {}` after 15 s without
+another, and `error {error}` as the last one when the journal fails. A client that reads too slowly is
+given the state anew in the middle of the stream: `snapshot`, the entries it has not had, and an `ended`
+for each turn that these end.
 """
 
 from __future__ import annotations

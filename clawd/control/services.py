@@ -1,0 +1,38 @@
+"""What the control socket's handlers work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clawd.bridge import Inbox
+    from clawd.control.protocol import Operations
+    from clawd.fanout import Fanout
+    from clawd.ids import Clock
+    from clawd.journal.base import Item, Pushed, Stored
+    from clawd.journal.reading import Admin, Views
+    from clawd.messages import Accepted, Cursor, Duplicate
+
+
+class PushJournal(Protocol):
+    """The part of the journal that takes a push."""
+
+    async def accept(
+        self, batch: Sequence[Item], cursor: Cursor | None = None
+    ) -> Sequence[Accepted | Duplicate | Pushed | Stored]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlServices:
+    """The collaborators, handed in by the daemon."""
+
+    inbox: Inbox
+    journal: PushJournal
+    views: Views
+    admin: Admin
+    fanout: Fanout
+    operations: Operations
+    clock: Clock

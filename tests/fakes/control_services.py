@@ -1,0 +1,392 @@
+"""In-memory parts for a ControlServer: they keep what they are told and say what a test put in."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from clawd.bridge import BridgeStatus
+from clawd.control.protocol import (
+    PROTOCOL_VERSION,
+    ModelStatus,
+    PairingStatus,
+    PrincipalStatus,
+    ReloadReport,
+    Status,
+)
+from clawd.control.services import ControlServices
+from clawd.errors import NotFound, NotPossible
+from clawd.fanout import Arrived, Ended, Fanout, Started
+from clawd.ids import DeliveryId, SystemClock, TurnId, delivery_id, turn_id
+from clawd.journal.base import ConversationSettings, Lease, Push, Pushed, TurnState
+from clawd.journal.reading import (
+    ConversationView,
+    DeadView,
+    EntryView,
+    Page,
+    QueueStats,
+    Trace,
+    TraceLine,
+    TurnView,
+)
+from clawd.messages import Accepted, Address, Duplicate, InboundControl, InboundMessage, Replied
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from clawd.journal.base import Item, Stored
+    from clawd.journal.records import Outcome
+    from clawd.messages import AcceptResult, Cursor, Inbound
+
+AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+INSTANCE = "fake"
+
+
+@dataclass(slots=True)
+class World:
+    """All that the doubles share: conversations, their entries and turns, and what was asked."""
+
+    fanout: Fanout = field(default_factory=Fanout)
+    messages: list[InboundMessage] = field(default_factory=list)
+    controls: list[InboundControl] = field(default_factory=list)
+    pushes: list[Push] = field(default_factory=list)
+    calls: list[tuple[str, ...]] = field(default_factory=list)
+    turns: dict[TurnId, TurnView] = field(default_factory=dict)
+    entries: dict[Address, list[EntryView]] = field(default_factory=dict)
+    seen: dict[str, TurnId] = field(default_factory=dict)
+    dead: list[DeadView] = field(default_factory=list)
+    failure: Exception | None = None  # the inbox raises it
+    reload_failure: Exception | None = None
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)  # set by each read of a turn
+    state: str = "ready"
+
+    def entry(self, address: Address, role: str, text: str, turn: TurnId | None, state: TurnState) -> None:
+        """Add a durable entry."""
+        rows = self.entries.setdefault(address, [])
+        rows.append(
+            EntryView(
+                cursor=f"{len(rows) + 1:06}",
+                turn=turn,
+                role="user" if role == "user" else "assistant",
+                text=text,
+                at=AT,
+                state=state,
+            )
+        )
+
+    def ask(self, address: Address, text: str) -> TurnId:
+        """Add a message and its queued turn."""
+        seq = sum(1 for turn in self.turns.values() if turn.conversation == address) + 1
+        conv = sorted({*map(str, self.entries), str(address)}).index(str(address)) + 1
+        turn = turn_id(INSTANCE, conv, seq)
+        self.turns[turn] = TurnView(
+            id=turn,
+            conversation=address,
+            seq=seq,
+            state="queued",
+            attempts=0,
+            question=text,
+            answer="",
+            accepted_at=AT,
+        )
+        self.entry(address, "user", text, turn, "queued")
+        self.fanout.publish(address, Arrived())
+        return turn
+
+    def start(self, turn: TurnId) -> None:
+        """A worker takes the turn."""
+        view = self.turns[turn]
+        self.turns[turn] = replace(view, state="running", attempts=view.attempts + 1)
+        message = next(m for m in self.messages if self.seen[m.id] == turn)
+        lease = Lease(
+            conv=1,
+            seq=view.seq,
+            epoch=1,
+            owner="test",
+            attempts=view.attempts + 1,
+            turn=turn,
+            address=view.conversation,
+            message=message,
+            right="owner",
+            settings=ConversationSettings(),
+        )
+        self.fanout.publish(view.conversation, Started(lease=lease))
+
+    def finish(self, turn: TurnId, text: str, outcome: Outcome = "answered", exit_code: int = 0) -> None:
+        """The turn's end is committed, then published."""
+        self.commit(turn, text, outcome, exit_code)
+        view = self.turns[turn]
+        ended = Ended(turn=turn, outcome=outcome, text=text, model="demo", exit_code=exit_code)
+        self.fanout.publish(view.conversation, ended)
+
+    def commit(self, turn: TurnId, text: str, outcome: Outcome = "answered", exit_code: int = 0) -> None:
+        """The turn's end is committed and nobody told."""
+        view = replace(
+            self.turns[turn],
+            state=outcome,
+            answer=text,
+            finished_at=AT,
+            model="demo",
+            exit_code=exit_code,
+        )
+        self.turns[turn] = view
+        self.entry(view.conversation, "assistant", text, turn, outcome)
+
+    def services(self) -> ControlServices:
+        """Return the parts as the server wants them."""
+        return ControlServices(
+            inbox=_Inbox(self),
+            journal=_Journal(self),
+            views=_Views(self),
+            admin=_Admin(self),
+            fanout=self.fanout,
+            operations=_Operations(self),
+            clock=SystemClock(),
+        )
+
+
+@dataclass(slots=True)
+class _Inbox:
+    world: World
+
+    async def accept(self, batch: Sequence[Inbound], cursor: Cursor | None = None) -> Sequence[AcceptResult]:
+        if self.world.failure is not None:
+            raise self.world.failure
+        return [self._one(event) for event in batch]
+
+    def _one(self, event: Inbound) -> AcceptResult:
+        if isinstance(event, InboundControl):
+            self.world.controls.append(event)
+            return Replied(text="stopping")
+        assert isinstance(event, InboundMessage)
+        if event.id in self.world.seen:
+            first = next(m for m in self.world.messages if m.id == event.id)
+            return Duplicate(turn=self.world.seen[event.id], same_body=first.digest == event.digest)
+        if event.text == "/status":
+            return Replied(text="all is well")
+        open_before = sum(
+            1
+            for turn in self.world.turns.values()
+            if turn.conversation == event.address and turn.state in ("queued", "running")
+        )
+        turn = self.world.ask(event.address, event.text)
+        self.world.messages.append(event)
+        self.world.seen[event.id] = turn
+        return Accepted(turn=turn, position=open_before)
+
+    async def cursor(self, key: str) -> str | None:
+        return None
+
+
+@dataclass(slots=True)
+class _Journal:
+    world: World
+
+    async def accept(
+        self, batch: Sequence[Item], cursor: Cursor | None = None
+    ) -> Sequence[Accepted | Duplicate | Pushed | Stored]:
+        results: list[Accepted | Duplicate | Pushed | Stored] = []
+        for item in batch:
+            assert isinstance(item, Push)
+            if any(push.id == item.id for push in self.world.pushes):
+                results.append(Duplicate(turn=None))
+                continue
+            self.world.pushes.append(item)
+            results.append(Pushed(delivery=delivery_id(INSTANCE, len(self.world.pushes))))
+        return results
+
+
+@dataclass(slots=True)
+class _Views:
+    world: World
+
+    async def turn(self, turn: TurnId) -> TurnView:
+        self.world.asked.set()
+        if turn not in self.world.turns:
+            raise NotFound(f"there is no turn {turn}")
+        return self.world.turns[turn]
+
+    async def turns(
+        self, *, address: Address | None = None, state: TurnState | None = None, limit: int = 50
+    ) -> Sequence[TurnView]:
+        found = [
+            turn
+            for turn in self.world.turns.values()
+            if address in (None, turn.conversation) and state in (None, turn.state)
+        ]
+        return found[:limit]
+
+    async def conversations(self, *, limit: int = 50) -> Sequence[ConversationView]:
+        return [
+            ConversationView(
+                address=address,
+                turns=sum(1 for t in self.world.turns.values() if t.conversation == address),
+                open_turns=0,
+                last_at=AT,
+                last_text=rows[-1].text,
+                settings=ConversationSettings(),
+            )
+            for address, rows in self.world.entries.items()
+        ][:limit]
+
+    async def entries(self, address: Address, *, after: str = "", limit: int = 200) -> Page:
+        rows = self.world.entries.get(address, [])
+        found = [row for row in rows if row.cursor > after]
+        found = found[:limit] if after else found[-limit:]
+        await asyncio.sleep(0)
+        return Page(entries=tuple(found), cursor=found[-1].cursor if found else after)
+
+    async def dead(self, *, limit: int = 100) -> Sequence[DeadView]:
+        return self.world.dead[:limit]
+
+    async def trace(self, identifier: str) -> Trace:
+        turn = await self.turn(TurnId(identifier))
+        return Trace(
+            turn=turn,
+            lines=(TraceLine(at=AT, what="accepted", detail=(("id", "terminal:0:1"),)),),
+            deliveries=(),
+        )
+
+    async def stats(self) -> QueueStats:
+        return QueueStats(
+            queued=sum(1 for turn in self.world.turns.values() if turn.state == "queued"),
+            running=sum(1 for turn in self.world.turns.values() if turn.state == "running"),
+            oldest_age_s=0.0,
+            deliveries_open=0,
+            dead=len(self.world.dead),
+            conversations=len(self.world.entries),
+            last_id=sum(map(len, self.world.entries.values())),
+        )
+
+
+@dataclass(slots=True)
+class _Admin:
+    world: World
+
+    async def reset(self, address: Address) -> None:
+        self._known(address)
+        self.world.calls.append(("reset", str(address)))
+
+    async def delete(self, address: Address) -> int:
+        self._known(address)
+        if any(t.conversation == address and t.state == "running" for t in self.world.turns.values()):
+            raise NotPossible("the conversation has an open turn", where=str(address))
+        del self.world.entries[address]
+        self.world.calls.append(("delete", str(address)))
+        return 1
+
+    async def retry(self, turn: TurnId) -> TurnId:
+        view = self.world.turns.get(turn)
+        if view is None:
+            raise NotFound(f"there is no turn {turn}")
+        if view.state not in ("failed", "cancelled", "dead"):
+            raise NotPossible("only a turn without an answer can be retried", where=turn)
+        return self.world.ask(view.conversation, view.question)
+
+    async def resubmit(self, identifier: str) -> str:
+        await self.drop(identifier)
+        return str(DeliveryId(identifier))
+
+    async def drop(self, identifier: str) -> None:
+        found = [item for item in self.world.dead if item.id == identifier]
+        if not found:
+            raise NotFound(f"there is no {identifier}")
+        self.world.dead.remove(found[0])
+        self.world.calls.append(("dropped", identifier))
+
+    def _known(self, address: Address) -> None:
+        if address not in self.world.entries:
+            raise NotFound("there is no such conversation", where=str(address))
+
+
+@dataclass(slots=True)
+class _Operations:
+    world: World
+
+    async def status(self) -> Status:
+        return Status(
+            version="0.1.0",
+            protocol=PROTOCOL_VERSION,
+            pid=4242,
+            started_at=AT,
+            uptime_s=90061.0,
+            state="draining" if self.world.state == "draining" else "ready",
+            rss_bytes=44 * 1024 * 1024,
+            state_dir="/var/lib/clawd",
+            config_path="/etc/clawd/config.yaml",
+            config_error="",
+            socket="/run/clawd/clawd.sock",
+            gateway="http://127.0.0.1:7373",
+            queue=await _Views(self.world).stats(),
+            bridges=self.bridges(),
+            models=self.models(),
+            route=("demo",),
+        )
+
+    def stop(self) -> None:
+        self.world.stopped.set()
+
+    async def reload(self) -> ReloadReport:
+        if self.world.reload_failure is not None:
+            raise self.world.reload_failure
+        return ReloadReport(changed=("agent",), restart_needed=("gateway.port",))
+
+    def bridges(self) -> Sequence[BridgeStatus]:
+        return [
+            BridgeStatus(name="telegram", type="telegram", state="connected", since=AT),
+            BridgeStatus(
+                name="hook", type="webhook", state="bad_credentials", since=AT, error="401", remedy="new key"
+            ),
+        ]
+
+    async def test_bridge(self, name: str) -> str:
+        if name != "telegram":
+            raise NotFound(f"there is no bridge {name!r}")
+        return "@clawd_bot (12345)"
+
+    def models(self) -> Sequence[ModelStatus]:
+        return [
+            ModelStatus(
+                name="demo", type="demo", model="demo", place="here", found="built in", routes=("default",)
+            )
+        ]
+
+    async def test_model(self, name: str) -> str:
+        if name != "demo":
+            raise NotFound(f"there is no model {name!r}")
+        return "answered: hello"
+
+    def pairings(self) -> Sequence[PairingStatus]:
+        return [PairingStatus(code="ABCD2345", bridge="telegram", sender="7", name="Eve", expires_at=AT)]
+
+    def principals(self) -> Sequence[PrincipalStatus]:
+        return [
+            PrincipalStatus(principal="telegram:1", right="owner", name="Ann", since=AT, source="config"),
+        ]
+
+    async def approve(self, code: str, *, owner: bool) -> PrincipalStatus:
+        if code != "ABCD2345":
+            raise NotFound(f"no pairing waits under the code {code}", remedy="clawd pair list")
+        right = "owner" if owner else "chat"
+        self.world.calls.append(("approve", code, right))
+        return PrincipalStatus(
+            principal="telegram:7",
+            right="owner" if owner else "chat",
+            name="Eve",
+            since=AT,
+            source="pairing",
+        )
+
+    async def revoke(self, principal: str) -> None:
+        if principal == "telegram:1":
+            raise NotPossible("this one is named by the configuration", where=principal)
+        self.world.calls.append(("revoke", principal))
+
+
+def socket_in(directory: Path) -> Path:
+    """Return a socket path short enough for any temporary directory."""
+    return directory / "c.sock"
