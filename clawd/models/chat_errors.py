@@ -1,0 +1,263 @@
+"""What goes wrong at a chat completions endpoint, as our errors: by status and type, text only last."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import re
+import socket
+import ssl
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from clawd.errors import ContextTooLong, ModelAuthError, ModelError, ModelRateLimited, ModelUnavailable
+from clawd.models.chat_wire import MalformedAnswer, ProviderFault
+from clawd.models.limits import LimitExceeded
+from clawd.models.sse import EventTooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from clawd.config.base import Secret
+    from clawd.response import JsonValue
+
+_WORDS = 300  # characters of the provider's own words that are quoted
+_LOCAL_PORTS: Final = {
+    11434: "ollama serve",
+    8080: "llama-server",
+    1234: "lms server start",
+    8000: "vllm serve",
+}
+
+_CODES: Final[Mapping[str, int]] = {
+    "context_length_exceeded": 413,
+    "exceed_context_size_error": 413,  # llama.cpp
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "permission_denied": 403,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "insufficient_quota": 429,
+    "resource_exhausted": 429,
+    "overloaded_error": 529,
+}
+
+# Providers that answer 400 and say only in words that the request is too long.
+TOO_LONG: Final = (
+    "maximum context length",  # vLLM, DeepSeek, OpenRouter
+    "context window",  # Moonshot, Groq
+    "context size",  # llama.cpp before it had a type
+    "prompt is too long",  # Anthropic
+    "input token count",  # Gemini: exceeds the maximum number of tokens allowed
+    "range of input length",  # DashScope
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Which model an error is about, and what must not be quoted."""
+
+    model: str  # configured name
+    model_id: str
+    url: str
+    key: Secret | None
+
+    @property
+    def host(self) -> str:
+        """`HOST:PORT` of the endpoint."""
+        address = urlsplit(self.url)
+        return f"{address.hostname}:{address.port or (443 if address.scheme == 'https' else 80)}"
+
+    @property
+    def where(self) -> str:
+        """The configured name and the endpoint, without credentials or query."""
+        address = urlsplit(self.url)
+        return f"model {self.model}, {address.scheme}://{self.host}{address.path}"
+
+    def clean(self, text: str) -> str:
+        """Return the text on one line, shortened, with our key taken out."""
+        if self.key is not None:
+            text = text.replace(self.key.reveal(), "[key]")
+        text = " ".join(text.split())
+        return text if len(text) <= _WORDS else f"{text[: _WORDS - 1]}…"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadStatus:
+    """An answer that is not 200: all that the mapping needs of it."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: str
+    now: datetime
+
+
+Failure = (
+    BadStatus
+    | ProviderFault
+    | MalformedAnswer
+    | LimitExceeded
+    | EventTooLarge
+    | aiohttp.ClientError
+    | asyncio.TimeoutError
+    | OSError
+)
+
+
+def model_error(origin: Origin, failure: Failure) -> ModelError:
+    """Return what went wrong as one of our errors; the caller raises it `from` the failure."""
+    match failure:
+        case BadStatus():
+            words, code = _words(origin, _json(failure.body), failure.body)
+            status = _CODES.get(code, failure.status) if failure.status == 400 else failure.status
+            return _status_error(origin, status, words, failure)
+        case ProviderFault(error=error):
+            words, code = _words(origin, {"error": error}, "")
+            status = int(code) if code.isdecimal() else _CODES.get(code, 502)
+            return _status_error(origin, status, words, None)
+        case LimitExceeded():
+            return _down(origin, "the model is too slow" if failure.kind != "size" else "the answer is too long",
+                         str(failure))  # fmt: skip
+        case MalformedAnswer() | EventTooLarge():
+            return _down(origin, "the model answered with something else than a chat completion",
+                         origin.clean(str(failure)))  # fmt: skip
+        case _:
+            return _transport_error(origin, failure)
+
+
+def retry_after_s(value: str | None, now: datetime) -> float | None:
+    """Return the seconds of a Retry-After header, given as seconds or as an HTTP date; None for neither.
+
+    Source: RFC 9110, section 10.2.3.
+    """
+    if not value:
+        return None
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", value.strip()):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _status_error(origin: Origin, status: int, words: str, bad: BadStatus | None) -> ModelError:
+    shown = bad.status if bad else status
+    why = f"HTTP {shown}: {words}" if bad else words
+    if status in (401, 403):
+        return _auth_error(origin, why)
+    if status == 429:
+        seconds = retry_after_s(bad.headers.get("retry-after"), bad.now) if bad else None
+        return ModelRateLimited(origin.model, why=why, retry_after_s=seconds)
+    lower = words.lower()
+    if status == 413 or (status in (400, 422) and any(phrase in lower for phrase in TOO_LONG)):
+        return ContextTooLong(
+            origin.model, "the conversation is longer than the model's context", where=origin.where, why=why,
+            remedy="begin anew with /new, or use a model with a longer context",
+        )  # fmt: skip
+    if 300 <= status < 400:
+        target = origin.clean(bad.headers.get("location", "nowhere")) if bad else "nowhere"
+        return _down(
+            origin, "the endpoint redirects", f"HTTP {shown} to {target}", "set base_url to where it leads"
+        )
+    if status == 404:
+        return _down(origin, "the endpoint knows neither this path nor this model", why,
+                     f"check base_url and model ({origin.model_id}) of {origin.model}")  # fmt: skip
+    if status == 402:
+        return _down(origin, "the provider wants to be paid", why, "top up the account, or use another model")
+    if 400 <= status < 500:
+        return _down(origin, "the provider refuses the request", why, f"clawd models test {origin.model}")
+    return _down(origin, "the model's server failed", why, "try again in a minute")
+
+
+def _auth_error(origin: Origin, why: str) -> ModelAuthError:
+    if origin.key is None:
+        what, remedy = "the provider wants an API key", f"set api_key of model {origin.model}"
+    else:
+        what = f"the provider refuses the API key ({origin.key.hint})"
+        remedy = f"put a valid key there, then: clawd models test {origin.model}"
+    return ModelAuthError(origin.model, what, where=origin.where, why=why, remedy=remedy)
+
+
+def _transport_error(
+    origin: Origin, failure: aiohttp.ClientError | asyncio.TimeoutError | OSError
+) -> ModelError:
+    host = origin.host
+    if isinstance(
+        failure, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError
+    ):
+        return _down(origin, f"no trusted connection to {host}", origin.clean(str(failure)),
+                     "check base_url, or name the authority in network.ca_file")  # fmt: skip
+    if isinstance(failure, aiohttp.ClientConnectorDNSError | socket.gaierror):
+        return _down(
+            origin, f"the name of {host} is unknown", _os_words(failure), "check base_url and the network"
+        )
+    if isinstance(failure, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
+        return _down(
+            origin, "the proxy did not let us through", origin.clean(str(failure)), "check network.proxy"
+        )
+    if isinstance(failure, aiohttp.ConnectionTimeoutError):
+        return _down(origin, f"no connection to {host}", "the connect limit passed", _hint(origin))
+    if isinstance(failure, aiohttp.ClientConnectorError):
+        return _down(origin, f"no connection to {host}", _os_words(failure), _hint(origin))
+    # The class says what happened; its text may be empty, or quote what was sent.
+    words = _os_words(failure) if isinstance(failure, OSError) else origin.clean(str(failure))
+    return _down(origin, "the connection broke off in the middle of the answer",
+                 f"{type(failure).__name__}: {words}" if words else type(failure).__name__)  # fmt: skip
+
+
+def _down(origin: Origin, what: str, why: str, remedy: str = "") -> ModelUnavailable:
+    return ModelUnavailable(origin.model, what, where=origin.where, why=why, remedy=remedy)
+
+
+def _hint(origin: Origin) -> str:
+    address = urlsplit(origin.url)
+    if address.hostname in ("127.0.0.1", "localhost", "::1"):
+        command = _LOCAL_PORTS.get(address.port or 0)
+        return f"is the model server running? ({command})" if command else "is the model server running?"
+    return "check base_url and the network"
+
+
+def _os_words(failure: BaseException) -> str:
+    cause = getattr(failure, "os_error", failure)
+    number = cause.errno if isinstance(cause, OSError) else None
+    if isinstance(cause, socket.gaierror):
+        return cause.strerror or "name resolution failed"
+    if number is None:
+        return str(cause)
+    return f"{errno.errorcode.get(number, f'errno {number}')}: {os.strerror(number)}"
+
+
+def _json(body: str) -> JsonValue:
+    try:
+        value: JsonValue = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def _words(origin: Origin, value: JsonValue, body: str) -> tuple[str, str]:
+    """Return the provider's own sentence, and its code in lower case ("" when there is none)."""
+    if isinstance(value, list) and value:  # Gemini wraps the error into a list
+        value = value[0]
+    error = value.get("error", value) if isinstance(value, dict) else None
+    if isinstance(error, str):
+        return origin.clean(error), ""
+    if not isinstance(error, dict):
+        return origin.clean(re.sub(r"<[^>]{0,500}>", " ", body[:5000])) or "no explanation", ""
+    message = error.get("message") or error.get("detail") or error.get("msg")
+    words = message if isinstance(message, str) else json.dumps(error, ensure_ascii=False)
+    codes = [str(error.get(name)).lower() for name in ("code", "type", "status") if error.get(name)]
+    code = next((c for c in codes if c in _CODES or c.isdecimal()), codes[0] if codes else "")
+    return origin.clean(words), code

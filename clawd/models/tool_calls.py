@@ -1,0 +1,46 @@
+"""Tool calls as models really write them, made fit to work with. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from clawd.response import ToolCall
+
+
+def sane_calls(calls: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
+    """Return the calls with unique, non-empty ids, in order; calls without a name are left out.
+
+    Arguments stay as the model wrote them, also when they are no JSON: whoever runs the call tells the
+    model what is wrong with them.
+    """
+    taken: set[str] = set()
+    sane: list[ToolCall] = []
+    for number, call in enumerate(calls, start=1):
+        if not call.name:
+            continue
+        wanted = call.id or f"call_{number}"
+        unique, suffix = wanted, 2
+        while unique in taken:
+            unique, suffix = f"{wanted}_{suffix}", suffix + 1
+        taken.add(unique)
+        sane.append(replace(call, id=unique))
+    return tuple(sane)
+
+
+def sendable_arguments(arguments: str) -> str:
+    """Return arguments that a provider accepts in a request's history: the text of a JSON object.
+
+    Several providers refuse a whole conversation that holds a call with broken JSON.
+    """
+    try:
+        value = json.loads(arguments or "{}")
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        return arguments or "{}"
+    return json.dumps({"not_json": arguments}, ensure_ascii=False)
