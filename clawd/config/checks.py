@@ -1,0 +1,75 @@
+"""What must hold between the parts of a configuration, and what is worth a word."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+from clawd.config.nodes import Entries, KeyPath, Mark, Scalar, find
+from clawd.config.problems import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clawd.config.problems import Problems
+    from clawd.config.schema import Config
+
+_NO_EFFECT: Final[tuple[KeyPath, ...]] = (
+    ("alerts",),
+    ("budgets",),
+    *(
+        ("breaker", key)
+        for key in ("first_token_s", "error_rate", "slow_rate", "window_s", "min_calls", "open_s", "hedge")
+    ),
+)
+
+
+def check_whole(config: Config, root: Entries, problems: Problems) -> None:
+    """Note what contradicts itself."""
+    names = [model.name for model in config.models]
+    for route, choice in config.routes.items():
+        for index, name in enumerate(choice.models):
+            # Without a list, models are found at start and their names are not known here.
+            if names and name not in names:
+                path: KeyPath = ("routes", route, "models", index)
+                message = f"there is no model named {name!r}{did_you_mean(name, names)}"
+                problems.add(_place(root, path), path, message, remedy=f"known: {', '.join(names)}")
+    gateway = config.gateway
+    if gateway.port is not False and not gateway.tokens and not is_loopback(gateway.host):
+        path = ("gateway", "host")
+        message = f"{gateway.host} can be reached from other hosts, and gateway.tokens is empty"
+        problems.add(
+            _place(root, path), path, message, remedy="add a token to gateway.tokens, or use 127.0.0.1"
+        )
+    seen: set[str] = set()
+    for index, token in enumerate(gateway.tokens):
+        path = ("gateway", "tokens", index, "name")
+        if token.name in seen:
+            problems.add(_place(root, path), path, f"the name {token.name!r} is taken by another token")
+        seen.add(token.name)
+
+
+def notes_on(config: Config, root: Entries) -> Iterator[str]:
+    """Yield what is allowed but does not do what its writer may expect."""
+    for path in _NO_EFFECT:
+        reached, _, mark = find(root, path)
+        if reached == path:
+            yield f"{mark}: {'.'.join(map(str, path))} is accepted but has no effect in this version"
+    for index, owner in enumerate(config.access.owners):
+        bridge = owner.partition(":")[0]
+        if bridge not in config.bridges:
+            mark = _place(root, ("access", "owners", index))
+            yield f"{mark}: the owner {owner} belongs to no configured bridge{did_you_mean(bridge, config.bridges)}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this host can reach a server bound to `host`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _place(root: Entries, path: KeyPath) -> Mark:
+    _, node, mark = find(root, path)
+    return node.mark if isinstance(node, Scalar) else mark

@@ -1,0 +1,121 @@
+"""The one way from a configuration file to a `Config`: every mistake at once, each with its place."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from clawd import paths
+from clawd.config import sections
+from clawd.config.base import Secret
+from clawd.config.checks import check_whole, notes_on
+from clawd.config.nodes import Entries, Entry, Scalar
+from clawd.config.problems import Problems
+from clawd.config.reading import Reader
+from clawd.config.schema import Config
+from clawd.config.sections import InstalledPlugins, Section
+from clawd.config.values import PlainValue, Values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedConfig:
+    """A valid configuration and what was learned on the way."""
+
+    config: Config
+    path: Path | None  # None: no file, the defaults
+    files: tuple[Path, ...] = ()  # all that were read: the file, its includes, secret files; a watcher's list
+    secrets: tuple[str, ...] = ()  # values that must never be printed, for the redaction filter
+    notes: tuple[str, ...] = ()  # allowed, but worth a word
+    origins: Mapping[str, str] = field(default_factory=dict)  # key -> "FILE:LINE", "environment NAME" …
+
+
+def load_config(path: Path | None, environ: Mapping[str, str], plugins: InstalledPlugins) -> LoadedConfig:
+    """Return the configuration of a file, or the defaults when `path` is None.
+
+    It reads files and is quick (some 20 ms), but does block: within the event loop call it in a thread.
+
+    Raises:
+        ConfigError: with every problem found, in the order of the files.
+    """
+    if path is None:
+        return LoadedConfig(config=Config(), path=None)
+    problems = Problems()
+    home = paths.home_dir(environ)
+    reader = Reader(problems, lambda name, folder: paths.resolve_in(name, folder, environ))
+    path = path.absolute()
+    root = reader.read(path)
+    if root is None:
+        problems.raise_all(reader.files)
+        raise AssertionError("a file without a tree has a problem")
+    values = Values(environ, home, problems)
+    config = _build(root, values, plugins, problems)
+    if config is not None:
+        check_whole(config, root, problems)
+    files = tuple(dict.fromkeys((*reader.files, *values.files)))
+    problems.raise_all(files)
+    if config is None:
+        raise AssertionError("no configuration, and no problem said why")
+    secrets = _secrets_of(config)
+    return LoadedConfig(
+        config=config,
+        path=path,
+        files=files,
+        secrets=tuple(dict.fromkeys((*values.secrets, *(secret.reveal() for secret in secrets)))),
+        notes=(*values.notes, *_readable_by_others(reader.files, secrets), *notes_on(config, root)),
+        origins=values.origins,
+    )
+
+
+def _build(root: Entries, values: Values, plugins: InstalledPlugins, problems: Problems) -> Config | None:
+    # `bridges:` with everything below it commented out is the section's default, not a mistake.
+    root = Entries(root.mark, {key: entry for key, entry in root.entries.items() if not _is_nothing(entry)})
+    data = values.plain(root)
+    if not isinstance(data, dict):
+        raise TypeError("the root of a configuration is a section")
+    rest: dict[str, Any] = {
+        key: value for key, value in data.items() if key not in ("bridges", "models", "tools")
+    }
+    if part := _section("bridges", root, data):
+        rest["bridges"] = sections.bridges(part, plugins, problems)
+    if part := _section("models", root, data):
+        rest["models"] = sections.models(part, plugins, problems)
+    if part := _section("tools", root, data):
+        rest["tools"] = {"settings": sections.tools(part, plugins, problems)}
+        if isinstance(part.data, dict) and "on_unknown" in part.data:
+            rest["tools"]["on_unknown"] = part.data["on_unknown"]
+    return sections.validate(Config, rest, Section((), root.mark, root, data), problems)
+
+
+def _section(name: str, root: Entries, data: dict[str, PlainValue]) -> Section | None:
+    entry = root.entries.get(name)
+    return Section((name,), entry.mark, entry.node, data[name]) if entry else None
+
+
+def _is_nothing(entry: Entry) -> bool:
+    return isinstance(entry.node, Scalar) and entry.node.value is None
+
+
+def _secrets_of(value: object) -> list[Secret]:
+    if isinstance(value, Secret):
+        return [value]
+    if isinstance(value, BaseModel):
+        return [secret for name in type(value).model_fields for secret in _secrets_of(getattr(value, name))]
+    if isinstance(value, Mapping):
+        return [secret for part in value.values() for secret in _secrets_of(part)]
+    if isinstance(value, tuple | list):
+        return [secret for part in value for secret in _secrets_of(part)]
+    return []
+
+
+def _readable_by_others(files: list[Path], secrets: list[Secret]) -> list[str]:
+    holders = {secret.origin.rpartition(":")[0] for secret in secrets}
+    return [
+        f"{file} holds a secret and others may read it; chmod 600 {file}"
+        for file in files
+        if str(file) in holders and file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
+    ]
