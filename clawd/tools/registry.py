@@ -1,0 +1,143 @@
+"""The tools of this installation: which are offered to whom, and the one place where a call is made."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pydantic import ValidationError
+
+from clawd.errors import ClawdError, ToolError
+from clawd.strict_json import BadJson, parse_object
+from clawd.tools import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from clawd.config.schema import ToolsConfig
+    from clawd.journal.base import Right
+    from clawd.response import Effect, JsonObject
+    from clawd.tools.base import Tool, ToolContext, ToolPlugin, ToolSpec
+
+log = logging.getLogger(__name__)
+
+MAX_TEXT: Final = 20_000
+"""Characters of a result that the model gets; all of it stays in its context for the rest of the session."""
+
+_MAX_PROBLEMS = 5
+_NAME = re.compile(r"[a-z0-9_]{1,64}")
+
+ToolOutcome = Literal["ok", "error"]
+
+
+class Toolbox:
+    """Tools by name. Of two with one name the first is kept.
+
+    Raises:
+        ValueError: a tool's name is not of the form that models take.
+    """
+
+    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+        self._tools: dict[str, Tool] = {}
+        for tool in tools:
+            if not _NAME.fullmatch(tool.spec.name):
+                raise ValueError(f"{tool.spec.name!r} is no tool name: a-z, 0-9 and _, at most 64")
+            self._tools.setdefault(tool.spec.name, tool)
+
+    @classmethod
+    def build(cls, plugins: Mapping[str, ToolPlugin[Any]], config: ToolsConfig) -> Toolbox:
+        """Return the tools that are installed and not disabled.
+
+        One that the configuration does not name runs on its defaults. One that can't be loaded, or needs
+        to be configured, is left out with a line in the log: the others go on.
+        """
+        return cls(tool for name in sorted(plugins) if (tool := _create(name, plugins, config)) is not None)
+
+    def specs(self, right: Right) -> tuple[ToolSpec, ...]:
+        """Return what is offered to the model for a sender with this right, in a constant order.
+
+        `chat` has the tools without effects, `tools` and `owner` have all.
+        """
+        return tuple(
+            tool.spec for _name, tool in sorted(self._tools.items()) if _allowed(tool.spec.effect, right)
+        )
+
+    def effect(self, name: str) -> Effect:
+        """Return the tool's effect; a tool that does not exist has none, it is `pure`."""
+        tool = self._tools.get(name)
+        return tool.spec.effect if tool else "pure"
+
+    async def call(
+        self, name: str, arguments: str, context: ToolContext, right: Right
+    ) -> tuple[str, ToolOutcome]:
+        """Run one call and return the text for the model, at most `MAX_TEXT` characters, and how it went.
+
+        Args:
+            name: As the model wrote it.
+            arguments: Raw JSON, as the model wrote it; empty is `{}`.
+            context: For whom and as what the call runs.
+            right: The sender's; a tool that was not offered does not exist.
+
+        What the model did wrong, a time-out and a tool's own failure come back as an "error" with words
+        that it can act on. A bug in a tool passes through.
+        """
+        tool = self._tools.get(name)
+        if tool is None or not _allowed(tool.spec.effect, right):
+            offered = ", ".join(spec.name for spec in self.specs(right)) or "none"
+            return _bounded(f"There is no tool {name!r}. The tools are: {offered}."), "error"
+        try:
+            parsed = parse_object(arguments.encode("utf-8", "surrogatepass")) if arguments.strip() else {}
+        except BadJson as error:
+            return _bounded(f"The arguments of {name} can't be read: {error}."), "error"
+        wrong = list(schema.problems(parsed, tool.spec.parameters))[:_MAX_PROBLEMS]
+        if wrong:
+            return _bounded(f"The arguments of {name} do not fit: {'; '.join(wrong)}."), "error"
+        return await _run(tool, parsed, context)
+
+
+async def _run(tool: Tool, arguments: JsonObject, context: ToolContext) -> tuple[str, ToolOutcome]:
+    """Run the call within its time limit."""
+    spec = tool.spec
+    limit = asyncio.timeout(spec.timeout_s)
+    try:
+        async with limit:
+            result = await tool.call(arguments, context)
+    except TimeoutError:
+        if not limit.expired():
+            raise  # the tool's own bug, not our limit
+        log.warning("tool_timed_out", extra={"tool": spec.name, "turn": context.turn})
+        return f"{spec.name} took longer than {spec.timeout_s:g} s and was stopped.", "error"
+    except ToolError as error:
+        why = f": {error.why}" if error.why else ""
+        return _bounded(f"{error.what}{why}"), "error"
+    return _bounded(result.text), "ok"
+
+
+def _create(name: str, plugins: Mapping[str, ToolPlugin[Any]], config: ToolsConfig) -> Tool | None:
+    """Return one tool, None when it is disabled or can't be had."""
+    settings = config.settings.get(name)
+    if settings is not None and not settings.enabled:
+        return None
+    try:
+        plugin = plugins[name]
+        return plugin.create(settings if settings is not None else plugin.config())
+    except ClawdError as error:
+        log.warning("tool_left_out", extra={"tool": name, "why": str(error)})
+    except ValidationError:
+        log.info("tool_left_out", extra={"tool": name, "why": f"it needs settings: tools.{name}"})
+    return None
+
+
+def _allowed(effect: Effect, right: Right) -> bool:
+    return effect == "pure" or right != "chat"
+
+
+def _bounded(text: str) -> str:
+    """Cut the text, and replace halves of surrogate pairs, which no database and no wire takes."""
+    text = text.encode("utf-8", "replace").decode()
+    if len(text) <= MAX_TEXT:
+        return text
+    note = f"\n[cut: {len(text)} characters in all]"
+    return text[: MAX_TEXT - len(note)] + note
