@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from clawd.ids import DeliveryId, TurnId
     from clawd.journal.base import ConversationSettings, OutboxState, TurnState
     from clawd.messages import Address
+
+BEGINNING: Final = "0"
+"""The cursor before the first entry of every conversation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +138,10 @@ class Views(Protocol):
     ) -> Sequence[TurnView]: ...
     async def conversations(self, *, limit: int = 50) -> Sequence[ConversationView]: ...
     async def entries(self, address: Address, *, after: str = "", limit: int = 200) -> Page:
-        """Return what follows the cursor; without one, the newest `limit`. Empty for an unknown address."""
+        """Return what follows the cursor, oldest first; without one, the newest `limit`.
+
+        `after=BEGINNING` starts with the first entry. Empty for an unknown address.
+        """
         ...
 
     async def dead(self, *, limit: int = 100) -> Sequence[DeadView]: ...
