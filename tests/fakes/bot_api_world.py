@@ -1,0 +1,264 @@
+"""The world behind the fake Bot API: chats, messages and the queue of updates. No network here."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tests.fakes.bot_api_rules import ACTIONS, ApiError, bad, clean_text, utf16
+
+ChatType = Literal["private", "group", "supergroup"]
+
+
+@dataclass(slots=True, kw_only=True)
+class SentMessage:
+    """A message of the bot as people see it now; `history` has every text it ever showed."""
+
+    chat: int
+    message_id: int
+    text: str
+    entities: list[dict[str, Any]]
+    at: float  # wall time of sending
+    thread: int | None = None
+    reply_to: int | None = None
+    edited_at: float | None = None
+    history: list[tuple[float, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Chat:
+    """One chat. `refusal` is what the server answers to whatever is sent there."""
+
+    id: int
+    type: ChatType
+    title: str
+    threads: set[int] = field(default_factory=set)  # a forum's topics
+    refusal: ApiError | None = None
+    next_message: int = 1
+    messages: dict[int, SentMessage] = field(default_factory=dict)  # the bot's
+    others: set[int] = field(default_factory=set)  # ids of other people's messages
+    actions: list[tuple[float, str]] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the Chat object."""
+        name = {"first_name": self.title} if self.type == "private" else {"title": self.title}
+        forum = {"is_forum": True} if self.threads else {}
+        return {"id": self.id, "type": self.type, **name, **forum}
+
+    def new_message_id(self) -> int:
+        """Return the next id; ids count per chat."""
+        self.next_message += 1
+        return self.next_message - 1
+
+
+_COMMAND = re.compile(r"(?<!\S)/[A-Za-z0-9_]{1,32}(?:@[A-Za-z0-9_]+)?")
+_MENTION = re.compile(r"(?<!\w)@[A-Za-z][A-Za-z0-9_]{3,31}")
+
+
+def natural_entities(text: str) -> list[dict[str, Any]]:
+    """Return the entities that Telegram itself finds in typed text: commands and mentions."""
+    found = [("bot_command", m) for m in _COMMAND.finditer(text)]
+    taken = {at for _, m in found for at in range(m.start(), m.end())}
+    found += [("mention", m) for m in _MENTION.finditer(text) if m.start() not in taken]
+    return [
+        {"type": kind, "offset": utf16(text[: m.start()]), "length": utf16(m.group())}
+        for kind, m in sorted(found, key=lambda item: item[1].start())
+    ]
+
+
+class World:
+    """Chats and updates of one bot."""
+
+    def __init__(self, bot_id: int, username: str) -> None:
+        self.bot_id = bot_id
+        self.username = username
+        self.chats: dict[int, Chat] = {}
+        self.queue: list[Any] = []  # updates not yet confirmed, in order
+        self.next_update = 1001
+        self.queries: set[str] = set()  # callback queries that may still be answered
+        self.answered: list[str] = []
+
+    # --- people ---------------------------------------------------------------------------------------
+
+    def chat(self, chat_id: int) -> Chat:
+        """Return the chat, made at first use: private above 0, supergroup from -100…, else group."""
+        if chat_id not in self.chats:
+            kind: ChatType = "private"
+            if chat_id < 0:
+                kind = "supergroup" if str(chat_id).startswith("-100") else "group"
+            self.chats[chat_id] = Chat(id=chat_id, type=kind, title=f"Chat {abs(chat_id)}")
+        return self.chats[chat_id]
+
+    def bot_json(self) -> dict[str, Any]:
+        """Return the User object of the bot."""
+        return {"id": self.bot_id, "is_bot": True, "first_name": "Clawd", "username": self.username}
+
+    def push(self, update: Any) -> int:
+        """Queue an update; one without an id gets the next. Returns the id, 0 for what is no object."""
+        if not isinstance(update, dict):
+            self.queue.append(update)
+            return 0
+        if "update_id" not in update:
+            update = {"update_id": self.next_update, **update}
+        self.queue.append(update)
+        number = update["update_id"]
+        if isinstance(number, int):
+            self.next_update = max(self.next_update, number) + 1
+            return number
+        return 0
+
+    def typed(self, chat_id: int, text: str, *, sender: int | None, thread: int | None) -> dict[str, Any]:
+        """Return the Message object of a text that somebody wrote there."""
+        chat = self.chat(chat_id)
+        number = chat.new_message_id()
+        chat.others.add(number)
+        user = sender if sender is not None else abs(chat_id)
+        message: dict[str, Any] = {
+            "message_id": number,
+            "from": {
+                "id": user,
+                "is_bot": user == self.bot_id,
+                "first_name": f"User {user}",
+                "language_code": "en",
+            },
+            "chat": chat.as_json(),
+            "date": int(time.time()),
+            "text": text,
+        }
+        if entities := natural_entities(text):
+            message["entities"] = entities
+        if thread is not None:
+            chat.threads.add(thread)
+            message |= {"message_thread_id": thread, "is_topic_message": True}
+        return message
+
+    # --- the bot ----------------------------------------------------------------------------------------
+
+    def take_updates(self, offset: int, limit: int, allowed: list[str] | None) -> list[Any]:
+        """Forget what `offset` confirms and return what is next; negative offsets count from the end."""
+        if offset < 0:
+            self.queue = self.queue[offset:]
+        elif offset > 0:
+            self.queue = [u for u in self.queue if not isinstance(u, dict) or _number(u) >= offset]
+        ordered = sorted(self.queue, key=_number)
+        return [update for update in ordered if _allowed(update, allowed)][:limit]
+
+    def send(self, params: dict[str, Any]) -> dict[str, Any]:
+        """sendMessage."""
+        chat = self._reachable(params)
+        text, entities = clean_text(params)
+        thread = params.get("message_thread_id")
+        if thread is not None and thread not in chat.threads:
+            raise bad("message thread not found")
+        reply_to = self._reply_target(chat, params.get("reply_parameters"))
+        now = time.time()
+        message = SentMessage(
+            chat=chat.id,
+            message_id=chat.new_message_id(),
+            text=text,
+            entities=entities,
+            at=now,
+            thread=thread,
+            reply_to=reply_to,
+            history=[(now, text)],
+        )
+        chat.messages[message.message_id] = message
+        return self.as_json(message)
+
+    def edit(self, params: dict[str, Any]) -> dict[str, Any]:
+        """editMessageText."""
+        chat = self._reachable(params)
+        if "message_id" not in params:
+            raise bad("message identifier is not specified")
+        message = chat.messages.get(params["message_id"])
+        if message is None:
+            other = params["message_id"] in chat.others
+            raise bad("message can't be edited" if other else "message to edit not found")
+        text, entities = clean_text(params)
+        if (text, entities) == (message.text, message.entities):
+            raise bad(
+                "message is not modified: specified new message content and reply markup are exactly "
+                "the same as a current content and reply markup of the message"
+            )
+        message.text, message.entities, message.edited_at = text, entities, time.time()
+        message.history.append((message.edited_at, text))
+        return self.as_json(message)
+
+    def delete(self, params: dict[str, Any]) -> bool:
+        """deleteMessage."""
+        chat = self._reachable(params)
+        if chat.messages.pop(params.get("message_id", 0), None) is None:
+            raise bad("message to delete not found")
+        return True
+
+    def act(self, params: dict[str, Any]) -> bool:
+        """sendChatAction."""
+        chat = self._reachable(params)
+        if params.get("action") not in ACTIONS:
+            raise bad("wrong parameter action in request")
+        if (thread := params.get("message_thread_id")) is not None and thread not in chat.threads:
+            raise bad("message thread not found")
+        chat.actions.append((time.time(), params["action"]))
+        return True
+
+    def answer_query(self, params: dict[str, Any]) -> bool:
+        """answerCallbackQuery."""
+        query = params.get("callback_query_id", "")
+        if query not in self.queries:
+            raise bad("query is too old and response timeout expired or query ID is invalid")
+        self.queries.discard(query)
+        self.answered.append(query)
+        return True
+
+    def as_json(self, message: SentMessage) -> dict[str, Any]:
+        """Return the Message object of one of the bot's own messages."""
+        chat = self.chats[message.chat]
+        edited = {"edit_date": int(message.edited_at)} if message.edited_at else {}
+        entities = {"entities": message.entities} if message.entities else {}
+        thread = {"message_thread_id": message.thread, "is_topic_message": True} if message.thread else {}
+        return {
+            "message_id": message.message_id,
+            "from": self.bot_json(),
+            "chat": chat.as_json(),
+            "date": int(message.at),
+            "text": message.text,
+            **edited,
+            **entities,
+            **thread,
+        }
+
+    def _reachable(self, params: dict[str, Any]) -> Chat:
+        if "chat_id" not in params:
+            raise bad("chat_id is empty")
+        chat = self.chats.get(params["chat_id"])
+        if chat is None:
+            raise bad("chat not found")
+        if chat.refusal is not None:
+            raise chat.refusal
+        return chat
+
+    def _reply_target(self, chat: Chat, reply: Any) -> int | None:
+        if reply is None:
+            return None
+        target = reply.get("message_id") if isinstance(reply, dict) else None
+        if target in chat.messages or target in chat.others:
+            assert isinstance(target, int)
+            return target
+        if isinstance(reply, dict) and reply.get("allow_sending_without_reply"):
+            return None
+        raise bad("message to be replied not found")
+
+
+def _number(update: Any) -> int:
+    number = update.get("update_id") if isinstance(update, dict) else None
+    return number if isinstance(number, int) else 0
+
+
+def _allowed(update: Any, allowed: list[str] | None) -> bool:
+    if allowed is None or not isinstance(update, dict):
+        return True
+    kinds = update.keys() - {"update_id"}
+    known = {"message", "edited_message", "callback_query", "my_chat_member", "channel_post"}
+    return not kinds & known or bool(kinds & set(allowed))
