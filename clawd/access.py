@@ -51,6 +51,7 @@ class Pairing:
     sender: str
     name: str
     address: Address
+    language: str | None = None
     expires_at: datetime
 
 
@@ -77,14 +78,15 @@ class Access:
             self._principals[id_] = Principal(
                 id=id_, right=right, name=name, since=from_ms(since_ms), source=source
             )
-        rows = await self._store.read("SELECT code, bridge, sender, name, address, expires_ms FROM pairing")
-        for code, bridge, sender, name, address, expires_ms in rows:
+        rows = await self._store.read("SELECT code, bridge, sender, name, address, language, expires_ms FROM pairing")
+        for code, bridge, sender, name, address, language, expires_ms in rows:
             self._pairings[code] = Pairing(
                 code=code,
                 bridge=bridge,
                 sender=sender,
                 name=name,
                 address=Address.parse(address),
+                language=language,
                 expires_at=from_ms(expires_ms),
             )
 
@@ -124,19 +126,21 @@ class Access:
             sender=sender.id,
             name=(sender.name or "")[:200],
             address=address,
+            language=sender.language,
             expires_at=from_ms(now_ms + CODE_TTL_S * 1000),
         )
 
         def insert(db: sqlite3.Connection) -> None:
             db.execute(
-                "INSERT INTO pairing (code, bridge, sender, name, address, created_ms, expires_ms)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO pairing (code, bridge, sender, name, address, language, created_ms, expires_ms)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     pairing.code,
                     pairing.bridge,
                     pairing.sender,
                     pairing.name,
                     str(address),
+                    pairing.language,
                     now_ms,
                     to_ms(pairing.expires_at),
                 ),

@@ -33,7 +33,7 @@ class Workers:
         self._fanout = fanout
         self._runner = runner
         self._concurrency = concurrency
-        self._running = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._pings: list[asyncio.Future[None]] = []
 
@@ -58,10 +58,9 @@ class Workers:
         self._journal.work.set()
         await future
 
-    @property
-    def running(self) -> int:
-        """The number of turns in work."""
-        return self._running
+    def tasks(self) -> frozenset[asyncio.Task[None]]:
+        """Return the tasks of the turns in work."""
+        return frozenset(self._tasks)
 
     def _answer_pings(self) -> None:
         for future in self._pings:
@@ -71,7 +70,7 @@ class Workers:
 
     async def _claim_into(self, turns: asyncio.TaskGroup) -> float | None:
         """Start what can be started; return when to try again without being woken."""
-        free = self._concurrency() - self._running
+        free = self._concurrency() - len(self._tasks)
         if free <= 0:
             return None  # a turn that ends wakes us
         try:
@@ -80,8 +79,9 @@ class Workers:
             log.warning("claim_paused", extra={"error": str(error)})
             return RETRY_CLAIM_S
         for lease in leases:
-            self._running += 1
-            turns.create_task(self._work(lease), name=lease.turn)
+            task = turns.create_task(self._work(lease), name=lease.turn)
+            self._tasks.add(task)
+            task.add_done_callback(self._over)
         return None
 
     async def _work(self, lease: Lease) -> None:
@@ -90,9 +90,10 @@ class Workers:
         except asyncio.CancelledError:
             await asyncio.shield(self._hand_back(lease, count=False))
             raise
-        finally:
-            self._running -= 1
-            self._journal.work.set()
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._journal.work.set()
 
     async def _turn(self, lease: Lease) -> None:
         """The turn boundary: whatever goes wrong inside ends this turn alone."""

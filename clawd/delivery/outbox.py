@@ -69,6 +69,7 @@ class Outbox:
         self._policies: Mapping[str, BridgeConfig] = {}
         self._sending = 0
         self._draining = False
+        self._pings: list[asyncio.Future[None]] = []
 
     def configure(self, config: DeliveryConfig, bridges: Mapping[str, BridgeConfig]) -> None:
         """Use these settings from now on."""
@@ -87,6 +88,7 @@ class Outbox:
         """
         async with asyncio.TaskGroup() as sends:
             while True:
+                self._answer_pings()
                 taken, delay_s = await self._take_into(sends)
                 if self._draining and not taken and self._sending == 0:
                     return
@@ -96,6 +98,19 @@ class Outbox:
         """Let `run` return when nothing that can be sent now is left."""
         self._draining = True
         self._journal.outgoing.set()
+
+    async def ping(self) -> None:
+        """Return once the dispatching loop has come round: the watchdog's proof of life."""
+        future = asyncio.get_running_loop().create_future()
+        self._pings.append(future)
+        self._journal.outgoing.set()
+        await future
+
+    def _answer_pings(self) -> None:
+        for future in self._pings:
+            if not future.done():
+                future.set_result(None)
+        self._pings.clear()
 
     @property
     def _settings(self) -> DeliveryConfig:

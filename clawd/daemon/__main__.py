@@ -1,0 +1,103 @@
+"""`python -m clawd.daemon [--config PATH]`: what `clawd start` becomes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from clawd.config.loader import load_config
+from clawd.errors import EXIT_OK, ClawdError, ConfigError, four_lines
+from clawd.ids import SystemClock
+from clawd.journal.opening import open_journal
+from clawd.observability.logging import setup_logging
+from clawd.paths import config_path, socket_path, state_dir
+from clawd.plugins import find_plugins
+
+from .lifecycle import Lifecycle
+from .parts import build
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .parts import Parts
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the daemon in the foreground and return its exit code."""
+    parser = argparse.ArgumentParser(prog="clawd start", description="Run the clawd daemon.")
+    parser.add_argument("--config", metavar="PATH")
+    options = parser.parse_args(arguments)
+    try:
+        asyncio.run(serve(options.config, os.environ))
+    except ConfigError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"{problem.place}: {problem.key}: {problem.message}\n")
+            if problem.snippet:
+                sys.stderr.write(f"{problem.snippet}\n")
+        sys.stderr.write(f"{four_lines(error)}\n")
+        return error.exit_code
+    except ClawdError as error:
+        sys.stderr.write(f"{four_lines(error)}\n")
+        return error.exit_code
+    return EXIT_OK
+
+
+async def serve(config: str | None, environ: Mapping[str, str]) -> None:
+    """Run one daemon from its configuration to its end.
+
+    Raises:
+        ClawdError: it could not start, or a part it can't do without failed.
+    """
+    plugins, clock = find_plugins(), SystemClock()
+    loaded = load_config(config_path(config, environ), environ, plugins)
+    state = state_dir(loaded.config.state_dir, environ)
+    socket = socket_path(loaded.config.state_dir, environ)
+    opened = await open_journal(state, loaded.config.journal, clock)
+    try:
+        logs = setup_logging(loaded.config.logging, state, environ, loaded.secrets)
+        try:
+            for warning in (*loaded.notes, *opened.warnings):
+                log.warning("start_warning", extra={"warning": warning})
+            parts = build(
+                loaded,
+                opened,
+                logs,
+                environ=environ,
+                plugins=plugins,
+                clock=clock,
+                state_dir=state,
+                socket=socket,
+            )
+            gc.freeze()  # what start-up made lives as long as the process: no collection looks at it again
+            await Lifecycle(parts, announce=announce).run()
+        finally:
+            logs.close()
+    finally:
+        await opened.close()
+
+
+def announce(parts: Parts) -> None:
+    """Say on standard output what runs, and what to do next."""
+    infos = parts.minds.infos()
+    default = next((info for info in infos if "default" in info.routes), None)
+    model = f"{default.name} ({default.model}, {default.found})" if default else "none"
+    lines = [
+        "clawd is ready",
+        f"  model:   {model}",
+        f"  gateway: {parts.gateway.url or 'off'}",
+        f"  socket:  {parts.socket}",
+        "  next:    clawd chat",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""The daemon's life: open, recover, run, drain, close. docs/shutdown.md says what is promised of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from clawd.config.watch import watch
+from clawd.control.server import ControlServer
+from clawd.control.services import ControlServices
+from clawd.errors import ClawdError, ConfigError
+from clawd.notify import Notifier, Watchdog, watchdog_interval
+
+from .operations import DaemonOperations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from .parts import Parts
+
+log = logging.getLogger(__name__)
+
+
+class StopRequest:
+    """The wish to end: the first signal drains, the second one ends at once."""
+
+    def __init__(self) -> None:
+        self.wanted = asyncio.Event()
+        self.hurry = asyncio.Event()
+
+    def signal(self) -> None:
+        """A SIGTERM or SIGINT arrived."""
+        if self.wanted.is_set():
+            self.hurry.set()
+        self.wanted.set()
+
+    async def wait_for(self, task: asyncio.Task[None], timeout_s: float) -> None:
+        """Return when `task` is done, the time is over, or somebody is in a hurry."""
+        async with asyncio.TaskGroup() as tasks:
+            hurry = tasks.create_task(self.hurry.wait())
+            await asyncio.wait({task, hurry}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            hurry.cancel()
+
+
+class Lifecycle:
+    """One run of a daemon over its parts."""
+
+    def __init__(self, parts: Parts, *, announce: Callable[[Parts], None]) -> None:
+        self._parts = parts
+        self._announce = announce
+        self._stop = StopRequest()
+        self._notify = Notifier(parts.environ)
+
+    async def run(self) -> None:
+        """Run until stopped.
+
+        Raises:
+            ClawdError: a part that the daemon can't do without failed.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.signal)
+        try:
+            await self._run()
+        except BaseExceptionGroup as group:
+            raise _telling(group) from group
+
+    async def _run(self) -> None:
+        parts = self._parts
+        async with AsyncExitStack() as resources:
+            resources.push_async_callback(parts.minds.close)
+            await parts.access.load()
+            async with asyncio.TaskGroup() as lasting:
+                guard = lasting.create_task(parts.opened.store.watch(), name="journal-guard")
+                operations = DaemonOperations(parts, self._stop.wanted, lasting)
+                control = ControlServer(parts.socket, self._services(operations))
+                async with control:
+                    await self._start()
+                    await self._work(operations)
+                guard.cancel()
+        log.info("stopped")
+
+    def _services(self, operations: DaemonOperations) -> ControlServices:
+        parts = self._parts
+        return ControlServices(
+            inbox=parts.inbox,
+            journal=parts.opened.journal,
+            views=parts.opened.views,
+            admin=parts.opened.admin,
+            fanout=parts.fanout,
+            operations=operations,
+            clock=parts.clock,
+        )
+
+    async def _start(self) -> None:
+        """Take up what an earlier run left, before anything new comes in."""
+        parts = self._parts
+        await parts.minds.configure(parts.situation.loaded.config)
+        await parts.configure()
+        left = await parts.opened.journal.recover(parts.outbox.holding())
+        parts.situation.replayed = True
+        if left:
+            log.info("recovered", extra={"open_turns": left})
+
+    async def _work(self, operations: DaemonOperations) -> None:
+        """Run until stopped; then intake ends first, turns second, deliveries last."""
+        parts, shutdown = self._parts, self._parts.situation.loaded.config.shutdown
+        async with asyncio.TaskGroup() as delivery:
+            outbox = delivery.create_task(parts.outbox.run(), name="outbox")
+            view = delivery.create_task(parts.live_view.run(), name="live-view")
+            async with parts.gateway:
+                async with asyncio.TaskGroup() as work:
+                    workers = work.create_task(parts.workers.run(), name="workers")
+                    await self._take_in(operations)
+                    parts.workers.stop_claiming()
+                    await self._stop.wait_for(workers, shutdown.grace_s)
+                    workers.cancel()
+                parts.outbox.drain()
+                await self._stop.wait_for(outbox, shutdown.delivery_s)
+            outbox.cancel()
+            view.cancel()
+
+    async def _take_in(self, operations: DaemonOperations) -> None:
+        """Receive from every side until stopped."""
+        parts = self._parts
+        async with asyncio.TaskGroup() as intake:
+            tasks = [
+                intake.create_task(parts.supervisor.run(), name="supervisor"),
+                intake.create_task(self._watch_config(operations), name="config-watch"),
+            ]
+            interval_s = watchdog_interval(parts.environ)
+            if interval_s is not None:
+                watchdog = Watchdog(self._notify, interval_s)
+                proofs = [parts.opened.store.ping, parts.workers.ping, parts.outbox.ping]
+                tasks.append(intake.create_task(watchdog.run(proofs), name="watchdog"))
+            self._notify.ready()
+            self._announce(parts)
+            log.info("ready", extra={"socket": str(parts.socket), "gateway": parts.gateway.url})
+            await self._stop.wanted.wait()
+            log.info("stopping")
+            parts.situation.draining = True
+            self._notify.stopping()
+            for task in tasks:
+                task.cancel()
+
+    async def _watch_config(self, operations: DaemonOperations) -> None:
+        async def changed() -> None:
+            try:
+                await operations.reload()
+            except ConfigError:
+                return  # logged and shown in the status; the old configuration stays in force
+
+        await watch(lambda: self._parts.situation.loaded.files, changed)
+
+
+def _telling(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one error of a group that says most: ours before foreign ones."""
+    leaves = list(_leaves(group))
+    return next((leaf for leaf in leaves if isinstance(leaf, ClawdError)), leaves[0])
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -1,0 +1,98 @@
+"""What turns think with: models and tools as the configuration in force says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from clawd import __version__
+from clawd.agent.run import Brain
+from clawd.models.base import ModelContext
+from clawd.models.registry import build_models
+from clawd.tools.registry import Toolbox
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from clawd.config.schema import Config
+    from clawd.ids import Clock
+    from clawd.models.registry import ModelInfo, ModelSet
+    from clawd.plugins import Plugins
+
+log = logging.getLogger(__name__)
+
+
+class Minds:
+    """The brain in force, and the earlier ones that turns under way still use."""
+
+    def __init__(self, plugins: Plugins, environ: Mapping[str, str], clock: Clock) -> None:
+        self._plugins = plugins
+        self._environ = environ
+        self._clock = clock
+        self._models: ModelSet | None = None
+        self._brain: Brain | None = None
+
+    async def configure(self, config: Config) -> ModelSet | None:
+        """Think by this configuration from now on; return the models that only older turns still use."""
+        old = self._models
+        context = ModelContext(
+            network=config.network,
+            limits=config.breaker,
+            clock=self._clock,
+            version=__version__,
+            environ=self._environ,
+        )
+        self._models = await build_models(config, self._plugins.models, context)
+        self._set(config, self._models)
+        return old
+
+    def adjust(self, config: Config) -> None:
+        """Take over instructions, limits and tools; the models stay."""
+        if self._models is None:
+            raise RuntimeError("models are configured first")
+        self._set(config, self._models)
+
+    def _set(self, config: Config, models: ModelSet) -> None:
+        self._brain = Brain(
+            agent=config.agent,
+            router=models.router,
+            models=self.route(models),
+            tools=Toolbox.build(self._plugins.tools, config.tools),
+        )
+
+    @staticmethod
+    def route(models: ModelSet) -> tuple[str, ...]:
+        """Return the models' names, those of the default route first and in its order."""
+        infos = models.infos()
+        default = [info.name for info in infos if "default" in info.routes]
+        return (*default, *(info.name for info in infos if "default" not in info.routes))
+
+    def brain(self) -> Brain:
+        """Return what a turn that begins now works with."""
+        if self._brain is None:
+            raise RuntimeError("a turn began before models were configured")
+        return self._brain
+
+    def infos(self) -> Sequence[ModelInfo]:
+        """Return every model with its counts."""
+        return self._models.infos() if self._models else ()
+
+    async def probe(self, name: str) -> str:
+        """Return one line that proves that a model answers; raises NotFound, ModelError."""
+        if self._models is None:
+            raise RuntimeError("models are configured first")
+        return await self._models.probe(name)
+
+    async def close(self) -> None:
+        """Free sockets and children."""
+        if self._models is not None:
+            await self._models.close()
+
+
+async def retire(models: ModelSet, users: Collection[asyncio.Task[None]]) -> None:
+    """Close models as soon as the turns that began with them are over."""
+    if users:
+        await asyncio.wait(users)
+    await models.close()
+    log.info("models_retired")

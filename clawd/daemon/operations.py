@@ -1,0 +1,204 @@
+"""What the daemon does at the control socket's request: `clawd.control.protocol.Operations`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clawd import __version__
+from clawd.config.loader import load_config
+from clawd.control.protocol import (
+    PROTOCOL_VERSION,
+    ModelStatus,
+    PairingStatus,
+    PrincipalStatus,
+    ReloadReport,
+    Status,
+)
+from clawd.errors import ConfigError
+from clawd.journal.base import Push
+from clawd.messages import MessageId
+from clawd.paths import config_path
+from clawd.texts import say
+
+from .minds import retire
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clawd.access import Principal
+    from clawd.bridge import BridgeStatus
+    from clawd.config.schema import Config
+
+    from .parts import Parts
+
+log = logging.getLogger(__name__)
+
+
+class DaemonOperations:
+    """Operations over the daemon's parts. `tasks` owns what a reload leaves to be ended later."""
+
+    def __init__(self, parts: Parts, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
+        self._parts = parts
+        self._stop = stop
+        self._tasks = tasks
+        self._reloading = asyncio.Lock()
+
+    async def status(self) -> Status:
+        """Return the daemon at a glance."""
+        parts, situation = self._parts, self._parts.situation
+        ready = situation.replayed and not situation.draining
+        return Status(
+            version=__version__,
+            protocol=PROTOCOL_VERSION,
+            pid=os.getpid(),
+            started_at=situation.started_at,
+            uptime_s=round(time.monotonic() - situation.began, 3),
+            state="draining" if situation.draining else "ready" if ready else "starting",
+            rss_bytes=rss_bytes(),
+            state_dir=str(parts.state_dir),
+            config_path=str(situation.loaded.path) if situation.loaded.path else None,
+            config_error=situation.config_error,
+            socket=str(parts.socket),
+            gateway=parts.gateway.url,
+            queue=await parts.opened.views.stats(),
+            bridges=parts.supervisor.statuses(),
+            models=self.models(),
+            route=[m.name for m in self.models() if "default" in m.routes],
+        )
+
+    def stop(self) -> None:
+        """Begin to drain."""
+        self._stop.set()
+
+    # --- configuration ----------------------------------------------------------------------------------
+
+    async def reload(self) -> ReloadReport:
+        """Load and swap the configuration; raises ConfigError, and the old one stays in force."""
+        async with self._reloading:
+            parts, situation = self._parts, self._parts.situation
+            try:
+                # A file that was missing at the start may exist by now.
+                path = situation.loaded.path or config_path(None, parts.environ)
+                loaded = await asyncio.to_thread(load_config, path, parts.environ, parts.plugins)
+            except ConfigError as error:
+                situation.config_error = "; ".join(f"{p.place}: {p.message}" for p in error.problems)
+                log.error("config_refused", extra={"problems": situation.config_error})  # noqa: TRY400
+                raise
+            old, new = situation.loaded.config, loaded.config
+            changed, restart = differences(old, new)
+            # What can't change in a running daemon keeps its old value, so that it is reported every time.
+            kept = new.model_copy(
+                update={"state_dir": old.state_dir, "journal": old.journal}
+            )
+            situation.loaded = replace(loaded, config=kept)
+            situation.config_error = ""
+            parts.logs.apply(kept.logging, loaded.secrets)
+            await self._swap(changed)
+            log.info("config_loaded", extra={"changed": changed, "restart_needed": restart})
+            return ReloadReport(changed=changed, restart_needed=restart)
+
+    async def _swap(self, changed: Sequence[str]) -> None:
+        parts = self._parts
+        config = parts.situation.loaded.config
+        if {"models", "routes", "breaker", "network"} & set(changed):
+            users = parts.workers.tasks()
+            old = await parts.minds.configure(config)
+            if old is not None:
+                self._tasks.create_task(retire(old, users), name="retire-models")
+        else:
+            parts.minds.adjust(config)
+        await parts.gateway.configure(config.gateway)
+        await parts.configure()
+
+    # --- bridges and models -----------------------------------------------------------------------------
+
+    def bridges(self) -> Sequence[BridgeStatus]:
+        """Return every bridge's state."""
+        return self._parts.supervisor.statuses()
+
+    async def test_bridge(self, name: str) -> str:
+        """Return one line that proves a bridge's connection; raises NotFound, BridgeError."""
+        return await self._parts.supervisor.probe(name)
+
+    def models(self) -> Sequence[ModelStatus]:
+        """Return every model with its counts."""
+        return [
+            ModelStatus(
+                name=info.name,
+                type=info.type,
+                model=info.model,
+                place=info.place,
+                found=info.found,
+                routes=info.routes,
+                calls=info.calls,
+                errors=info.errors,
+                last_error=info.last_error,
+            )
+            for info in self._parts.minds.infos()
+        ]
+
+    async def test_model(self, name: str) -> str:
+        """Return one line that proves that a model answers; raises NotFound, ModelError."""
+        return await self._parts.minds.probe(name)
+
+    # --- people -----------------------------------------------------------------------------------------
+
+    def pairings(self) -> Sequence[PairingStatus]:
+        """Return the strangers who wait."""
+        return [
+            PairingStatus(
+                code=p.code, bridge=p.bridge, sender=p.sender, name=p.name, expires_at=p.expires_at
+            )
+            for p in self._parts.access.pairings()
+        ]
+
+    def principals(self) -> Sequence[PrincipalStatus]:
+        """Return everybody who was let in."""
+        return [_principal(p) for p in self._parts.access.principals()]
+
+    async def approve(self, code: str, *, owner: bool) -> PrincipalStatus:
+        """Let a stranger in, and tell them; raises NotFound."""
+        principal, pairing = await self._parts.access.approve(code, owner=owner)
+        key = MessageId(f"paired:{pairing.code}")
+        push = Push(id=key, address=pairing.address, text=say("paired", pairing.language))
+        await self._parts.opened.journal.accept([push])
+        return _principal(principal)
+
+    async def revoke(self, principal: str) -> None:
+        """Turn a principal into a stranger again; raises NotFound, NotPossible."""
+        await self._parts.access.revoke(principal)
+
+
+def differences(old: Config, new: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the sections that differ, and the keys that only a restart can change."""
+    changed = tuple(name for name in type(new).model_fields if getattr(old, name) != getattr(new, name))
+    restart: list[str] = [name for name in ("state_dir", "journal") if name in changed]
+    for key in ("host", "port"):
+        if getattr(old.gateway, key) != getattr(new.gateway, key):
+            restart.append(f"gateway.{key}")
+    return changed, tuple(restart)
+
+
+def rss_bytes() -> int:
+    """Return this process's resident memory; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _principal(principal: Principal) -> PrincipalStatus:
+    return PrincipalStatus(
+        principal=principal.id,
+        right=principal.right,
+        name=principal.name,
+        since=principal.since,
+        source=principal.source,
+    )

@@ -1,0 +1,189 @@
+"""Building the parts of a daemon from its configuration, each handed what it needs and nothing more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clawd import __version__
+from clawd.access import Access
+from clawd.agent.mailbox import Mailbox
+from clawd.agent.run import TurnRunner
+from clawd.agent.workers import Workers
+from clawd.bridge import BridgeContext
+from clawd.delivery.outbox import Outbox
+from clawd.delivery.preview import LiveView
+from clawd.delivery.split import split_reply
+from clawd.fanout import Fanout
+from clawd.gateway.app import Gateway
+from clawd.gateway.auth import TokenStore
+from clawd.gateway.health import Readiness
+from clawd.inbox import DurableInbox
+from clawd.supervisor import Supervisor
+from clawd.texts import say
+
+from .minds import Minds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clawd.bridge import Bridge, BridgeConfig
+    from clawd.config.loader import LoadedConfig
+    from clawd.ids import Clock
+    from clawd.journal.opening import OpenedJournal
+    from clawd.messages import Address
+    from clawd.observability.logging import Logs
+    from clawd.plugins import Plugins
+
+
+@dataclass(slots=True, kw_only=True)
+class Situation:
+    """What changes while the daemon runs, for status and readiness."""
+
+    loaded: LoadedConfig
+    config_error: str = ""
+    replayed: bool = False
+    draining: bool = False
+    started_at: datetime
+    began: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """All that a running daemon consists of."""
+
+    situation: Situation
+    environ: Mapping[str, str]
+    plugins: Plugins
+    clock: Clock
+    state_dir: Path
+    socket: Path
+    logs: Logs
+    opened: OpenedJournal
+    access: Access
+    fanout: Fanout
+    minds: Minds
+    mailbox: Mailbox
+    inbox: DurableInbox
+    workers: Workers
+    supervisor: Supervisor
+    outbox: Outbox
+    live_view: LiveView
+    gateway: Gateway
+
+    async def configure(self) -> None:
+        """Bring every part but the models in line with the configuration in force."""
+        config = self.situation.loaded.config
+        self.access.configure(config.access, config.bridges)
+        self.inbox.configure(config.access)
+        self.outbox.configure(config.delivery, config.bridges)
+        self.supervisor.configure(config.bridges)
+
+
+def build(
+    loaded: LoadedConfig,
+    opened: OpenedJournal,
+    logs: Logs,
+    *,
+    environ: Mapping[str, str],
+    plugins: Plugins,
+    clock: Clock,
+    state_dir: Path,
+    socket: Path,
+) -> Parts:
+    """Return the parts, connected but not yet running."""
+    situation = Situation(loaded=loaded, started_at=clock.now())
+    journal, fanout, mailbox = opened.journal, Fanout(), Mailbox()
+    minds = Minds(plugins, environ, clock)
+    access = Access(opened.store, clock)
+
+    async def status_text(language: str | None) -> str:
+        return await _status_text(situation, opened, minds, language)
+
+    inbox = DurableInbox(
+        journal, access, fanout, clock, on_control=mailbox.stop, status_text=status_text
+    )
+
+    def create(name: str, section: BridgeConfig) -> Bridge:
+        network = section.network or situation.loaded.config.network
+        context = BridgeContext(name=name, network=network, clock=clock, version=__version__)
+        return plugins.bridges[section.type].create(context, section)
+
+    supervisor = Supervisor(inbox, clock, create=create, on_connected=journal.outgoing.set)
+    live_view = LiveView(journal, fanout, clock, bridges=supervisor.bridges)
+    outbox = Outbox(
+        journal,
+        clock,
+        bridges=supervisor.bridges,
+        connected=supervisor.connected,
+        refused=supervisor.refused,
+        settle=live_view.settle,
+    )
+
+    def split(address: Address, text: str) -> Sequence[str]:
+        bridge = supervisor.bridges().get(address.bridge)
+        return split_reply(text, bridge.capabilities) if bridge is not None else [text]
+
+    runner = TurnRunner(journal, fanout, mailbox, clock, brain=minds.brain, split=split)
+    workers = Workers(
+        journal, fanout, runner, concurrency=lambda: situation.loaded.config.agent.concurrency
+    )
+    gateway = Gateway(
+        loaded.config.gateway,
+        inbox=inbox,
+        views=opened.views,
+        fanout=fanout,
+        readiness=lambda: _readiness(situation, opened, supervisor),
+        bridges=supervisor.http_bridges,
+        tokens=TokenStore(state_dir),
+        clock=clock,
+    )
+    return Parts(
+        situation=situation,
+        environ=environ,
+        plugins=plugins,
+        clock=clock,
+        state_dir=state_dir,
+        socket=socket,
+        logs=logs,
+        opened=opened,
+        access=access,
+        fanout=fanout,
+        minds=minds,
+        mailbox=mailbox,
+        inbox=inbox,
+        workers=workers,
+        supervisor=supervisor,
+        outbox=outbox,
+        live_view=live_view,
+        gateway=gateway,
+    )
+
+
+def _readiness(situation: Situation, opened: OpenedJournal, supervisor: Supervisor) -> Readiness:
+    return Readiness(
+        replayed=situation.replayed,
+        journal_writable=opened.store.writable,
+        draining=situation.draining,
+        bridges=supervisor.statuses(),
+    )
+
+
+async def _status_text(
+    situation: Situation, opened: OpenedJournal, minds: Minds, language: str | None
+) -> str:
+    stats = await opened.views.stats()
+    minutes = int((time.monotonic() - situation.began) // 60)
+    return say(
+        "status",
+        language,
+        version=__version__,
+        uptime=f"{minutes // 60} h {minutes % 60} min",
+        model=next(iter(minds.brain().models), "–"),
+        queued=stats.queued,
+        running=stats.running,
+    )

@@ -1,0 +1,152 @@
+"""The supervisor: what ended a bridge decides its next state, and nothing takes the others down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from clawd.bridge import BridgeConfig, BridgeState, Inbox
+from clawd.errors import BridgeAuthError, BridgeNotReady, DeliveryUnauthorized
+from clawd.messages import BridgeCapabilities, OutboundMessage, Receipt
+from clawd.supervisor import Supervisor
+from clawd.testing import ManualClock
+from tests.fakes.inbox import MemoryInbox
+
+Script = Callable[[Callable[[], None]], Awaitable[None]]
+
+
+class ScriptedBridge:
+    """A bridge whose runs are scripted; the last script repeats."""
+
+    capabilities = BridgeCapabilities(text_limit=1000)
+
+    def __init__(self, name: str, *scripts: Script) -> None:
+        self.name = name
+        self.runs = 0
+        self._scripts = scripts
+
+    async def run(self, inbox: Inbox, ready: Callable[[], None]) -> None:
+        script = self._scripts[min(self.runs, len(self._scripts) - 1)]
+        self.runs += 1
+        await script(ready)
+
+    async def send(self, message: OutboundMessage) -> Receipt:
+        return Receipt()
+
+
+async def connect(ready: Callable[[], None]) -> None:
+    ready()
+    await asyncio.Event().wait()
+
+
+async def out_of_reach(ready: Callable[[], None]) -> None:
+    raise BridgeNotReady("b", "connection refused")
+
+
+async def asked_to_wait(ready: Callable[[], None]) -> None:
+    raise BridgeNotReady("b", "conflict", retry_after_s=7)
+
+
+async def refused(ready: Callable[[], None]) -> None:
+    raise BridgeAuthError("b", "token rejected", remedy="get a new one")
+
+
+async def bug(ready: Callable[[], None]) -> None:
+    raise KeyError("surprise")
+
+
+@asynccontextmanager
+async def supervised(clock: ManualClock, *bridges: ScriptedBridge) -> AsyncIterator[Supervisor]:
+    by_name = {bridge.name: bridge for bridge in bridges}
+    supervisor = Supervisor(
+        MemoryInbox(), clock, create=lambda name, _section: by_name[name], on_connected=lambda: None
+    )
+    supervisor.configure({bridge.name: BridgeConfig(type="scripted") for bridge in bridges})
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(supervisor.run())
+        try:
+            yield supervisor
+        finally:
+            task.cancel()
+
+
+async def reaches(supervisor: Supervisor, name: str, state: BridgeState) -> None:
+    async with asyncio.timeout(5):
+        while {s.name: s.state for s in supervisor.statuses()}.get(name) != state:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("script", "state"),
+    [(out_of_reach, "transient_disconnect"), (bug, "transient_disconnect"), (refused, "bad_credentials")],
+)
+async def test_a_bridge_that_fails_is_run_again_and_connects_by_itself(
+    script: Script, state: BridgeState
+) -> None:
+    clock = ManualClock()
+    bridge = ScriptedBridge("b", script, script, connect)
+    async with supervised(clock, bridge, ScriptedBridge("other", connect)) as supervisor:
+        await reaches(supervisor, "b", state)
+        await reaches(supervisor, "other", "connected")
+        assert supervisor.connected() == ({"other", "b"} if state == "transient_disconnect" else {"other"})
+        await clock.sleeping()
+        await clock.advance(120)
+        await reaches(supervisor, "b", "connected")
+        assert bridge.runs == 3
+        assert supervisor.statuses()[0].error == ""
+
+
+async def test_the_wait_grows_and_is_capped() -> None:
+    clock = ManualClock()
+    bridge = ScriptedBridge("b", out_of_reach)
+    waits: list[float] = []
+    async with supervised(clock, bridge):
+        await clock.sleeping()
+        for run in range(1, 12):
+            before = clock.monotonic()
+            while bridge.runs == run:
+                await clock.advance(0.25)
+            waits.append(clock.monotonic() - before)
+    assert waits[0] <= 1.25
+    assert 30 <= waits[-1] <= 60.25
+    assert all(0.4 <= wait <= 60.25 for wait in waits)
+
+
+async def test_a_platform_that_names_a_wait_gets_it() -> None:
+    clock = ManualClock()
+    bridge = ScriptedBridge("b", asked_to_wait, connect)
+    async with supervised(clock, bridge) as supervisor:
+        await clock.sleeping()
+        await clock.advance(6.9)
+        assert bridge.runs == 1
+        await clock.advance(0.2)
+        await reaches(supervisor, "b", "connected")
+
+
+async def test_credentials_refused_in_a_send_stop_sending_until_the_bridge_is_connected_again() -> None:
+    clock = ManualClock()
+    bridge = ScriptedBridge("b", connect, refused, connect)
+    async with supervised(clock, bridge) as supervisor:
+        await reaches(supervisor, "b", "connected")
+        supervisor.refused("b", DeliveryUnauthorized("b", "401"))
+        await reaches(supervisor, "b", "bad_credentials")
+        assert not supervisor.connected()
+        await clock.sleeping()
+        await clock.advance(5)
+        await reaches(supervisor, "b", "connected")
+
+
+async def test_a_changed_bridge_restarts_alone_and_a_removed_one_ends() -> None:
+    clock = ManualClock()
+    first, second = ScriptedBridge("first", connect), ScriptedBridge("second", connect)
+    async with supervised(clock, first, second) as supervisor:
+        await reaches(supervisor, "first", "connected")
+        await reaches(supervisor, "second", "connected")
+        supervisor.configure({"first": BridgeConfig(type="scripted", allow=("1",))})
+        async with asyncio.timeout(5):
+            while first.runs < 2 or len(supervisor.bridges()) > 1:
+                await asyncio.sleep(0)
+        assert second.runs == 1
