@@ -37,6 +37,7 @@ __all__ = [
     "BridgePlugin",
     "BridgeState",
     "BridgeStatus",
+    "ClosableBridge",
     "HttpBridge",
     "HttpReply",
     "HttpRequest",
@@ -132,6 +133,15 @@ class ActivityBridge(Protocol):
 
     async def working(self, address: Address) -> None:
         """Show it once, for some 5 seconds. Failures are the bridge's own business: never raises."""
+        ...
+
+
+@runtime_checkable
+class ClosableBridge(Protocol):
+    """A bridge that keeps connections open for `send`, which goes on after `run` was cancelled."""
+
+    async def close(self) -> None:
+        """Free what it holds; called once, after its last `send`."""
         ...
 
 
