@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -23,6 +23,7 @@ from clawd.errors import (
     NotPossible,
 )
 from clawd.jsonable import json_object, jsonable
+from clawd.strict_json import BadJson, parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -141,7 +142,7 @@ async def body_of(request: web.Request) -> JsonObject:
 
     Raises:
         TooLarge: over `MAX_BODY_BYTES`.
-        BadRequest: not UTF-8, not JSON, not an object, or nested too deeply.
+        BadRequest: not a JSON object, read strictly.
     """
     try:
         raw = await request.read()
@@ -150,33 +151,22 @@ async def body_of(request: web.Request) -> JsonObject:
     if not raw:
         return {}
     try:
-        value = json.loads(raw.decode(), parse_constant=_no_constant)
-    except UnicodeDecodeError as error:
-        raise BadRequest("the request is not UTF-8", why=str(error)) from error
-    except RecursionError:
-        raise BadRequest("the request is not usable JSON", why="it is nested too deeply") from None
-    except ValueError as error:
-        raise BadRequest("the request is not JSON", why=str(error)) from error
-    if not isinstance(value, dict):
-        raise BadRequest("the request is not a JSON object", why=f"it is a {type(value).__name__}")
-    return value
+        return parse_object(raw)
+    except BadJson as error:
+        raise BadRequest("the request can't be read", why=str(error)) from error
 
 
 def text_field(body: JsonObject, key: str, default: str | None = None) -> str:
     """Return a string of the body that has something in it.
 
     Raises:
-        BadRequest: missing, blank, no string, or not writable as UTF-8.
+        BadRequest: missing, blank, or no string.
     """
     value = body.get(key)
     if value is None and default is not None:
         return default
     if not isinstance(value, str) or not value.strip():
         raise BadRequest(f"{key} is missing", why="expected a string with something in it")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise BadRequest(f"{key} is not text", why=str(error)) from error  # half of a surrogate pair
     return value
 
 
@@ -214,7 +204,3 @@ def _response(status: int, body: JsonObject) -> web.Response:
         content_type="application/json",
         charset="utf-8",
     )
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,91 @@
+"""The program `clawd`: global options, the table of commands, and how an error is told."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from clawd.cli.version import print_version
+from clawd.errors import EXIT_FAILED, EXIT_INTERRUPTED, ClawdError, ConfigError, four_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from clawd.errors import ConfigProblem
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line; return its exit code. Errors are told on standard error."""
+    debug = "--debug" in argv
+    if not debug:
+        sys.excepthook = _tell_bug
+    try:
+        code = _dispatch(argv)
+        sys.stdout.flush()
+    except ClawdError as error:
+        if debug:
+            traceback.print_exc()
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
+        tell(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader has seen enough (`clawd logs | head`). Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    return code
+
+
+def tell(error: ClawdError) -> None:
+    """Print an error on standard error; of a configuration every problem, each with its line."""
+    sys.stderr.write(four_lines(error) + "\n")
+    for problem in problems_of(error):
+        place = f"{problem.place}: {problem.key}: " if problem.key else f"{problem.place}: "
+        remedy = f"; {problem.remedy}" if problem.remedy else ""
+        sys.stderr.write(f"\n{place}{problem.message}{remedy}\n")
+        if problem.snippet:
+            sys.stderr.write(f"{problem.snippet}\n")
+
+
+def problems_of(error: ClawdError) -> tuple[ConfigProblem, ...]:
+    """Return the problems of a refused configuration, here or in the daemon; one alone stands in the error."""
+    from clawd.client import RemoteError
+
+    problems = error.problems if isinstance(error, ConfigError | RemoteError) else ()
+    return problems if len(problems) > 1 or any(p.snippet for p in problems) else ()
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    if argv[:1] == ["--version"]:  # without the library for options, which takes longer than all the rest
+        print_version(as_json="--json" in argv)
+        return 0
+    from clawd.cli.root import program
+
+    try:
+        program().main(args=list(argv), prog_name="clawd")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else EXIT_FAILED
+    return 0
+
+
+def _tell_bug(kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
+    """Stand in for Python's traceback, which helps only those who asked for it."""
+    bug = ClawdError(
+        "clawd ran into a bug", why=f"{kind.__name__}: {error}", remedy="the same command with --debug"
+    )
+    sys.stderr.write(four_lines(bug, code="E-BUG") + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Results on standard output, talk on standard error; plain where nobody looks."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import unicodedata
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SCHEMA_VERSION = 1
+
+_COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2", "bold": "1"}
+_GAP = "  "
+
+
+def out(text: str = "") -> None:
+    """Print a result."""
+    sys.stdout.write(text + "\n")
+
+
+def say(text: str) -> None:
+    """Print something for the person, not for the pipe."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def emit(value: Mapping[str, Any]) -> None:
+    """Print one JSON object with its `schema_version`; indented for a person, one line in a pipe."""
+    indent = 2 if sys.stdout.isatty() else None
+    out(json.dumps({"schema_version": SCHEMA_VERSION, **value}, ensure_ascii=False, indent=indent))
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether colours belong on this stream. Sources: no-color.org, force-color.org."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, colour: str) -> str:
+    """Return text for standard output, coloured where colours belong."""
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if text and coloured(sys.stdout) else text
+
+
+def clean(text: str) -> str:
+    """Return text from outside with its control characters made visible: a chat must not steer a terminal."""
+    return "".join(c if c in "\n\t" or not _is_control(c) else f"\\x{ord(c):02x}" for c in text)
+
+
+def one_line(text: str, width: int = 60) -> str:
+    """Return text as one clean line of at most `width` columns."""
+    line = " ".join(clean(text).split())
+    if columns(line) <= width:
+        return line
+    while columns(line) > width - 1:
+        line = line[:-1]
+    return line + "…"
+
+
+def columns(text: str) -> int:
+    """Return how many columns a terminal gives the text; wide characters take two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under dim heads, columns aligned; for no rows only the heads."""
+    widths = [max(columns(row[n]) for row in (heads, *rows)) for n in range(len(heads))]
+    out(paint(_aligned(heads, widths), "dim"))
+    for row in rows:
+        out(_aligned(row, widths))
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in its two greatest units, such as `1 d 2 h`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    left = round(seconds)
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
+def size(count: int) -> str:
+    """Return bytes in megabytes."""
+    return f"{count / 1024 / 1024:.1f} MB"
+
+
+def when(text: str | None) -> str:
+    """Return a moment of the protocol in local time: the clock for today, else the date as well."""
+    if not text:
+        return "-"
+    moment = datetime.fromisoformat(text).astimezone()
+    today = datetime.now(UTC).astimezone().date()
+    return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M")
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [
+        cell + " " * (width - columns(cell)) for cell, width in zip(cells[:-1], widths[:-1], strict=True)
+    ]
+    return _GAP.join([*padded, cells[-1]]).rstrip()
+
+
+def _is_control(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Cf") and char != "\u200d"  # the joiner of emoji

@@ -1,0 +1,63 @@
+"""The global options, and what `clawd` alone says."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.main import get_command
+
+import clawd
+from clawd.cli.invocation import Invocation
+from clawd.cli.lazy import LazyGroup, register
+from clawd.cli.version import print_version
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="clawd",
+    help=clawd.__doc__,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def program() -> Any:
+    """Return the whole command line, its commands not yet imported."""
+    return get_command(app)
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    socket: Annotated[
+        str | None, typer.Option(metavar="PATH", help="The daemon's control socket. [env: CLAWD_SOCKET]")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option(metavar="PATH", help="The configuration file. [env: CLAWD_CONFIG]")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version, with --json all of them, and leave.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+) -> None:
+    """clawd: an always-on AI agent that finishes what it starts."""
+    if version:
+        print_version(as_json=json)
+        raise typer.Exit
+    ctx.obj = Invocation(environ=os.environ, socket=socket, config=config, debug=debug)
+    if ctx.invoked_subcommand is not None:
+        return
+    if not json and not sys.stdout.isatty():
+        sys.stdout.write(ctx.get_help() + "\n")
+        return
+    from clawd.cli.summary import summary
+
+    summary(ctx.obj, as_json=json)
+
+
+register(app)

@@ -1,0 +1,122 @@
+"""`clawd status`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clawd.cli.invocation import invocation
+from clawd.cli.lazy import command_app
+from clawd.cli.options import Json
+from clawd.cli.printing import SCHEMA_VERSION, duration, emit, one_line, out, paint, size, when
+from clawd.errors import DaemonNotRunning
+
+if TYPE_CHECKING:
+    from clawd.client import Client
+
+app = command_app()
+
+WATCH_S = 1.0
+_COLOUR = {
+    "ready": "green",
+    "connected": "green",
+    "starting": "yellow",
+    "connecting": "yellow",
+    "draining": "yellow",
+    "transient_disconnect": "yellow",
+    "bad_credentials": "red",
+}
+
+
+@app.command()
+def status(
+    ctx: typer.Context,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again every second.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the daemon at a glance: version, queue, bridges, models. Exits 3 when none is running."""
+    client = invocation(ctx).client()
+    if watch:
+        _watch(client, as_json=as_json)
+    elif as_json:
+        emit(client.get("/status"))
+    else:
+        show(client.get("/status"))
+
+
+def show(status: dict[str, Any]) -> None:
+    """Print a status for people."""
+    out(
+        f"{paint('clawd ' + status['version'], 'bold')}  {_state(status['state'])}  "
+        f"up {duration(status['uptime_s'])}  process {status['pid']}  {size(status['rss_bytes'])}"
+    )
+    if status["config_error"]:
+        out(paint(f"refused  {one_line(status['config_error'], 200)}", "red"))
+    out(f"state    {status['state_dir']}")
+    out(f"config   {status['config_path'] or 'none, the defaults hold'}")
+    out(f"socket   {status['socket']}")
+    out(f"gateway  {status['gateway'] or 'off'}")
+    out(f"queue    {_queue(status['queue'])}")
+    _list("bridges", [_bridge(bridge) for bridge in status["bridges"]])
+    _list("models", [_model(model, status["route"]) for model in status["models"]])
+
+
+def _watch(client: Client, *, as_json: bool) -> None:
+    while True:
+        try:
+            status = client.get("/status")
+        except DaemonNotRunning as error:
+            if as_json:
+                raise
+            _redraw()
+            out(paint(f"{error.what}: {one_line(error.socket, 200)}", "yellow"))
+        else:
+            if as_json:
+                out(json.dumps({"schema_version": SCHEMA_VERSION, **status}, ensure_ascii=False))
+            else:
+                _redraw()
+                show(status)
+        sys.stdout.flush()
+        time.sleep(WATCH_S)
+
+
+def _redraw() -> None:
+    """Begin the screen anew, where there is one."""
+    if sys.stdout.isatty():
+        sys.stdout.write("\x1b[H\x1b[2J")
+    else:
+        out()
+
+
+def _state(state: str) -> str:
+    return paint(state, _COLOUR.get(state, "dim"))
+
+
+def _queue(queue: dict[str, Any]) -> str:
+    words = [f"{queue['queued']} queued", f"{queue['running']} running"]
+    if queue["queued"] or queue["running"]:
+        words.append(f"oldest {duration(queue['oldest_age_s'])}")
+    words += [f"{queue['deliveries_open']} to deliver", f"{queue['dead']} given up"]
+    return ", ".join([*words, f"{queue['conversations']} conversations, journal at {queue['last_id']}"])
+
+
+def _bridge(bridge: dict[str, Any]) -> str:
+    line = f"{bridge['name']}  {_state(bridge['state'])}  since {when(bridge['since'])}"
+    if bridge["error"]:
+        line += f"  {one_line(bridge['error'], 120)}"
+    return f"{line}  try: {one_line(bridge['remedy'], 120)}" if bridge["remedy"] else line
+
+
+def _model(model: dict[str, Any], route: list[str]) -> str:
+    place = f"  {route.index(model['name']) + 1}. of the default route" if model["name"] in route else ""
+    line = f"{model['name']}  {model['type']}{place}  {model['calls']} calls, {model['errors']} failed"
+    return f"{line}  last: {one_line(model['last_error'], 120)}" if model["last_error"] else line
+
+
+def _list(head: str, lines: list[str]) -> None:
+    for number, line in enumerate(lines or ["none"]):
+        out(f"{head if number == 0 else '':9}{line}")
