@@ -53,6 +53,8 @@ class Workers:
 
     async def ping(self) -> None:
         """Return once the dispatching loop has come round: the watchdog's proof of life."""
+        if self._stopping:
+            return  # nothing is dispatched any more
         future = asyncio.get_running_loop().create_future()
         self._pings.append(future)
         self._journal.work.set()

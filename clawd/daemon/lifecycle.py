@@ -12,7 +12,8 @@ from clawd.config.watch import watch
 from clawd.control.server import ControlServer
 from clawd.control.services import ControlServices
 from clawd.errors import ClawdError, ConfigError
-from clawd.notify import Notifier, Watchdog, watchdog_interval
+from clawd.notify import Notifier, watchdog_interval
+from clawd.watchdog import Watchdog
 
 from .operations import DaemonOperations
 
@@ -52,7 +53,7 @@ class Lifecycle:
         self._parts = parts
         self._announce = announce
         self._stop = StopRequest()
-        self._notify = Notifier(parts.environ)
+        self._notify = Notifier.from_environ(parts.environ)
 
     async def run(self) -> None:
         """Run until stopped.
@@ -74,12 +75,13 @@ class Lifecycle:
             resources.push_async_callback(parts.minds.close)
             await parts.access.load()
             async with asyncio.TaskGroup() as lasting:
-                guard = lasting.create_task(parts.opened.store.watch(), name="journal-guard")
+                guard = lasting.create_task(parts.opened.store.broken(), name="journal-guard")
                 operations = DaemonOperations(parts, self._stop.wanted, lasting)
                 control = ControlServer(parts.socket, self._services(operations))
                 async with control:
-                    await self._start()
+                    await self._start(lasting)
                     await self._work(operations)
+                await parts.minds.close()
                 guard.cancel()
         log.info("stopped")
 
@@ -95,10 +97,10 @@ class Lifecycle:
             clock=parts.clock,
         )
 
-    async def _start(self) -> None:
+    async def _start(self, lasting: asyncio.TaskGroup) -> None:
         """Take up what an earlier run left, before anything new comes in."""
         parts = self._parts
-        await parts.minds.configure(parts.situation.loaded.config)
+        await parts.minds.configure(parts.situation.loaded.config, lasting)
         await parts.configure()
         left = await parts.opened.journal.recover(parts.outbox.holding())
         parts.situation.replayed = True
@@ -108,16 +110,24 @@ class Lifecycle:
     async def _work(self, operations: DaemonOperations) -> None:
         """Run until stopped; then intake ends first, turns second, deliveries last."""
         parts, shutdown = self._parts, self._parts.situation.loaded.config.shutdown
+        watchdog = Watchdog(self._notify, watchdog_interval(parts.environ), parts.clock)
+        proofs = {
+            "writer": parts.opened.store.ping,
+            "workers": parts.workers.ping,
+            "outbox": parts.outbox.ping,
+        }
         async with asyncio.TaskGroup() as delivery:
             outbox = delivery.create_task(parts.outbox.run(), name="outbox")
             view = delivery.create_task(parts.live_view.run(), name="live-view")
             async with parts.gateway:
                 async with asyncio.TaskGroup() as work:
                     workers = work.create_task(parts.workers.run(), name="workers")
+                    feeding = work.create_task(watchdog.run(proofs), name="watchdog")
                     await self._take_in(operations)
                     parts.workers.stop_claiming()
                     await self._stop.wait_for(workers, shutdown.grace_s)
                     workers.cancel()
+                    feeding.cancel()
                 parts.outbox.drain()
                 await self._stop.wait_for(outbox, shutdown.delivery_s)
             outbox.cancel()
@@ -131,11 +141,6 @@ class Lifecycle:
                 intake.create_task(parts.supervisor.run(), name="supervisor"),
                 intake.create_task(self._watch_config(operations), name="config-watch"),
             ]
-            interval_s = watchdog_interval(parts.environ)
-            if interval_s is not None:
-                watchdog = Watchdog(self._notify, interval_s)
-                proofs = [parts.opened.store.ping, parts.workers.ping, parts.outbox.ping]
-                tasks.append(intake.create_task(watchdog.run(proofs), name="watchdog"))
             self._notify.ready()
             self._announce(parts)
             log.info("ready", extra={"socket": str(parts.socket), "gateway": parts.gateway.url})

@@ -31,11 +31,19 @@ class Minds:
         self._environ = environ
         self._clock = clock
         self._models: ModelSet | None = None
+        self._upkeep: asyncio.Task[None] | None = None
         self._brain: Brain | None = None
 
-    async def configure(self, config: Config) -> ModelSet | None:
-        """Think by this configuration from now on; return the models that only older turns still use."""
-        old = self._models
+    async def configure(
+        self, config: Config, tasks: asyncio.TaskGroup, users: Collection[asyncio.Task[None]] = ()
+    ) -> None:
+        """Think by this configuration from now on.
+
+        Args:
+            config: The configuration.
+            tasks: Owns what models do between requests.
+            users: Turns under way, which keep the models that they began with.
+        """
         context = ModelContext(
             network=config.network,
             limits=config.breaker,
@@ -43,9 +51,13 @@ class Minds:
             version=__version__,
             environ=self._environ,
         )
-        self._models = await build_models(config, self._plugins.models, context)
-        self._set(config, self._models)
-        return old
+        models = await build_models(config, self._plugins.models, context)
+        old, upkeep = self._models, self._upkeep
+        self._models = models
+        self._upkeep = tasks.create_task(models.run(), name="models")
+        self._set(config, models)
+        if old is not None and upkeep is not None:
+            tasks.create_task(_retire(old, upkeep, users), name="retire-models")
 
     def adjust(self, config: Config) -> None:
         """Take over instructions, limits and tools; the models stay."""
@@ -85,14 +97,20 @@ class Minds:
         return await self._models.probe(name)
 
     async def close(self) -> None:
-        """Free sockets and children."""
-        if self._models is not None:
-            await self._models.close()
+        """Free sockets and children; doing it twice is fine."""
+        models, self._models = self._models, None
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+        if models is not None:
+            await models.close()
 
 
-async def retire(models: ModelSet, users: Collection[asyncio.Task[None]]) -> None:
+async def _retire(
+    models: ModelSet, upkeep: asyncio.Task[None], users: Collection[asyncio.Task[None]]
+) -> None:
     """Close models as soon as the turns that began with them are over."""
     if users:
         await asyncio.wait(users)
+    upkeep.cancel()
     await models.close()
     log.info("models_retired")

@@ -26,8 +26,6 @@ from clawd.messages import MessageId
 from clawd.paths import config_path
 from clawd.texts import say
 
-from .minds import retire
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -41,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class DaemonOperations:
-    """Operations over the daemon's parts. `tasks` owns what a reload leaves to be ended later."""
+    """Operations over the daemon's parts. `tasks` owns what new models do between requests."""
 
     def __init__(self, parts: Parts, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
         self._parts = parts
@@ -93,9 +91,7 @@ class DaemonOperations:
             old, new = situation.loaded.config, loaded.config
             changed, restart = differences(old, new)
             # What can't change in a running daemon keeps its old value, so that it is reported every time.
-            kept = new.model_copy(
-                update={"state_dir": old.state_dir, "journal": old.journal}
-            )
+            kept = new.model_copy(update={"state_dir": old.state_dir, "journal": old.journal})
             situation.loaded = replace(loaded, config=kept)
             situation.config_error = ""
             parts.logs.apply(kept.logging, loaded.secrets)
@@ -107,10 +103,7 @@ class DaemonOperations:
         parts = self._parts
         config = parts.situation.loaded.config
         if {"models", "routes", "breaker", "network"} & set(changed):
-            users = parts.workers.tasks()
-            old = await parts.minds.configure(config)
-            if old is not None:
-                self._tasks.create_task(retire(old, users), name="retire-models")
+            await parts.minds.configure(config, self._tasks, parts.workers.tasks())
         else:
             parts.minds.adjust(config)
         await parts.gateway.configure(config.gateway)
@@ -152,9 +145,7 @@ class DaemonOperations:
     def pairings(self) -> Sequence[PairingStatus]:
         """Return the strangers who wait."""
         return [
-            PairingStatus(
-                code=p.code, bridge=p.bridge, sender=p.sender, name=p.name, expires_at=p.expires_at
-            )
+            PairingStatus(code=p.code, bridge=p.bridge, sender=p.sender, name=p.name, expires_at=p.expires_at)
             for p in self._parts.access.pairings()
         ]
 
@@ -178,11 +169,11 @@ class DaemonOperations:
 def differences(old: Config, new: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the sections that differ, and the keys that only a restart can change."""
     changed = tuple(name for name in type(new).model_fields if getattr(old, name) != getattr(new, name))
-    restart: list[str] = [name for name in ("state_dir", "journal") if name in changed]
-    for key in ("host", "port"):
-        if getattr(old.gateway, key) != getattr(new.gateway, key):
-            restart.append(f"gateway.{key}")
-    return changed, tuple(restart)
+    restart = (
+        *(name for name in ("state_dir", "journal") if name in changed),
+        *(f"gateway.{k}" for k in ("host", "port") if getattr(old.gateway, k) != getattr(new.gateway, k)),
+    )
+    return changed, restart
 
 
 def rss_bytes() -> int:

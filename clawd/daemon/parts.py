@@ -104,9 +104,7 @@ def build(
     async def status_text(language: str | None) -> str:
         return await _status_text(situation, opened, minds, language)
 
-    inbox = DurableInbox(
-        journal, access, fanout, clock, on_control=mailbox.stop, status_text=status_text
-    )
+    inbox = DurableInbox(journal, access, fanout, clock, on_control=mailbox.stop, status_text=status_text)
 
     def create(name: str, section: BridgeConfig) -> Bridge:
         network = section.network or situation.loaded.config.network
@@ -129,9 +127,7 @@ def build(
         return split_reply(text, bridge.capabilities) if bridge is not None else [text]
 
     runner = TurnRunner(journal, fanout, mailbox, clock, brain=minds.brain, split=split)
-    workers = Workers(
-        journal, fanout, runner, concurrency=lambda: situation.loaded.config.agent.concurrency
-    )
+    workers = Workers(journal, fanout, runner, concurrency=lambda: situation.loaded.config.agent.concurrency)
     gateway = Gateway(
         loaded.config.gateway,
         inbox=inbox,
@@ -167,7 +163,7 @@ def build(
 def _readiness(situation: Situation, opened: OpenedJournal, supervisor: Supervisor) -> Readiness:
     return Readiness(
         replayed=situation.replayed,
-        journal_writable=opened.store.writable,
+        journal_writable=not opened.store.pause,
         draining=situation.draining,
         bridges=supervisor.statuses(),
     )
