@@ -17,7 +17,7 @@ MAX_PROBLEMS = 100
 _MAX_SNIPPET = 120
 # A value behind a key that names a secret, unless it is a reference; and what looks like a secret wherever it stands.
 _SECRET_VALUE = re.compile(
-    r"""((?:token|secret|key|pass)[a-z_]*["']?\s*:\s*)(\[[^\]]*\]?|"[^"]*"?|'[^']*'?|[^\s{,}\[\]][^,}\n]*)""",
+    r"""((?:token|secret|key|pass)[a-z_]*["']?\s*:\s*)(\[[^\]{]*(?:\]|$)|"[^"]*"?|'[^']*'?|[^\s{,}\[\]][^,}\n]*)""",
     re.IGNORECASE,
 )
 _SECRET_SHAPE = re.compile(r"whsec_[\w+/=-]+|\bsk-[\w-]{8,}|\b\d{5,}:[\w-]{30,}")
