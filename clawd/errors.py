@@ -300,9 +300,25 @@ class ModelError(ClawdError):
 
 
 class ModelUnavailable(ModelError):
-    """Refused, timed out, broke off or answered nonsense; another model may do better."""
+    """Refused, timed out, broke off or answered nonsense; another model may do better.
+
+    `transient`: the same request may succeed here in a moment.
+    """
 
     code = "E-MODEL-DOWN"
+
+    def __init__(
+        self,
+        model: str,
+        what: str,
+        *,
+        where: str = "",
+        why: str = "",
+        remedy: str = "",
+        transient: bool = True,
+    ) -> None:
+        super().__init__(model, what, where=where, why=why, remedy=remedy)
+        self.transient = transient
 
 
 class ModelRateLimited(ModelError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
 
 from clawd.config.schema import BreakerConfig, ModelConfig, NetworkConfig
 from clawd.errors import ModelUnavailable
@@ -23,6 +23,7 @@ __all__ = [
     "AssistantMessage",
     "ChatMessage",
     "Completed",
+    "DescribedProvider",
     "FinishReason",
     "ManagedProvider",
     "ModelAttempt",
@@ -34,6 +35,7 @@ __all__ = [
     "ModelRequest",
     "ModelResponse",
     "Progress",
+    "RunningProvider",
     "Switched",
     "SystemMessage",
     "TextDelta",
@@ -199,4 +201,21 @@ class ManagedProvider(ModelProvider, Protocol):
 
     async def close(self) -> None:
         """Free sockets and children; further calls are an error."""
+        ...
+
+
+@runtime_checkable
+class DescribedProvider(Protocol):
+    """A provider that says what it is, for `clawd models list`."""
+
+    model: str  # the provider's own name for the model
+    place: str  # base URL, or where it runs
+
+
+@runtime_checkable
+class RunningProvider(Protocol):
+    """A provider with work of its own between requests, such as ending an idle child."""
+
+    async def run(self) -> None:
+        """Do that work until cancelled; nothing happens while there is none."""
         ...

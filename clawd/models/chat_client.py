@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -86,17 +88,11 @@ class ChatProvider:
     async def _open(self, body: object, guard: StreamGuard) -> aiohttp.ClientResponse:
         """Return the response once its headers are in and say 200."""
         if self._closed:
-            raise ModelUnavailable(self.name, "the model is closed", why="the configuration has changed")
+            raise ModelUnavailable(self.name, "the model is closed", transient=False)
         deadline, kind = guard.deadline()
         try:
             async with asyncio.timeout_at(deadline):
-                response = await self._http().post(
-                    self._config.url,
-                    data=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
-                    headers=self._headers(),
-                    timeout=aiohttp.ClientTimeout(total=None, connect=self._limits.connect_s),
-                    allow_redirects=False,  # a key goes nowhere but where the configuration says
-                )
+                response = await self._post(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
         except aiohttp.ConnectionTimeoutError:
             raise
         except TimeoutError as error:
@@ -117,10 +113,31 @@ class ChatProvider:
             ),
         )
 
+    async def _post(self, body: bytes) -> aiohttp.ClientResponse:
+        """Return the response; once more on a fresh connection when a kept one turns out to be dead."""
+        kept = _Kept()
+        try:
+            return await self._send(body, kept)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            # Servers close idle connections without a word, and notice reaches us as a failed request.
+            if not kept.used:
+                raise
+        return await self._send(body, _Kept())
+
+    async def _send(self, body: bytes, kept: _Kept) -> aiohttp.ClientResponse:
+        return await self._http().post(
+            self._config.url,
+            data=body,
+            headers=self._headers(),
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._limits.connect_s),
+            allow_redirects=False,  # a key goes nowhere but where the configuration says
+            trace_request_ctx=kept,
+        )
+
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
             network = self._config.network or self._context.network
-            self._session = client_session(network, limit=0)
+            self._session = client_session(network, limit=0, trace_configs=[_trace_kept()])
         return self._session
 
     def _headers(self) -> dict[str, str]:
@@ -173,6 +190,22 @@ _FAILURES: Final = (
     TimeoutError,
     OSError,
 )
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Whether a request went over a connection that was kept from an earlier one."""
+
+    used: bool = False
+
+
+def _trace_kept() -> aiohttp.TraceConfig:
+    async def note(_session: aiohttp.ClientSession, context: SimpleNamespace, _: object) -> None:
+        context.trace_request_ctx.used = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(note)
+    return trace
 
 
 class _Answer:

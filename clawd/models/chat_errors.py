@@ -46,7 +46,7 @@ _CODES: Final[Mapping[str, int]] = {
     "permission_denied": 403,
     "rate_limit_exceeded": 429,
     "rate_limit_error": 429,
-    "insufficient_quota": 429,
+    "insufficient_quota": 402,
     "resource_exhausted": 429,
     "overloaded_error": 529,
 }
@@ -118,18 +118,19 @@ def model_error(origin: Origin, failure: Failure) -> ModelError:
     match failure:
         case BadStatus():
             words, code = _words(origin, _json(failure.body), failure.body)
-            status = _CODES.get(code, failure.status) if failure.status == 400 else failure.status
+            # These two statuses are used for everything: the code is more exact.
+            status = _CODES.get(code, failure.status) if failure.status in (400, 429) else failure.status
             return _status_error(origin, status, words, failure)
         case ProviderFault(error=error):
             words, code = _words(origin, {"error": error}, "")
             status = int(code) if code.isdecimal() else _CODES.get(code, 502)
             return _status_error(origin, status, words, None)
-        case LimitExceeded():
-            return _down(origin, "the model is too slow" if failure.kind != "size" else "the answer is too long",
-                         str(failure))  # fmt: skip
+        case LimitExceeded(kind=kind):
+            what = "the answer is too long" if kind == "size" else "the model is too slow"
+            return _down(origin, what, str(failure), transient=False)
         case MalformedAnswer() | EventTooLarge():
-            return _down(origin, "the model answered with something else than a chat completion",
-                         origin.clean(str(failure)))  # fmt: skip
+            what = "the model answered with something else than a chat completion"
+            return _down(origin, what, origin.clean(str(failure)))
         case _:
             return _transport_error(origin, failure)
 
@@ -153,31 +154,30 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
 
 
 def _status_error(origin: Origin, status: int, words: str, bad: BadStatus | None) -> ModelError:
-    shown = bad.status if bad else status
-    why = f"HTTP {shown}: {words}" if bad else words
+    why = f"HTTP {bad.status}: {words}" if bad else words
+    lower = words.lower()
     if status in (401, 403):
         return _auth_error(origin, why)
     if status == 429:
         seconds = retry_after_s(bad.headers.get("retry-after"), bad.now) if bad else None
         return ModelRateLimited(origin.model, why=why, retry_after_s=seconds)
-    lower = words.lower()
     if status == 413 or (status in (400, 422) and any(phrase in lower for phrase in TOO_LONG)):
-        return ContextTooLong(
-            origin.model, "the conversation is longer than the model's context", where=origin.where, why=why,
-            remedy="begin anew with /new, or use a model with a longer context",
-        )  # fmt: skip
-    if 300 <= status < 400:
-        target = origin.clean(bad.headers.get("location", "nowhere")) if bad else "nowhere"
-        return _down(
-            origin, "the endpoint redirects", f"HTTP {shown} to {target}", "set base_url to where it leads"
-        )
-    if status == 404:
-        return _down(origin, "the endpoint knows neither this path nor this model", why,
-                     f"check base_url and model ({origin.model_id}) of {origin.model}")  # fmt: skip
+        what = "the conversation is longer than the model's context"
+        remedy = "begin anew with /new, or use a model with a longer context"
+        return ContextTooLong(origin.model, what, where=origin.where, why=why, remedy=remedy)
+    if bad and 300 <= status < 400:
+        why = f"HTTP {status} to {origin.clean(bad.headers.get('location', 'nowhere'))}"
+        return _down(origin, "the endpoint redirects", why, "set base_url to where it leads", transient=False)
     if status == 402:
-        return _down(origin, "the provider wants to be paid", why, "top up the account, or use another model")
-    if 400 <= status < 500:
-        return _down(origin, "the provider refuses the request", why, f"clawd models test {origin.model}")
+        remedy = "top up the account, or use another model"
+        return _down(origin, "the provider wants to be paid", why, remedy, transient=False)
+    if status == 404:
+        remedy = f"check base_url and model ({origin.model_id}) of {origin.model}"
+        what = "the endpoint knows neither this path nor this model"
+        return _down(origin, what, why, remedy, transient=False)
+    if 400 <= status < 500 and status not in (408, 409, 425):
+        remedy = f"clawd models test {origin.model}"
+        return _down(origin, "the provider refuses the request", why, remedy, transient=False)
     return _down(origin, "the model's server failed", why, "try again in a minute")
 
 
@@ -193,32 +193,37 @@ def _auth_error(origin: Origin, why: str) -> ModelAuthError:
 def _transport_error(
     origin: Origin, failure: aiohttp.ClientError | asyncio.TimeoutError | OSError
 ) -> ModelError:
-    host = origin.host
-    if isinstance(
-        failure, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError
-    ):
-        return _down(origin, f"no trusted connection to {host}", origin.clean(str(failure)),
-                     "check base_url, or name the authority in network.ca_file")  # fmt: skip
-    if isinstance(failure, aiohttp.ClientConnectorDNSError | socket.gaierror):
-        return _down(
-            origin, f"the name of {host} is unknown", _os_words(failure), "check base_url and the network"
-        )
-    if isinstance(failure, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
-        return _down(
-            origin, "the proxy did not let us through", origin.clean(str(failure)), "check network.proxy"
-        )
-    if isinstance(failure, aiohttp.ConnectionTimeoutError):
-        return _down(origin, f"no connection to {host}", "the connect limit passed", _hint(origin))
-    if isinstance(failure, aiohttp.ClientConnectorError):
-        return _down(origin, f"no connection to {host}", _os_words(failure), _hint(origin))
-    # The class says what happened; its text may be empty, or quote what was sent.
-    words = _os_words(failure) if isinstance(failure, OSError) else origin.clean(str(failure))
-    return _down(origin, "the connection broke off in the middle of the answer",
-                 f"{type(failure).__name__}: {words}" if words else type(failure).__name__)  # fmt: skip
+    nowhere = f"no connection to {origin.host}"
+    match failure:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
+            remedy = "check base_url, or name the authority in network.ca_file"
+            return _down(
+                origin, f"no trusted {nowhere[3:]}", origin.clean(str(failure)), remedy, transient=False
+            )
+        case aiohttp.ClientConnectorDNSError() | socket.gaierror():
+            remedy = "check base_url and the network"
+            return _down(origin, nowhere, f"the name is unknown: {_os_words(failure)}", remedy)
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            what = "the proxy did not let us through"
+            return _down(origin, what, origin.clean(str(failure)), "check network.proxy")
+        case aiohttp.ConnectionTimeoutError():
+            why = "the connect time-out passed (connect_s)"
+            return _down(origin, nowhere, why, _hint(origin), transient=False)
+        case aiohttp.ClientConnectorError():
+            return _down(origin, nowhere, _os_words(failure), _hint(origin))
+        case _:
+            # The class says what happened; its text may be empty.
+            words = _os_words(failure) if isinstance(failure, OSError) else origin.clean(str(failure))
+            why = f"{type(failure).__name__}: {words}" if words else type(failure).__name__
+            return _down(origin, "the connection broke off in the middle of the answer", why)
 
 
-def _down(origin: Origin, what: str, why: str, remedy: str = "") -> ModelUnavailable:
-    return ModelUnavailable(origin.model, what, where=origin.where, why=why, remedy=remedy)
+def _down(
+    origin: Origin, what: str, why: str, remedy: str = "", *, transient: bool = True
+) -> ModelUnavailable:
+    return ModelUnavailable(
+        origin.model, what, where=origin.where, why=why, remedy=remedy, transient=transient
+    )
 
 
 def _hint(origin: Origin) -> str:

@@ -65,9 +65,9 @@ class StreamGuard:
         """Return the error for a deadline that passed."""
         limits = self._limits
         words = {
-            "first token": f"no first token within {limits.first_token_s:g} s",
-            "idle": f"nothing came for {limits.idle_s:g} s in the middle of the answer",
-            "total": f"the answer took longer than {limits.total_s:g} s",
+            "first token": f"no first token within {limits.first_token_s:g} s (first_token_timeout_s)",
+            "idle": f"nothing came for {limits.idle_s:g} s in the middle of the answer (idle_s)",
+            "total": f"the answer took longer than {limits.total_s:g} s (total_s)",
         }
         return LimitExceeded(kind, words[kind])
 
@@ -78,7 +78,9 @@ class StreamGuard:
         self._bytes += size
         self._window_bytes += size
         if self._bytes > limits.max_bytes:
-            raise LimitExceeded("size", f"the answer is longer than {limits.max_bytes} bytes")
+            raise LimitExceeded(
+                "size", f"the answer is longer than {limits.max_bytes} bytes (max_response_bytes)"
+            )
         if now > self._start + limits.total_s:
             # A server that never pauses never lets a wait time out.
             raise self.expired("total")
@@ -86,7 +88,8 @@ class StreamGuard:
         if self._first_token and elapsed >= limits.rate_window_s:
             if self._window_bytes < limits.min_bytes_per_s * elapsed:
                 raise LimitExceeded(
-                    "rate", f"fewer than {limits.min_bytes_per_s:g} bytes a second for {elapsed:.0f} s"
+                    "rate",
+                    f"fewer than {limits.min_bytes_per_s:g} bytes a second for {elapsed:.0f} s (min_bytes_per_s)",
                 )
             self._restart_window(now)
 

@@ -6,9 +6,13 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from clawd.messages import Text
+from clawd.models.base import AssistantMessage, ChatMessage, ToolMessage, UserMessage
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from clawd.models.base import ModelRequest
     from clawd.response import ToolCall
 
 
@@ -44,3 +48,18 @@ def sendable_arguments(arguments: str) -> str:
     if isinstance(value, dict):
         return arguments or "{}"
     return json.dumps({"not_json": arguments}, ensure_ascii=False)
+
+
+def without_tools(request: ModelRequest) -> ModelRequest:
+    """Return the request for a model that knows no tools: none offered, earlier calls told as text."""
+    messages: list[ChatMessage] = []
+    for message in request.messages:
+        match message:
+            case AssistantMessage(tool_calls=calls) if calls:
+                if message.text:
+                    messages.append(AssistantMessage(text=message.text))
+            case ToolMessage():
+                messages.append(UserMessage((Text(f"[result of {message.name}: {message.text}]"),)))
+            case _:
+                messages.append(message)
+    return replace(request, messages=tuple(messages), tools=())
