@@ -1,0 +1,161 @@
+"""The systemd files as this installation needs them: what they say and where they go."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from clawd.errors import ClawdError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Scope = Literal["system", "user"]
+
+UNIT: Final = "clawd.service"
+
+_SHIPPED_COMMAND = "/opt/clawd/bin/clawd"  # what the files in the package say
+
+# The system unit has ProtectHome=yes and PrivateTmp=yes: nothing in here exists for it.
+_HIDDEN = tuple(Path(path) for path in ("/home", "/root", "/run/user", "/tmp", "/var/tmp"))  # noqa: S108 - not used
+
+_STEPS: Final[dict[Scope, tuple[str, ...]]] = {
+    "system": (
+        "sudo systemd-sysusers",
+        "sudo systemd-tmpfiles --create",
+        "sudo systemctl daemon-reload",
+        "sudo systemctl enable --now clawd",
+        "sudo usermod -aG clawd $USER    # log in again, then `clawd status` works without sudo",
+    ),
+    "user": (
+        "systemctl --user daemon-reload",
+        "systemctl --user enable --now clawd",
+        "loginctl enable-linger    # keeps it running when you log out",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitFile:
+    """One file of the service."""
+
+    path: Path
+    text: str
+
+    @property
+    def present(self) -> str | None:
+        """What is there now, None when nothing is."""
+        try:
+            return self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Units:
+    """All files of the service in one scope, the unit first, and what to run once they are written."""
+
+    scope: Scope
+    files: tuple[UnitFile, ...]
+    wanted_by: Path  # the link that `systemctl enable` makes
+
+    @property
+    def unit(self) -> UnitFile:
+        """The service itself."""
+        return self.files[0]
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The commands that bring it up, in order."""
+        return _STEPS[self.scope]
+
+    @property
+    def enabled(self) -> bool:
+        """Whether systemd starts it by itself."""
+        return self.wanted_by.is_symlink()
+
+
+class UnitError(ClawdError):
+    """The unit can't be written, or can't work here."""
+
+    code = "E-SERVICE"
+
+
+def units(
+    scope: Scope,
+    *,
+    command: Path,
+    config: str | None,
+    environ: Mapping[str, str],
+    root: Path = Path("/"),
+) -> Units:
+    """Return the files of the service.
+
+    Args:
+        scope: For the whole host, or for the user who asks.
+        command: The program `clawd`, absolute.
+        config: A configuration file to name in the unit, None for the usual places.
+        environ: For $XDG_CONFIG_HOME and $HOME, of the user's scope.
+        root: Where the file system begins that they are written to; packages and images have their own.
+    """
+    if scope == "user":
+        home = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "/")) / ".config")
+        base = _below(root, Path(home) / "systemd" / "user")
+        unit = UnitFile(path=base / UNIT, text=_rendered("clawd-user.service", command, config))
+        return Units(scope=scope, files=(unit,), wanted_by=base / "default.target.wants" / UNIT)
+    etc = _below(root, Path("/etc"))
+    base = etc / "systemd" / "system"
+    return Units(
+        scope=scope,
+        files=(
+            UnitFile(path=base / UNIT, text=_rendered(UNIT, command, config)),
+            UnitFile(path=etc / "sysusers.d" / "clawd.conf", text=_shipped("clawd.sysusers")),
+            UnitFile(path=etc / "tmpfiles.d" / "clawd.conf", text=_shipped("clawd.tmpfiles")),
+        ),
+        wanted_by=base / "multi-user.target.wants" / UNIT,
+    )
+
+
+def check_reachable(*paths: Path) -> None:
+    """Return when the system unit can reach these paths.
+
+    Raises:
+        UnitError: one lies where the unit's protection hides it.
+    """
+    for path in paths:
+        for hidden in _HIDDEN:
+            if path.is_relative_to(hidden):
+                raise UnitError(
+                    "the system service could not reach this installation",
+                    where=str(path),
+                    why=f"the unit hides {hidden} (ProtectHome, PrivateTmp), where other users' files are",
+                    remedy="clawd service install --user, or install into /opt/clawd first",
+                )
+
+
+def _rendered(name: str, command: Path, config: str | None) -> str:
+    """Return a unit with the real command."""
+    line = quoted(str(command))
+    if config is not None:
+        line += f" --config {quoted(config)}"
+    return _shipped(name).replace(_SHIPPED_COMMAND, line)
+
+
+def quoted(word: str) -> str:
+    """Return a word as a unit's command line takes it.
+
+    Source: systemd.service(5), "Command lines"; systemd.unit(5), "Specifiers".
+    """
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return escaped if re.fullmatch(r"[A-Za-z0-9_./:@%+,=-]+", word) else f'"{escaped}"'
+
+
+def _shipped(name: str) -> str:
+    return (files("clawd") / "units" / name).read_text(encoding="utf-8")
+
+
+def _below(root: Path, path: Path) -> Path:
+    return root / path.relative_to("/")
