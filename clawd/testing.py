@@ -5,9 +5,19 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections import deque
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-__all__ = ["ManualClock"]
+from clawd.errors import ModelError, ModelUnavailable
+from clawd.models.base import Completed, ModelResponse, TextDelta, ToolCall, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from clawd.models.base import ModelEvent, ModelRequest
+
+__all__ = ["ManualClock", "ScriptedModel", "Step"]
 
 _SETTLE_ROUNDS = 20  # loop iterations that a woken task gets before the clock moves on
 
@@ -72,3 +82,69 @@ class ManualClock:
     async def _settle(self) -> None:
         for _ in range(_SETTLE_ROUNDS):
             await asyncio.sleep(0)
+
+
+Step = str | ToolCall | ModelError | asyncio.Event
+"""One piece of an answer: text, a call, a failure, or something to wait for first."""
+
+
+class ScriptedModel:
+    """A model provider that answers by a script and keeps what it was asked.
+
+    Args:
+        script: One entry per request: a step, or a list of them. A text step is one delta. Requests
+            beyond the script get "ok" again and again.
+        name: Its configured name.
+        offers_tools: As in `ManagedProvider`.
+    """
+
+    def __init__(self, *script: Step | list[Step], name: str = "scripted", offers_tools: bool = True) -> None:
+        self.name = name
+        self.model = "script"
+        self.place = "in this process"
+        self.offers_tools = offers_tools
+        self.requests: list[ModelRequest] = []
+        self.closed = False
+        self._script = deque(script)
+        self._asked = asyncio.Event()
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        self.requests.append(request)
+        self._asked.set()
+        entry = self._script.popleft() if self._script else "ok"
+        text, calls = "", []
+        for step in entry if isinstance(entry, list) else [entry]:
+            match step:
+                case str():
+                    text += step
+                    yield TextDelta(step)
+                case ToolCall():
+                    calls.append(step)
+                case ModelError():
+                    raise step
+                case asyncio.Event():
+                    await step.wait()
+        if not text and not calls:
+            raise ModelUnavailable(self.name, "the model's answer is empty")
+        yield Completed(
+            ModelResponse(
+                model=self.name,
+                text=text,
+                tool_calls=tuple(calls),
+                finish="tool_calls" if calls else "stop",
+                usage=Usage(input_tokens=len(request.messages), output_tokens=len(text.split())),
+            )
+        )
+
+    async def asked(self, count: int = 1) -> ModelRequest:
+        """Return request number `count` as soon as it has come."""
+        while len(self.requests) < count:
+            self._asked.clear()
+            await self._asked.wait()
+        return self.requests[count - 1]
+
+    async def probe(self) -> str:
+        return f"{self.name} answers by a script"
+
+    async def close(self) -> None:
+        self.closed = True

@@ -147,10 +147,12 @@ class LocalProvider:
         server, client = self._server, self._client
         self._server = self._client = None
         self._started.clear()
-        if client is not None:
-            await client.close()
-        if server is not None:
-            await server.kill()
+        try:
+            if client is not None:
+                await client.close()
+        finally:  # also when cancelled: nobody else knows this child any more
+            if server is not None:
+                await server.kill()
 
     def _file(self) -> Path:
         """Return the file to run, or raise with the commands that install what is missing."""
