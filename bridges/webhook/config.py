@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from bridges.webhook.addresses import check_callback_url
 from bridges.webhook.signing import key_of
@@ -33,23 +33,29 @@ class WebhookConfig(BridgeConfig):
     type: str = "webhook"
     preset: Literal["standard"] = "standard"
     secret: Secrets  # `whsec_` and base64, or any text, whose bytes are the key then
-    callback_url: str | None = None  # where replies are sent; without it they stay in the journal
-    callback_secret: Secrets | None = None  # signs callbacks; None: `secret` does, an own one is better
     tolerance_s: Annotated[int, Field(ge=1, le=3600)] = 300  # between the sender's clock and ours
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
     allow: tuple[str, ...] = ("*",)  # `data.user.id`s; a signed sender is let in unless this says less
     allow_http: bool = False  # let `callback_url` be http:// although it leaves this machine
     allow_private: bool = False  # let `callback_url` lead into a private network
+    callback_url: str | None = None  # where replies are sent; without it they stay in the journal
+    callback_secret: Secrets | None = None  # signs callbacks; None: `secret` does, an own one is better
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        for secret in (*self.secret, *(self.callback_secret or ())):
+    @field_validator("secret", "callback_secret")
+    @classmethod
+    def _decodable(cls, secrets: tuple[Secret, ...] | None) -> tuple[Secret, ...] | None:
+        for secret in secrets or ():
             key_of(secret.reveal())
-        if self.callback_url is not None:
-            check_callback_url(
-                self.callback_url, allow_http=self.allow_http, allow_private=self.allow_private
-            )
-        return self
+        return secrets
+
+    @field_validator("callback_url")
+    @classmethod
+    def _permitted(cls, url: str | None, info: ValidationInfo) -> str | None:
+        # Fields are validated in their order, so what permits the URL stands before it.
+        allow_http, allow_private = info.data.get("allow_http", False), info.data.get("allow_private", False)
+        if url is not None:
+            check_callback_url(url, allow_http=allow_http, allow_private=allow_private)
+        return url
 
     @property
     def inbound_keys(self) -> tuple[bytes, ...]:

@@ -20,15 +20,16 @@ MAX_SIGNATURES: Final = 10  # of one request; a sender that rotates keys has two
 
 
 def key_of(secret: str) -> bytes:
-    """Return the key of a secret: of `whsec_…` the decoded base64, of anything else its UTF-8 bytes.
+    """Return the key of a secret: of `whsec_…` the decoded base64 (padding may be missing), else its UTF-8 bytes.
 
     Raises:
         ValueError: what follows `whsec_` is not base64, or nothing.
     """
     if not secret.startswith(PREFIX):
         return secret.encode()
+    encoded = secret.removeprefix(PREFIX)
     try:
-        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError(f"what follows {PREFIX} is not base64") from error
     if not key:

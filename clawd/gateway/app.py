@@ -174,7 +174,7 @@ class Gateway:
         """What holds for every request, before its handler sees it."""
         if self._connections is not None:
             self._connections.has_spoken(request.protocol)
-        self._origins.check(request)
+        self._origins.check(request.headers)
         if request.method == "POST" and self._readiness().draining:
             raise try_later("clawd is stopping", 5, code="draining")
         return await handler(request)

@@ -18,7 +18,7 @@ from clawd.gateway.problems import RequestRefused
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aiohttp import web
+    from multidict import MultiMapping
 
     from clawd.config.schema import TokenConfig
 
@@ -73,14 +73,14 @@ class TokenStore:
                 found = token
         return found
 
-    def require(self, request: web.Request, scope: Scope) -> Token:
-        """Return the token that a request carries; `admin` includes `chat`.
+    def require(self, headers: MultiMapping[str], scope: Scope) -> Token:
+        """Return the token that a request's headers carry; `admin` includes `chat`.
 
         Raises:
             RequestRefused: 401 without a valid token, 403 when it lacks the scope.
         """
-        headers = request.headers.getall("Authorization", [])
-        scheme, _, value = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
+        given = headers.getall("Authorization", [])
+        scheme, _, value = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         token = self.find(value.strip()) if scheme.lower() == "bearer" else None
         if token is None:
             raise RequestRefused(

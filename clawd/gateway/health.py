@@ -58,7 +58,9 @@ class Health:
         failing = readiness.failing
         body: JsonObject = {"status": "unavailable" if failing else "ready", "failing": list(failing)}
         if "verbose" in request.query:
-            body["checks"] = {name: name not in failing for name in ("replay", "journal", "draining")}
+            body["checks"] = {
+                name: "failing" if name in failing else "ok" for name in ("replay", "journal", "draining")
+            }
             body["bridges"] = [
                 {"name": b.name, "type": b.type, "state": b.state, "since": b.since.isoformat()}
                 for b in readiness.bridges

@@ -15,7 +15,7 @@ from clawd.gateway.problems import RequestRefused
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from aiohttp import web
+    from multidict import MultiMapping
 
 
 class Origins:
@@ -29,13 +29,13 @@ class Origins:
     def __init__(self, host: str, hosts: Collection[str] = ()) -> None:
         self._names = {name.lower().rstrip(".") for name in (host, *hosts)}
 
-    def check(self, request: web.Request) -> None:
-        """Let the request pass.
+    def check(self, headers: MultiMapping[str]) -> None:
+        """Let a request with these headers pass.
 
         Raises:
             RequestRefused: 400 without exactly one Host, 403 for a foreign Host or Origin.
         """
-        hosts = request.headers.getall("Host", [])
+        hosts = headers.getall("Host", [])
         if len(hosts) != 1:
             raise RequestRefused(400, "a request needs exactly one Host header")
         host = hosts[0].lower()
@@ -47,7 +47,7 @@ class Origins:
                 code="foreign_host",
                 remedy="name it in gateway.hosts",
             )
-        for origin in request.headers.getall("Origin", []):
+        for origin in headers.getall("Origin", []):
             if not self._is_own_origin(origin.lower(), host):
                 raise RequestRefused(
                     403,

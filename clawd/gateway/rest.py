@@ -59,7 +59,7 @@ class Messages:
 
     async def submit(self, request: web.Request) -> web.Response:
         """Answer 202 once the message is committed, 200 for a repeat under the same key."""
-        token = self._tokens.require(request, "chat")
+        token = self._tokens.require(request.headers, "chat")
         key = check_key(request.headers.getall("Idempotency-Key", []))
         raw, body = await read_json(request, self._max_body_bytes(), timeout_s=self._body_timeout_s)
         message = to_inbound(read_submission(body), raw, token=token, key=key, now=self._clock.now())
@@ -68,7 +68,7 @@ class Messages:
 
     async def show(self, request: web.Request) -> web.Response:
         """Answer with the turn; with `?wait=SECONDS` as soon as it has ended, or after that time."""
-        token = self._tokens.require(request, "chat")
+        token = self._tokens.require(request.headers, "chat")
         wait_s = _seconds(request.query.get("wait", "0"))
         view = await self._own_turn(request.match_info["id"], token)
         view = await self._waits.turn(view, wait_s)
