@@ -11,7 +11,7 @@ import json
 import socket
 import threading
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from clawd.control.protocol import PREFIX, PROTOCOL_HEADER, PROTOCOL_VERSION
 from clawd.errors import (
@@ -240,6 +240,11 @@ class _UnixConnection(http.client.HTTPConnection):
             raise
 
 
+def segment(text: str) -> str:
+    """Return text as one segment of a path, whatever a person typed."""
+    return quote(text, safe=":") or "%20"
+
+
 def _exchange(
     connection: _UnixConnection, method: str, target: str, body: JsonObject | None, limit_s: float
 ) -> http.client.HTTPResponse:
@@ -267,9 +272,17 @@ def _exchange(
     if theirs != str(PROTOCOL_VERSION):
         raise ProtocolMismatch(_int(theirs, 0), PROTOCOL_VERSION)
     if response.status >= 400:
-        answer = _parse(_read(response, connection.place, limit_s), connection.place)
-        raise RemoteError(response.status, answer.get("error") or {})
+        raise RemoteError(response.status, _error_in(_read(response, connection.place, limit_s)))
     return response
+
+
+def _error_in(data: bytes) -> dict[str, Any]:
+    """Return the error an answer tells of; what the HTTP layer itself answers has no such form."""
+    try:
+        error = json.loads(data)["error"]
+    except (ValueError, KeyError, TypeError):
+        return {"try": "clawd logs"}
+    return error if isinstance(error, dict) else {}
 
 
 def _read(response: http.client.HTTPResponse, place: str, limit_s: float) -> bytes:

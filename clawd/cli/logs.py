@@ -1,0 +1,135 @@
+"""`clawd logs`: reads the file that the daemon writes, with or without a daemon."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clawd.cli.invocation import invocation
+from clawd.cli.lazy import command_app
+from clawd.cli.logfile import LogFilter, LogLine, last_lines, new_lines
+from clawd.cli.printing import clean, out, paint
+from clawd.client import Client
+from clawd.errors import EXIT_USAGE, ClawdError, ControlError, NotFound
+from clawd.paths import config_path, configured_state_dir, socket_candidates, state_dir
+
+if TYPE_CHECKING:
+    from clawd.cli.invocation import Invocation
+
+app = command_app()
+
+LOG_NAME = "clawd.log"
+_COLOUR = {"debug": "dim", "warning": "yellow", "error": "red", "critical": "red"}
+_SPAN = re.compile(r"(\d+)\s*(s|m|min|h|d)")
+_UNIT_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+class Level(StrEnum):
+    """Levels of a log line, the lowest first."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class BadTime(ClawdError):
+    """A point in time can't be read."""
+
+    code = "E-TIME"
+    exit_code = EXIT_USAGE
+
+
+@app.command()
+def logs(
+    ctx: typer.Context,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only from then on: 10m, 2h, 1d, or ISO 8601.")
+    ] = None,
+    level: Annotated[Level, typer.Option(help="Only this level and higher ones.")] = Level.DEBUG,
+    lines: Annotated[
+        int | None, typer.Option("--lines", "-n", min=0, help="How many; 100 unless --since is given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the lines as they are: JSON.")] = False,
+) -> None:
+    """Show the daemon's log."""
+    path = _log_file(invocation(ctx))
+    moment = None if since is None else _moment(since)
+    wanted = LogFilter(level=level.value, since=moment)
+    count = lines if lines is not None else (100 if moment is None else None)
+    position, found = last_lines(path, wanted, count)
+    for line in found:
+        _show(line, as_json=as_json)
+    if follow:
+        sys.stdout.flush()
+        for line in new_lines(path, position, wanted):
+            _show(line, as_json=as_json)
+            sys.stdout.flush()
+
+
+def _log_file(call: Invocation) -> Path:
+    """Return the log of the daemon that answers, or of the one that would run with this configuration.
+
+    Raises:
+        NotFound: there is no such file.
+    """
+    path = _running_state(call) or _own_state(call)
+    path /= LOG_NAME
+    if not path.exists():
+        raise NotFound(
+            "there is no log file",
+            where=str(path),
+            why="nothing was logged yet, or `logging.file` is off",
+            remedy="journalctl -u clawd" if Path("/run/systemd/system").exists() else "clawd start --detach",
+        )
+    if not os.access(path, os.R_OK):
+        raise ClawdError("you may not read the log", where=str(path), remedy="run as the daemon's user")
+    return path
+
+
+def _own_state(call: Invocation) -> Path:
+    config = config_path(call.config, call.environ)
+    return state_dir(configured_state_dir(config, call.environ) if config else None, call.environ)
+
+
+def _running_state(call: Invocation) -> Path | None:
+    client = Client(socket_candidates(call.socket, call.config, call.environ), timeout_s=1)
+    try:
+        return Path(client.get("/status")["state_dir"])
+    except ControlError:
+        return None  # no daemon, or one that is stuck: the moment when logs are wanted most
+
+
+def _moment(text: str) -> datetime:
+    span = _SPAN.fullmatch(text.strip())
+    if span:
+        return datetime.now(UTC) - timedelta(seconds=int(span[1]) * _UNIT_S[span[2]])
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError as error:
+        raise BadTime(
+            f"{text!r} is no point in time", why=str(error), remedy="clawd logs --since 10m"
+        ) from error
+
+
+def _show(line: LogLine, *, as_json: bool) -> None:
+    if as_json or line.data is None:
+        out(line.raw if as_json else clean(line.raw))
+        return
+    data = dict(line.data)
+    exception = data.pop("exception", "")
+    moment, level = str(data.pop("ts", "")), str(data.pop("level", ""))
+    logger, event = str(data.pop("logger", "")), str(data.pop("event", ""))
+    fields = " ".join(f"{key}={value}" for key, value in data.items())
+    head = f"{paint(moment, 'dim')} {paint(f'{level:<8}', _COLOUR.get(level, 'green'))}"
+    out(" ".join(word for word in (head, clean(event), clean(fields), paint(logger, "dim")) if word))
+    if exception:
+        out(clean(str(exception)))

@@ -1,0 +1,62 @@
+"""Live tests of models and bridges, told one by one."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from clawd.cli.printing import clean, duration, emit, out, paint, say
+from clawd.client import RemoteError, segment
+from clawd.errors import EXIT_OK, four_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clawd.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What one test showed; `error` is None when it went well."""
+
+    name: str
+    ok: bool
+    detail: str
+    duration_s: float | None
+    error: RemoteError | None = None
+
+
+def probe(client: Client, kind: str, name: str, limit_s: float) -> Probe:
+    """Return the outcome of a test by the daemon; raises ControlError when the daemon itself fails."""
+    try:
+        answer = client.post(f"/{kind}/{segment(name)}/test", timeout_s=limit_s)
+    except RemoteError as error:
+        return Probe(name, ok=False, detail=error.why or error.what, duration_s=None, error=error)
+    return Probe(name, ok=True, detail=answer["detail"], duration_s=answer.get("duration_s"))
+
+
+def report(kind: str, probes: Iterator[Probe], *, as_json: bool) -> None:
+    """Print each outcome as it comes; exits with the first failure's code."""
+    done = []
+    for each in probes:
+        done.append(each)
+        if not as_json:
+            _show(each)
+    if as_json:
+        emit({kind: [{k: v for k, v in asdict(each).items() if k != "error"} for each in done]})
+    codes = [each.error.exit_code for each in done if each.error is not None]
+    raise typer.Exit(codes[0] if codes else EXIT_OK)
+
+
+def _show(each: Probe) -> None:
+    if each.error is None:
+        took = f"  {duration(each.duration_s)}" if each.duration_s is not None else ""
+        out(f"{paint('ok', 'green')}    {each.name}{took}  {clean(each.detail)}")
+    else:
+        out(f"{paint('fail', 'red')}  {each.name}  {clean(each.detail)}")
+        sys.stdout.flush()
+        say(four_lines(each.error))
+    sys.stdout.flush()

@@ -1,0 +1,55 @@
+"""`clawd trace`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from clawd.cli.invocation import invocation
+from clawd.cli.lazy import command_app
+from clawd.cli.options import Json
+from clawd.cli.printing import clean, duration, emit, one_line, out, paint, when
+from clawd.client import segment
+
+app = command_app()
+
+
+@app.command()
+def trace(
+    ctx: typer.Context,
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="turn:… or delivery:…")],
+    as_json: Json = False,
+) -> None:
+    """Show the path of one message, from its acceptance to its delivery."""
+    found = invocation(ctx).client().get(f"/trace/{segment(identifier)}")
+    if as_json:
+        emit(found)
+        return
+    turn = found["turn"]
+    out(f"{paint(turn['id'], 'bold')}  {turn['state']}  {turn['conversation']}")
+    out(f"question  {one_line(turn['question'], 100)}")
+    if turn["answer"]:
+        out(f"answer    {one_line(turn['answer'], 100)}")
+    if turn["error"]:
+        out(paint(f"error     {one_line(turn['error'], 200)}", "red"))
+    _lines(found["lines"])
+    for delivery in found["deliveries"]:
+        out(_delivery(delivery))
+
+
+def _lines(lines: list[dict[str, Any]]) -> None:
+    began = datetime.fromisoformat(lines[0]["at"]) if lines else None
+    for line in lines:
+        after = (datetime.fromisoformat(line["at"]) - began).total_seconds() if began else 0.0
+        detail = "  ".join(f"{key}={clean(value)}" for key, value in line["detail"])
+        out(
+            f"  {when(line['at'])}  +{duration(after):<8}  {line['what']:<18}  {paint(detail, 'dim')}".rstrip()
+        )
+
+
+def _delivery(delivery: dict[str, Any]) -> str:
+    remote = f"  as {delivery['remote_id']}" if delivery["remote_id"] else ""
+    why = f"  {one_line(delivery['why'], 120)}" if delivery["why"] else ""
+    return f"{delivery['id']}  {delivery['state']}  attempt {delivery['attempt']}{remote}{why}"
