@@ -1,0 +1,237 @@
+"""The command `clawd chat`: chooses how to talk by what standard input and output are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import sys
+from dataclasses import dataclass
+from difflib import get_close_matches
+from io import StringIO
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clawd.cli.chat.conversation import Conversation
+from clawd.cli.chat.markdown import printable
+from clawd.cli.chat.memory import Memory
+from clawd.cli.chat.words import InputError, compose, read_pipe, stdin_bytes
+from clawd.cli.invocation import invocation
+from clawd.errors import EXIT_USAGE, ClawdError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from clawd.cli.chat.oneshot import OneShot
+    from clawd.cli.chat.output import Output
+    from clawd.cli.invocation import Invocation
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class UnknownModel(ClawdError):
+    """No model has this name."""
+
+    code = "E-MODEL-NAME"
+    exit_code = EXIT_USAGE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line asks for."""
+
+    words: tuple[str, ...]
+    message: str | None
+    conversation: str
+    model: str | None
+    as_json: bool
+    stream: bool | None  # None: on a terminal
+
+
+@app.command()
+def chat(
+    ctx: typer.Context,
+    message_words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MESSAGE]...", help="What to ask; without it the chat is interactive."),
+    ] = None,
+    message: Annotated[
+        str | None, typer.Option("--message", "-m", help="The same as MESSAGE, for use before a pipe's text.")
+    ] = None,
+    conversation: Annotated[
+        str, typer.Option("--conversation", "-c", metavar="NAME", help="Which conversation to talk in.")
+    ] = "default",
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Answer with this model from now on, as /model NAME does."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print frames as JSON lines, the result as the last one.")
+    ] = False,
+    stream: Annotated[
+        bool | None,
+        typer.Option("--stream/--no-stream", help="Show text while it grows. [default: on a terminal]"),
+    ] = None,
+) -> None:
+    """Talk to clawd: one message and its answer, or a chat without MESSAGE on a terminal.
+
+    Text from a pipe is put behind MESSAGE: git diff | clawd chat -m "review this"
+    """
+    options = Options(
+        words=tuple(message_words or ()),
+        message=message,
+        conversation=conversation,
+        model=model,
+        as_json=as_json,
+        stream=stream,
+    )
+    raise typer.Exit(_talk(invocation(ctx), options))
+
+
+def _talk(call: Invocation, options: Options) -> int:
+    """Return the exit code of a whole chat."""
+    for output in (sys.stdout, sys.stderr):
+        output.reconfigure(errors="replace")  # type: ignore[union-attr]  # the real streams are TextIOWrappers
+    piped = read_pipe(stdin_bytes(), _tell)
+    prompt = compose(options.words, options.message, piped)
+    talker = Conversation(call.client(), options.conversation, language=_language(call.environ))
+    if prompt:
+        return _ask(call, options, talker, prompt)
+    if options.words or options.message is not None or not _both_terminals() or options.as_json:
+        raise InputError(
+            "there is nothing to ask",
+            why="the message is empty" if _both_terminals() else "no message, and no terminal to type one",
+            remedy='clawd chat "MESSAGE"',
+        )
+    return _sit(call, options, talker)
+
+
+# --- one message --------------------------------------------------------------------------------------------
+
+
+def _ask(call: Invocation, options: Options, talker: Conversation, prompt: str) -> int:
+    from clawd.cli.chat.oneshot import OneShot
+    from clawd.cli.chat.output import FinalOutput
+
+    if options.model:
+        quiet = OneShot(talker, FinalOutput(StringIO(), sys.stderr, notes=False))
+        _choose_model(talker, options.model, quiet)
+    wants_frames = options.as_json and options.stream is not False
+    shot = OneShot(talker, _output(call.environ, options), sys.stdout if wants_frames else None)
+    memory = Memory.open(call.environ)
+    sockets = call.client().sockets
+    result = shot.run(prompt)
+    if not shot.others and shot.began_at == memory.cursor(sockets, options.conversation):
+        memory.read_up_to(shot.read_to, sockets, options.conversation)
+    if options.as_json:
+        sys.stdout.write(json.dumps(result.as_json(), ensure_ascii=False) + "\n")
+    return result.exit_code
+
+
+def _choose_model(talker: Conversation, name: str, shot: OneShot) -> None:
+    _check_model(talker, name)
+    result = shot.run(f"/model {name}")
+    if result.exit_code:
+        raise UnknownModel(f"the model {name!r} could not be chosen", why=result.text)
+
+
+def _check_model(talker: Conversation, name: str) -> None:
+    """Raise UnknownModel unless the daemon has a model of this name; "default" means its own choice."""
+    names = talker.models()
+    if name in (*names, "default"):
+        return
+    near = get_close_matches(name, names, n=1)
+    raise UnknownModel(
+        f"there is no model {name!r}",
+        why=f"models: {', '.join(names) or 'none'}",
+        remedy=f"--model {near[0]}" if near else "clawd models list",
+    )
+
+
+def _output(environ: Mapping[str, str], options: Options) -> Output:
+    """Return where the answer is shown: drawn on a terminal, as it comes, or whole at the end."""
+    from clawd.cli.chat.output import FinalOutput, RawOutput
+
+    terminal, talks = sys.stdout.isatty(), sys.stderr.isatty()
+    if options.as_json:
+        return FinalOutput(StringIO(), sys.stderr, notes=False)
+    if terminal and not _dumb(environ):
+        from clawd.cli.chat.terminal import LiveSurface, TerminalOutput
+
+        surface = LiveSurface(sys.stdout)
+        return TerminalOutput(surface, environ, surface.width, stream=options.stream is not False)
+    if terminal if options.stream is None else options.stream:
+        return RawOutput(sys.stdout, sys.stderr, notes=talks, clean=printable if terminal else str)
+    return FinalOutput(sys.stdout, sys.stderr, notes=talks)
+
+
+# --- many messages ------------------------------------------------------------------------------------------
+
+
+def _sit(call: Invocation, options: Options, talker: Conversation) -> int:
+    memory, sockets = Memory.open(call.environ), call.client().sockets
+    history = memory.history_file()
+    if memory.why_not:
+        _tell(f"input and reading position are not remembered: {memory.why_not}")
+    if options.model:
+        _check_model(talker, options.model)
+    backlog = talker.backlog(memory.cursor(sockets, options.conversation))
+    first = f"/model {options.model}" if options.model else ""
+
+    def read(cursor: str) -> None:
+        memory.read_up_to(cursor, sockets, options.conversation)
+
+    if _dumb(call.environ):
+        from clawd.cli.chat.plain import sit
+
+        code, open_turns = sit(talker, backlog, read, first), 0
+    else:
+        from clawd.cli.chat.interactive import Interactive
+
+        sitting = Interactive(talker, backlog, history=history, environ=call.environ, read=read)
+        code = asyncio.run(sitting.run(first))
+        open_turns = sitting.open_turns
+    if open_turns:
+        what = "a message is" if open_turns == 1 else f"{open_turns} messages are"
+        _tell(f"{what} still being worked on; you find the answer here next time")
+    _tell(f"resume: {_resume(call, options)}")
+    return code
+
+
+def _resume(call: Invocation, options: Options) -> str:
+    """Return the command that leads back to where the person is now."""
+    words = ["clawd"]
+    for name, value in (("--socket", call.socket), ("--config", call.config)):
+        words += [name, value] if value else []
+    words.append("chat")
+    if options.conversation != "default":
+        words += ["-c", options.conversation]
+    return shlex.join(words)
+
+
+def _both_terminals() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _dumb(environ: Mapping[str, str]) -> bool:
+    return environ.get("TERM", "dumb") in ("", "dumb", "unknown")
+
+
+def _language(environ: Mapping[str, str]) -> str | None:
+    """Return the language of the environment as a tag such as `zh`, None for the C locale.
+
+    Source: POSIX, Environment Variables, the precedence of LC_ALL, LC_MESSAGES and LANG.
+    """
+    locale = next((environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environ.get(name)), "")
+    tag = locale.partition(".")[0].partition("@")[0].replace("_", "-")
+    return tag if tag not in ("", "C", "POSIX") else None
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

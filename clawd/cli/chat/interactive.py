@@ -1,0 +1,274 @@
+"""The chat a person sits in front of: messages go out while answers come in."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from clawd.cli.chat.events import (
+    Began,
+    Connected,
+    Ended,
+    GaveUp,
+    Interrupted,
+    Lost,
+    Over,
+    Received,
+    Signal,
+)
+from clawd.cli.chat.oneshot import queue_note
+from clawd.cli.chat.presenter import Presenter
+from clawd.cli.chat.prompt import Prompt
+from clawd.cli.chat.terminal import TerminalOutput
+from clawd.cli.chat.threads import call
+from clawd.cli.chat.transcript import Transcript
+from clawd.errors import ClawdError, four_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from clawd.cli.chat.conversation import Backlog, Conversation, Follower
+    from clawd.cli.chat.events import Event, Frame
+
+_AFTER_SIGNAL = 128
+
+
+class Interactive:
+    """One sitting.
+
+    Args:
+        conversation: What is talked in.
+        backlog: What arrived since the last look.
+        history: File of the input history, None for none.
+        environ: Chooses colours.
+        read: Takes the cursor up to which everything was shown.
+    """
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        backlog: Backlog,
+        *,
+        history: Path | None,
+        environ: Mapping[str, str],
+        read: Callable[[str], None],
+    ) -> None:
+        self._conversation = conversation
+        self._backlog = backlog
+        self._read = read
+        self._models: list[str] = []
+        self._prompt = Prompt(
+            history=history,
+            models=lambda: self._models,
+            environ=environ,
+            on_message=self._queue_message,
+            on_interrupt=self._cancel_turn,
+        )
+        self._output = TerminalOutput(self._prompt, environ, lambda: self._prompt.width)
+        self._presenter = Presenter(self._output)
+        self._transcript = Transcript()
+        self._messages: asyncio.Queue[str] = asyncio.Queue()
+        self._signals: asyncio.Queue[Signal] = asyncio.Queue()
+        self._sending = asyncio.Lock()
+        self._unsent: deque[str] = deque()
+        self._running = ""
+        self._began_at = 0.0
+        self._busy = asyncio.Event()
+        self._follower: Follower | None = None
+        self._away = False
+
+    @property
+    def open_turns(self) -> int:
+        """How many messages from here have no answer yet."""
+        return sum(self._transcript.is_mine(turn) for turn in self._transcript.open_turns)
+
+    async def run(self, first: str = "") -> int:
+        """Talk until the person leaves; return the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._prompt.leave, _AFTER_SIGNAL + number)
+        self._prompt.status(self._status)
+        self._show_backlog()
+        if first:
+            self._queue_message(first)
+
+        def sink(news: Signal) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._signals.put_nowait, news)
+
+        self._follower = self._conversation.follow(lambda: self._transcript.cursor, sink)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                work = [
+                    tasks.create_task(job, name=name)
+                    for name, job in (
+                        ("watch", self._watch()),
+                        ("send", self._send_all()),
+                        ("tick", self._tick()),
+                        ("models", self._learn_models()),
+                    )
+                ]
+                code = await self._prompt.run()
+                for task in work:
+                    task.cancel()
+        finally:
+            self._follower.close()
+        return code
+
+    # --- out -----------------------------------------------------------------------------------------------
+
+    def _queue_message(self, text: str) -> None:
+        self._unsent.append(text)
+        self._messages.put_nowait(text)
+        self._output.question(text)
+        self._prompt.redraw()
+
+    async def _send_all(self) -> None:
+        while True:
+            text = await self._messages.get()
+            if self._follower is not None:
+                self._follower.retry()
+            # What the stream says about this message waits until its turn has a name here.
+            async with self._sending:
+                await self._prompt.flush()
+                try:
+                    receipt = await call(lambda: self._conversation.send(text))  # noqa: B023 - awaited at once
+                except ClawdError as error:
+                    self._output.error(f"{four_lines(error)}\nnot sent: {text}")
+                    self._prompt.restore(text)
+                else:
+                    if receipt.turn is None:
+                        self._output.end(receipt.text)
+                    else:
+                        self._transcript.sent(receipt.turn)
+                        self._note_position(receipt.position)
+                self._unsent.popleft()
+                await self._prompt.flush()
+
+    def _note_position(self, position: int) -> None:
+        if position:
+            self._output.note(queue_note(position))
+        self._began_at = self._began_at if self._busy.is_set() else time.monotonic()
+        self._busy.set()
+
+    def _cancel_turn(self) -> bool:
+        """Ctrl-C: ask the daemon to stop the turn that runs; return whether there was one."""
+        if not self._transcript.open_turns:
+            return False
+        self._signals.put_nowait(Interrupted())
+        return True
+
+    # --- in --------------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            news = [await self._signals.get()]
+            async with self._sending:
+                while not self._signals.empty():
+                    news.append(self._signals.get_nowait())
+                for one in news:
+                    await self._take(one)
+                await self._prompt.flush()
+
+    async def _take(self, news: Signal) -> None:
+        match news:
+            case Received(frame) if frame.get("type") == "ping":
+                await self._look_at_open_turns()
+            case Received(frame):
+                await self._apply(frame)
+            case Connected(again=again):
+                if again or self._away:
+                    self._output.note("connected again")
+                self._away = False
+                await self._look_at_open_turns()
+            case Lost(why):
+                if not self._away:
+                    self._output.settle()
+                    self._output.note(f"the daemon went away ({why}); waiting for it to come back")
+                self._away = True
+            case GaveUp(error):
+                self._away = True
+                self._output.settle()
+                self._output.error(four_lines(error) if isinstance(error, ClawdError) else str(error))
+                self._output.note("the next message tries again; Ctrl-D leaves")
+            case Interrupted():
+                await self._cancel()
+
+    async def _apply(self, frame: Frame) -> None:
+        for event in self._transcript.apply(frame):
+            await self._show(event)
+        self._read(self._transcript.cursor)
+        if not self._transcript.open_turns:
+            self._busy.clear()
+
+    async def _show(self, event: Event) -> None:
+        match event:
+            case Over(turn):
+                await self._look_at(turn)
+            case Ended():
+                self._presenter.handle(await call(lambda: self._conversation.explained(event)))
+                self._running = ""
+            case Began(turn):
+                self._running, self._began_at = turn, time.monotonic()
+                self._busy.set()
+                self._presenter.handle(event)
+            case _:
+                self._presenter.handle(event)
+
+    async def _look_at_open_turns(self) -> None:
+        for turn in self._transcript.open_turns:
+            await self._look_at(turn)
+
+    async def _look_at(self, turn: str) -> None:
+        try:
+            frame = await call(lambda: self._conversation.end_of(turn))
+        except ClawdError:
+            return  # the follower tells when the daemon is gone
+        if frame is not None:
+            await self._apply(frame)
+
+    async def _cancel(self) -> None:
+        turn = self._running or next(iter(self._transcript.open_turns), "")
+        if not turn:
+            return
+        try:
+            await call(lambda: self._conversation.cancel(turn))
+        except ClawdError as error:
+            self._output.note(f"could not stop it: {error.what}")
+
+    # --- what stands around it ---------------------------------------------------------------------------------
+
+    def _show_backlog(self) -> None:
+        if self._backlog.earlier:
+            self._output.note(f"… earlier: clawd conversations show {self._conversation.name}")
+        for frame in self._backlog.entries:
+            for event in self._transcript.apply(frame):
+                self._presenter.handle(event)
+        self._transcript.cursor = self._backlog.cursor
+        self._read(self._backlog.cursor)
+
+    def _status(self) -> str:
+        if self._away:
+            return "waiting for the daemon"
+        waiting = len(self._unsent) + max(len(self._transcript.open_turns) - 1, 0)
+        more = f" · {waiting} waiting" if waiting else ""
+        if not self._busy.is_set():
+            return f"sending{more}" if self._unsent else ""
+        return f"working {time.monotonic() - self._began_at:.0f} s{more} · Ctrl-C stops"
+
+    async def _tick(self) -> None:
+        """Let the seconds in the status line pass, only while something runs."""
+        while True:
+            await self._busy.wait()
+            self._prompt.redraw()
+            await asyncio.sleep(1)
+
+    async def _learn_models(self) -> None:
+        try:
+            self._models = await call(self._conversation.models)
+        except ClawdError:
+            return  # completion is all that is lost

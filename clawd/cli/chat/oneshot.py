@@ -1,0 +1,214 @@
+"""One message, one answer: what `clawd chat MESSAGE` and pipes do."""
+
+from __future__ import annotations
+
+import json
+import signal
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TextIO
+
+from clawd.cli.chat.events import (
+    Connected,
+    Ended,
+    GaveUp,
+    Interrupted,
+    Lost,
+    Over,
+    Received,
+    Said,
+    Signal,
+)
+from clawd.cli.chat.presenter import Presenter
+from clawd.cli.chat.transcript import Transcript
+from clawd.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, ClawdError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clawd.cli.chat.conversation import Conversation, Receipt
+    from clawd.cli.chat.events import Event, Frame
+    from clawd.cli.chat.output import Output
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a message led to: the last line of `--json`."""
+
+    id: str | None
+    conversation: str
+    state: str  # answered, failed, cancelled, dead; replied when no turn was needed
+    text: str
+    model: str | None
+    exit_code: int
+    error: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that is printed."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return {"type": "result", "schema_version": SCHEMA_VERSION, **fields}
+
+
+class OneShot:
+    """Sends messages and waits for their ends, one at a time.
+
+    Args:
+        conversation: Where they go.
+        output: Where the answer is shown, None when only frames are wanted.
+        frames: Takes the frames of our turn as JSON lines, None when they are not wanted.
+    """
+
+    def __init__(self, conversation: Conversation, output: Output, frames: TextIO | None = None) -> None:
+        self._conversation = conversation
+        self._output = output
+        self._presenter = Presenter(output)
+        self._frames = frames
+        self._signals: SimpleQueue[Signal] = SimpleQueue()
+        self._transcript = Transcript()
+        self._asked_to_stop = False
+        self.began_at = ""
+        """How far the conversation was written when the message was sent."""
+        self.others = False
+        """Whether something was said meanwhile that this is not the answer to."""
+
+    @property
+    def read_to(self) -> str:
+        """How far the conversation was read."""
+        return self._transcript.cursor
+
+    def run(self, text: str) -> Result:
+        """Return the committed end of the turn that answers `text`.
+
+        Raises:
+            ClawdError: not sent, or the daemon stayed away while the turn was open.
+            KeyboardInterrupt: Ctrl-C for the second time, or before the message was sent.
+        """
+        self._signals, self._asked_to_stop = SimpleQueue(), False
+        self.began_at = self._conversation.backlog("").cursor
+        self._transcript = Transcript(self.began_at)
+        follower = self._conversation.follow(lambda: self._transcript.cursor, self._signals.put)
+        try:
+            first = self._signals.get()
+            if isinstance(first, GaveUp):
+                raise first.error
+            with self._stopping():
+                receipt = self._conversation.send(text)
+                return self._replied(receipt) if receipt.turn is None else self._wait(receipt.turn, receipt)
+        finally:
+            follower.close()
+
+    def _replied(self, receipt: Receipt) -> Result:
+        self._output.end(receipt.text)
+        return Result(
+            id=None,
+            conversation=self._conversation.name,
+            state="replied",
+            text=receipt.text,
+            model=None,
+            exit_code=EXIT_OK,
+        )
+
+    def _wait(self, turn: str, receipt: Receipt) -> Result:
+        self._transcript.sent(turn)
+        if receipt.position:
+            self._output.note(queue_note(receipt.position))
+        away = False
+        while True:
+            ended: Ended | None = None
+            match self._signals.get():
+                case Received(frame):
+                    ended = self._take(turn, frame)
+                case Connected(again=again):
+                    if again and away:
+                        self._output.note("connected again")
+                    away = False
+                    ended = self._look(turn)
+                case Lost(why):
+                    if not away:
+                        self._output.settle()
+                        self._output.note(f"the daemon went away ({why}); waiting for it to come back")
+                    away = True
+                case Interrupted():
+                    self._stop(turn)
+                case GaveUp(error):
+                    self._output.settle()
+                    self._output.note(f"your message is kept: {turn} goes on when the daemon runs")
+                    raise error
+            if ended is not None:
+                return self._result(ended)
+
+    def _take(self, turn: str, frame: Frame) -> Ended | None:
+        if frame.get("type") == "ping":
+            return self._look(turn)  # a lost end would else be waited for without limit
+        if self._frames is not None and frame.get("turn") == turn:
+            self._frames.write(json.dumps(frame, ensure_ascii=False) + "\n")
+            self._frames.flush()
+        return self._show(turn, self._transcript.apply(frame))
+
+    def _look(self, turn: str) -> Ended | None:
+        """Ask the journal whether the turn is over."""
+        try:
+            frame = self._conversation.end_of(turn)
+        except ClawdError:
+            return None  # the stream tells when the daemon is gone
+        return self._take(turn, frame) if frame else None
+
+    def _show(self, turn: str, events: list[Event]) -> Ended | None:
+        """Show what belongs to our turn; return its end."""
+        for event in events:
+            if isinstance(event, Said) or event.turn != turn:
+                self.others = True
+                continue
+            if isinstance(event, Over):
+                return self._look(turn)
+            if isinstance(event, Ended):
+                event = self._conversation.explained(event)
+                self._presenter.handle(event)
+                return event
+            self._presenter.handle(event)
+        return None
+
+    def _result(self, ended: Ended) -> Result:
+        code = ended.exit_code
+        if ended.outcome != "answered":
+            code = EXIT_INTERRUPTED if self._asked_to_stop else code or EXIT_FAILED
+        return Result(
+            id=ended.turn,
+            conversation=self._conversation.name,
+            state=ended.outcome,
+            text=ended.text,
+            model=ended.model,
+            exit_code=code,
+            error=ended.why or None,
+        )
+
+    def _stop(self, turn: str) -> None:
+        self._asked_to_stop = True
+        self._output.settle()
+        self._output.note("stopping; Ctrl-C again leaves at once")
+        try:
+            self._conversation.cancel(turn)
+        except ClawdError as error:
+            self._output.note(f"could not stop it: {error.what}")
+
+    @contextmanager
+    def _stopping(self) -> Iterator[None]:
+        """Turn the first Ctrl-C into a signal; the second one is Python's own."""
+
+        def interrupted(_number: int, _frame: object) -> None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._signals.put(Interrupted())
+
+        before = signal.signal(signal.SIGINT, interrupted)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def queue_note(position: int) -> str:
+    """Return how many messages are answered first."""
+    return f"{position} message{'s' if position > 1 else ''} before yours"

@@ -1,0 +1,140 @@
+"""Where a chat is shown: the contract, and the two plain ways of doing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TextIO
+
+
+class Output(Protocol):
+    """Shows one answer at a time, and notes between."""
+
+    def show(self, text: str) -> None:
+        """Show the whole visible text of the answer so far; it may differ from what was shown."""
+        ...
+
+    def settle(self) -> None:
+        """Something else comes below what is shown: it is final as far as it goes."""
+        ...
+
+    def end(self, text: str) -> None:
+        """The answer is over, and this is the committed text."""
+        ...
+
+    def abandon(self) -> None:
+        """The answer ends without a committed text: what is seen of it stays."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say something about what happens: one line, dim."""
+        ...
+
+    def error(self, text: str) -> None:
+        """Say what failed."""
+        ...
+
+    def question(self, text: str) -> None:
+        """Show what was asked from another place."""
+        ...
+
+
+class FinalOutput:
+    """For pipes and files: only the committed text, whole. What is written there can't be taken back.
+
+    Args:
+        out: Takes the answer, as the model wrote it.
+        talk: Takes notes and errors.
+        notes: Whether somebody sees the notes.
+    """
+
+    def __init__(self, out: TextIO, talk: TextIO, *, notes: bool) -> None:
+        self._out = out
+        self._talk = talk
+        self._notes = notes
+
+    def show(self, text: str) -> None:
+        """Wait for the end."""
+
+    def settle(self) -> None:
+        """Nothing is shown yet."""
+
+    def end(self, text: str) -> None:
+        if text:
+            self._out.write(text if text.endswith("\n") else f"{text}\n")
+            self._out.flush()
+
+    def abandon(self) -> None:
+        """Nothing is shown yet, and nothing will be."""
+
+    def note(self, text: str) -> None:
+        if self._notes:
+            self._talk.write(f"{text}\n")
+            self._talk.flush()
+
+    def error(self, text: str) -> None:
+        self._talk.write(f"{text}\n")
+        self._talk.flush()
+
+    def question(self, text: str) -> None:
+        """Whoever reads a pipe asked the one question himself."""
+
+
+class RawOutput(FinalOutput):
+    """Text as it comes, without a single escape of ours: dumb terminals, and pipes that asked for it.
+
+    Args:
+        out: Takes the answer.
+        talk: Takes notes and errors.
+        notes: Whether somebody sees the notes.
+        clean: Takes out what may not reach this output: on a terminal the model's own escapes.
+    """
+
+    def __init__(self, out: TextIO, talk: TextIO, *, notes: bool, clean: Callable[[str], str] = str) -> None:
+        super().__init__(out, talk, notes=notes)
+        self._clean = clean
+        self._written = ""
+
+    def show(self, text: str) -> None:
+        text = self._clean(text)
+        if text.startswith(self._written):
+            new = text[len(self._written) :]
+        elif self._written.startswith(text):
+            return  # taken back; what comes may well say the same again
+        else:
+            self._break()
+            self.note("(again from the start)")
+            new = text
+        self._out.write(new)
+        self._out.flush()
+        self._written = text
+
+    def settle(self) -> None:
+        """Only a line must not be continued by something else; the text itself goes on."""
+        if self._written and not self._written.endswith("\n") and self._notes:
+            self._out.write("\n")
+            self._out.flush()
+
+    def end(self, text: str) -> None:
+        if text:
+            self.show(text)
+        self._break()
+
+    def abandon(self) -> None:
+        self._break()
+
+    def error(self, text: str) -> None:
+        self._break()
+        super().error(text)
+
+    def question(self, text: str) -> None:
+        self._break()
+        self.note(self._clean(f"> {text}"))
+
+    def _break(self) -> None:
+        if self._written and not self._written.endswith("\n"):
+            self._out.write("\n")
+            self._out.flush()
+        self._written = ""

@@ -1,0 +1,132 @@
+"""Events of a conversation, told to an output: the wording and the order are the same everywhere."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, assert_never
+
+from clawd.cli.chat.events import (
+    Began,
+    Ended,
+    Event,
+    Grew,
+    HandedBack,
+    Over,
+    Rewrote,
+    Said,
+    Switched,
+    ToolRan,
+)
+
+if TYPE_CHECKING:
+    from clawd.cli.chat.output import Output
+
+_SUMMARY_CHARS = 60
+_CODE = re.compile(r"(E-[A-Z0-9-]+)(?:: |$)(.*)", re.DOTALL)
+
+
+class Presenter:
+    """Shows events on an output."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._turn = ""
+        self._text = ""
+
+    def handle(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case Began(turn, attempt):
+                self._at(turn)
+                if attempt > 1:
+                    self._note(f"goes on after an interruption (attempt {attempt})")
+            case Grew(turn, text):
+                self._at(turn)
+                self._text += text
+                self._output.show(self._text)
+            case Rewrote(turn, text):
+                self._at(turn)
+                self._text = text
+                self._output.show(text)
+            case Switched(_, reason):
+                self._note(f"switched to {one_line(reason, 200)}" if reason else "begins again")
+            case ToolRan():
+                self._at(event.turn)
+                self._note(tool_line(event))
+            case HandedBack():
+                self._note("the daemon is stopping; this goes on when it is back")
+            case Said(role="user", text=text):
+                self._leave()
+                self._output.question(text)
+            case Said(text=text):
+                self._leave()
+                self._output.end(text)
+            case Ended():
+                self._end(event)
+            case Over():
+                pass  # its end follows
+            case _:
+                assert_never(event)
+
+    def _at(self, turn: str) -> None:
+        """Make this turn the one that is shown; only one runs at a time in a conversation."""
+        if turn != self._turn:
+            self._leave()
+            self._turn = turn
+
+    def _leave(self) -> None:
+        if self._text:
+            self._output.abandon()
+        self._turn, self._text = "", ""
+
+    def _note(self, text: str) -> None:
+        self._output.settle()
+        self._output.note(text)
+
+    def _end(self, event: Ended) -> None:
+        self._at(event.turn)
+        match event.outcome:
+            case "answered":
+                self._output.end(self._text + event.rest)
+            case "cancelled":
+                marked = event.rest.strip()
+                self._output.end(self._text + event.rest)
+                if not marked:
+                    self._output.note("(stopped)")
+            case "failed" | "dead":
+                self._output.abandon()
+                self._output.error(failure(event))
+            case _:
+                assert_never(event.outcome)
+        self._turn, self._text = "", ""
+
+
+def failure(event: Ended) -> str:
+    """Return a failed turn in the four lines: the sentence for people first, then the operator's."""
+    match = _CODE.fullmatch(event.why)
+    code, detail = (match[1], match[2]) if match else ("E-TURN", event.why)
+    lines = [f"error[{code}]: {event.text.strip() or 'the turn ended without an answer'}"]
+    if detail:
+        lines.append(f"why: {one_line(detail, 400)}")
+    lines.append(f"try: clawd trace {event.turn}")
+    return "\n".join(lines)
+
+
+def tool_line(event: ToolRan) -> str:
+    """Return the line of a call that begins, or of its end."""
+    summary = one_line(event.summary, _SUMMARY_CHARS)
+    if event.phase == "started":
+        return f"> {event.name}({summary})"
+    word = "failed: " if event.phase == "error" else ""
+    return f"  {word}{summary or 'done'} · {size(event.summary)}, {event.duration_s:.1f} s"
+
+
+def size(text: str) -> str:
+    """Return how long a result is; the daemon shortens one over 200 characters and ends it in an ellipsis."""
+    return f"over {len(text) - 1} characters" if text.endswith("…") else f"{len(text)} characters"
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return text on one line of at most `limit` characters, an ellipsis where it was cut."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"

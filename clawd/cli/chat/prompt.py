@@ -1,0 +1,223 @@
+"""The line a person types into, with what is live above it. The only module that knows prompt_toolkit."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Final
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.completion import Completer, Completion
+from prompt_toolkit.enums import DEFAULT_BUFFER
+from prompt_toolkit.filters import Condition, has_focus
+from prompt_toolkit.formatted_text import ANSI
+from prompt_toolkit.history import FileHistory, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.output.color_depth import ColorDepth
+
+from clawd.cli.chat.terminal import BOLD, DIM, PLAIN
+from clawd.errors import EXIT_INTERRUPTED, EXIT_OK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from prompt_toolkit.completion import CompleteEvent
+    from prompt_toolkit.document import Document
+    from prompt_toolkit.key_binding import KeyPressEvent
+
+COMMANDS: Final = {
+    "/new": "start a new conversation",
+    "/stop": "stop what is running now",
+    "/status": "how things are",
+    "/help": "list the commands",
+    "/model": "show or choose the model",
+    "/lang": "show or choose the language",
+}
+TWICE_S: Final = 2.0
+_FRAME_S: Final = 0.05
+"""Time between two drawings of what grows: twenty a second look steady and cost little."""
+
+_RESERVED_ROWS: Final = 8
+"""Rows kept for the line itself, its status and the menu of completions."""
+
+
+class CommandCompleter(Completer):
+    """Completes slash commands and their arguments."""
+
+    def __init__(self, models: Callable[[], Sequence[str]]) -> None:
+        self._models = models
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        text = document.text_before_cursor
+        match = re.fullmatch(r"/(model|lang) +(\S*)", text)
+        if match:
+            words = ["default", *self._models()] if match[1] == "model" else ["en", "zh"]
+            yield from (
+                Completion(word, start_position=-len(match[2])) for word in words if word.startswith(match[2])
+            )
+        elif re.fullmatch(r"/\w*", text):
+            for name, meaning in COMMANDS.items():
+                if name.startswith(text):
+                    yield Completion(name, start_position=-len(text), display_meta=meaning)
+
+
+class Prompt:
+    """Reads messages, and is the surface that answers are drawn on.
+
+    Args:
+        history: File of earlier input, None to remember nothing.
+        models: Names to complete behind `/model`.
+        environ: NO_COLOR is honoured.
+        on_message: Takes each message.
+        on_interrupt: Ctrl-C with nothing typed; returns whether that did something.
+    """
+
+    def __init__(
+        self,
+        *,
+        history: Path | None,
+        models: Callable[[], Sequence[str]],
+        environ: Mapping[str, str],
+        on_message: Callable[[str], None],
+        on_interrupt: Callable[[], bool],
+    ) -> None:
+        self._on_message = on_message
+        self._on_interrupt = on_interrupt
+        self._interrupted_at = float("-inf")
+        self._pending: list[str] = []
+        self._live: Callable[[int, int], Sequence[str]] = _nothing
+        self._drawn: tuple[int, int, str] | None = None
+        self._status: Callable[[], str] = str
+        self._session: PromptSession[int] = PromptSession(
+            message=self._message,
+            history=FileHistory(str(history)) if history else InMemoryHistory(),
+            multiline=True,
+            prompt_continuation="  ",
+            completer=CommandCompleter(models),
+            complete_while_typing=Condition(self._types_command),
+            complete_in_thread=False,
+            enable_open_in_editor=True,
+            enable_suspend=True,
+            tempfile_suffix=".md",
+            reserve_space_for_menu=min(len(COMMANDS), 6),
+            color_depth=ColorDepth.DEPTH_1_BIT if environ.get("NO_COLOR") else None,
+            key_bindings=self._bindings(),
+        )
+        self._session.app.min_redraw_interval = _FRAME_S
+
+    # --- the surface -----------------------------------------------------------------------------------
+
+    def print(self, lines: Sequence[str]) -> None:
+        """Put lines into the scrollback with the next `flush`."""
+        self._pending += lines
+
+    def live(self, lines: Callable[[int, int], Sequence[str]]) -> None:
+        """Replace what is live above the line."""
+        self._live, self._drawn = lines, None
+        self._session.app.invalidate()
+
+    def status(self, text: Callable[[], str]) -> None:
+        """Replace the dim line above the input; it is asked at each drawing, empty for none."""
+        self._status = text
+        self._session.app.invalidate()
+
+    def redraw(self) -> None:
+        """Draw again: time has passed."""
+        self._session.app.invalidate()
+
+    async def flush(self) -> None:
+        """Print what is pending."""
+        if not self._pending:
+            return
+        text = "".join(f"{line}\n" for line in self._pending)
+        self._pending.clear()
+        await run_in_terminal(lambda: self._write(text))
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return self._session.app.output.get_size().columns
+
+    # --- the life of the line ----------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Read messages until the person leaves; return the exit code."""
+        return await self._session.prompt_async(handle_sigint=False)
+
+    def leave(self, code: int) -> None:
+        """End `run`."""
+        if self._session.app.is_running and not self._session.app.is_done:
+            self._session.app.exit(result=code)
+
+    def restore(self, text: str) -> None:
+        """Put a message back that could not be sent, unless something else is being typed."""
+        buffer = self._session.default_buffer
+        if not buffer.text:
+            buffer.insert_text(text)
+
+    def _write(self, text: str) -> None:
+        output = self._session.app.output
+        output.write_raw(text.replace("\n", "\r\n"))
+        output.flush()
+
+    def _message(self) -> ANSI:
+        size = self._session.app.output.get_size()
+        if self._drawn is None or self._drawn[:2] != (size.columns, size.rows):
+            lines = self._live(size.columns - 1, max(size.rows - _RESERVED_ROWS, 1))
+            self._drawn = (size.columns, size.rows, "".join(f"{line}\n" for line in lines))
+        status = self._status()
+        above = self._drawn[2] + (f"{DIM}{status[: size.columns - 1]}{PLAIN}\n" if status else "")
+        return ANSI(f"{above}{BOLD}›{PLAIN} ")
+
+    def _types_command(self) -> bool:
+        return self._session.default_buffer.text.startswith("/")
+
+    # --- keys --------------------------------------------------------------------------------------------
+
+    def _bindings(self) -> KeyBindings:
+        keys = KeyBindings()
+        typing = has_focus(DEFAULT_BUFFER)
+        keys.add("enter", filter=typing)(self._enter)
+        keys.add("c-j", filter=typing)(_newline)
+        keys.add("escape", "enter", filter=typing)(_newline)
+        keys.add("c-c", filter=typing)(self._interrupt)
+        keys.add("<sigint>")(self._interrupt)
+        empty = Condition(lambda: not self._session.default_buffer.text)
+        keys.add("c-d", filter=typing & empty)(self._end)
+        return keys
+
+    def _enter(self, event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if buffer.document.text_before_cursor.endswith("\\"):
+            buffer.delete_before_cursor()
+            buffer.insert_text("\n")
+            return
+        text = buffer.text
+        if not text.strip():
+            return
+        buffer.append_to_history()
+        buffer.reset()
+        self._on_message(text)
+
+    def _interrupt(self, event: KeyPressEvent) -> None:
+        """First cancel, then clear; the second one within two seconds leaves."""
+        now = time.monotonic()
+        twice = now - self._interrupted_at < TWICE_S
+        self._interrupted_at = now
+        if twice:
+            self.leave(EXIT_INTERRUPTED)
+        elif not self._on_interrupt():
+            event.current_buffer.reset()
+
+    def _end(self, _event: KeyPressEvent) -> None:
+        self.leave(EXIT_OK)
+
+
+def _newline(event: KeyPressEvent) -> None:
+    event.current_buffer.insert_text("\n")
+
+
+def _nothing(_width: int, _height: int) -> Sequence[str]:
+    return ()

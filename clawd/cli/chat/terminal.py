@@ -1,0 +1,145 @@
+"""A chat on a capable terminal: finished blocks go into the scrollback once, only the last one is live."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Protocol
+
+from clawd.cli.chat.answer import Answer
+from clawd.cli.chat.markdown import BlockRenderer, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TextIO
+
+DIM, RED, BOLD, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[1m", "\x1b[0m"
+
+
+class Surface(Protocol):
+    """Where lines go."""
+
+    def print(self, lines: Sequence[str]) -> None:
+        """Put lines into the scrollback, above what is live."""
+        ...
+
+    def live(self, lines: Callable[[int, int], Sequence[str]]) -> None:
+        """Replace the live lines; `lines` makes them for a width and a greatest height."""
+        ...
+
+
+class TerminalOutput:
+    """Draws an `Output` on a surface.
+
+    Args:
+        surface: Where lines go.
+        environ: Chooses colours.
+        width: Tells the terminal's width in cells.
+        stream: Show text while it grows, not only at its end.
+    """
+
+    def __init__(
+        self, surface: Surface, environ: Mapping[str, str], width: Callable[[], int], *, stream: bool = True
+    ) -> None:
+        self._stream = stream
+        self._surface = surface
+        self._renderer = BlockRenderer(environ)
+        self._red = "" if environ.get("NO_COLOR") else RED
+        self._width = width
+        self._answer = Answer()
+        self._gap = False  # the next block stands apart from what is above it
+
+    def show(self, text: str) -> None:
+        if self._stream:
+            self._draw(text)
+
+    def _draw(self, text: str) -> None:
+        blocks, restarted = self._answer.show(printable(text))
+        if restarted:
+            self.note("(again from the start)")
+        self._print_blocks(blocks)
+        self._show_tail()
+
+    def settle(self) -> None:
+        self._print_blocks(self._answer.settle())
+        self._show_tail()
+
+    def end(self, text: str) -> None:
+        if text:
+            self._draw(text)
+        self.abandon()
+
+    def abandon(self) -> None:
+        self.settle()
+        self._answer = Answer()
+
+    def note(self, text: str) -> None:
+        self._lines([f"{DIM}{line}{PLAIN}" for line in printable(text).split("\n")], block=False)
+
+    def error(self, text: str) -> None:
+        self._lines([f"{self._red}{line}{PLAIN}" for line in printable(text).split("\n")], block=True)
+
+    def question(self, text: str) -> None:
+        first, *more = printable(text).strip("\n").split("\n")
+        self._lines([f"{BOLD}› {first}{PLAIN}", *(f"{BOLD}  {line}{PLAIN}" for line in more)], block=True)
+
+    def _print_blocks(self, blocks: Sequence[str]) -> None:
+        for block in blocks:
+            if block.strip():
+                self._lines(self._renderer.lines(block, self._width()), block=True)
+
+    def _lines(self, lines: Sequence[str], *, block: bool) -> None:
+        """Print lines, a block with a blank line between it and what came before."""
+        if lines:
+            self._surface.print(["", *lines] if block and self._gap else lines)
+            self._gap = True
+
+    def _show_tail(self) -> None:
+        tail, gap = self._answer.tail, self._gap
+
+        def lines(width: int, height: int) -> Sequence[str]:
+            if not tail.strip():
+                return []
+            made = self._renderer.lines(tail, width, live=True)
+            shown = ["", *made] if gap else made
+            return shown[-height:] if height > 0 else []
+
+        self._surface.live(lines)
+
+
+def _terminal_size() -> tuple[int, int]:
+    size = shutil.get_terminal_size()
+    return size.columns, size.lines
+
+
+class LiveSurface:
+    """A surface on a terminal that nobody types into: the live lines are moved down by what is printed.
+
+    Args:
+        out: The terminal.
+        size: Tells (columns, rows).
+    """
+
+    def __init__(self, out: TextIO, size: Callable[[], tuple[int, int]] | None = None) -> None:
+        self._out = out
+        self._size = size or _terminal_size
+        self._height = 0  # live lines on the screen
+
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return self._size()[0]
+
+    def print(self, lines: Sequence[str]) -> None:
+        self._out.write(self._erase() + "".join(f"{line}\n" for line in lines))
+        self._out.flush()
+
+    def live(self, lines: Callable[[int, int], Sequence[str]]) -> None:
+        columns, rows = self._size()
+        # One column is left free: a line that fills the last one wraps on some terminals and not on others.
+        made = lines(columns - 1, rows - 1)
+        self._out.write(self._erase() + "".join(f"{line}\n" for line in made))
+        self._out.flush()
+        self._height = len(made)
+
+    def _erase(self) -> str:
+        height, self._height = self._height, 0
+        return f"\x1b[{height}A\r\x1b[J" if height else ""
