@@ -16,6 +16,7 @@ from clawd.errors import ConfigError, ConfigProblem
 if TYPE_CHECKING:
     from clawd.config.schema import NetworkConfig
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _HTTP = frozenset({"http", "https"})
 _SOCKS = frozenset({"socks4", "socks5", "socks5h"})
 
@@ -35,19 +36,26 @@ def client_session(network: NetworkConfig, **options: Any) -> aiohttp.ClientSess
     """
     limits = {name: options.pop(name) for name in ("limit", "limit_per_host", "resolver") if name in options}
     tls: dict[str, Any] = {"ssl": tls_context(network.ca_file)} if network.ca_file else {}
-    scheme = urlsplit(network.proxy).scheme.lower() if network.proxy else ""
-    if not network.proxy:
-        connector: aiohttp.BaseConnector = aiohttp.TCPConnector(**tls, **limits)
-    elif scheme in _HTTP:
+    if _is_socks(network):
+        connector: aiohttp.BaseConnector = _socks_connector(network.proxy or "", **tls, **limits)
+    else:
         connector = aiohttp.TCPConnector(**tls, **limits)
         options["proxy"] = network.proxy
-    elif scheme in _SOCKS:
-        connector = _socks_connector(network.proxy, **tls, **limits)
-    else:
-        raise _problem(
-            "network.proxy", f"{scheme or 'no'} scheme", "use http://HOST:PORT or socks5://HOST:PORT"
-        )
     return aiohttp.ClientSession(connector=connector, trust_env=False, **options)
+
+
+def check_network(network: NetworkConfig) -> None:
+    """Raise the ConfigError that `client_session` would raise, without opening anything."""
+    if network.ca_file:
+        tls_context(network.ca_file)
+    if _is_socks(network):
+        _import_socks()
+
+
+def without_proxy(network: NetworkConfig, url: str) -> NetworkConfig:
+    """Return the section that applies to this URL: a proxy can't reach our own loopback."""
+    host = urlsplit(url).hostname
+    return network.model_copy(update={"proxy": None}) if host in _LOOPBACK else network
 
 
 def tls_context(ca_file: str) -> ssl.SSLContext:
@@ -60,16 +68,31 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
         ) from error
 
 
-def _socks_connector(proxy: str, **options: Any) -> aiohttp.BaseConnector:
+def _is_socks(network: NetworkConfig) -> bool:
+    """Whether the proxy speaks SOCKS; raises ConfigError when it is no proxy that we know."""
+    if not network.proxy:
+        return False
+    scheme = urlsplit(network.proxy).scheme.lower()
+    if scheme not in _HTTP | _SOCKS:
+        # The address may hold a password, so it is not quoted back.
+        raise _problem("network.proxy", "not a proxy's address", "use http://HOST:PORT or socks5://HOST:PORT")
+    return scheme in _SOCKS
+
+
+def _import_socks() -> Any:
     try:
         from aiohttp_socks import ProxyConnector
     except ImportError as error:
         raise _problem(
             "network.proxy", "a SOCKS proxy needs the extra `socks`", 'pip install "clawd-agent[socks]"'
         ) from error
-    # The proxy's address may hold a password, so an invalid one is not quoted back.
+    return ProxyConnector
+
+
+def _socks_connector(proxy: str, **options: Any) -> aiohttp.BaseConnector:
+    connector_type = _import_socks()
     try:
-        connector: aiohttp.BaseConnector = ProxyConnector.from_url(proxy, **options)
+        connector: aiohttp.BaseConnector = connector_type.from_url(proxy, **options)
     except ValueError as error:
         raise _problem("network.proxy", "not a usable SOCKS address", "socks5://HOST:PORT") from error
     return connector

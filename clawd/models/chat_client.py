@@ -17,7 +17,7 @@ from clawd.models.chat_errors import BadStatus, Origin, model_error
 from clawd.models.chat_wire import DONE, ChatFold, MalformedAnswer, ProviderFault, request_body
 from clawd.models.limits import LimitExceeded, StreamGuard
 from clawd.models.sse import Comment, EventTooLarge, SseParser
-from clawd.network import client_session
+from clawd.network import check_network, client_session, without_proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -42,6 +42,8 @@ class ChatProvider:
         self._config = config
         self._limits = config.limits(context.limits)
         self._origin = Origin(model=config.name, model_id=config.model_id, url=config.url, key=config.api_key)
+        self._network = without_proxy(config.network or context.network, config.url)
+        check_network(self._network)  # a bad section is refused at start and reload, not in a turn
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -136,8 +138,7 @@ class ChatProvider:
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
-            network = self._config.network or self._context.network
-            self._session = client_session(network, limit=0, trace_configs=[_trace_kept()])
+            self._session = client_session(self._network, limit=0, trace_configs=[_trace_kept()])
         return self._session
 
     def _headers(self) -> dict[str, str]:
