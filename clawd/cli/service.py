@@ -115,11 +115,11 @@ def _command() -> Path:
 
 def _write(file: UnitFile) -> None:
     """Write one file whole or not at all; another one in its place is kept as NAME.old."""
-    before = file.present
-    if before == file.text:
-        say(f"unchanged {file.path}")
-        return
     try:
+        before = file.present
+        if before == file.text:
+            say(f"unchanged {file.path}")
+            return
         file.path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=file.path.parent, delete=False, encoding="utf-8") as new:
             new.write(file.text)

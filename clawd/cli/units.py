@@ -49,8 +49,8 @@ class UnitFile:
     def present(self) -> str | None:
         """What is there now, None when nothing is."""
         try:
-            return self.path.read_text(encoding="utf-8")
-        except FileNotFoundError:
+            return self.path.read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
 
@@ -137,15 +137,18 @@ def check_reachable(*paths: Path) -> None:
 
 
 def _rendered(name: str, command: Path, config: str | None) -> str:
-    """Return a unit with the real command."""
-    line = quoted(str(command))
+    """Return a unit with the real command; raises UnitError for a path that no unit can name."""
+    if set(str(command)) & set("\"'\\"):
+        raise UnitError("systemd takes no program with quotes in its path", where=str(command))
+    # Unlike arguments, the program's own path takes part in no substitution of variables.
+    line = quoted(str(command)).replace("$$", "$")
     if config is not None:
         line += f" --config {quoted(config)}"
     return _shipped(name).replace(_SHIPPED_COMMAND, line)
 
 
 def quoted(word: str) -> str:
-    """Return a word as a unit's command line takes it.
+    """Return an argument as a unit's command line takes it.
 
     Source: systemd.service(5), "Command lines"; systemd.unit(5), "Specifiers".
     """
