@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from clawd import paths
 from clawd.config import sections
 from clawd.config.base import Secret
@@ -20,6 +18,7 @@ from clawd.config.reading import Reader
 from clawd.config.schema import Config
 from clawd.config.sections import InstalledPlugins, Section
 from clawd.config.values import PlainValue, Values
+from clawd.config.view import URL_PASSWORD, single_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +59,15 @@ def load_config(path: Path | None, environ: Mapping[str, str], plugins: Installe
     problems.raise_all(files)
     if config is None:
         raise AssertionError("no configuration, and no problem said why")
-    secrets = _secrets_of(config)
+    parts = list(single_values(config))
+    secrets = [part for part in parts if isinstance(part, Secret)]
+    # A proxy's or callback's URL may carry a password.
+    passwords = [match[2] for part in parts if isinstance(part, str) for match in URL_PASSWORD.finditer(part)]
     return LoadedConfig(
         config=config,
         path=path,
         files=files,
-        secrets=tuple(dict.fromkeys((*values.secrets, *(secret.reveal() for secret in secrets)))),
+        secrets=tuple(dict.fromkeys((*values.secrets, *(secret.reveal() for secret in secrets), *passwords))),
         notes=(*values.notes, *_readable_by_others(reader.files, secrets), *notes_on(config, root)),
         origins=values.origins,
     )
@@ -98,18 +100,6 @@ def _section(name: str, root: Entries, data: dict[str, PlainValue]) -> Section |
 
 def _is_nothing(entry: Entry) -> bool:
     return isinstance(entry.node, Scalar) and entry.node.value is None
-
-
-def _secrets_of(value: object) -> list[Secret]:
-    if isinstance(value, Secret):
-        return [value]
-    if isinstance(value, BaseModel):
-        return [secret for name in type(value).model_fields for secret in _secrets_of(getattr(value, name))]
-    if isinstance(value, Mapping):
-        return [secret for part in value.values() for secret in _secrets_of(part)]
-    if isinstance(value, tuple | list):
-        return [secret for part in value for secret in _secrets_of(part)]
-    return []
 
 
 def _readable_by_others(files: list[Path], secrets: list[Secret]) -> list[str]:

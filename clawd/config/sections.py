@@ -48,6 +48,18 @@ class Section:
     data: PlainValue
 
 
+def _validate_declared(
+    plugin: Declares | None, base: type[M], data: dict[str, PlainValue], part: Section, problems: Problems
+) -> M | None:
+    if plugin is None:
+        return None
+    if not (isinstance(plugin.config, type) and issubclass(plugin.config, base)):
+        message = f"this plugin is broken: its section {plugin.config!r} is no {base.__name__}"
+        problems.add(part.mark, part.path, message, remedy="update or uninstall it")
+        return None
+    return validate(plugin.config, data, part, problems)
+
+
 def validate(model: type[M], data: object, section: Section, problems: Problems) -> M | None:
     """Return the section as the model, None after noting what is wrong with it."""
     add_bool_numbers(model, section.node, section.path, problems)
@@ -67,8 +79,8 @@ def bridges(section: Section, plugins: InstalledPlugins, problems: Problems) -> 
             continue
         data.setdefault("type", name)
         plugin = _plugin(plugins.bridges, data["type"], "type", "bridge", part, problems)
-        config = validate(plugin.config, data, part, problems) if plugin else None
-        if isinstance(config, BridgeConfig):
+        config = _validate_declared(plugin, BridgeConfig, data, part, problems)
+        if config is not None:
             found[name] = config
     return found
 
@@ -103,8 +115,7 @@ def _model(part: Section, plugins: InstalledPlugins, problems: Problems) -> Mode
         )
         return None
     plugin = _plugin(plugins.models, data["type"], "type", "model", part, problems)
-    config = validate(plugin.config, data, part, problems) if plugin else None
-    return config if isinstance(config, ModelConfig) else None
+    return _validate_declared(plugin, ModelConfig, data, part, problems)
 
 
 def tools(section: Section, plugins: InstalledPlugins, problems: Problems) -> dict[str, ToolConfig]:
@@ -115,8 +126,8 @@ def tools(section: Section, plugins: InstalledPlugins, problems: Problems) -> di
             continue
         data = _settings(part, problems)
         plugin = _plugin(plugins.tools, name, None, "tool", part, problems)
-        config = validate(plugin.config, data, part, problems) if plugin and data is not None else None
-        if isinstance(config, ToolConfig):
+        config = _validate_declared(plugin, ToolConfig, data or {}, part, problems)
+        if data is not None and config is not None:
             found[name] = config
     return found
 
