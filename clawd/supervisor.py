@@ -10,11 +10,11 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
-from clawd.bridge import Bridge, BridgeState, BridgeStatus, HttpBridge, ProbeBridge
+from clawd.bridge import Bridge, BridgeState, BridgeStatus, ClosableBridge, HttpBridge, ProbeBridge
 from clawd.errors import BridgeAuthError, BridgeError, BridgeNotReady, JournalBroken, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from clawd.bridge import BridgeConfig, Inbox
     from clawd.ids import Clock
@@ -69,6 +69,11 @@ class Supervisor:
         self._bridges: dict[str, _Supervised] = {}
         self._wanted: Mapping[str, BridgeConfig] = {}
         self._changed = asyncio.Event()
+        self._idle: Callable[[str], Awaitable[None]] | None = None
+
+    def close_when(self, idle: Callable[[str], Awaitable[None]]) -> None:
+        """Close a bridge that was replaced only when `idle(name)` has returned: sends may be under way."""
+        self._idle = idle
 
     def configure(self, wanted: Mapping[str, BridgeConfig]) -> None:
         """Run these bridges from now on: changed ones restart alone, removed ones end."""
@@ -90,11 +95,24 @@ class Supervisor:
             if held.task is not None:
                 held.task.cancel()
                 await asyncio.wait({held.task})
+            tasks.create_task(self._close(held.bridge), name=f"close:{name}")
         for name, section in self._wanted.items():
             if name not in self._bridges:
                 held = _Supervised(self._create(name, section), section, self._clock)
                 self._bridges[name] = held
                 held.task = tasks.create_task(self._supervise(held), name=f"bridge:{name}")
+
+    async def close(self) -> None:
+        """Free what the bridges hold; call it after the last send."""
+        for held in self._bridges.values():
+            if isinstance(held.bridge, ClosableBridge):
+                await held.bridge.close()
+
+    async def _close(self, bridge: Bridge) -> None:
+        if self._idle is not None:
+            await self._idle(bridge.name)
+        if isinstance(bridge, ClosableBridge):
+            await bridge.close()
 
     # --- what others ask --------------------------------------------------------------------------------
 

@@ -73,6 +73,7 @@ class Lifecycle:
         parts = self._parts
         async with AsyncExitStack() as resources:
             resources.push_async_callback(parts.minds.close)
+            resources.push_async_callback(parts.supervisor.close)
             await parts.access.load()
             async with asyncio.TaskGroup() as lasting:
                 guard = lasting.create_task(parts.opened.store.broken(), name="journal-guard")

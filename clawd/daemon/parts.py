@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from clawd.bridge import Bridge, BridgeConfig
     from clawd.config.loader import LoadedConfig
     from clawd.ids import Clock
-    from clawd.journal.opening import OpenedJournal
+    from clawd.journal.opening import OpenJournal
     from clawd.messages import Address
     from clawd.observability.logging import Logs
     from clawd.plugins import Plugins
@@ -63,7 +63,7 @@ class Parts:
     state_dir: Path
     socket: Path
     logs: Logs
-    opened: OpenedJournal
+    opened: OpenJournal
     access: Access
     fanout: Fanout
     minds: Minds
@@ -86,7 +86,7 @@ class Parts:
 
 def build(
     loaded: LoadedConfig,
-    opened: OpenedJournal,
+    opened: OpenJournal,
     logs: Logs,
     *,
     environ: Mapping[str, str],
@@ -121,6 +121,7 @@ def build(
         refused=supervisor.refused,
         settle=live_view.settle,
     )
+    supervisor.close_when(outbox.idle)
 
     def split(address: Address, text: str) -> Sequence[str]:
         bridge = supervisor.bridges().get(address.bridge)
@@ -160,7 +161,7 @@ def build(
     )
 
 
-def _readiness(situation: Situation, opened: OpenedJournal, supervisor: Supervisor) -> Readiness:
+def _readiness(situation: Situation, opened: OpenJournal, supervisor: Supervisor) -> Readiness:
     return Readiness(
         replayed=situation.replayed,
         journal_writable=not opened.store.pause,
@@ -169,9 +170,7 @@ def _readiness(situation: Situation, opened: OpenedJournal, supervisor: Supervis
     )
 
 
-async def _status_text(
-    situation: Situation, opened: OpenedJournal, minds: Minds, language: str | None
-) -> str:
+async def _status_text(situation: Situation, opened: OpenJournal, minds: Minds, language: str | None) -> str:
     stats = await opened.views.stats()
     minutes = int((time.monotonic() - situation.began) // 60)
     return say(

@@ -27,7 +27,7 @@ from clawd.journal.base import Dead, DeliveryOutcome, Held, OutboxRow, Parked, R
 if TYPE_CHECKING:
     from clawd.bridge import Bridge
     from clawd.config.schema import BridgeConfig, DeliveryConfig
-    from clawd.ids import Clock, TurnId
+    from clawd.ids import Clock, DeliveryId, TurnId
     from clawd.journal.base import Journal
     from clawd.messages import OutboundMessage
 
@@ -67,7 +67,7 @@ class Outbox:
         self._settle = settle
         self._config: DeliveryConfig | None = None
         self._policies: Mapping[str, BridgeConfig] = {}
-        self._sending = 0
+        self._sending: dict[asyncio.Task[None], str] = {}  # to the bridge's name
         self._draining = False
         self._pings: list[asyncio.Future[None]] = []
 
@@ -90,7 +90,7 @@ class Outbox:
             while True:
                 self._answer_pings()
                 taken, delay_s = await self._take_into(sends)
-                if self._draining and not taken and self._sending == 0:
+                if self._draining and not taken and not self._sending:
                     return
                 await self._journal.outgoing.wait(delay_s)
 
@@ -98,6 +98,11 @@ class Outbox:
         """Let `run` return when nothing that can be sent now is left."""
         self._draining = True
         self._journal.outgoing.set()
+
+    async def idle(self, bridge: str) -> None:
+        """Return once nothing that is on the wire now goes through this bridge."""
+        if tasks := [task for task, name in self._sending.items() if name == bridge]:
+            await asyncio.wait(tasks)
 
     async def ping(self) -> None:
         """Return once the dispatching loop has come round: the watchdog's proof of life."""
@@ -120,7 +125,7 @@ class Outbox:
 
     async def _take_into(self, sends: asyncio.TaskGroup) -> tuple[int, float | None]:
         """Start what is due; return how many, and when to look again without being woken."""
-        free = self._settings.concurrency - self._sending
+        free = self._settings.concurrency - len(self._sending)
         if free <= 0:
             return 0, None  # a send that ends wakes us
         try:
@@ -129,17 +134,18 @@ class Outbox:
             log.warning("delivery_paused", extra={"error": str(error)})
             return 0, RETRY_TAKE_S
         for row in taken.rows:
-            self._sending += 1
-            sends.create_task(self._deliver(row), name=row.message.id)
+            task = sends.create_task(self._deliver(row), name=row.message.id)
+            self._sending[task] = row.message.address.bridge
+            task.add_done_callback(self._over)
         return len(taken.rows), taken.next_due_s
 
     async def _deliver(self, row: OutboxRow) -> None:
-        try:
-            outcome = await self._try(row)
-            await self._mark(row, outcome)
-        finally:
-            self._sending -= 1
-            self._journal.outgoing.set()
+        outcome = await self._try(row)
+        await self._commit(lambda: self._journal.outbox_mark(row.row, outcome), row.message.id)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        del self._sending[task]
+        self._journal.outgoing.set()
 
     async def _try(self, row: OutboxRow) -> DeliveryOutcome:
         message = row.message
@@ -165,7 +171,8 @@ class Outbox:
         except DeliveryParked as error:
             return Parked(why=str(error))
         except DeliveryMoved as error:
-            await self._journal.move_address(message.address, replace(message.address, chat=error.chat))
+            moved = replace(message.address, chat=error.chat)
+            await self._commit(lambda: self._journal.move_address(message.address, moved), message.id)
             return RetryAt(delay_s=0, why=str(error))
         except DeliveryRejected as error:
             level = logging.INFO if error.unreachable else logging.ERROR
@@ -197,13 +204,13 @@ class Outbox:
             return message
         return replace(message, text=f"{self._settings.repeat_mark}\n{message.text}")
 
-    async def _mark(self, row: OutboxRow, outcome: DeliveryOutcome) -> None:
-        """Commit the outcome, waiting out a full or locked disk: a receipt must not be forgotten."""
+    async def _commit(self, write: Callable[[], Awaitable[None]], delivery: DeliveryId) -> None:
+        """Write, waiting out a full or locked disk: a receipt must not be forgotten."""
         while True:
             try:
-                await self._journal.outbox_mark(row.row, outcome)
+                await write()
             except JournalUnavailable as error:
-                log.warning("receipt_paused", extra={"delivery": row.message.id, "error": str(error)})
+                log.warning("receipt_paused", extra={"delivery": delivery, "error": str(error)})
                 await self._clock.sleep(RETRY_TAKE_S)
             else:
                 return
