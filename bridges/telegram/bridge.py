@@ -1,0 +1,133 @@
+"""The Telegram bridge: its life, and sending with all rungs of its ladder."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from bridges.telegram.errors import bridge_error, delivery_error, trouble
+from bridges.telegram.lean import AiogramError, Bot
+from bridges.telegram.outbound import Draft, draft_of, preview_of, target
+from bridges.telegram.polling import Polling
+from bridges.telegram.session import GetMe, SendChatAction, Session
+from bridges.telegram.units import TEXT_LIMIT
+from clawd.errors import DeliveryError, DeliveryRejected, DeliveryUnknown
+from clawd.messages import BridgeCapabilities, Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bridges.telegram.config import TelegramConfig
+    from clawd.bridge import BridgeContext, Inbox
+    from clawd.messages import Address, OutboundMessage, Preview
+
+log = logging.getLogger(__name__)
+
+_TYPING_TIMEOUT_S: Final = 5
+
+
+class TelegramBridge:
+    """One bot."""
+
+    def __init__(self, context: BridgeContext, config: TelegramConfig) -> None:
+        self.name = context.name
+        self._stream = config.stream
+        session = Session(
+            config.api_base,
+            config.network or context.network,
+            timeout_s=config.request_timeout_s,
+            user_agent=f"clawd/{context.version}",
+        )
+        self._bot = Bot(config.token.reveal(), session=session)
+        self._polling = Polling(self.name, self._bot, context.clock, timeout_s=config.poll_timeout_s)
+
+    @property
+    def capabilities(self) -> BridgeCapabilities:
+        return BridgeCapabilities(text_limit=TEXT_LIMIT, text_unit="utf16", edits=True, typing=True)
+
+    async def run(self, inbox: Inbox, ready: Callable[[], None]) -> None:
+        await self._polling.run(inbox, ready)
+
+    async def close(self) -> None:
+        await self._bot.session.close()
+
+    async def probe(self) -> str:
+        try:
+            me = await self._bot(GetMe())
+        except AiogramError as error:
+            raise bridge_error(self.name, error) from error
+        reads = (
+            "reads all group messages" if me.can_read_all_group_messages else "groups: mentions and replies"
+        )
+        return f"@{me.username} (id {me.id}), {reads}"
+
+    # --- sending --------------------------------------------------------------------------------------
+
+    async def send(self, message: OutboundMessage) -> Receipt:
+        """Deliver one message, or replace the preview named by `message.edit_of`.
+
+        Going down the ladder: without formatting, without thread, without quoting, as a new message
+        instead of an edit, in two halves.
+        """
+        return Receipt(remote_id=await self._deliver(self._checked(draft_of, message)))
+
+    def previews(self, address: Address) -> bool:
+        """Whether previews are wanted at this address."""
+        return self._stream
+
+    async def preview(self, preview: Preview) -> Receipt:
+        """Show or replace unfinished text; an edit of a message that is gone is refused."""
+        draft = self._checked(preview_of, preview)
+        return Receipt(remote_id=await self._deliver(draft, new_if_gone=False))
+
+    async def working(self, address: Address) -> None:
+        """Show "typing …"; whatever goes wrong, the reply itself will tell."""
+        try:
+            chat, thread = target(address)
+            action = SendChatAction(chat_id=chat, message_thread_id=thread, action="typing")
+            await self._bot(action, request_timeout=_TYPING_TIMEOUT_S)
+        except (AiogramError, ValueError) as error:
+            log.debug("typing_not_shown", extra={"bridge": self.name, "reason": type(error).__name__})
+
+    async def _deliver(self, draft: Draft, *, new_if_gone: bool = True) -> str | None:
+        """Send a draft or what is below it; return the message's id."""
+        while True:
+            try:
+                return _message_id(await self._bot(draft.method()), draft)
+            except AiogramError as error:
+                kind = trouble(error)
+                if kind == "unchanged":
+                    return str(draft.edit)
+                if kind == "too_long" and (halves := draft.halves()) is not None:
+                    return await self._deliver_both(*halves)
+                below = draft.below(kind) if new_if_gone or kind != "edit_gone" else None
+                if below is None:
+                    raise delivery_error(self.name, error) from error
+                log.info("reply_simplified", extra={"bridge": self.name, "reason": kind})
+                draft = below
+
+    async def _deliver_both(self, first: Draft, second: Draft) -> str | None:
+        remote_id = await self._deliver(first)
+        try:
+            await self._deliver(second)
+        except DeliveryError as error:
+            # Half of it is there: no longer "surely not sent".
+            raise DeliveryUnknown(self.name, "only the first half went out", why=str(error)) from error
+        return remote_id
+
+    def _checked(self, convert: Callable[[Any], Draft], message: Any) -> Draft:
+        try:
+            draft = convert(message)
+        except ValueError as error:
+            raise DeliveryRejected(self.name, "not an address at Telegram", why=str(error)) from error
+        if not draft.content.text:
+            raise DeliveryRejected(self.name, "a message without text")
+        return draft
+
+
+def _message_id(result: Any, draft: Draft) -> str | None:
+    """Return the id in an answer; one without it still means that the message is there."""
+    if draft.edit is not None:
+        return str(draft.edit)
+    number = result.get("message_id") if isinstance(result, dict) else None
+    return str(number) if isinstance(number, int) else None

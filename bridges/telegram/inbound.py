@@ -1,0 +1,229 @@
+"""From updates to inbound events: pure, and tested with recorded payloads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import ValidationError
+
+from bridges.telegram.lean import Update
+from bridges.telegram.units import utf16_slice
+from clawd.messages import Address, Audio, File, Image, InboundMessage, MessageId, Sender, Text, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bridges.telegram.lean import Chat, Message, MessageEntity
+    from clawd.messages import Inbound, Part
+
+ALLOWED_UPDATES: Final = ("message", "callback_query")
+"""The kinds we ask for. Stated in each request, because the server remembers the last statement."""
+
+_MAX_RAW = 64 * 1024
+_GROUPS: Final = frozenset({"group", "supergroup"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Who we are at Telegram, and which bridge asks."""
+
+    bridge: str
+    id: int
+    username: str  # without @, any case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one getUpdates gave."""
+
+    events: tuple[Inbound, ...]
+    queries: tuple[str, ...]  # pressed buttons that wait for an answer
+    next_offset: int | None  # one above the greatest update id, None when no update had one
+
+
+def read_batch(updates: Sequence[Any], account: Account) -> Batch:
+    """Return the events of a batch in the order of their ids, each update read on its own.
+
+    An update that is nothing to us only moves the offset; one that can't be read is kept raw.
+    """
+    numbered = sorted(updates, key=lambda update: _number(update) or 0)
+    numbers = [number for number in map(_number, numbered) if number is not None]
+    events = [event for event in (read_update(update, account) for update in numbered) if event is not None]
+    return Batch(
+        events=tuple(events),
+        queries=tuple(query for query in map(_query, numbered) if query),
+        next_offset=max(numbers) + 1 if numbers else None,
+    )
+
+
+def read_update(raw: Any, account: Account) -> Inbound | None:
+    """Return the event of one update as JSON gave it, None when it is nothing to us."""
+    number = _number(raw)
+    if number is None:
+        digest = hashlib.sha256(_dump(raw).encode()).hexdigest()[:16]
+        return _unreadable(raw, account, digest, "no update_id")
+    if "message" not in raw:
+        return None
+    try:
+        message = Update.model_validate(raw).message
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return _unreadable(raw, account, str(number), f"{place}: {first['msg']}")
+    except RecursionError:
+        return _unreadable(raw, account, str(number), "nested too deeply")
+    return None if message is None else _read_message(message, f"tg:{account.id}:{number}", account)
+
+
+def _read_message(message: Message, event_id: str, account: Account) -> InboundMessage | None:
+    sender = _sender(message, account)
+    if sender is None or message.chat.type not in {"private", *_GROUPS}:
+        return None
+    parts = tuple(_parts(message, account))
+    if not parts:  # somebody joined, a title changed …
+        return None
+    group = message.chat.type in _GROUPS
+    topic = message.message_thread_id if message.is_topic_message else None
+    return InboundMessage(
+        id=MessageId(event_id),
+        address=Address(
+            bridge=account.bridge,
+            account=str(account.id),
+            chat=str(message.chat.id),
+            thread=str(topic) if topic is not None else None,
+        ),
+        sender=sender,
+        parts=parts,
+        sent_at=message.date,
+        group=group,
+        addressed=not group or _addressed(message, account),
+        reference=str(message.message_id),
+    )
+
+
+def _sender(message: Message, account: Account) -> Sender | None:
+    """Return who wrote it; None for bots, ourselves and posts that a channel copied into its group."""
+    if message.sender_chat is not None:
+        if message.is_automatic_forward:
+            return None
+        return Sender(id=str(message.sender_chat.id), name=_title(message.sender_chat))
+    user = message.from_user
+    if user is None or user.is_bot or user.id == account.id:
+        return None
+    return Sender(id=str(user.id), name=user.full_name, language=user.language_code)
+
+
+def _title(chat: Chat) -> str | None:
+    return chat.title or chat.first_name
+
+
+def _addressed(message: Message, account: Account) -> bool:
+    """Whether a message in a group is meant for us: a mention, a reply to us, `/command@us`."""
+    text, entities = _words(message)
+    handle = f"@{account.username}".lower()
+    for entity in entities:
+        words = utf16_slice(text, entity.offset, entity.length).lower()
+        if entity.type == "mention" and words == handle:
+            return True
+        if entity.type == "bot_command" and words.endswith(handle):
+            return True
+        if entity.type == "text_mention" and entity.user is not None and entity.user.id == account.id:
+            return True
+    answered = message.reply_to_message
+    # In a topic every message "replies" to the one that opened the topic.
+    if answered is None or answered.forum_topic_created is not None:
+        return False
+    return answered.from_user is not None and answered.from_user.id == account.id
+
+
+def _words(message: Message) -> tuple[str, Sequence[MessageEntity]]:
+    if message.text is not None:
+        return message.text, message.entities or ()
+    return message.caption or "", message.caption_entities or ()
+
+
+def _own_text(message: Message, account: Account) -> str:
+    """Return text or caption; a command at its head loses our name, so that `/new@us` reads `/new`."""
+    text, entities = _words(message)
+    head = next((e for e in entities if e.type == "bot_command" and e.offset == 0), None)
+    if head is not None:
+        command = utf16_slice(text, 0, head.length)
+        name, _, target = command.partition("@")
+        if target.lower() == account.username.lower():
+            return name + text[len(command) :]
+    return text
+
+
+def _parts(message: Message, account: Account) -> Iterator[Part]:
+    if text := _own_text(message, account) or _described(message):
+        yield Text(text)
+    if message.photo:
+        largest = max(message.photo, key=lambda size: size.width * size.height)
+        yield Image(ref=largest.file_id, mime="image/jpeg", size=largest.file_size)
+    if (sticker := message.sticker) is not None and not (sticker.is_animated or sticker.is_video):
+        yield Image(ref=sticker.file_id, mime="image/webp", size=sticker.file_size)
+    for sound in (message.voice, message.audio):
+        if sound is not None:
+            yield Audio(
+                ref=sound.file_id,
+                mime=sound.mime_type,
+                size=sound.file_size,
+                duration_s=float(sound.duration),
+            )
+    yield from _files(message)
+
+
+def _files(message: Message) -> Iterator[File]:
+    # An animation comes with the same file as a document, for old clients.
+    document = None if message.animation is not None else message.document
+    for named in (message.animation, document, message.video):
+        if named is not None:
+            yield File(ref=named.file_id, name=named.file_name, mime=named.mime_type, size=named.file_size)
+    if (note := message.video_note) is not None:
+        yield File(ref=note.file_id, mime="video/mp4", size=note.file_size)
+
+
+def _described(message: Message) -> str:
+    """Return in words what has no text of its own and no file."""
+    if message.sticker is not None:
+        return message.sticker.emoji or ""
+    if message.venue is not None:
+        place = message.venue.location
+        return f"{message.venue.title}, {message.venue.address} ({place.latitude}, {place.longitude})"
+    if message.location is not None:
+        return f"({message.location.latitude}, {message.location.longitude})"
+    if message.contact is not None:
+        name = " ".join(filter(None, (message.contact.first_name, message.contact.last_name)))
+        return f"{name}: {message.contact.phone_number}"
+    if message.dice is not None:
+        return f"{message.dice.emoji} {message.dice.value}"
+    if message.poll is not None:
+        return "\n".join([message.poll.question, *(f"- {option.text}" for option in message.poll.options)])
+    return ""
+
+
+def _number(raw: Any) -> int | None:
+    number = raw.get("update_id") if isinstance(raw, dict) else None
+    return number if isinstance(number, int) and not isinstance(number, bool) else None
+
+
+def _query(raw: Any) -> str:
+    query = raw.get("callback_query") if isinstance(raw, dict) else None
+    number = query.get("id") if isinstance(query, dict) else None
+    return number if isinstance(number, str) else ""
+
+
+def _unreadable(raw: Any, account: Account, key: str, why: str) -> Unreadable:
+    return Unreadable(
+        id=MessageId(f"tg:{account.id}:{key}"), bridge=account.bridge, raw=_dump(raw)[:_MAX_RAW], why=why
+    )
+
+
+def _dump(raw: Any) -> str:
+    try:
+        return json.dumps(raw)
+    except RecursionError:
+        return repr(type(raw))
