@@ -16,7 +16,7 @@ from clawd.gateway.bridges import BridgeMounts
 from clawd.gateway.connections import HEADER_TIMEOUT_S, Connections
 from clawd.gateway.health import Health, Readiness
 from clawd.gateway.origins import Origins
-from clawd.gateway.problems import problems, try_later
+from clawd.gateway.problems import ServerLog, problems, try_later
 from clawd.gateway.rest import Messages
 from clawd.gateway.waits import Waits
 
@@ -162,7 +162,11 @@ class Gateway:
         await self.stop()
 
     def _app(self) -> web.Application:
-        app = web.Application(middlewares=[problems, self._checks])
+        app = web.Application(
+            middlewares=[problems, self._checks],
+            # `debug` would send tracebacks to clients.
+            handler_args={"debug": False, "logger": ServerLog(log)},
+        )
         app.add_routes([*self._health.routes(), *self._mounts.routes(), *self._messages.routes()])
         app.on_response_prepare.append(_sign)
         return app

@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 import math
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from clawd.errors import ClawdError, InboxFull, JournalError, JournalUnavailable, NotFound
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
 log = logging.getLogger(__name__)
-
-Handler = "Callable[[web.Request], Awaitable[web.StreamResponse]]"
 
 _CODES: Final = {
     400: "bad_request",
@@ -118,6 +117,20 @@ async def problems(
             raise
         headers = {"Allow": allow} if (allow := error.headers.get("Allow")) else {}
         return RequestRefused(error.status, _sentence(request, error.status), headers=headers).response()
+
+
+class ServerLog(logging.LoggerAdapter[logging.Logger]):
+    """The HTTP library's log: what strangers send that is not HTTP is one line and no traceback."""
+
+    def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
+        """Write one event."""
+        error = options.get("exc_info")
+        if isinstance(error, HttpProcessingError):
+            self.logger.info(
+                "gateway_bad_http", extra={"why": error.message.strip().partition("\n")[0][:200]}
+            )
+            return
+        super().log(level, msg, *args, **options)
 
 
 def _sentence(request: web.Request, status: int) -> str:

@@ -1,0 +1,115 @@
+"""A gateway on loopback over in-memory doubles, and raw requests for what no HTTP client would send."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from clawd.config.schema import GatewayConfig
+from clawd.gateway import Gateway, Readiness, TokenStore
+from clawd.ids import SystemClock
+from tests.fakes.control_services import World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from clawd.bridge import HttpBridge, Inbox
+
+READY = Readiness(replayed=True, journal_writable=True, draining=False)
+
+
+@dataclass(slots=True)
+class Site:
+    """What a test needs: the gateway, the world behind it, a client with the generated token."""
+
+    gateway: Gateway
+    world: World
+    client: aiohttp.ClientSession
+    token: str
+    bridges: dict[str, HttpBridge] = field(default_factory=dict)
+    readiness: Readiness = READY
+
+    @property
+    def port(self) -> int:
+        assert self.gateway.url is not None
+        return int(self.gateway.url.rpartition(":")[2])
+
+    async def call(
+        self, method: str, path: str, *, token: str | None = None, **options: Any
+    ) -> tuple[int, dict[str, Any]]:
+        """Return status and JSON of one request; `token=""` sends none."""
+        headers = {**options.pop("headers", {})}
+        if token != "":
+            headers["Authorization"] = f"Bearer {token or self.token}"
+        async with self.client.request(method, path, headers=headers, **options) as response:
+            return response.status, await response.json()
+
+    async def raw(self, request: bytes, *, then: bytes = b"") -> tuple[int, dict[str, str], bytes]:
+        """Send these bytes on a connection of their own; return status, headers and body of the answer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(request)
+            if then:
+                writer.write(then)
+            async with asyncio.timeout(10):
+                return await read_answer(reader)
+        finally:
+            writer.close()
+
+
+async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+    """Return status, lower-case headers and body of the next answer."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return int(head[0].split()[1]), headers, body
+
+
+def error_of(body: bytes) -> dict[str, str]:
+    """Return the error object of an answer."""
+    error: dict[str, str] = json.loads(body)["error"]
+    return error
+
+
+@asynccontextmanager
+async def site(
+    state_dir: Path,
+    *,
+    config: GatewayConfig | None = None,
+    inbox: Inbox | None = None,
+    bridges: dict[str, HttpBridge] | None = None,
+    header_timeout_s: float = 10,
+    body_timeout_s: float = 10,
+) -> AsyncIterator[Site]:
+    """Run a gateway on a free port until the block ends."""
+    world = World()
+    services = world.services()
+    made: list[Site] = []
+    gateway = Gateway(
+        config or GatewayConfig(port=0),
+        inbox=inbox or services.inbox,
+        views=services.views,
+        fanout=world.fanout,
+        readiness=lambda: made[0].readiness,
+        bridges=lambda: made[0].bridges,
+        tokens=TokenStore(state_dir),
+        clock=SystemClock(),
+        header_timeout_s=header_timeout_s,
+        body_timeout_s=body_timeout_s,
+    )
+    async with gateway, aiohttp.ClientSession(gateway.url) as client:
+        path = state_dir / "gateway.token"
+        token = path.read_text().strip() if path.exists() else ""
+        made.append(Site(gateway, world, client, token, dict(bridges or {})))
+        yield made[0]
+
+
+def not_ready(**changes: bool) -> Readiness:
+    """Return the readiness of a daemon with these checks changed."""
+    return replace(READY, **changes)  # type: ignore[arg-type]
