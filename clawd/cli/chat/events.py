@@ -88,10 +88,9 @@ class Over:
 class Said:
     """A line of the conversation that did not grow before our eyes: from another place or time."""
 
+    turn: str  # empty for a push
     role: Literal["user", "assistant"]
     text: str
-    at: str  # ISO 8601, as the daemon sent it
-    state: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clawd.cli.chat.events import (
@@ -20,7 +21,7 @@ from clawd.cli.chat.events import (
     Signal,
 )
 from clawd.cli.chat.oneshot import queue_note
-from clawd.cli.chat.presenter import Presenter
+from clawd.cli.chat.presenter import Presenter, one_line
 from clawd.cli.chat.prompt import Prompt
 from clawd.cli.chat.terminal import TerminalOutput
 from clawd.cli.chat.threads import call
@@ -35,6 +36,15 @@ if TYPE_CHECKING:
     from clawd.cli.chat.events import Event, Frame
 
 _AFTER_SIGNAL = 128
+_WAITING_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """Something typed. `shown`: it stands in the scrollback already, nothing being in its way."""
+
+    text: str
+    shown: bool
 
 
 class Interactive:
@@ -71,10 +81,10 @@ class Interactive:
         self._output = TerminalOutput(self._prompt, environ, lambda: self._prompt.width)
         self._presenter = Presenter(self._output)
         self._transcript = Transcript()
-        self._messages: asyncio.Queue[str] = asyncio.Queue()
+        self._messages: asyncio.Queue[_Message] = asyncio.Queue()
         self._signals: asyncio.Queue[Signal] = asyncio.Queue()
         self._sending = asyncio.Lock()
-        self._unsent: deque[str] = deque()
+        self._unsent: deque[_Message] = deque()
         self._running = ""
         self._began_at = 0.0
         self._busy = asyncio.Event()
@@ -117,43 +127,58 @@ class Interactive:
                     task.cancel()
         finally:
             self._follower.close()
+            self._output.abandon()
+            self._prompt.finish()
         return code
 
     # --- out -----------------------------------------------------------------------------------------------
 
     def _queue_message(self, text: str) -> None:
-        self._unsent.append(text)
-        self._messages.put_nowait(text)
-        self._output.question(text)
+        idle = self._presenter.idle and not self._unsent and not self._transcript.open_turns
+        message = _Message(text, shown=idle)
+        self._unsent.append(message)
+        self._messages.put_nowait(message)
+        if idle:
+            self._output.question(text)
         self._prompt.redraw()
 
     async def _send_all(self) -> None:
         while True:
-            text = await self._messages.get()
+            message = await self._messages.get()
             if self._follower is not None:
                 self._follower.retry()
+            await self._prompt.flush()
             # What the stream says about this message waits until its turn has a name here.
             async with self._sending:
-                await self._prompt.flush()
-                try:
-                    receipt = await call(lambda: self._conversation.send(text))  # noqa: B023 - awaited at once
-                except ClawdError as error:
-                    self._output.error(f"{four_lines(error)}\nnot sent: {text}")
-                    self._prompt.restore(text)
-                else:
-                    if receipt.turn is None:
-                        self._output.end(receipt.text)
-                    else:
-                        self._transcript.sent(receipt.turn)
-                        self._note_position(receipt.position)
+                await self._send(message)
                 self._unsent.popleft()
                 await self._prompt.flush()
 
+    async def _send(self, message: _Message) -> None:
+        try:
+            receipt = await call(lambda: self._conversation.send(message.text))
+        except ClawdError as error:
+            self._output.settle()
+            self._output.error(f"{four_lines(error)}\nnot sent: {message.text}")
+            self._prompt.restore(message.text)
+            return
+        if receipt.turn is not None:
+            self._transcript.sent(receipt.turn)
+            if not message.shown:
+                self._presenter.asked(receipt.turn, message.text)
+            self._note_position(receipt.position)
+            return
+        self._output.settle()
+        if not message.shown:
+            self._output.question(message.text)
+        self._output.aside(receipt.text)
+
     def _note_position(self, position: int) -> None:
-        if position:
+        if position and self._presenter.idle:
             self._output.note(queue_note(position))
-        self._began_at = self._began_at if self._busy.is_set() else time.monotonic()
-        self._busy.set()
+        if not self._busy.is_set():
+            self._began_at = time.monotonic()
+            self._busy.set()
 
     def _cancel_turn(self) -> bool:
         """Ctrl-C: ask the daemon to stop the turn that runs; return whether there was one."""
@@ -251,14 +276,18 @@ class Interactive:
         self._transcript.cursor = self._backlog.cursor
         self._read(self._backlog.cursor)
 
-    def _status(self) -> str:
+    def _status(self) -> list[str]:
+        """Return what waits, and what runs."""
+        waiting = [*self._presenter.held, *(message.text for message in self._unsent if not message.shown)]
+        lines = [f"› {one_line(text, 200)}" for text in waiting[:_WAITING_SHOWN]]
+        if len(waiting) > _WAITING_SHOWN:
+            lines.append(f"  … {len(waiting) - _WAITING_SHOWN} more")
         if self._away:
-            return "waiting for the daemon"
-        waiting = len(self._unsent) + max(len(self._transcript.open_turns) - 1, 0)
-        more = f" · {waiting} waiting" if waiting else ""
-        if not self._busy.is_set():
-            return f"sending{more}" if self._unsent else ""
-        return f"working {time.monotonic() - self._began_at:.0f} s{more} · Ctrl-C stops"
+            return [*lines, "waiting for the daemon"]
+        if self._busy.is_set():
+            more = f" · {len(waiting)} waiting" if waiting else ""
+            return [*lines, f"working {time.monotonic() - self._began_at:.0f} s{more} · Ctrl-C stops"]
+        return [*lines, "sending"] if self._unsent else lines
 
     async def _tick(self) -> None:
         """Let the seconds in the status line pass, only while something runs."""

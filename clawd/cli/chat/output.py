@@ -28,6 +28,10 @@ class Output(Protocol):
         """The answer ends without a committed text: what is seen of it stays."""
         ...
 
+    def aside(self, text: str) -> None:
+        """Show a text that is whole, beside the answer that may be growing."""
+        ...
+
     def note(self, text: str) -> None:
         """Say something about what happens: one line, dim."""
         ...
@@ -68,6 +72,9 @@ class FinalOutput:
 
     def abandon(self) -> None:
         """Nothing is shown yet, and nothing will be."""
+
+    def aside(self, text: str) -> None:
+        """Whoever reads a pipe asked for one answer."""
 
     def note(self, text: str) -> None:
         if self._notes:
@@ -124,6 +131,11 @@ class RawOutput(FinalOutput):
 
     def abandon(self) -> None:
         self._break()
+
+    def aside(self, text: str) -> None:
+        self.settle()
+        self._out.write(f"{self._clean(text)}\n")
+        self._out.flush()
 
     def error(self, text: str) -> None:
         self._break()

@@ -32,6 +32,25 @@ class Presenter:
         self._output = output
         self._turn = ""
         self._text = ""
+        self._held: dict[str, str] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether no answer is growing."""
+        return not self._turn
+
+    @property
+    def held(self) -> list[str]:
+        """Questions whose turns have not begun, oldest first."""
+        return list(self._held.values())
+
+    def asked(self, turn: str, text: str) -> None:
+        """Show a question when its turn begins: now, unless another answer is growing."""
+        if self._turn in ("", turn):
+            self._output.settle()
+            self._output.question(text)
+        else:
+            self._held[turn] = text
 
     def handle(self, event: Event) -> None:
         """Show one event."""
@@ -55,12 +74,10 @@ class Presenter:
                 self._note(tool_line(event))
             case HandedBack():
                 self._note("the daemon is stopping; this goes on when it is back")
-            case Said(role="user", text=text):
-                self._leave()
-                self._output.question(text)
-            case Said(text=text):
-                self._leave()
-                self._output.end(text)
+            case Said(role="user"):
+                self.asked(event.turn, event.text)
+            case Said():
+                self._output.aside(event.text)
             case Ended():
                 self._end(event)
             case Over():
@@ -73,6 +90,8 @@ class Presenter:
         if turn != self._turn:
             self._leave()
             self._turn = turn
+            if question := self._held.pop(turn, ""):
+                self._output.question(question)
 
     def _leave(self) -> None:
         if self._text:

@@ -15,6 +15,7 @@ from prompt_toolkit.formatted_text import ANSI
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.output.color_depth import ColorDepth
+from prompt_toolkit.utils import get_cwidth
 
 from clawd.cli.chat.terminal import BOLD, DIM, PLAIN
 from clawd.errors import EXIT_INTERRUPTED, EXIT_OK
@@ -89,7 +90,7 @@ class Prompt:
         self._pending: list[str] = []
         self._live: Callable[[int, int], Sequence[str]] = _nothing
         self._drawn: tuple[int, int, str] | None = None
-        self._status: Callable[[], str] = str
+        self._status: Callable[[], Sequence[str]] = tuple
         self._session: PromptSession[int] = PromptSession(
             message=self._message,
             history=FileHistory(str(history)) if history else InMemoryHistory(),
@@ -101,6 +102,7 @@ class Prompt:
             enable_open_in_editor=True,
             enable_suspend=True,
             tempfile_suffix=".md",
+            erase_when_done=True,
             reserve_space_for_menu=min(len(COMMANDS), 6),
             color_depth=ColorDepth.DEPTH_1_BIT if environ.get("NO_COLOR") else None,
             key_bindings=self._bindings(),
@@ -118,9 +120,9 @@ class Prompt:
         self._live, self._drawn = lines, None
         self._session.app.invalidate()
 
-    def status(self, text: Callable[[], str]) -> None:
-        """Replace the dim line above the input; it is asked at each drawing, empty for none."""
-        self._status = text
+    def status(self, lines: Callable[[], Sequence[str]]) -> None:
+        """Replace the dim lines above the input; they are asked for at each drawing."""
+        self._status = lines
         self._session.app.invalidate()
 
     def redraw(self) -> None:
@@ -128,12 +130,19 @@ class Prompt:
         self._session.app.invalidate()
 
     async def flush(self) -> None:
-        """Print what is pending."""
-        if not self._pending:
-            return
+        """Print what is pending, above the line."""
+        if self._pending:
+            text = self._take_pending()
+            await run_in_terminal(lambda: self._write(text))
+
+    def finish(self) -> None:
+        """Print what is pending once the line is gone."""
+        self._write(self._take_pending())
+
+    def _take_pending(self) -> str:
         text = "".join(f"{line}\n" for line in self._pending)
         self._pending.clear()
-        await run_in_terminal(lambda: self._write(text))
+        return text
 
     @property
     def width(self) -> int:
@@ -167,9 +176,8 @@ class Prompt:
         if self._drawn is None or self._drawn[:2] != (size.columns, size.rows):
             lines = self._live(size.columns - 1, max(size.rows - _RESERVED_ROWS, 1))
             self._drawn = (size.columns, size.rows, "".join(f"{line}\n" for line in lines))
-        status = self._status()
-        above = self._drawn[2] + (f"{DIM}{status[: size.columns - 1]}{PLAIN}\n" if status else "")
-        return ANSI(f"{above}{BOLD}›{PLAIN} ")
+        status = "".join(f"{DIM}{fitting(line, size.columns - 1)}{PLAIN}\n" for line in self._status())
+        return ANSI(f"{self._drawn[2]}{status}{BOLD}›{PLAIN} ")
 
     def _types_command(self) -> bool:
         return self._session.default_buffer.text.startswith("/")
@@ -213,6 +221,15 @@ class Prompt:
 
     def _end(self, _event: KeyPressEvent) -> None:
         self.leave(EXIT_OK)
+
+
+def fitting(text: str, width: int) -> str:
+    """Return the beginning of one line that fits into `width` cells, an ellipsis where it was cut."""
+    if get_cwidth(text) <= width:
+        return text
+    while text and get_cwidth(text) > width - 1:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def _newline(event: KeyPressEvent) -> None:

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Protocol
 
 from clawd.cli.chat.answer import Answer
+from clawd.cli.chat.blocks import BlockSplitter
 from clawd.cli.chat.markdown import BlockRenderer, printable
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class TerminalOutput:
     def abandon(self) -> None:
         self.settle()
         self._answer = Answer()
+
+    def aside(self, text: str) -> None:
+        self.settle()
+        splitter = BlockSplitter()
+        self._print_blocks([*splitter.feed(printable(text)), *splitter.finish()])
 
     def note(self, text: str) -> None:
         self._lines([f"{DIM}{line}{PLAIN}" for line in printable(text).split("\n")], block=False)

@@ -149,12 +149,12 @@ class Transcript:
         if role == "user":
             if turn in self._mine:
                 return []
-            return [Said(role="user", text=text, at=_text(frame, "at"), state=state)]
+            return [Said(turn=turn, role="user", text=text)]
         if turn and turn in self._ended:
             return []
         if turn in self._open:
             return [Over(turn)] if state in OUTCOMES else []
-        return [Said(role="assistant", text=text, at=_text(frame, "at"), state=state)]
+        return [Said(turn=turn, role="assistant", text=text)]
 
     def _ends(
         self, turn: str, outcome: Outcome, text: str, *, model: str | None, exit_code: int
