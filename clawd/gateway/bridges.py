@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -48,11 +47,12 @@ class BridgeMounts:
 
 def http_request(request: web.Request, body: bytes) -> HttpRequest:
     """Return the request as a bridge sees it."""
-    count = Counter(name.lower() for name in request.headers)
+    # Asked by name: whether iterating yields a repeated name twice depends on multidict's version.
+    values = {name.lower(): request.headers.getall(name) for name in request.headers}
     return HttpRequest(
         method=request.method,
-        headers={name: ", ".join(request.headers.getall(name)) for name in count},
-        repeated=frozenset(name for name, times in count.items() if times > 1),
+        headers={name: ", ".join(found) for name, found in values.items()},
+        repeated=frozenset(name for name, found in values.items() if len(found) > 1),
         query=dict(request.query),
         body=body,
         remote=request.remote or "",
