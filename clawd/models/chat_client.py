@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
-from clawd.errors import ModelUnavailable
+from clawd.errors import ConfigError, ModelUnavailable
 from clawd.messages import Text
 from clawd.models.base import Completed, ModelRequest, Progress, UserMessage
 from clawd.models.chat_errors import BadStatus, Origin, model_error
@@ -99,6 +99,8 @@ class ChatProvider:
             raise
         except TimeoutError as error:
             raise guard.expired(kind) from error
+        except ConfigError as error:  # the certificate file went away after the start
+            raise ModelUnavailable(self.name, "the network section can't be used", why=str(error)) from error
         if response.status == 200:
             return response
         try:

@@ -264,5 +264,6 @@ def _words(origin: Origin, value: JsonValue, body: str) -> tuple[str, str]:
     message = error.get("message") or error.get("detail") or error.get("msg")
     words = message if isinstance(message, str) else json.dumps(error, ensure_ascii=False)
     codes = [str(error.get(name)).lower() for name in ("code", "type", "status") if error.get(name)]
-    code = next((c for c in codes if c in _CODES or c.isdecimal()), codes[0] if codes else "")
+    known = [code for code in codes if code in _CODES] + [code for code in codes if code.isdecimal()]
+    code = next(iter(known + codes), "")
     return origin.clean(words), code
