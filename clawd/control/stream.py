@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 PING_S = 15.0
 PAGE = 200
 EVENTS = 1000
-"""Events kept for a slow reader before it is given the state anew."""
 
 
 class ConversationStream:
@@ -39,6 +38,8 @@ class ConversationStream:
         after: Cursor of the last entry the client has; empty for the newest page.
         write: Puts bytes on the wire; returns when there is room for more.
         ping_s: A stream that had nothing to say for this long says so.
+        page: Entries read at once.
+        size: Events kept for a slow reader before it is given the state anew.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class ConversationStream:
         write: Callable[[bytes], Awaitable[None]],
         *,
         ping_s: float = PING_S,
+        page: int = PAGE,
+        size: int = EVENTS,
     ) -> None:
         self._services = services
         self._requests = requests
@@ -57,6 +60,8 @@ class ConversationStream:
         self._cursor = after
         self._write = write
         self._ping_s = ping_s
+        self._page = page
+        self._size = size
         self._told: set[TurnId] = set()  # turns whose answer went out as an entry: their deltas are stale
 
     async def run(self) -> None:
@@ -64,7 +69,7 @@ class ConversationStream:
         try:
             again = False
             while not self._requests.closing:
-                with self._services.fanout.subscribe(self._address, size=EVENTS) as events:
+                with self._services.fanout.subscribe(self._address, size=self._size) as events:
                     await self._state(again=again)
                     await self._follow(events)
                 again = True
@@ -90,14 +95,14 @@ class ConversationStream:
         """Write the entries after the cursor; return the turns that they show to be over."""
         ended = []
         while True:
-            page = await self._services.views.entries(self._address, after=self._cursor, limit=PAGE)
+            page = await self._services.views.entries(self._address, after=self._cursor, limit=self._page)
             for entry in page.entries:
                 await self._send(entry_frame(entry))
                 if entry.role == "assistant" and entry.turn is not None:
                     ended.append(entry.turn)
             newest = not self._cursor
             self._cursor = page.cursor or self._cursor
-            if newest or len(page.entries) < PAGE:
+            if newest or len(page.entries) < self._page:
                 self._told.update(ended)
                 return ended
 

@@ -18,7 +18,7 @@ from clawd.control.protocol import (
 )
 from clawd.control.services import ControlServices
 from clawd.errors import NotFound, NotPossible
-from clawd.fanout import Arrived, Ended, Fanout, Started
+from clawd.fanout import Arrived, Delta, Ended, Fanout, Started
 from clawd.ids import DeliveryId, SystemClock, TurnId, delivery_id, turn_id
 from clawd.journal.base import ConversationSettings, Lease, Push, Pushed, TurnState
 from clawd.journal.reading import (
@@ -31,10 +31,20 @@ from clawd.journal.reading import (
     TraceLine,
     TurnView,
 )
-from clawd.messages import Accepted, Address, Duplicate, InboundControl, InboundMessage, Replied
+from clawd.messages import (
+    Accepted,
+    Address,
+    Duplicate,
+    InboundControl,
+    InboundMessage,
+    MessageId,
+    Replied,
+    Sender,
+    Text,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from clawd.journal.base import Item, Stored
@@ -63,6 +73,7 @@ class World:
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     asked: asyncio.Event = field(default_factory=asyncio.Event)  # set by each read of a turn
     state: str = "ready"
+    while_reading: Callable[[], None] | None = None  # happens once, between a read of entries and its answer
 
     def entry(self, address: Address, role: str, text: str, turn: TurnId | None, state: TurnState) -> None:
         """Add a durable entry."""
@@ -101,7 +112,13 @@ class World:
         """A worker takes the turn."""
         view = self.turns[turn]
         self.turns[turn] = replace(view, state="running", attempts=view.attempts + 1)
-        message = next(m for m in self.messages if self.seen[m.id] == turn)
+        message = InboundMessage(
+            id=MessageId(turn),
+            address=view.conversation,
+            sender=Sender(id="1"),
+            parts=(Text(view.question),),
+            sent_at=AT,
+        )
         lease = Lease(
             conv=1,
             seq=view.seq,
@@ -115,6 +132,12 @@ class World:
             settings=ConversationSettings(),
         )
         self.fanout.publish(view.conversation, Started(lease=lease))
+
+    def live(self, turn: TurnId, text: str) -> None:
+        """A worker takes the turn and has written this much."""
+        self.start(turn)
+        address = self.turns[turn].conversation
+        self.fanout.publish(address, Delta(turn=turn, attempt=1, offset=0, text=text))
 
     def finish(self, turn: TurnId, text: str, outcome: Outcome = "answered", exit_code: int = 0) -> None:
         """The turn's end is committed, then published."""
@@ -237,7 +260,9 @@ class _Views:
         rows = self.world.entries.get(address, [])
         found = [row for row in rows if row.cursor > after]
         found = found[:limit] if after else found[-limit:]
-        await asyncio.sleep(0)
+        happening, self.world.while_reading = self.world.while_reading, None
+        if happening is not None:
+            happening()
         return Page(entries=tuple(found), cursor=found[-1].cursor if found else after)
 
     async def dead(self, *, limit: int = 100) -> Sequence[DeadView]:
