@@ -52,12 +52,17 @@ class StockBot(Bot):
     def __init__(self, url: str, token: str = TOKEN) -> None:
         super().__init__(token, session=AiohttpSession(api=TelegramAPIServer.from_base(url)))
 
+    async def close_now(self) -> None:
+        """Close without the quarter of a second that aiogram waits for TLS."""
+        if (inner := self.session._session) is not None:  # type: ignore[attr-defined]
+            await inner.close()
+
 
 @pytest.fixture
-async def bot(api: FakeBotApi) -> AsyncIterator[Bot]:
+async def bot(api: FakeBotApi) -> AsyncIterator[StockBot]:
     bot = StockBot(api.url)
     yield bot
-    await bot.session.close()
+    await bot.close_now()
 
 
 async def raw(api: FakeBotApi, method: str, **params: Any) -> tuple[int, dict[str, Any]]:
@@ -80,7 +85,7 @@ async def test_a_wrong_token_is_unauthorized(api: FakeBotApi) -> None:
     stranger = StockBot(api.url, "123456789:AAwrongwrongwrongwrongwrongwrongwro")
     with pytest.raises(TelegramUnauthorizedError, match="Unauthorized"):
         await stranger.get_me()
-    await stranger.session.close()
+    await stranger.close_now()
 
 
 async def test_a_malformed_token_is_not_found(api: FakeBotApi) -> None:
@@ -158,6 +163,8 @@ async def test_a_message_to_nobody_is_refused(api: FakeBotApi) -> None:
         [{"type": "bold", "offset": 0, "length": 3}, {"type": "italic", "offset": 2, "length": 2}],
         [{"type": "code", "offset": 0, "length": 4}, {"type": "bold", "offset": 2, "length": 1}],
         [{"type": "code", "offset": 0, "length": 4}, {"type": "bold", "offset": 0, "length": 4}],
+        [{"type": "bold", "offset": 0, "length": 4}, {"type": "code", "offset": 2, "length": 1}],
+        [{"type": "blockquote", "offset": 0, "length": 5}, {"type": "blockquote", "offset": 0, "length": 2}],
         [{"type": "bold", "offset": 0, "length": 2, "colour": "red"}],
         {"type": "bold"},
         "nonsense",
@@ -422,7 +429,7 @@ def test_the_same_script_works_on_a_process_of_its_own() -> None:
             updates = await bot.get_updates()
             assert [u.message.text for u in updates if u.message] == ["hi"]
             await bot.send_message(CHAT, "hello")
-            await bot.session.close()
+            await bot.close_now()
 
         asyncio.run(answer())
         assert [m["text"] for m in api.wait_for_messages(CHAT, 1, timeout_s=5)] == ["hello"]

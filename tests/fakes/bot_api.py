@@ -72,6 +72,7 @@ class FakeBotApi:
         self.port = port
         self.log: list[Call] = []
         self.webhook = ""
+        self.long_polls = True  # False: answer every getUpdates at once, as a broken proxy might
         self._revoked = False
         self._allowed: list[str] | None = None  # sticky, as on the real server
         self._poll: _Poll | None = None
@@ -276,7 +277,7 @@ class FakeBotApi:
                 "Conflict: can't use getUpdates method while webhook is active; "
                 "use deleteWebhook to delete the webhook first",
             )
-        limit, wait_s = params.get("limit", 100), params.get("timeout", 0)
+        limit, wait_s = params.get("limit", 100), params.get("timeout", 0) * self.long_polls
         if not 1 <= limit <= 100:
             raise bad("limit must be between 1 and 100")
         if "allowed_updates" in params:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -115,7 +114,8 @@ ENTITY_TYPES: Final = frozenset(
     }
 )
 _ENTITY_FIELDS: Final = frozenset({"type", "offset", "length", "url", "user", "language", "custom_emoji_id"})
-_EXCLUSIVE: Final = frozenset({"code", "pre"})  # "can't contain other entities"
+_EXCLUSIVE: Final = frozenset({"code", "pre"})  # "can't contain other entities", nor lie in a style
+_QUOTES: Final = frozenset({"blockquote", "expandable_blockquote"})  # "can't be nested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,12 +236,13 @@ def _check_nesting(spans: list[tuple[int, int, str]]) -> None:
             open_spans.pop()
         if open_spans and open_spans[-1][1] < span[1]:
             raise bad("can't parse entities: entities overlap")
-        if open_spans and any(outer[2] in _EXCLUSIVE for outer in open_spans):
-            raise bad(f"can't parse entities: {span[2]} inside {open_spans[-1][2]}")
+        for outer in open_spans:
+            same = outer[:2] == span[:2]
+            if outer[2] in _EXCLUSIVE or (span[2] in _EXCLUSIVE and (same or outer[2] not in _QUOTES)):
+                raise bad(f"can't parse entities: {span[2]} inside {outer[2]}")
+            if outer[2] in _QUOTES and span[2] in _QUOTES:
+                raise bad("can't parse entities: nested blockquotes")
         open_spans.append(span)
-    for left, right in pairwise(spans):
-        if left[:2] == right[:2] and {left[2], right[2]} & _EXCLUSIVE:
-            raise bad(f"can't parse entities: {left[2]} and {right[2]} at the same place")
 
 
 def _is_link(url: Any) -> bool:
