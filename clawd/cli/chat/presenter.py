@@ -142,7 +142,9 @@ def tool_line(event: ToolRan) -> str:
 
 def size(text: str) -> str:
     """Return how long a result is; the daemon shortens one over 200 characters and ends it in an ellipsis."""
-    return f"over {len(text) - 1} characters" if text.endswith("…") else f"{len(text)} characters"
+    if text.endswith("…"):
+        return f"over {len(text) - 1} characters"
+    return "1 character" if len(text) == 1 else f"{len(text)} characters"
 
 
 def one_line(text: str, limit: int) -> str:

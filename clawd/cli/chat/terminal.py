@@ -52,13 +52,13 @@ class TerminalOutput:
     def show(self, text: str) -> None:
         if self._stream:
             self._draw(text)
+            self._show_tail()
 
     def _draw(self, text: str) -> None:
         blocks, restarted = self._answer.show(printable(text))
         if restarted:
             self.note("(again from the start)")
         self._print_blocks(blocks)
-        self._show_tail()
 
     def settle(self) -> None:
         self._print_blocks(self._answer.settle())

@@ -120,7 +120,7 @@ class Transcript:
         if offset >= here:
             shown.missing += offset - here
             new = text
-        elif not shown.missing and shown.text.startswith(text[: here - offset], offset):
+        elif shown.missing or shown.text.startswith(text[: here - offset], offset):
             new = text[here - offset :]  # a repeat, at most its end is new
         else:
             whole = shown.text[:offset] + text
@@ -186,12 +186,13 @@ def unshown(shown: str, since_tool: int, final: str) -> str | None:
         final: The committed text.
     """
     for seen in (shown, shown[since_tool:]):
-        head = seen.strip()
-        if not head:
+        if not seen.strip():
             continue
-        whole = final.strip()
+        if final.startswith(seen):
+            return final[len(seen) :]
+        head, whole = seen.strip(), final.strip()  # space around it is nothing to show again
         if whole.startswith(head):
-            return whole[len(head) :] if len(whole) > len(head) else ""
+            return whole[len(head) :]
     if not shown[since_tool:].strip():
         return final
     return None
