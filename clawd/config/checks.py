@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from clawd.config.schema import Config
 
 _NO_EFFECT: Final[tuple[KeyPath, ...]] = (
+    ("agent", "max_turn_usd"),
     ("alerts",),
     ("budgets",),
+    ("journal", "dedup_days"),
     *(
         ("breaker", key)
         for key in ("first_token_s", "error_rate", "slow_rate", "window_s", "min_calls", "open_s", "hedge")

@@ -22,8 +22,8 @@ class Declares(Protocol):
     """A plugin, as far as the configuration is concerned."""
 
     @property
-    def config(self) -> type[Any]:
-        """The model of its section."""
+    def config(self) -> Any:
+        """The model of its section; a stranger's plugin may give anything."""
         ...
 
 

@@ -188,10 +188,13 @@ async def test_what_the_callback_raises_ends_the_watch(config: Path) -> None:
             config.touch()
             await asyncio.sleep(0.01)
 
-    with pytest.raises(ExceptionGroup) as raised:
+    async def both() -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(touch_until_it_ends())
             tasks.create_task(watch(lambda: [config], changed))
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await both()
     assert raised.group_contains(PermissionError, match="the callback's own")
 
 
