@@ -36,11 +36,24 @@ _REAP_S: Final = 5.0  # a killed process is gone within milliseconds unless it h
 _STREAM_LIMIT: Final = 256 * 1024  # bytes of one line
 
 
+class _Protocol(SubprocessStreamProtocol):
+    """Tells the child's own end: asyncio's `wait` also waits for whoever else holds its pipes."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=_STREAM_LIMIT, loop=loop)
+        self.exited = asyncio.Event()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.exited.set()
+
+
 class Child:
     """A running child process with its group. `launch` makes it; `kill` must be awaited in the end."""
 
-    def __init__(self, process: Process, transport: asyncio.SubprocessTransport, lifeline: int) -> None:
-        self._process = process
+    def __init__(self, transport: asyncio.SubprocessTransport, protocol: _Protocol, lifeline: int) -> None:
+        self._process = Process(transport, protocol, asyncio.get_running_loop())
+        self._exited = protocol.exited
         self._transport = transport
         self._lifeline = lifeline
 
@@ -70,8 +83,9 @@ class Child:
         return self._process.stderr
 
     async def wait(self) -> int:
-        """Return the exit status once the child has ended."""
-        return await self._process.wait()
+        """Return the exit status once the child itself has ended."""
+        await self._exited.wait()
+        return self._process.returncode or 0
 
     async def kill(self) -> None:
         """Kill the whole group and return once the child is reaped; harmless when it has ended.
@@ -88,7 +102,7 @@ class Child:
                 os.killpg(self.pid, signal.SIGKILL)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_REAP_S):
-                    await self._process.wait()
+                    await self._exited.wait()
         finally:
             os.close(lifeline)
             self._transport.close()
@@ -123,7 +137,7 @@ async def launch(
     read_end, write_end = os.pipe()
     try:
         transport, protocol = await loop.subprocess_exec(
-            lambda: SubprocessStreamProtocol(limit=_STREAM_LIMIT, loop=loop),
+            lambda: _Protocol(loop),
             "/bin/sh",
             "-c",
             _LAUNCHER,
@@ -142,7 +156,7 @@ async def launch(
         raise
     finally:
         os.close(read_end)
-    return Child(Process(transport, protocol, loop), transport, write_end)
+    return Child(transport, protocol, write_end)
 
 
 @asynccontextmanager
