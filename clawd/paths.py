@@ -141,9 +141,9 @@ def configured_state_dir(path: Path, environ: Mapping[str, str]) -> str | None:
     except (OSError, UnicodeDecodeError):
         return None
     found = _STATE_DIR_LINE.search(text)
-    if found:
-        value = found[1] or found[2] or found[3]
-        return str(resolve_in(value, path.parent, environ)) if value else None
+    value = (found[1] or found[2] or found[3]) if found else None
+    if value and "/" in value:  # without one it may be `null`, or another of YAML's words
+        return str(resolve_in(value, path.parent, environ))
     if "state_dir" not in text and "include" not in text:
         return None
     return _state_dir_by_yaml(path, environ, frozenset())

@@ -63,7 +63,7 @@ def read_yaml(path: Path, problems: Problems) -> Entries | None:
     except _Stop:
         return None
     except yaml.MarkedYAMLError as error:
-        _add_syntax(path, error, problems)
+        _add_syntax(path, text, error, problems)
         return None
     except yaml.YAMLError as error:
         problems.add_file(path, f"not YAML: {error}")
@@ -101,14 +101,23 @@ def _mark_at(path: Path, text: str, index: int) -> Mark:
     return Mark(str(path), before.count("\n") + 1, index - (before.rfind("\n") + 1) + 1)
 
 
-def _add_syntax(path: Path, error: yaml.MarkedYAMLError, problems: Problems) -> None:
+def _add_syntax(path: Path, text: str, error: yaml.MarkedYAMLError, problems: Problems) -> None:
     place = error.problem_mark or error.context_mark
     mark = Mark(str(path), place.line + 1, place.column + 1) if place else Mark(str(path), 1, 1)
     message = str(error.problem or error.context or "not YAML")
     if error.context and error.context_mark and error.context_mark.line + 1 != mark.line:
         message += f" ({error.context} that began in line {error.context_mark.line + 1})"
-    remedy = "indent with spaces, YAML allows no tabs there" if "'\\t'" in message or "\\t" in message else ""
-    problems.add(mark, (), message, remedy=remedy)
+    problems.add(
+        mark, (), message, remedy=_syntax_remedy("".join(text.splitlines()[mark.line - 1 : mark.line]), mark)
+    )
+
+
+def _syntax_remedy(line: str, mark: Mark) -> str:
+    if line[mark.column - 1 : mark.column] == "\t":
+        return "indent with spaces, YAML allows no tabs there"
+    if "${" in line:
+        return "within {…} and […] put text that has ${NAME} in quotes"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,90 @@
+"""Writes configuration files and loads them with plugins made for the purpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pytest
+from pydantic import AfterValidator, Field
+
+from clawd.config.base import ConfigPath, PluginConfig, Secret
+from clawd.config.loader import LoadedConfig, load_config
+from clawd.config.schema import BridgeConfig, ModelConfig, ToolConfig
+from clawd.errors import ConfigError, ConfigProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def _long_enough(secret: Secret) -> Secret:
+    if len(secret.reveal()) < 8:
+        raise ValueError("shorter than 8 characters")
+    return secret
+
+
+class PhoneConfig(BridgeConfig):
+    token: Annotated[Secret, AfterValidator(_long_enough)]
+    ring: bool = True
+    lines: Annotated[int, Field(ge=1)] = 1
+
+
+class EchoConfig(ModelConfig):
+    base_url: str
+    api_key: Secret | None = None
+    temperature: float | None = None
+    file: ConfigPath | None = None
+
+
+class LampConfig(ToolConfig):
+    room: str = "hall"
+
+
+@dataclass(frozen=True)
+class FakePlugin:
+    config: Any
+
+
+@dataclass(frozen=True)
+class FakePlugins:
+    bridges: Mapping[str, FakePlugin] = field(
+        default_factory=lambda: {"phone": FakePlugin(PhoneConfig), "odd": FakePlugin(PluginConfig)}
+    )
+    models: Mapping[str, FakePlugin] = field(default_factory=lambda: {"echo": FakePlugin(EchoConfig)})
+    tools: Mapping[str, FakePlugin] = field(default_factory=lambda: {"lamp": FakePlugin(LampConfig)})
+
+
+@dataclass
+class Files:
+    """A folder of configuration files and the environment they are read in."""
+
+    folder: Path
+    environ: dict[str, str]
+    plugins: FakePlugins = field(default_factory=FakePlugins)
+
+    def write(self, text: str | bytes, name: str = "config.yaml", mode: int = 0o600) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        path.chmod(mode)
+        return path
+
+    def load(self, text: str | bytes | None = None) -> LoadedConfig:
+        path = self.folder / "config.yaml" if text is None else self.write(text)
+        return load_config(path, self.environ, self.plugins)
+
+    def problems(self, text: str | bytes | None = None) -> tuple[ConfigProblem, ...]:
+        with pytest.raises(ConfigError) as raised:
+            self.load(text)
+        return raised.value.problems
+
+    def problem(self, text: str | bytes | None = None) -> ConfigProblem:
+        found = self.problems(text)
+        assert len(found) == 1, found
+        return found[0]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path, {"HOME": str(tmp_path / "home")})

@@ -1,0 +1,204 @@
+"""Where things are, for the daemon and for its clients: both must come to the same place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clawd import paths
+from clawd.errors import ConfigError
+
+SOCK = "clawd.sock"
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"HOME": str(tmp_path / "home")}
+
+
+def write(path: Path, text: str = "{}\n") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+# --- configuration -------------------------------------------------------------------------------
+
+
+def test_named_file_wins_over_every_other(tmp_path: Path, environ: dict[str, str]) -> None:
+    named, variable = write(tmp_path / "a.yaml"), write(tmp_path / "b.yaml")
+    write(tmp_path / "home/.config/clawd/config.yaml")
+    environ["CLAWD_CONFIG"] = str(variable)
+    assert paths.config_path(str(named), environ) == named
+    assert paths.config_path(None, environ) == variable
+
+
+def test_home_of_clawd_stands_alone(tmp_path: Path, environ: dict[str, str]) -> None:
+    write(tmp_path / "home/.config/clawd/config.yaml")
+    environ["CLAWD_HOME"] = str(tmp_path / "clawd")
+    assert paths.config_path(None, environ) is None
+    own = write(tmp_path / "clawd/config.yaml")
+    assert paths.config_path(None, environ) == own
+
+
+def test_user_file_is_found_by_home_and_by_xdg(tmp_path: Path, environ: dict[str, str]) -> None:
+    by_home = write(tmp_path / "home/.config/clawd/config.yaml")
+    assert paths.config_path(None, environ) == by_home
+    environ["XDG_CONFIG_HOME"] = str(tmp_path / "xdg")
+    by_xdg = write(tmp_path / "xdg/clawd/config.yaml")
+    assert paths.config_path(None, environ) == by_xdg
+    environ["XDG_CONFIG_HOME"] = "relative/is/ignored"
+    assert paths.config_path(None, environ) == by_home
+
+
+@pytest.mark.parametrize("variable", [None, "CLAWD_CONFIG"])
+def test_named_file_that_is_missing_is_an_error_and_not_the_next_one(
+    tmp_path: Path, environ: dict[str, str], variable: str | None
+) -> None:
+    write(tmp_path / "home/.config/clawd/config.yaml")
+    missing = str(tmp_path / "nope.yaml")
+    if variable:
+        environ[variable] = missing
+    with pytest.raises(ConfigError) as raised:
+        paths.config_path(None if variable else missing, environ)
+    assert raised.value.where == missing
+    assert ("$CLAWD_CONFIG" if variable else "--config") in raised.value.why
+
+
+# --- state ---------------------------------------------------------------------------------------
+
+
+def test_state_dir_follows_configuration_home_systemd_xdg_in_this_order(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    assert paths.state_dir(None, environ) == tmp_path / "home/.local/state/clawd"
+    environ["XDG_STATE_HOME"] = "/xdg"
+    assert paths.state_dir(None, environ) == Path("/xdg/clawd")
+    environ["STATE_DIRECTORY"] = "/var/lib/clawd:/var/lib/second"
+    assert paths.state_dir(None, environ) == Path("/var/lib/clawd")
+    environ["CLAWD_HOME"] = str(tmp_path / "ch")
+    assert paths.state_dir(None, environ) == tmp_path / "ch/state"
+    assert paths.state_dir("/configured", environ) == Path("/configured")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("state_dir: /abs/path\n", "/abs/path"),
+        ("a: 1\nstate_dir:   rel/path   # why\nb: 2\n", "CONF/rel/path"),
+        ('state_dir: "with space"\n', "CONF/with space"),
+        ("state_dir: 'x'\r\n", "CONF/x"),
+        ("state_dir: ~/mine\n", "HOME/mine"),
+        ("state_dir: a#b\n", "CONF/a#b"),
+        ("{state_dir: /flow}\n", "/flow"),
+        ("state_dir: ${BASE}/x\n", "/base/x"),
+        ("include: [one.yaml, two.yaml]\n", "CONF/deep/here"),
+        ("include: loop.yaml\n", None),
+        ("state_dir: null\n", None),
+        ("state_dir: ~\n", None),
+        ("state_dir:\n", None),
+        ("# state_dir: /commented\n", None),
+        ("agent: {state_dir: /nested}\n", None),
+        ("state_dir: [broken\n", None),
+        ("- state_dir\n", None),
+        ("", None),
+    ],
+)
+def test_state_dir_of_a_file_is_read_without_loading_it(
+    tmp_path: Path, environ: dict[str, str], text: str, expected: str | None
+) -> None:
+    conf = tmp_path / "conf"
+    environ["BASE"] = "/base"
+    write(conf / "one.yaml", "agent: {}\n")
+    write(conf / "two.yaml", "include: deep/three.yaml\n")
+    write(conf / "deep/three.yaml", "state_dir: here\n")
+    write(conf / "loop.yaml", "include: loop.yaml\n")
+    path = write(conf / "config.yaml", text)
+    wanted = expected and expected.replace("CONF", str(conf)).replace("HOME", environ["HOME"])
+    assert paths.configured_state_dir(path, environ) == wanted
+
+
+# --- socket --------------------------------------------------------------------------------------
+
+
+def test_socket_is_in_a_chosen_state_dir(tmp_path: Path, environ: dict[str, str]) -> None:
+    environ |= {"XDG_RUNTIME_DIR": str(tmp_path), "RUNTIME_DIRECTORY": "/run/clawd"}
+    assert paths.socket_path("/s", environ) == Path("/s") / SOCK
+    environ["CLAWD_HOME"] = str(tmp_path / "h")
+    assert paths.socket_path(None, environ) == tmp_path / "h/state" / SOCK
+
+
+def test_socket_of_a_service_is_in_its_runtime_directory(environ: dict[str, str]) -> None:
+    environ["RUNTIME_DIRECTORY"] = "/run/clawd:/run/other"
+    assert paths.socket_path(None, environ) == Path("/run/clawd") / SOCK
+
+
+def test_socket_of_a_user_is_in_the_runtime_dir_if_that_exists(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    environ["XDG_RUNTIME_DIR"] = str(tmp_path)
+    assert paths.socket_path(None, environ) == tmp_path / "clawd" / SOCK
+    environ["XDG_RUNTIME_DIR"] = str(tmp_path / "gone")
+    assert paths.socket_path(None, environ) == tmp_path / "home/.local/state/clawd" / SOCK
+
+
+def test_socket_path_of_107_bytes_is_the_longest(environ: dict[str, str]) -> None:
+    folder = "/x" + "é" * 47
+    assert len(f"{folder}/{SOCK}".encode()) == paths.MAX_SOCKET_BYTES
+    assert paths.socket_path(folder, environ) == Path(folder) / SOCK
+    with pytest.raises(ConfigError, match="1 problem") as raised:
+        paths.socket_path(folder + "x", environ)
+    assert "has 108 bytes, a Unix socket allows 107" in raised.value.why
+
+
+def test_client_looks_only_at_a_named_socket(environ: dict[str, str]) -> None:
+    environ |= {"CLAWD_SOCKET": "/by/environ", "CLAWD_HOME": "/h"}
+    assert paths.socket_candidates("/named", None, environ) == [Path("/named")]
+    assert paths.socket_candidates(None, None, environ) == [Path("/by/environ")]
+
+
+def test_client_that_names_a_configuration_never_reaches_another_daemon(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    config = write(tmp_path / "test.yaml", "state_dir: mine\n")
+    assert paths.socket_candidates(None, str(config), environ) == [tmp_path / "mine" / SOCK]
+    environ["CLAWD_HOME"] = str(tmp_path / "h")
+    assert paths.socket_candidates(None, None, environ) == [tmp_path / "h/state" / SOCK]
+
+
+def test_client_without_a_choice_tries_the_user_then_the_system(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    environ["XDG_RUNTIME_DIR"] = "/run/user/1"
+    state = tmp_path / "home/.local/state/clawd"
+    assert paths.socket_candidates(None, None, environ) == [
+        Path("/run/user/1/clawd") / SOCK,
+        state / SOCK,
+        Path("/run/clawd") / SOCK,
+    ]
+    write(tmp_path / "home/.config/clawd/config.yaml", "state_dir: /chosen\n")
+    assert paths.socket_candidates(None, None, environ)[0] == Path("/chosen") / SOCK
+
+
+@given(
+    configured=st.sampled_from([None, "state"]),
+    variables=st.sets(
+        st.sampled_from(["CLAWD_HOME", "XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY", "XDG_STATE_HOME"])
+    ),
+    named=st.booleans(),
+)
+def test_client_always_finds_the_daemon_of_the_same_environment(
+    tmp_path_factory: pytest.TempPathFactory, configured: str | None, variables: set[str], named: bool
+) -> None:
+    base = tmp_path_factory.getbasetemp() / "same"
+    environ = {"HOME": str(base / "home"), **{name: str(base / name) for name in variables}}
+    for name in variables:
+        (base / name).mkdir(parents=True, exist_ok=True)
+    place = base / "CLAWD_HOME" if "CLAWD_HOME" in variables and not named else base / "home/.config/clawd"
+    config = write(place / "config.yaml", f"state_dir: {configured}\n" if configured else "{}\n")
+    option = str(config) if named else None
+    daemon = paths.socket_path(paths.configured_state_dir(config, environ), environ)
+    assert daemon in paths.socket_candidates(None, option, environ)
