@@ -1,0 +1,75 @@
+"""How a journal is opened: the store below it, its first rows, and the views over it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from clawd.journal.sqlite import SqliteJournal
+from clawd.journal.sqlite_context import OPEN_TURNS, Context
+from clawd.store.sqlite import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from clawd.config.schema import JournalConfig
+    from clawd.ids import Clock
+
+log = logging.getLogger(__name__)
+
+_INSTANCE: Final = "instance"
+_ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenJournal:
+    """A journal in use; `warnings` are sentences for the operator about what was found at opening."""
+
+    journal: SqliteJournal
+    store: Store
+    warnings: tuple[str, ...]
+
+    async def close(self) -> None:
+        """Commit what is queued and let go of the state directory; safe to call twice."""
+        await self.store.close()
+
+
+async def open_journal(state_dir: Path, config: JournalConfig, clock: Clock) -> OpenJournal:
+    """Return the journal of a state directory, made if there never was one. Call `recover` on it next.
+
+    Raises:
+        JournalLocked: another daemon has this directory.
+        JournalCorrupt: the database is damaged, or gone although there was one.
+        SchemaTooNew: a newer clawd wrote it.
+        JournalError: the directory or the file can't be used.
+    """
+    store = await Store.open(state_dir, _highest, lock_timeout_s=config.lock_timeout_s)
+    try:
+        instance = await store.write(_instance)
+    except BaseException:
+        await store.close()
+        raise
+    context = Context(
+        instance=instance,
+        owner=f"{os.getpid()}-{secrets.token_hex(4)}",
+        clock=clock,
+        max_queue=config.max_queue,
+    )
+    return OpenJournal(journal=SqliteJournal(store, context), store=store, warnings=store.warnings)
+
+
+def _highest(db: sqlite3.Connection) -> int:
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def _instance(db: sqlite3.Connection) -> str:
+    """Return the database's own name, drawn the first time."""
+    drawn = "".join(secrets.choice(_ALPHABET) for _ in range(8))
+    db.execute("INSERT OR IGNORE INTO kv (key, value) VALUES (?, ?)", (_INSTANCE, drawn))
+    db.execute("INSERT OR IGNORE INTO kv (key, value) VALUES (?, 0)", (OPEN_TURNS,))
+    return str(db.execute("SELECT value FROM kv WHERE key = ?", (_INSTANCE,)).fetchone()[0])

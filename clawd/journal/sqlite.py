@@ -1,0 +1,170 @@
+"""The journal over SQLite. What each write does stands in `sqlite_inbox`, `sqlite_turns`, `sqlite_outbox`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clawd.errors import JournalCorrupt
+from clawd.journal import sqlite_inbox as inbox
+from clawd.journal import sqlite_outbox as outbox
+from clawd.journal import sqlite_turns as turns
+from clawd.journal.base import Pushed, Wake
+from clawd.journal.codec import encode_record
+from clawd.journal.records import TurnFinished
+from clawd.journal.sqlite_loading import load
+from clawd.messages import Accepted
+from clawd.store.faults import COMMIT_KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from clawd.journal.base import (
+        DeliveryOutcome,
+        Item,
+        Lease,
+        Loaded,
+        NewDelivery,
+        Stored,
+        Taken,
+    )
+    from clawd.journal.records import Record
+    from clawd.journal.sqlite_context import Context
+    from clawd.messages import Address, Cursor, Duplicate
+    from clawd.store.sqlite import Store
+
+
+class SqliteJournal:
+    """Implements `journal.base.Journal` on a store that this process alone has open."""
+
+    def __init__(self, store: Store, context: Context) -> None:
+        self._store = store
+        self._context = context
+        self.instance = context.instance
+        self.work = Wake()
+        self.outgoing = Wake()
+
+    # --- inbox ------------------------------------------------------------------------------------------
+
+    async def accept(
+        self, batch: Sequence[Item], cursor: Cursor | None = None
+    ) -> Sequence[Accepted | Duplicate | Pushed | Stored]:
+        return await self._store.write(
+            lambda db: inbox.accept(db, self._context, batch, cursor),
+            kinds=("accept",),
+            after=self._wake_after_accept,
+        )
+
+    def _wake_after_accept(self, results: Sequence[Accepted | Duplicate | Pushed | Stored]) -> None:
+        if any(isinstance(result, Accepted) for result in results):
+            self.work.set()
+            self.outgoing.set()  # a message frees what was parked
+        elif any(isinstance(result, Pushed) for result in results):
+            self.outgoing.set()
+
+    async def cursor(self, key: str) -> str | None:
+        rows = await self._store.read("SELECT value FROM kv WHERE key = ?", (inbox.cursor_key(key),))
+        return str(rows[0][0]) if rows else None
+
+    # --- turns ------------------------------------------------------------------------------------------
+
+    async def claim(self, count: int) -> Sequence[Lease]:
+        return await self._store.write(lambda db: turns.claim(db, self._context, count), kinds=("claim",))
+
+    async def load(self, lease: Lease) -> Loaded:
+        try:
+            return await load(self._store, lease)
+        except JournalCorrupt as error:
+            why = str(error)
+            if error.row_id is not None or not error.where:
+                await self._store.write(lambda db: turns.set_aside(db, lease.conv, why))
+            raise
+
+    async def record(
+        self,
+        lease: Lease,
+        *records: Record,
+        outbox: Sequence[NewDelivery] = (),
+        done: bool = False,
+    ) -> None:
+        if done and sum(isinstance(record, TurnFinished) for record in records) != 1:
+            raise ValueError("done needs exactly one TurnFinished among the records")
+        encoded = [(record, encode_record(record)) for record in records]
+        await self._store.write(
+            lambda db: turns.record(db, self._context, lease, encoded, outbox, done=done),
+            kinds=[record.kind for record in records if record.kind in COMMIT_KINDS],
+            after=self._wake,
+        )
+
+    def note(self, lease: Lease, record: Record) -> None:
+        body = encode_record(record)
+        self._store.post(
+            lambda db: turns.note(db, self._context, lease, record, body),
+            kinds=(record.kind,) if record.kind in COMMIT_KINDS else (),
+        )
+
+    async def release(self, lease: Lease, *, count: bool = False) -> None:
+        await self._store.write(
+            lambda db: turns.release(db, self._context, lease, count=count),
+            kinds=("release",),
+            after=lambda _: self.work.set(),
+        )
+
+    def _wake(self, wakes: turns.Wakes) -> None:
+        if wakes.work:
+            self.work.set()
+        if wakes.outgoing:
+            self.outgoing.set()
+
+    # --- previews ---------------------------------------------------------------------------------------
+
+    async def reserve_preview(self, lease: Lease) -> int | None:
+        return await self._store.write(
+            lambda db: outbox.reserve(db, self._context, lease) if turns.is_ours(db, lease) else None,
+            kinds=("preview",),
+        )
+
+    async def open_preview(self, lease: Lease) -> tuple[int, str] | None:
+        rows = await self._store.read(
+            "SELECT id, remote_id FROM outbox WHERE conv = ? AND seq = ? AND part = 0 AND state = 'open'",
+            (lease.conv, lease.seq),
+        )
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    async def preview_sent(self, row: int, remote_id: str | None, *, unknown: bool = False) -> None:
+        await self._store.write(
+            lambda db: outbox.preview_sent(db, self._context, row, remote_id, unknown=unknown),
+            kinds=("preview",),
+            after=self._wake_outgoing,
+        )
+
+    # --- outbox -----------------------------------------------------------------------------------------
+
+    async def outbox_take(self, count: int, bridges: Collection[str]) -> Taken:
+        return await self._store.write(
+            lambda db: outbox.take(db, self._context, count, bridges), kinds=("outbox.take",)
+        )
+
+    async def outbox_mark(self, row: int, outcome: DeliveryOutcome) -> None:
+        await self._store.write(
+            lambda db: outbox.mark(db, self._context, row, outcome),
+            kinds=("outbox.mark",),
+            after=self._wake_outgoing,
+        )
+
+    def _wake_outgoing(self, due: bool) -> None:
+        if due:
+            self.outgoing.set()
+
+    async def move_address(self, old: Address, new: Address) -> None:
+        await self._store.write(lambda db: outbox.move(db, old, new), after=lambda _: self.outgoing.set())
+
+    # --- process ----------------------------------------------------------------------------------------
+
+    async def recover(self, hold: Collection[str]) -> int:
+        count = await self._store.write(lambda db: turns.recover(db, hold, self._context), kinds=("recover",))
+        self.work.set()
+        self.outgoing.set()
+        return count
+
+    async def ping(self) -> None:
+        await self._store.ping()

@@ -1,0 +1,211 @@
+"""How events get into the journal: each function is part of one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from clawd.errors import InboxFull
+from clawd.journal import sqlite_outbox as outbox
+from clawd.journal.base import (
+    AdmittedControl,
+    AdmittedMessage,
+    ConversationSettings,
+    Item,
+    Push,
+    Pushed,
+    Stored,
+)
+from clawd.journal.codec import MESSAGE_VERSION, encode_message, encode_settings
+from clawd.journal.sqlite_context import ACCEPTED, OPEN_TURNS, PUSHED, Context, add_open_turns, append
+from clawd.messages import Accepted, Address, Cursor, Duplicate, InboundControl, InboundMessage, Unreadable
+
+MAX_RAW_CHARS = 64 * 1024
+
+Result = Accepted | Duplicate | Pushed | Stored
+
+_NEW_SETTINGS = encode_settings(ConversationSettings())
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation's row, as far as accepting needs it."""
+
+    id: int
+    last_seq: int
+    done_seq: int
+
+
+def accept(
+    db: sqlite3.Connection, context: Context, batch: Sequence[Item], cursor: Cursor | None
+) -> list[Result]:
+    """Write a batch and its cursor; raises InboxFull, and then the caller's savepoint undoes everything."""
+    now = context.now_ms()
+    full = False
+    depth: int | None = None
+    results: list[Result] = []
+    for item in batch:
+        key, digest = _identity(item)
+        if (duplicate := _seen(db, context, key, digest)) is not None:
+            results.append(duplicate)
+            continue
+        match item:
+            case AdmittedMessage():
+                if depth is None:  # a batch is let in whole once there is room for one
+                    depth = _depth(db)
+                    full = depth >= context.max_queue
+                if full:
+                    raise InboxFull(depth)
+                results.append(_message(db, context, item, now))
+            case AdmittedControl(control=control):
+                results.append(_control(db, context, control, now))
+            case Push():
+                results.append(_push(db, context, item, now))
+            case Unreadable():
+                results.append(_unreadable(db, item, now))
+            case _:
+                assert_never(item)
+    if cursor is not None:
+        db.execute(
+            "INSERT INTO kv (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (cursor_key(cursor.key), cursor.value),
+        )
+    return results
+
+
+def cursor_key(key: str) -> str:
+    """Return where a bridge's cursor stands in `kv`."""
+    return f"cursor:{key}"
+
+
+def conversation(db: sqlite3.Connection, address: Address) -> Conversation:
+    """Return the conversation at an address, made if there is none."""
+    found = find_conversation(db, address)
+    if found is not None:
+        return found
+    (row,) = db.execute(
+        "INSERT INTO conv (address, bridge, settings) VALUES (?, ?, ?) RETURNING id",
+        (str(address), address.bridge, _NEW_SETTINGS),
+    ).fetchone()
+    return Conversation(row, 0, 0)
+
+
+def find_conversation(db: sqlite3.Connection, address: Address) -> Conversation | None:
+    """Return the conversation at an address, if there is one."""
+    row = db.execute("SELECT id, last_seq, done_seq FROM conv WHERE address = ?", (str(address),)).fetchone()
+    return Conversation(*row) if row is not None else None
+
+
+def enqueue(
+    db: sqlite3.Connection, conv: Conversation, *, right: str, version: int, body: str, now: int
+) -> int:
+    """Give a message its place in a conversation; return its sequence number."""
+    seq = conv.last_seq + 1
+    db.execute(
+        "INSERT INTO inbox (conv, seq, state, \"right\", at, v, body) VALUES (?, ?, 'queued', ?, ?, ?, ?)",
+        (conv.id, seq, right, now, version, body),
+    )
+    db.execute(
+        "UPDATE conv SET last_seq = ?,"
+        " ready_at = CASE WHEN owner IS NULL AND stuck IS NULL THEN coalesce(ready_at, ?) END WHERE id = ?",
+        (seq, now, conv.id),
+    )
+    append(db, conv=conv.id, seq=seq, kind=ACCEPTED, ts=now)
+    add_open_turns(db, 1)
+    return seq
+
+
+# --- one kind of item each -------------------------------------------------------------------------------
+
+
+def _identity(item: Item) -> tuple[str, str | None]:
+    match item:
+        case AdmittedMessage(message=message):
+            return message.id, message.digest
+        case AdmittedControl(control=control):
+            return control.id, None
+        case Push() | Unreadable():
+            return item.id, None
+
+
+def _seen(db: sqlite3.Connection, context: Context, key: str, digest: str | None) -> Duplicate | None:
+    row = db.execute("SELECT conv, seq, body_sha256 FROM dedup WHERE key = ?", (key,)).fetchone()
+    if row is None:
+        return None
+    conv, seq, first = row
+    same = digest is None or first is None or digest == first
+    return Duplicate(turn=context.turn(conv, seq) if seq is not None else None, same_body=same)
+
+
+def _remember(
+    db: sqlite3.Connection,
+    key: str,
+    now: int,
+    *,
+    turn: tuple[int, int] | None = None,
+    digest: str | None = None,
+) -> None:
+    conv, seq = turn or (None, None)
+    db.execute(
+        "INSERT INTO dedup (key, conv, seq, body_sha256, at) VALUES (?, ?, ?, ?, ?)",
+        (key, conv, seq, digest, now),
+    )
+
+
+def _depth(db: sqlite3.Connection) -> int:
+    (depth,) = db.execute("SELECT value FROM kv WHERE key = ?", (OPEN_TURNS,)).fetchone()
+    return int(depth)
+
+
+def _message(db: sqlite3.Connection, context: Context, item: AdmittedMessage, now: int) -> Accepted:
+    message: InboundMessage = item.message
+    conv = conversation(db, message.address)
+    seq = enqueue(db, conv, right=item.right, version=MESSAGE_VERSION, body=encode_message(message), now=now)
+    _remember(db, message.id, now, turn=(conv.id, seq), digest=message.digest)
+    outbox.free_parked(db, conv.id, now)
+    return Accepted(turn=context.turn(conv.id, seq), position=seq - conv.done_seq - 1)
+
+
+def _control(db: sqlite3.Connection, context: Context, control: InboundControl, now: int) -> Stored:
+    target = _target(db, context, control)
+    if target is None:
+        return Stored()
+    conv, seq = target
+    db.execute(
+        "INSERT INTO control (conv, target_seq, kind, at) VALUES (?, ?, ?, ?)", (conv, seq, control.kind, now)
+    )
+    _remember(db, control.id, now, turn=target)
+    return Stored(turn=context.turn(conv, seq))
+
+
+def _target(db: sqlite3.Connection, context: Context, control: InboundControl) -> tuple[int, int] | None:
+    """Return the open turn that a control is for. One that names a turn never hits another one."""
+    if control.turn is not None:
+        named = context.parse_turn(control.turn)
+        if named is None:
+            return None
+        row = db.execute("SELECT done_seq, last_seq FROM conv WHERE id = ?", named[:1]).fetchone()
+        return named if row is not None and row[0] < named[1] <= row[1] else None
+    conv = find_conversation(db, control.address)
+    # Turns run in order: the one in work, or else the oldest queued one, is the next to end.
+    return (conv.id, conv.done_seq + 1) if conv is not None and conv.done_seq < conv.last_seq else None
+
+
+def _push(db: sqlite3.Connection, context: Context, push: Push, now: int) -> Pushed:
+    conv = conversation(db, push.address)
+    row = outbox.insert_push(db, conv.id, push, now)
+    append(db, conv=conv.id, seq=None, kind=PUSHED, ts=now, step=row)
+    _remember(db, push.id, now)
+    return Pushed(delivery=context.delivery(row))
+
+
+def _unreadable(db: sqlite3.Connection, update: Unreadable, now: int) -> Stored:
+    raw = update.raw[:MAX_RAW_CHARS].encode(errors="replace").decode()
+    why = update.why.encode(errors="replace").decode()
+    db.execute(
+        "INSERT INTO unreadable (bridge, raw, why, at) VALUES (?, ?, ?, ?)", (update.bridge, raw, why, now)
+    )
+    _remember(db, update.id, now)
+    return Stored()

@@ -1,0 +1,324 @@
+"""The outbox's rows and their states: each function is part of one transaction.
+
+A conversation's line holds its rows in `pending`, `sending` and `parked`, oldest first; only its head
+may be sent. (Statements about lines repeat the words of the index `outbox_line`, else SQLite won't use it.) `conv.send_at` says when that is, so that finding due work never walks through a line.
+Whoever changes a row's state calls `refresh` for its conversation.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from heapq import merge
+from typing import Any, assert_never
+
+from clawd.errors import Fenced, JournalCorrupt
+from clawd.ids import from_ms
+from clawd.journal.base import (
+    Dead,
+    DeliveryOutcome,
+    Held,
+    Lease,
+    NewDelivery,
+    OutboxRow,
+    Parked,
+    Push,
+    RetryAt,
+    Sent,
+    Taken,
+)
+from clawd.journal.codec import DELIVERY_VERSION, DeliveryBody, decode_delivery, encode_delivery
+from clawd.journal.sqlite_context import Context, parse_address
+from clawd.messages import Address, MessageId, OutboundMessage
+
+
+def refresh(db: sqlite3.Connection, conv: int, now: int) -> bool:
+    """Work out when the head of a line is due; return whether it is waiting to be sent."""
+    row = db.execute(
+        "UPDATE conv SET send_at = CASE WHEN EXISTS (SELECT 1 FROM outbox WHERE conv = ?1 AND state = 'sending')"
+        " THEN NULL ELSE (SELECT CASE state WHEN 'pending' THEN max(next_at, ?2) END FROM outbox"
+        " WHERE conv = ?1 AND state IN ('pending', 'sending', 'parked') ORDER BY id LIMIT 1) END WHERE id = ?1 RETURNING send_at",
+        (conv, now),
+    ).fetchone()
+    return row is not None and row[0] is not None
+
+
+# --- writing rows ----------------------------------------------------------------------------------------
+
+
+def insert_push(db: sqlite3.Connection, conv: int, push: Push, now: int) -> int:
+    """Write a push; return its row."""
+    body = DeliveryBody(text=push.text, kind="push", reference=push.reference)
+    (row,) = db.execute(
+        "INSERT INTO outbox (conv, state, next_at, at, v, body) VALUES (?, 'pending', ?, ?, ?, ?) RETURNING id",
+        (conv, now, now, DELIVERY_VERSION, encode_delivery(body)),
+    ).fetchone()
+    refresh(db, conv, now)
+    return int(row)
+
+
+def insert_reply(db: sqlite3.Connection, lease: Lease, deliveries: Sequence[NewDelivery], now: int) -> None:
+    """Write a turn's reply; a reserved preview becomes its part 0, or is given up when there is none."""
+    if not deliveries:
+        return
+    for delivery in deliveries:
+        body = encode_delivery(
+            DeliveryBody(
+                text=delivery.text,
+                kind=delivery.kind,
+                parts=delivery.parts,
+                in_reply_to=lease.message.id,
+                reference=lease.message.reference,
+            )
+        )
+        if delivery.part == 0 and _fill_preview(db, lease, body, now):
+            continue
+        db.execute(
+            "INSERT INTO outbox (conv, seq, part, state, next_at, at, v, body)"
+            " VALUES (?, ?, ?, 'pending', ?, ?, ?, ?)",
+            (lease.conv, lease.seq, delivery.part, now, now, DELIVERY_VERSION, body),
+        )
+    refresh(db, lease.conv, now)
+
+
+def _fill_preview(db: sqlite3.Connection, lease: Lease, body: str, now: int) -> bool:
+    """Give a reserved row its final text; while its first send is on the wire it stays `sending`."""
+    changed = db.execute(
+        "UPDATE outbox SET body = ?, v = ?, at = ?, next_at = ?, why = '', ended_at = NULL, repeated = max(repeated, state = 'unknown'),"
+        " state = CASE state WHEN 'sending' THEN 'sending' ELSE 'pending' END"
+        " WHERE conv = ? AND seq = ? AND part = 0 AND body IS NULL",
+        (body, DELIVERY_VERSION, now, now, lease.conv, lease.seq),
+    )
+    return changed.rowcount > 0
+
+
+def drop_preview(db: sqlite3.Connection, lease: Lease, now: int) -> None:
+    """The turn ended and nothing is to be sent: what was shown stays as it is."""
+    changed = db.execute(
+        "DELETE FROM outbox WHERE conv = ? AND seq = ? AND part = 0 AND body IS NULL", (lease.conv, lease.seq)
+    )
+    if changed.rowcount:
+        refresh(db, lease.conv, now)
+
+
+def free_parked(db: sqlite3.Connection, conv: int, now: int) -> None:
+    """The user wrote: what waited for that may go."""
+    changed = db.execute(
+        "UPDATE outbox SET state = 'pending', next_at = ? WHERE conv = ? AND state = 'parked'", (now, conv)
+    )
+    if changed.rowcount:
+        refresh(db, conv, now)
+
+
+# --- previews --------------------------------------------------------------------------------------------
+
+
+def reserve(db: sqlite3.Connection, context: Context, lease: Lease) -> int | None:
+    """Write part 0 as `sending` without a body; None when one stands, or older rows still wait."""
+    now = context.now_ms()
+    taken = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM outbox WHERE conv = ?1 AND seq = ?2 AND part = 0)"
+        " OR EXISTS (SELECT 1 FROM outbox WHERE conv = ?1 AND state IN ('pending', 'sending', 'parked'))",
+        (lease.conv, lease.seq),
+    ).fetchone()
+    if taken[0]:
+        return None
+    (row,) = db.execute(
+        "INSERT INTO outbox (conv, seq, part, state, attempt, owner, next_at, at, taken_at, v)"
+        " VALUES (?, ?, 0, 'sending', 1, ?, ?, ?, ?, ?) RETURNING id",
+        (lease.conv, lease.seq, context.owner, now, now, now, DELIVERY_VERSION),
+    ).fetchone()
+    return int(row)
+
+
+def preview_sent(
+    db: sqlite3.Connection, context: Context, row: int, remote_id: str | None, *, unknown: bool
+) -> bool:
+    """Note the end of a preview's first send; return whether something is now due."""
+    now = context.now_ms()
+    found = db.execute(
+        "SELECT conv, body IS NULL FROM outbox WHERE id = ? AND state = 'sending' AND owner = ?",
+        (row, context.owner),
+    ).fetchone()
+    if found is None:
+        return False  # the turn ended without a reply
+    conv, unfinished = found
+    if unfinished and remote_id is None and not unknown:
+        # As if it had never been: surely nothing was shown.
+        db.execute("DELETE FROM outbox WHERE id = ?", (row,))
+        return refresh(db, conv, now)
+    preview_state = "open" if remote_id is not None else "unknown"
+    state = preview_state if unfinished else "pending"
+    db.execute(
+        "UPDATE outbox SET state = ?, remote_id = ?, repeated = ?, owner = NULL, next_at = ? WHERE id = ?",
+        (state, remote_id, int(unknown and remote_id is None), now, row),
+    )
+    return refresh(db, conv, now)
+
+
+# --- sending ---------------------------------------------------------------------------------------------
+
+
+def take(db: sqlite3.Connection, context: Context, count: int, bridges: Collection[str]) -> Taken:
+    """Mark the due heads of lines as `sending`, at most `count`, longest due first."""
+    now = context.now_ms()
+    rows: list[OutboxRow] = []
+    for _, conv in list(_due(db, count, bridges, now)):
+        if (row := _take_head(db, context, conv, now)) is not None:
+            rows.append(row)
+    later = [due for bridge in bridges if (due := _next_due(db, bridge, now)) is not None]
+    return Taken(rows=rows, next_due_s=max(0.0, (min(later) - now) / 1000) if later else None)
+
+
+def _due(db: sqlite3.Connection, count: int, bridges: Collection[str], now: int) -> Sequence[tuple[int, int]]:
+    per_bridge = [
+        db.execute(
+            "SELECT send_at, id FROM conv WHERE bridge = ? AND send_at <= ? ORDER BY send_at, id LIMIT ?",
+            (bridge, now, count),
+        ).fetchall()
+        for bridge in bridges
+    ]
+    return list(merge(*per_bridge))[:count]
+
+
+def _next_due(db: sqlite3.Connection, bridge: str, now: int) -> int | None:
+    (due,) = db.execute(
+        "SELECT min(send_at) FROM conv WHERE bridge = ? AND send_at > ?", (bridge, now)
+    ).fetchone()
+    return int(due) if due is not None else None
+
+
+def _take_head(db: sqlite3.Connection, context: Context, conv: int, now: int) -> OutboxRow | None:
+    row = db.execute(
+        "SELECT o.id, o.seq, o.part, o.attempt, o.remote_id, o.repeated, o.at, o.v, o.body,"
+        " coalesce(c.moved_to, c.address)"
+        " FROM outbox o JOIN conv c ON c.id = o.conv WHERE o.conv = ? AND o.state IN ('pending', 'sending', 'parked') ORDER BY o.id LIMIT 1",
+        (conv,),
+    ).fetchone()
+    try:
+        taken = _outbox_row(context, conv, row)
+    except JournalCorrupt as error:
+        _finish(db, row[0], "dead", now, why=str(error))
+        refresh(db, conv, now)
+        return None
+    db.execute(
+        "UPDATE outbox SET state = 'sending', attempt = ?, owner = ?, taken_at = ? WHERE id = ?",
+        (taken.attempt, context.owner, now, taken.row),
+    )
+    db.execute("UPDATE conv SET send_at = NULL WHERE id = ?", (conv,))
+    return taken
+
+
+def _outbox_row(context: Context, conv: int, row: tuple[Any, ...]) -> OutboxRow:
+    id_, seq, part, attempt, remote_id, repeated, at, version, text, address = row
+    body = decode_delivery(version, text, row_id=id_)
+    message = OutboundMessage(
+        id=context.delivery(id_),
+        address=parse_address(address),
+        text=body.text,
+        created_at=from_ms(at),
+        kind=body.kind,
+        turn=context.turn(conv, seq) if seq is not None else None,
+        seq=seq,
+        part=part,
+        parts=body.parts,
+        in_reply_to=MessageId(body.in_reply_to) if body.in_reply_to is not None else None,
+        reference=body.reference,
+        edit_of=remote_id,
+        repeated=bool(repeated),
+    )
+    return OutboxRow(row=id_, attempt=attempt + 1, message=message, first_try_at_ms=at)
+
+
+def mark(db: sqlite3.Connection, context: Context, row: int, outcome: DeliveryOutcome) -> bool:
+    """Note the end of a send; return whether the next of its line is due. Raises Fenced."""
+    now = context.now_ms()
+    found = db.execute(
+        "SELECT conv, seq, part, taken_at FROM outbox WHERE id = ? AND state = 'sending' AND owner = ?",
+        (row, context.owner),
+    ).fetchone()
+    if found is None:
+        raise Fenced("this delivery is no longer ours", where=context.delivery(row))
+    conv, seq, part, taken_at = found
+    match outcome:
+        case Sent(remote_id=remote_id):
+            _finish(db, row, "sent", now, remote_id=remote_id)
+        case RetryAt(delay_s=delay_s, why=why, repeated=repeated):
+            _wait(db, row, "pending", why, next_at=now + int(delay_s * 1000), repeated=repeated)
+        case Parked(why=why):
+            # A message that came while this was on the wire has freed it already.
+            freed = _wrote_since(db, conv, taken_at)
+            _wait(db, row, "pending" if freed else "parked", why, next_at=now)
+        case Held(why=why):
+            _finish(db, row, "unknown", now, why=why)
+        case Dead(why=why):
+            _finish(db, row, "dead", now, why=why)
+            db.execute(
+                "UPDATE outbox SET state = 'dead', ended_at = ?, why = 'an earlier part was given up'"
+                " WHERE conv = ? AND seq = ? AND part > ? AND state IN ('pending', 'sending', 'parked')",
+                (now, conv, seq, part),
+            )
+        case _:
+            assert_never(outcome)
+    return refresh(db, conv, now)
+
+
+def _finish(
+    db: sqlite3.Connection, row: int, state: str, now: int, *, why: str = "", remote_id: str | None = None
+) -> None:
+    db.execute(
+        "UPDATE outbox SET state = ?, ended_at = ?, why = ?, remote_id = coalesce(?, remote_id), owner = NULL"
+        " WHERE id = ?",
+        (state, now, why, remote_id, row),
+    )
+
+
+def _wait(
+    db: sqlite3.Connection, row: int, state: str, why: str, *, next_at: int, repeated: bool = False
+) -> None:
+    db.execute(
+        "UPDATE outbox SET state = ?, next_at = ?, why = ?, repeated = max(repeated, ?), owner = NULL WHERE id = ?",
+        (state, next_at, why, int(repeated), row),
+    )
+
+
+def _wrote_since(db: sqlite3.Connection, conv: int, moment: int) -> bool:
+    row = db.execute(
+        "SELECT i.at FROM conv c JOIN inbox i ON i.conv = c.id AND i.seq = c.last_seq WHERE c.id = ?", (conv,)
+    ).fetchone()
+    return row is not None and row[0] >= moment
+
+
+# --- other -----------------------------------------------------------------------------------------------
+
+
+def move(db: sqlite3.Connection, old: Address, new: Address) -> None:
+    """Let the conversation at `old` go on at `new`.
+
+    Where that has a conversation of its own by now, each keeps its turns, and what waits at `old` is sent
+    to `new`.
+    """
+    if db.execute("SELECT 1 FROM conv WHERE address = ?", (str(new),)).fetchone() is not None:
+        db.execute("UPDATE conv SET moved_to = ? WHERE address = ?", (str(new), str(old)))
+    else:
+        db.execute(
+            "UPDATE conv SET address = ?, bridge = ? WHERE address = ?", (str(new), new.bridge, str(old))
+        )
+    db.execute("UPDATE conv SET moved_to = ? WHERE moved_to = ?", (str(new), str(old)))
+
+
+def recover(db: sqlite3.Connection, hold: Collection[str], now: int) -> None:
+    """Take back what a dead process was sending: each may have arrived."""
+    rows = db.execute(
+        "SELECT o.id, o.conv, o.body IS NULL, c.bridge FROM outbox o JOIN conv c ON c.id = o.conv"
+        " WHERE o.state = 'sending'"
+    ).fetchall()
+    for row, conv, unfinished, bridge in rows:
+        # A preview without its final text waits for that; it is no delivery yet.
+        state = "unknown" if unfinished or bridge in hold else "pending"
+        db.execute(
+            "UPDATE outbox SET state = ?, repeated = 1, owner = NULL, next_at = ?,"
+            " why = 'clawd stopped while sending', ended_at = ? WHERE id = ?",
+            (state, now, now if state == "unknown" else None, row),
+        )
+        refresh(db, conv, now)

@@ -1,0 +1,314 @@
+"""Leases and records: how turns are claimed, written to and ended. Each function is part of one transaction."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clawd.errors import Fenced, JournalCorrupt, JournalError
+from clawd.journal import sqlite_outbox as outbox
+from clawd.journal.base import (
+    SUSPECT_ATTEMPTS,
+    ConversationSettings,
+    Lease,
+    NewDelivery,
+)
+from clawd.journal.codec import (
+    decode_message,
+    decode_settings,
+    encode_record,
+    encode_settings,
+)
+from clawd.journal.records import (
+    RESULT_KINDS,
+    VERSION,
+    Record,
+    SessionStarted,
+    SettingsChanged,
+    TurnFinished,
+    TurnStarted,
+    step_of,
+)
+from clawd.journal.sqlite_context import OPEN_TURNS, Context, add_open_turns, append, parse_address
+
+log = logging.getLogger(__name__)
+
+_READY = (
+    "SELECT c.ready_at, c.id, c.epoch, coalesce(c.moved_to, c.address), c.last_seq, c.settings,"
+    ' c.done_seq + 1, i.attempts, i.claims, i."right", i.v, i.body'
+    " FROM conv c LEFT JOIN inbox i ON i.conv = c.id AND i.seq = c.done_seq + 1"
+    " WHERE c.ready_at IS NOT NULL AND c.suspect = {suspect} ORDER BY c.ready_at, c.id LIMIT ?"
+)
+_READY_TRUSTED = _READY.format(suspect=0)
+_READY_SUSPECT = _READY.format(suspect=1)
+
+
+# --- claim and release -----------------------------------------------------------------------------------
+
+
+def claim(db: sqlite3.Connection, context: Context, count: int) -> list[Lease]:
+    """Take the conversations that wait longest; of suspects one at a time over the whole journal."""
+    now = context.now_ms()
+    leases: list[Lease] = []
+    for row in _candidates(db, count):
+        try:
+            leases.append(_claim_one(db, context, row, now))
+        except JournalCorrupt as error:
+            set_aside(db, row[1], str(error))
+    return leases
+
+
+def _candidates(db: sqlite3.Connection, count: int) -> list[tuple[Any, ...]]:
+    trusted = db.execute(_READY_TRUSTED, (count,)).fetchall()
+    busy = db.execute("SELECT 1 FROM conv WHERE owner IS NOT NULL AND suspect = 1 LIMIT 1").fetchone()
+    suspects = [] if busy is not None else db.execute(_READY_SUSPECT, (1,)).fetchall()
+    return sorted([*trusted, *suspects], key=lambda row: row[:2])[:count]
+
+
+def _claim_one(db: sqlite3.Connection, context: Context, row: tuple[Any, ...], now: int) -> Lease:
+    _, conv, epoch, address, last_seq, settings, seq, attempts, claims, right, version, body = row
+    if body is None:
+        raise JournalCorrupt("a message is missing", where=context.turn(conv, seq))
+    lease = Lease(
+        conv=conv,
+        seq=seq,
+        epoch=epoch + 1,
+        owner=context.owner,
+        attempts=attempts + 1,
+        turn=context.turn(conv, seq),
+        address=parse_address(address),
+        message=decode_message(version, body),
+        right=right,
+        settings=decode_settings(settings),
+        waiting=last_seq - seq,
+    )
+    db.execute(
+        "UPDATE conv SET epoch = ?, owner = ?, ready_at = NULL WHERE id = ?", (lease.epoch, lease.owner, conv)
+    )
+    db.execute(
+        "UPDATE inbox SET state = 'running', attempts = ?, claims = ? WHERE conv = ? AND seq = ?",
+        (lease.attempts, claims + 1, conv, seq),
+    )
+    started = TurnStarted(owner=context.owner, attempt=lease.attempts)
+    _append_record(db, lease, started, claims + 1, encode_record(started), now)
+    return lease
+
+
+def set_aside(db: sqlite3.Connection, conv: int, why: str) -> None:
+    """Leave a conversation alone whose rows can't be read; it is listed among the dead letters."""
+    log.error("conversation_unreadable", extra={"conv": conv, "why": why})
+    db.execute(
+        "UPDATE inbox SET state = 'queued' WHERE conv = ? AND state = 'running'"
+        " AND seq = (SELECT done_seq + 1 FROM conv WHERE id = ?)",
+        (conv, conv),
+    )
+    db.execute("UPDATE conv SET stuck = ?, owner = NULL, ready_at = NULL WHERE id = ?", (why, conv))
+
+
+def release(db: sqlite3.Connection, context: Context, lease: Lease, *, count: bool) -> bool:
+    """Hand a turn back; False when it was no longer ours, which is fine."""
+    if not is_ours(db, lease):
+        return False
+    (attempts,) = db.execute(
+        "UPDATE inbox SET state = 'queued', attempts = max(0, attempts - ?) WHERE conv = ? AND seq = ?"
+        " RETURNING attempts",
+        (0 if count else 1, lease.conv, lease.seq),
+    ).fetchone()
+    db.execute(
+        "UPDATE conv SET owner = NULL, ready_at = ?, suspect = ? WHERE id = ?",
+        (context.now_ms(), int(_is_suspect(attempts)), lease.conv),
+    )
+    return True
+
+
+def _is_suspect(attempts: int) -> bool:
+    """Whether the next claim would be one too many to run beside others of its kind."""
+    return attempts >= SUSPECT_ATTEMPTS - 1
+
+
+# --- record ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wakes:
+    """Whom a commit has given work to."""
+
+    work: bool = False
+    outgoing: bool = False
+
+
+def record(
+    db: sqlite3.Connection,
+    context: Context,
+    lease: Lease,
+    records: Sequence[tuple[Record, str]],
+    deliveries: Sequence[NewDelivery],
+    *,
+    done: bool,
+) -> Wakes:
+    """Write records with their encoded bodies, deliveries and the turn's end, all under the lease.
+
+    Raises:
+        Fenced: the lease is no longer ours.
+    """
+    if not is_ours(db, lease):
+        raise Fenced("this conversation is somebody else's now", where=lease.turn)
+    now = context.now_ms()
+    (claims,) = db.execute(
+        "SELECT claims FROM inbox WHERE conv = ? AND seq = ?", (lease.conv, lease.seq)
+    ).fetchone()
+    for item, body in records:
+        try:
+            _append_record(db, lease, item, claims, body, now)
+        except sqlite3.IntegrityError as error:
+            raise JournalError(
+                f"step {step_of(item)} has its {item.kind} already", where=lease.turn, why=str(error)
+            ) from error
+    freed = any(item.kind in RESULT_KINDS for item, _ in records) and _trust_again(db, lease)
+    _change_settings(db, lease, [item for item, _ in records])
+    outbox.insert_reply(db, lease, deliveries, now)
+    if done:
+        _end(db, lease, [item for item, _ in records], now)
+        if not deliveries:
+            outbox.drop_preview(db, lease, now)
+    return Wakes(work=done or freed, outgoing=bool(deliveries) or done)
+
+
+def note(db: sqlite3.Connection, context: Context, lease: Lease, item: Record, body: str) -> None:
+    """Write a record if the lease is still ours and there is none of its kind in this attempt."""
+    if is_ours(db, lease):
+        db.execute(
+            "INSERT OR IGNORE INTO journal (conv, seq, step, attempt, kind, v, epoch, ts, body)"
+            " SELECT conv, seq, ?, claims, ?, ?, ?, ?, ? FROM inbox WHERE conv = ? AND seq = ?",
+            (
+                step_of(item),
+                item.kind,
+                VERSION,
+                lease.epoch,
+                context.now_ms(),
+                body,
+                lease.conv,
+                lease.seq,
+            ),
+        )
+
+
+def is_ours(db: sqlite3.Connection, lease: Lease) -> bool:
+    """Whether the lease still gives the right to write."""
+    row = db.execute("SELECT epoch, owner FROM conv WHERE id = ?", (lease.conv,)).fetchone()
+    return row is not None and row == (lease.epoch, lease.owner)
+
+
+def _append_record(
+    db: sqlite3.Connection, lease: Lease, item: Record, claims: int, body: str, now: int
+) -> None:
+    append(
+        db,
+        conv=lease.conv,
+        seq=lease.seq,
+        kind=item.kind,
+        ts=now,
+        step=step_of(item),
+        attempt=claims,
+        epoch=lease.epoch,
+        version=VERSION,
+        body=body,
+    )
+
+
+def _trust_again(db: sqlite3.Connection, lease: Lease) -> bool:
+    """A step was committed: the turn gets on. Return whether that makes room for another suspect."""
+    db.execute(
+        "UPDATE inbox SET attempts = 0 WHERE conv = ? AND seq = ? AND attempts <> 0", (lease.conv, lease.seq)
+    )
+    if lease.attempts < SUSPECT_ATTEMPTS:
+        return False
+    changed = db.execute("UPDATE conv SET suspect = 0 WHERE id = ? AND suspect = 1", (lease.conv,))
+    return changed.rowcount > 0
+
+
+def _change_settings(db: sqlite3.Connection, lease: Lease, records: Sequence[Record]) -> None:
+    changes = [item for item in records if isinstance(item, SessionStarted | SettingsChanged)]
+    if not changes:
+        return
+    (stored,) = db.execute("SELECT settings FROM conv WHERE id = ?", (lease.conv,)).fetchone()
+    settings = decode_settings(stored)
+    for change in changes:
+        settings = apply_change(settings, change, lease.seq)
+    db.execute("UPDATE conv SET settings = ? WHERE id = ?", (encode_settings(settings), lease.conv))
+
+
+def apply_change(
+    settings: ConversationSettings, change: SessionStarted | SettingsChanged, seq: int
+) -> ConversationSettings:
+    """Return the settings after a record of the turn `seq`."""
+    match change:
+        case SessionStarted(session=session):
+            return ConversationSettings(
+                model=settings.model, language=settings.language, session=session, session_seq=seq
+            )
+        case SettingsChanged(model=model, language=language):
+            return ConversationSettings(
+                model=model, language=language, session=settings.session, session_seq=settings.session_seq
+            )
+
+
+def _end(db: sqlite3.Connection, lease: Lease, records: Sequence[Record], now: int) -> None:
+    (finished,) = (item for item in records if isinstance(item, TurnFinished))
+    db.execute(
+        "UPDATE inbox SET state = ?, ended_at = ? WHERE conv = ? AND seq = ?",
+        (finished.outcome, now, lease.conv, lease.seq),
+    )
+    end_turn(db, lease.conv, lease.seq, now)
+
+
+def end_turn(db: sqlite3.Connection, conv: int, seq: int, now: int) -> None:
+    """The turn is over: its conversation goes to the back of the line if more waits."""
+    db.execute(
+        "UPDATE control SET applied_at = ? WHERE conv = ? AND target_seq = ? AND applied_at IS NULL",
+        (now, conv, seq),
+    )
+    db.execute(
+        "UPDATE conv SET done_seq = ?1, owner = NULL, suspect = 0,"
+        " ready_at = CASE WHEN last_seq > ?1 THEN ?2 END WHERE id = ?3",
+        (seq, now, conv),
+    )
+    add_open_turns(db, -1)
+
+
+# --- start -----------------------------------------------------------------------------------------------
+
+
+def recover(db: sqlite3.Connection, hold: Collection[str], context: Context) -> int:
+    """Take back what a dead process held; return the number of open turns."""
+    now = context.now_ms()
+    for conv, seq in _held(db):
+        row = db.execute(
+            "UPDATE inbox SET state = 'queued' WHERE conv = ? AND seq = ? RETURNING attempts, at", (conv, seq)
+        ).fetchone()
+        attempts, at = row if row is not None else (0, now)
+        suspect = _is_suspect(attempts)
+        # What was in work waits since its message came, so it goes first; a suspect lets others go first.
+        db.execute(
+            "UPDATE conv SET owner = NULL, suspect = ?, ready_at = ? WHERE id = ?",
+            (int(suspect), now if suspect else at, conv),
+        )
+    # This version may read what another one could not.
+    db.execute(
+        "UPDATE conv SET stuck = NULL, ready_at = CASE WHEN last_seq > done_seq THEN ? END"
+        " WHERE stuck IS NOT NULL",
+        (now,),
+    )
+    outbox.recover(db, hold, now)
+    (open_turns,) = db.execute(
+        "SELECT count(*) FROM inbox WHERE state IN ('queued', 'running', 'waiting')"
+    ).fetchone()
+    db.execute("UPDATE kv SET value = ? WHERE key = ?", (open_turns, OPEN_TURNS))
+    return int(open_turns)
+
+
+def _held(db: sqlite3.Connection) -> Iterator[tuple[int, int]]:
+    yield from db.execute("SELECT id, done_seq + 1 FROM conv WHERE owner IS NOT NULL").fetchall()

@@ -1,0 +1,172 @@
+"""How a database file is opened: found or made, proven ours, brought up to date. Blocks: run it in a thread."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from clawd.errors import JournalCorrupt, JournalError, JournalUnavailable
+from clawd.store.lock import StateLock
+from clawd.store.mark import Mark, sync_directory
+from clawd.store.schema import MIGRATIONS, migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+log = logging.getLogger(__name__)
+
+FILE: Final = "clawd.db"
+_MAGIC: Final = b"SQLite format 3\0"
+QUICK_CHECK_BYTES: Final = 16 << 20  # a greater file is checked by `clawd doctor`, not at every start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """An open database under a held lock."""
+
+    db: sqlite3.Connection
+    path: Path
+    lock: StateLock
+    mark: Mark
+    warnings: tuple[str, ...]
+
+
+def open_database(
+    state_dir: Path,
+    highest: Callable[[sqlite3.Connection], int],
+    *,
+    lock_timeout_s: float,
+    migrations: Path = MIGRATIONS,
+) -> Opened:
+    """Return the database of a state directory, made if there never was one.
+
+    Args:
+        state_dir: Made with mode 0700 if missing.
+        highest: Reads the highest id that was ever committed, to compare with the side file.
+        lock_timeout_s: How long a statement waits for another process's lock.
+        migrations: Folder of the numbered SQL files.
+
+    Raises:
+        JournalLocked: another process has this directory.
+        JournalCorrupt: the file is damaged, somebody else's, or gone although there was one.
+        SchemaTooNew: a newer clawd wrote it.
+        JournalUnavailable: another program has the database locked, or the disk is full.
+        JournalError: the directory or the file can't be used.
+    """
+    path = state_dir / FILE
+    with _our_errors(path):
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = StateLock.take(state_dir)
+        try:
+            mark = Mark(state_dir)
+            _find_or_make(path, mark)
+            db = _connect(path, lock_timeout_s)
+            try:
+                migrate(db, path, migrations)
+                warnings = tuple(_compare(db, highest, mark))
+            except BaseException:
+                db.close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+    return Opened(db=db, path=path, lock=lock, mark=mark, warnings=warnings)
+
+
+def _find_or_make(path: Path, mark: Mark) -> None:
+    """See to it that the file is there.
+
+    Reads it before SQLite has it open: closing a descriptor later would take SQLite's own locks away, as
+    POSIX locks belong to the process.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+    except FileNotFoundError:
+        if (number := mark.read()) is not None:
+            raise JournalCorrupt(
+                "the database is gone",
+                where=str(path),
+                why=f"{mark.path.name} says it held entries up to {number}; remove that file to begin anew",
+            ) from None
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        sync_directory(path.parent)
+        return
+    if head and head != _MAGIC:
+        raise JournalCorrupt("this is not a database", where=str(path), why=f"it begins with {head[:8]!r}")
+    if not head and mark.read():
+        raise JournalCorrupt("the database is empty", where=str(path), why=f"{mark.path.name} says otherwise")
+
+
+def _connect(path: Path, lock_timeout_s: float) -> sqlite3.Connection:
+    db = sqlite3.connect(
+        f"file:{quote(str(path))}?mode=rw",
+        uri=True,
+        isolation_level=None,
+        timeout=lock_timeout_s,
+        cached_statements=256,
+        check_same_thread=False,  # opened here, used by the writer's thread alone
+    )
+    try:
+        _set_up(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _set_up(db: sqlite3.Connection, path: Path) -> None:
+    (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise JournalError("the database can't use a write-ahead log", where=str(path), why=f"mode {mode}")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA wal_autocheckpoint = 0")  # upkeep.py does it between batches
+    db.execute("PRAGMA temp_store = MEMORY")
+    if path.stat().st_size <= QUICK_CHECK_BYTES:
+        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise JournalCorrupt("the database is damaged", where=str(path), why=verdict)
+
+
+def _compare(
+    db: sqlite3.Connection, highest: Callable[[sqlite3.Connection], int], mark: Mark
+) -> Iterator[str]:
+    """Yield a warning when the database holds less than it once did."""
+    said = mark.read()
+    found = highest(db)
+    if said is not None and found < said:
+        log.critical("journal_cut", extra={"committed_once": said, "found": found})
+        yield (
+            f"the end of the journal is missing: entries up to {said} had been committed, {found} is the last"
+            " one found (the write-ahead log was damaged or removed)"
+        )
+    elif said is None:
+        mark.write(found)
+
+
+@contextmanager
+def _our_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise JournalError(
+            "the state directory can't be used",
+            where=str(error.filename or path.parent),
+            why=error.strerror or str(error),
+            remedy="choose another state_dir, or correct its owner and permissions",
+        ) from error
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise JournalCorrupt("the database is damaged", where=str(path), why=str(error)) from error
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL):
+            raise JournalUnavailable("the database can't be opened now", why=str(error)) from error
+        raise JournalError("the database can't be opened", where=str(path), why=str(error)) from error

@@ -1,0 +1,71 @@
+"""The read-only connection: questions never wait for the writer, nor the writer for them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import quote
+
+import aiosqlite
+
+from clawd.errors import JournalCorrupt, JournalUnavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Row = tuple[Any, ...]
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+LIMIT_S: Final = 1.0
+"""No read takes longer: an old snapshot keeps the write-ahead log from being cut."""
+
+
+class Reader:
+    """Runs one SELECT at a time on its own thread."""
+
+    def __init__(self, db: aiosqlite.Connection, path: str, limit_s: float) -> None:
+        self._db = db
+        self._path = path
+        self._limit_s = limit_s
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, path: Path, *, limit_s: float = LIMIT_S) -> Reader:
+        """Return a reader of an existing database."""
+        uri = f"file:{quote(str(path))}?mode=ro"
+        db = await aiosqlite.connect(uri, uri=True, isolation_level=None, cached_statements=256)
+        return cls(db, str(path), limit_s)
+
+    async def read(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """Return all rows of one statement.
+
+        Raises:
+            JournalUnavailable: it took longer than a second, or the database is locked or closed.
+            JournalCorrupt: the file is damaged.
+        """
+        async with self._turn:
+            try:
+                async with asyncio.timeout(self._limit_s):
+                    rows = await self._db.execute_fetchall(sql, parameters)
+            except TimeoutError as error:
+                await self._db.interrupt()
+                raise JournalUnavailable("a read took too long", why=f"over {self._limit_s:g} s") from error
+            except sqlite3.DatabaseError as error:
+                raise self._ours(error) from error
+            except ValueError as error:  # aiosqlite: the connection is closed
+                raise JournalUnavailable("the journal is closed", why=str(error)) from error
+        return cast(list[Row], rows)
+
+    async def close(self) -> None:
+        """End the thread; safe to call twice."""
+        await self._db.close()
+
+    def _ours(self, error: sqlite3.DatabaseError) -> Exception:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT):
+            return JournalUnavailable("the database can't be read now", why=str(error))
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR):
+            return JournalCorrupt("the database can't be read", where=self._path, why=str(error))
+        return error

@@ -1,0 +1,103 @@
+"""The engine under every table: one writer, one reader, one lock. Modules bring their own SQL."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from clawd.store.opening import Opened, open_database
+from clawd.store.reader import Parameters, Reader, Row
+from clawd.store.schema import MIGRATIONS
+from clawd.store.upkeep import LAZY_S, WalUpkeep
+from clawd.store.writer import Work, Writer
+
+if TYPE_CHECKING:
+    from typing import NoReturn, Self
+
+__all__ = ["Row", "Store", "Work"]
+
+T = TypeVar("T")
+
+
+class Store:
+    """An open database. Close it before the event loop ends."""
+
+    def __init__(self, opened: Opened, writer: Writer, reader: Reader) -> None:
+        self._lock = opened.lock
+        self._writer = writer
+        self._reader = reader
+        self.path = opened.path
+        self.warnings = opened.warnings
+        """What was found wrong at opening but did not prevent it: sentences for the operator."""
+
+    @classmethod
+    async def open(
+        cls,
+        state_dir: Path,
+        highest: Callable[[sqlite3.Connection], int],
+        *,
+        lock_timeout_s: float = 5.0,
+        lazy_s: float = LAZY_S,
+        migrations: Path = MIGRATIONS,
+    ) -> Self:
+        """Return the store of a state directory; errors as `opening.open_database`."""
+        opened = await asyncio.to_thread(
+            open_database, state_dir, highest, lock_timeout_s=lock_timeout_s, migrations=migrations
+        )
+        try:
+            reader = await Reader.open(opened.path)
+        except BaseException:
+            opened.db.close()
+            opened.lock.release()
+            raise
+        writer = Writer(opened.db, WalUpkeep(opened.path, opened.mark, highest, lazy_s=lazy_s))
+        writer.start()
+        return cls(opened, writer, reader)
+
+    async def write(
+        self,
+        work: Work[T],
+        *,
+        kinds: Sequence[str] = (),
+        after: Callable[[T], None] | None = None,
+    ) -> T:
+        """Return what `work` returned, committed; see `Writer.write`."""
+        return await self._writer.write(work, kinds=kinds, after=after)
+
+    def post(
+        self,
+        work: Work[T],
+        *,
+        kinds: Sequence[str] = (),
+        after: Callable[[T], None] | None = None,
+    ) -> None:
+        """Queue `work` without waiting; for what may be lost. Later writes are committed after it."""
+        self._writer.post(work, kinds=kinds, after=after)
+
+    async def read(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """Return all rows of one SELECT; see `Reader.read`."""
+        return await self._reader.read(sql, parameters)
+
+    async def ping(self) -> None:
+        """Return once the writer has taken an empty item: it lives, and nothing was committed."""
+        await self._writer.write(None)
+
+    @property
+    def pause(self) -> str:
+        """Why nothing could be committed the last time (disk full, locked), empty when it could."""
+        return self._writer.pause
+
+    async def broken(self) -> NoReturn:
+        """Raise JournalBroken as soon as the disk has failed a write; else wait for ever."""
+        await self._writer.broken()
+
+    async def close(self) -> None:
+        """Commit what is queued, put the files in order, let go of the lock; safe to call twice."""
+        try:
+            await self._writer.close()
+        finally:
+            await self._reader.close()
+            self._lock.release()
