@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -51,12 +52,12 @@ def test_bytes_that_are_no_text_are_refused_with_their_place() -> None:
 
 
 def test_an_endless_pipe_is_refused_instead_of_read_for_ever() -> None:
-    with open("/dev/zero", "rb") as source, pytest.raises(InputError, match="too long") as caught:
+    with Path("/dev/zero").open("rb") as source, pytest.raises(InputError, match="too long") as caught:
         read_pipe(source, pytest.fail)
     assert f"{MAX_BYTES:,}" in caught.value.why
 
 
 def test_no_standard_input_is_no_error() -> None:
     assert read_pipe(None, pytest.fail) == ""
-    with open("/dev/null", "rb") as source:
+    with Path("/dev/null").open("rb") as source:
         assert read_pipe(source, pytest.fail) == ""
