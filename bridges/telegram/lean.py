@@ -31,6 +31,13 @@ _DRIFT = (
 )
 """What a self-test meets when aiogram or pydantic changed under us."""
 
+_BASES = (
+    ("aiogram.types.base", "TelegramObject"),
+    ("aiogram.methods.base", "TelegramMethod"),
+    ("aiogram.methods.base", "Response"),
+)
+"""The classes from which aiogram's models descend."""
+
 
 def _is_aiogram(name: str) -> bool:
     return name == "aiogram" or name.startswith("aiogram.")
@@ -61,7 +68,7 @@ def _import_deferred() -> None:
         result: bool | None = stock.__func__(cls, **options)
         return result
 
-    for place, name in (("aiogram.types.base", "TelegramObject"), ("aiogram.methods.base", "TelegramMethod")):
+    for place, name in _BASES:
         getattr(importlib.import_module(place), name).model_rebuild = classmethod(rebuild)
 
 

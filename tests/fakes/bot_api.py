@@ -16,7 +16,7 @@ import argparse
 import asyncio
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
@@ -55,9 +55,9 @@ CONTROL = frozenset(
 
 @dataclass(slots=True)
 class _Poll:
-    """A getUpdates that waits; a later one ends it."""
+    """A getUpdates that waits, and the request that ended it."""
 
-    superseded: asyncio.Event = field(default_factory=asyncio.Event)
+    ended_by: str = ""
 
 
 class FakeBotApi:
@@ -169,7 +169,7 @@ class FakeBotApi:
     def set_webhook(self, url: str) -> None:
         """Set a webhook as somebody else would."""
         self.webhook = url
-        self._end_poll()
+        self._end_poll("setWebhook")
 
     # --- what happened ------------------------------------------------------------------------------------
 
@@ -282,7 +282,7 @@ class FakeBotApi:
             raise bad("limit must be between 1 and 100")
         if "allowed_updates" in params:
             self._allowed = params["allowed_updates"] or None
-        self._end_poll()
+        self._end_poll("other getUpdates")
         poll = self._poll = _Poll()
         deadline = time.monotonic() + wait_s
         offset = params.get("offset", 0)
@@ -304,16 +304,13 @@ class FakeBotApi:
             pass
         if self._closing.is_set():
             raise ApiError(502, "Bad Gateway")
-        if poll.superseded.is_set():
-            raise ApiError(
-                409,
-                "Conflict: terminated by other getUpdates request; "
-                "make sure that only one bot instance is running",
-            )
+        if poll.ended_by:
+            only_one = "make sure that only one bot instance is running"
+            raise ApiError(409, f"Conflict: terminated by {poll.ended_by} request; {only_one}")
 
-    def _end_poll(self) -> None:
+    def _end_poll(self, by: str) -> None:
         if self._poll is not None:
-            self._poll.superseded.set()
+            self._poll.ended_by = by
             self._poll = None
             self._wake()
 
