@@ -222,14 +222,18 @@ class FakeOpenAI:
             return
         while reply.endless:
             await wire.data(_chunk(seen, {"content": "x" * 1000}))
-        for sent, delta in enumerate(_deltas(seen, reply)):
+        sent = 0
+        for delta in [*_deltas(seen, reply), None]:
             if sent == reply.reset_after:
                 wire.reset()
                 return
             if sent == reply.close_after:
                 return
+            if delta is None:
+                break
             await wire.data(_chunk(seen, delta, usage=reply.usage if reply.usage_in_every_chunk else None))
-            if sent == 0 and reply.hang == "stream":
+            sent += 1
+            if sent == 1 and reply.hang == "stream":
                 await self.release.wait()
             await asyncio.sleep(reply.chunk_delay_s)
         if reply.error is not None:

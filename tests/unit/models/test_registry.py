@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from clawd.config.schema import Config, ModelConfig, RouteConfig
+from clawd.errors import ModelsExhausted, ModelUnavailable, NotFound
+from clawd.models.base import (
+    AssistantMessage,
+    ModelPlugin,
+    ModelRequest,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+    collect,
+)
+from clawd.models.registry import ModelSet, build_models
+from clawd.testing import ManualClock, ScriptedModel
+from clawd.tools.base import ToolSpec
+from tests.unit.models.conftest import ask, make_context
+
+SPEC = ToolSpec(name="time", description="d", parameters={"type": "object"}, effect="pure")
+
+
+async def _build(*models: ScriptedModel, **routes: tuple[str, ...]) -> ModelSet:
+    by_name = {model.name: model for model in models}
+    plugin: ModelPlugin[Any] = ModelPlugin(
+        type="scripted", config=ModelConfig, create=lambda _context, config: by_name[config.name]
+    )
+    config = Config(
+        models=tuple(ModelConfig(name=model.name, type="scripted") for model in models),
+        routes={name: RouteConfig(models=names) for name, names in routes.items()},
+    )
+    return await build_models(config, {"scripted": plugin}, make_context(ManualClock()))
+
+
+async def test_without_routes_the_order_of_the_list_is_the_default_route() -> None:
+    a, b = ScriptedModel(ModelUnavailable("a", "down"), name="a"), ScriptedModel("from b", name="b")
+    models = await _build(a, b)
+    assert (await collect(models.router, ask())).text == "from b"
+    assert models.routes == {"default": ("a", "b")}
+
+
+async def test_a_request_takes_its_own_route_and_an_unknown_one_the_default() -> None:
+    models = await _build(ScriptedModel(name="a"), ScriptedModel(name="b"), default=("a",), fast=("b",))
+    assert (await collect(models.router, ask(route="fast"))).model == "b"
+    assert (await collect(models.router, ask(route="gone"))).model == "a"
+
+
+async def test_a_pinned_model_is_tried_first_and_the_route_stands_by() -> None:
+    b = ScriptedModel("from b", ModelUnavailable("b", "down"), name="b")
+    models = await _build(ScriptedModel(name="a"), b, default=("a",))
+    assert (await collect(models.router, ask(pin="b"))).model == "b"
+    assert (await collect(models.router, ask(pin="b"))).model == "a"
+
+
+async def test_an_unknown_pin_says_so() -> None:
+    models = await _build(ScriptedModel(name="a"))
+    with pytest.raises(ModelUnavailable, match="no model 'x'") as caught:
+        await collect(models.router, ask(pin="x"))
+    assert "configured are a" in caught.value.why
+
+
+async def test_a_model_without_tools_gets_none_and_reads_earlier_calls_as_text() -> None:
+    plain = ScriptedModel(name="a", offers_tools=False)
+    models = await _build(plain)
+    history = (
+        *ask("what time is it?").messages,
+        AssistantMessage(text="", tool_calls=(ToolCall(id="1", name="time", arguments="{}"),)),
+        ToolMessage(call_id="1", name="time", text="noon"),
+    )
+    await collect(models.router, ModelRequest(messages=history, tools=(SPEC,)))
+    (seen,) = plain.requests
+    assert seen.tools == ()
+    assert [type(m) for m in seen.messages] == [UserMessage, UserMessage]
+    assert "noon" in str(seen.messages[-1])
+
+
+async def test_a_model_with_tools_gets_them() -> None:
+    able = ScriptedModel(name="a")
+    models = await _build(able)
+    await collect(models.router, ask(tools=(SPEC,)))
+    assert able.requests[0].tools == (SPEC,)
+
+
+async def test_calls_and_errors_are_counted_and_the_last_error_fades() -> None:
+    down = ModelUnavailable("a", "down", why="HTTP 500", transient=False)
+    models = await _build(ScriptedModel(down, "fine", name="a"), fast=("a",))
+    with pytest.raises(ModelsExhausted):
+        await collect(models.router, ask())
+    (info,) = models.infos()
+    assert (info.calls, info.errors, info.last_error) == (1, 1, "model a: down (HTTP 500)")
+    await collect(models.router, ask())
+    (info,) = models.infos()
+    assert (info.calls, info.errors, info.last_error) == (2, 1, "")
+    assert (info.type, info.model, info.place, info.found) == (
+        "scripted",
+        "script",
+        "in this process",
+        "config",
+    )
+    assert set(info.routes) == {"default", "fast"}
+
+
+async def test_a_probe_goes_to_the_named_model_only() -> None:
+    models = await _build(ScriptedModel(name="a"))
+    assert await models.probe("a") == "a answers by a script"
+    with pytest.raises(NotFound, match="no model 'b'"):
+        await models.probe("b")
+
+
+async def test_closing_closes_every_model() -> None:
+    members = [ScriptedModel(name="a"), ScriptedModel(name="b")]
+    models = await _build(*members)
+    await models.close()
+    assert [m.closed for m in members] == [True, True]
+
+
+async def test_running_ends_at_once_when_no_model_has_work_of_its_own() -> None:
+    models = await _build(ScriptedModel(name="a"))
+    async with asyncio.timeout(5):
+        await models.run()
