@@ -33,17 +33,11 @@ ToolOutcome = Literal["ok", "error"]
 
 
 class Toolbox:
-    """Tools by name. Of two with one name the first is kept.
-
-    Raises:
-        ValueError: a tool's name is not of the form that models take.
-    """
+    """Tools by name. Of two with one name the first is kept."""
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
         self._tools: dict[str, Tool] = {}
         for tool in tools:
-            if not _NAME.fullmatch(tool.spec.name):
-                raise ValueError(f"{tool.spec.name!r} is no tool name: a-z, 0-9 and _, at most 64")
             self._tools.setdefault(tool.spec.name, tool)
 
     @classmethod
@@ -122,11 +116,17 @@ def _create(name: str, plugins: Mapping[str, ToolPlugin[Any]], config: ToolsConf
         return None
     try:
         plugin = plugins[name]
-        return plugin.create(settings if settings is not None else plugin.config())
+        tool = plugin.create(settings if settings is not None else plugin.config())
     except ClawdError as error:
         log.warning("tool_left_out", extra={"tool": name, "why": str(error)})
     except ValidationError:
         log.info("tool_left_out", extra={"tool": name, "why": f"it needs settings: tools.{name}"})
+    else:
+        if _NAME.fullmatch(tool.spec.name):
+            return tool
+        log.warning(
+            "tool_left_out", extra={"tool": name, "why": f"no model takes the name {tool.spec.name!r}"}
+        )
     return None
 
 

@@ -157,11 +157,6 @@ async def test_errors_are_bounded_too() -> None:
     assert len((await box.call("n" * 100_000, "{}", context(), "chat"))[0]) == MAX_TEXT
 
 
-def test_a_tool_name_that_no_model_takes_is_refused() -> None:
-    with pytest.raises(ValueError, match="no tool name"):
-        Toolbox([Probe("Bad-Name")])
-
-
 # --- building ------------------------------------------------------------------------------------------
 
 
@@ -191,8 +186,11 @@ def test_tools_come_from_plugins_and_one_that_fails_costs_itself_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     keyed = ToolPlugin(name="keyed", config=NeedsKey, create=lambda config: Probe(f"got_{config.key}"))
+    named = ToolPlugin(name="named", config=ToolConfig, create=lambda _config: Probe("Bad-Name"))
     unset = ToolPlugin(name="unset", config=NeedsKey, create=lambda _config: Probe("unset"))
-    plugins = Installed(time=time_tool.PLUGIN, calculator=calculator.PLUGIN, keyed=keyed, unset=unset)
+    plugins = Installed(
+        time=time_tool.PLUGIN, calculator=calculator.PLUGIN, keyed=keyed, named=named, unset=unset
+    )
     settings: dict[str, ToolConfig] = {
         "keyed": NeedsKey(key="x"),
         "time": time_tool.TimeConfig(enabled=False),
@@ -203,6 +201,7 @@ def test_tools_come_from_plugins_and_one_that_fails_costs_itself_alone(
     left_out = {record.__dict__["tool"]: record.__dict__["why"] for record in caplog.records}
     assert left_out == {
         "broken": "the plugin can't be used (ImportError)",
+        "named": "no model takes the name 'Bad-Name'",
         "unset": "it needs settings: tools.unset",
     }
 
