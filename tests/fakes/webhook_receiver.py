@@ -66,6 +66,7 @@ class WebhookReceiver:
 
     def __init__(self, secret: str = SECRET, *, port: int = 0) -> None:
         self.calls: list[Call] = []
+        self.huge_mib = 0  # how much of huge answers was read, or lies in buffers
         self.released = asyncio.Event()  # lets hanging answers go
         self._port = port
         self._webhook = Webhook(secret)
@@ -156,6 +157,7 @@ class WebhookReceiver:
             return response
         for _ in range(1024):  # 1 GiB, unless the other side has had enough
             await response.write(b"x" * 1024 * 1024)
+            self.huge_mib += 1
         return response
 
     def _record(self, request: web.Request, body: bytes, *, taken: bool) -> None:

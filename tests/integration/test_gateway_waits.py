@@ -7,6 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 from clawd.fanout import Delta
+from clawd.gateway.waits import Waits
+from clawd.messages import Address
+from tests.fakes.control_services import World
 from tests.fakes.gateway_site import Site, site
 
 if TYPE_CHECKING:
@@ -48,6 +51,16 @@ async def test_a_wait_is_not_ended_by_another_turn_of_the_conversation(state_dir
         here.world.finish(first, "One.")  # type: ignore[arg-type]
         here.world.finish(second, "Two.")  # type: ignore[arg-type]
         assert (await shown)[1]["replies"][0]["text"] == "Two."
+
+
+async def test_an_end_between_the_first_look_and_the_subscription_is_not_missed() -> None:
+    world = World()
+    turn = world.ask(Address(bridge="api", account="default", chat="c1"), "hi")
+    seen_queued = world.turns[turn]
+    world.finish(turn, "Hello.")
+    waits = Waits(world.services().views, world.fanout)
+    async with asyncio.timeout(5):
+        assert (await waits.turn(seen_queued, 30)).answer == "Hello."
 
 
 async def test_a_turn_that_ended_before_anybody_listened_is_shown_at_once(state_dir: Path) -> None:

@@ -8,7 +8,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -165,12 +164,11 @@ async def test_a_success_counts_although_its_body_never_ends() -> None:
 async def test_a_huge_answer_is_read_no_further_than_needed() -> None:
     async with WebhookReceiver() as receiver:
         receiver.fault(Fault(kind="huge", status=200), Fault(kind="huge", status=400))
-        began = time.monotonic()
         await bridge(receiver.url).send(REPLY)
         error = await failure(bridge(receiver.url))
         assert isinstance(error, DeliveryRejected)
         assert len(error.why) < 300
-        assert time.monotonic() - began < 5
+        assert receiver.huge_mib < 32  # what fits into the buffers of two connections
 
 
 async def test_a_refused_connection_is_surely_not_sent() -> None:
