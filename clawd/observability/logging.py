@@ -15,8 +15,9 @@ import os
 import sys
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
+from clawd.errors import ClawdError
 from clawd.observability.redact import Redactor
 from clawd.observability.sinks import Descriptor, RotatedFile, Sink
 
@@ -115,7 +116,11 @@ class JournaldFormatter(logging.Formatter):
 
 
 class Logs:
-    """The running set-up: what a reload changes, and what a process that ends puts back."""
+    """The running set-up: what a reload changes, and what a process that ends puts back.
+
+    As a context manager it also logs the error that ends the block, which passes through: without that the
+    file would stop before its most interesting line, and Python would print it with its secrets.
+    """
 
     def __init__(self, config: LoggingConfig, state_dir: Path | None, environ: Mapping[str, str]) -> None:
         self.redactor = Redactor()
@@ -139,6 +144,19 @@ class Logs:
         root.setLevel(level)
         # One line for every request of a health check is noise, unless somebody asked for everything.
         logging.getLogger("aiohttp.access").setLevel(level if level <= logging.DEBUG else logging.WARNING)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, ClawdError):
+            logging.getLogger("clawd").critical("failed", extra={"code": error.code, "error": str(error)})
+        elif kind is not None and error is not None and isinstance(error, Exception):
+            _log_uncaught(kind, error, trace)
+            self._hooks = (_already_told, self._hooks[1])
+        self.close()
 
     def close(self) -> None:
         """Undo `setup_logging`."""
@@ -182,7 +200,7 @@ def setup_logging(
         secrets: Values to hide.
 
     Returns:
-        The handle for reloads (`apply`) and for the end (`close`).
+        The handle for reloads (`apply`) and for the end (`close`, or a `with` block around the work).
 
     Warnings and exceptions that nobody caught are logged as well, so they are redacted too. A disk that is
     full or a reader that is gone loses lines, counted by the event `log_lines_lost`; it never raises.
@@ -232,6 +250,12 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
         sys.__excepthook__(kind, error, trace)
         return
     logging.getLogger("clawd").critical("crashed", exc_info=(kind, error, trace))
+
+
+def _already_told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Stand in for Python's traceback of an error that is in the log already, without its secrets."""
+    del error, trace
+    sys.stderr.write(f"clawd crashed: {kind.__name__}; the log has the rest\n")
 
 
 def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:

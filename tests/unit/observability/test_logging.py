@@ -139,6 +139,35 @@ def test_an_exception_that_nobody_catches_is_logged_clean(state_dir: Path) -> No
     assert "in main ***" in done.stderr
 
 
+@pytest.mark.parametrize("bug", [True, False])
+def test_what_ends_the_process_is_the_last_line_of_the_log(state_dir: Path, bug: bool) -> None:
+    error = "RuntimeError('no hidden-value')" if bug else "ClawdError('no hidden-value')"
+    program = (
+        "import sys, pathlib\n"
+        "from clawd.config.schema import LoggingConfig\n"
+        "from clawd.errors import ClawdError\n"
+        "from clawd.observability.logging import setup_logging\n"
+        "with setup_logging(LoggingConfig(), pathlib.Path(sys.argv[1]), {}, ['hidden-value']):\n"
+        f"    raise {error}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(state_dir)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    (line,) = lines(state_dir)
+    assert "hidden-value" not in json.dumps(line)
+    if bug:
+        assert (line["event"], done.returncode) == ("crashed", 1)
+        assert "RuntimeError: no ***" in line["exception"]
+        assert done.stderr.endswith("clawd crashed: RuntimeError; the log has the rest\n")
+        assert "hidden-value" not in done.stderr
+    else:
+        assert (line["event"], line["code"], line["error"]) == ("failed", "E-CLAWD", "no ***")
+
+
 def test_text_on_stderr_has_time_level_and_fields(state_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with logs_to(state_dir, file=False):
         log.warning("queue_full", extra={"depth": 3, "chat": "a b"})
