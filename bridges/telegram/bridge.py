@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from bridges.telegram.errors import bridge_error, delivery_error, trouble
@@ -39,6 +40,7 @@ class TelegramBridge:
             user_agent=f"clawd/{context.version}",
         )
         self._bot = Bot(config.token.reveal(), session=session)
+        self._typing_timeout_s = min(_TYPING_TIMEOUT_S, ceil(config.request_timeout_s))
         self._polling = Polling(self.name, self._bot, context.clock, timeout_s=config.poll_timeout_s)
 
     @property
@@ -85,7 +87,7 @@ class TelegramBridge:
         try:
             chat, thread = target(address)
             action = SendChatAction(chat_id=chat, message_thread_id=thread, action="typing")
-            await self._bot(action, request_timeout=_TYPING_TIMEOUT_S)
+            await self._bot(action, request_timeout=self._typing_timeout_s)
         except (AiogramError, ValueError) as error:
             log.debug("typing_not_shown", extra={"bridge": self.name, "reason": type(error).__name__})
 

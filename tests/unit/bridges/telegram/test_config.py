@@ -1,0 +1,69 @@
+"""What a Telegram section may say, and what is never shown of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from bridges.telegram import PLUGIN, TelegramConfig
+from tests.fakes.bot_api import TOKEN
+
+
+def section(**keys: Any) -> TelegramConfig:
+    return TelegramConfig.model_validate({"type": "telegram", "token": TOKEN, **keys})
+
+
+def test_a_token_is_all_it_takes() -> None:
+    config = section()
+    assert config.token.reveal() == TOKEN
+    assert config.api_base == "https://api.telegram.org"
+    assert config.stream
+    assert PLUGIN.type == "telegram"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "123456789:tooshort",
+        "123456789:" + "x" * 36,
+        "123456789:" + "x" * 34 + " ",
+        "123456789" + "x" * 35,
+        "botname:" + "x" * 35,
+        "123456789:" + "ä" * 35,
+        "",
+    ],
+)
+def test_what_botfather_never_gave_out_is_refused_without_showing_it(token: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        section(token=token)
+    assert len(token) < 5 or token not in str(caught.value)
+    assert "token" in str(caught.value)
+
+
+def test_a_refused_token_says_where_to_get_one() -> None:
+    with pytest.raises(ValidationError, match="copy it from BotFather's message"):
+        section(token="oops")
+
+
+def test_the_token_is_not_printed_with_the_section() -> None:
+    assert TOKEN not in repr(section()) + str(section()) + section().model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "base", ["api.telegram.org", "ftp://x", "https://", "https://x?y=1", "https://x#y", ""]
+)
+def test_an_address_that_can_not_carry_the_api_is_refused(base: str) -> None:
+    with pytest.raises(ValidationError, match="api_base"):
+        section(api_base=base)
+
+
+def test_a_slash_at_the_end_of_the_address_does_no_harm() -> None:
+    assert section(api_base="http://127.0.0.1:8081/").api_base == "http://127.0.0.1:8081"
+
+
+@pytest.mark.parametrize("keys", [{"poll_timeout_s": 0}, {"poll_timeout_s": 51}, {"strem": False}])
+def test_wrong_values_and_unknown_keys_are_refused(keys: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        section(**keys)
