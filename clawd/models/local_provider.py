@@ -33,6 +33,7 @@ _BUNDLED_SYSTEM: Final = SystemMessage("You are a helpful assistant. Answer brie
 _BUNDLED_BYTES: Final = 3000  # of history: reading more takes a small computer ten seconds and gains nothing
 _BYTES_PER_TOKEN: Final = 3  # a guess; llama.cpp refuses what is too long, and then half is sent
 _TRIES: Final = 4
+_NEWS_S: Final = 0.3
 
 
 class LocalProvider:
@@ -200,7 +201,8 @@ class LocalProvider:
 
     async def _why(self, error: ModelUnavailable) -> ModelUnavailable:
         """Return the error that names the child's end, if that is what broke the request."""
-        if self._server is None or not (ended := self._server.ended):
+        # A connection breaks a moment before the news of the child's end gets here.
+        if self._server is None or not (ended := await self._server.ended_within(_NEWS_S)):
             return error
         await self._stop()
         return ModelUnavailable(

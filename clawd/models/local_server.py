@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -41,6 +42,13 @@ class LocalServer:
     def ended(self) -> str:
         """How the child ended, in words; empty while it runs."""
         return "" if self._child.returncode is None else exit_words(self._child.returncode)
+
+    async def ended_within(self, seconds: float) -> str:
+        """Return how the child ended as soon as it has, or "" when it still runs after that time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._child.wait()
+        return self.ended
 
     async def kill(self) -> None:
         """End the child and return once it is gone."""

@@ -18,8 +18,8 @@ class ProviderPreset(Section):
     base_url: str
     keys: tuple[str, ...]
     model: str
+    model_env: str
     base_url_env: str | None = None
-    model_env: str | None = None
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
 
 

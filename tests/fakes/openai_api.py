@@ -222,8 +222,7 @@ class FakeOpenAI:
             return
         while reply.endless:
             await wire.data(_chunk(seen, {"content": "x" * 1000}))
-        sent = 0
-        for delta in [*_deltas(seen, reply), None]:
+        for sent, delta in enumerate([*_deltas(seen, reply), None]):
             if sent == reply.reset_after:
                 wire.reset()
                 return
@@ -232,8 +231,7 @@ class FakeOpenAI:
             if delta is None:
                 break
             await wire.data(_chunk(seen, delta, usage=reply.usage if reply.usage_in_every_chunk else None))
-            sent += 1
-            if sent == 1 and reply.hang == "stream":
+            if sent == 0 and reply.hang == "stream":
                 await self.release.wait()
             await asyncio.sleep(reply.chunk_delay_s)
         if reply.error is not None:
