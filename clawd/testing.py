@@ -113,6 +113,7 @@ class ScriptedModel:
         self._asked.set()
         entry = self._script.popleft() if self._script else "ok"
         text, calls = "", []
+        await asyncio.sleep(0)  # no real model answers without letting others run
         for step in entry if isinstance(entry, list) else [entry]:
             match step:
                 case str():

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from clawd.config.schema import NetworkConfig
+from clawd.errors import ConfigError
+from clawd.network import check_network, client_session, without_proxy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_the_configured_proxy_is_used_and_the_environments_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as proxy:
+        address = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+        async with (
+            client_session(NetworkConfig(proxy=address)) as session,
+            session.get("http://outside.invalid/path") as response,
+        ):
+            assert response.status == 204
+    assert seen[0].startswith(b"GET http://outside.invalid/path HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("proxy", ["proxy:3128", "ftp://user:hidden@proxy", "hidden"])
+def test_what_is_no_proxy_is_refused_without_quoting_it(proxy: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_network(NetworkConfig(proxy=proxy))
+    assert "hidden" not in f"{caught.value} {caught.value.problems}"
+    assert caught.value.problems[0].key == "network.proxy"
+
+
+def test_a_certificate_file_that_is_missing_or_empty_is_named(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("nothing")
+    for path in (tmp_path / "none.pem", empty):
+        with pytest.raises(ConfigError) as caught:
+            check_network(NetworkConfig(ca_file=str(path)))
+        assert str(path) in caught.value.problems[0].message
+
+
+def test_loopback_is_reached_without_the_proxy() -> None:
+    network = NetworkConfig(proxy="http://proxy:3128", ca_file="x")
+    assert without_proxy(network, "http://127.0.0.1:11434/v1") == NetworkConfig(ca_file="x")
+    assert without_proxy(network, "https://api.example.com/v1") is network
