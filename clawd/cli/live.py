@@ -1,0 +1,112 @@
+"""Asks models and platforms whether they answer, with a configuration and without a daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clawd import __version__
+from clawd.bridge import BridgeContext, ClosableBridge, ProbeBridge
+from clawd.errors import ClawdError, ModelUnavailable
+from clawd.ids import SystemClock
+from clawd.models.base import ModelContext
+from clawd.models.registry import ModelInfo, build_models
+
+if TYPE_CHECKING:
+    from clawd.config.schema import BridgeConfig, Config
+    from clawd.models.presets import ServerPreset
+    from clawd.plugins import Plugins
+
+LIMIT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one of them said: a line that proves it, or why there is none."""
+
+    name: str
+    line: str = ""
+    error: ClawdError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAnswer:
+    """A model with its answer; None when it was not asked."""
+
+    info: ModelInfo
+    answer: Answer | None
+
+
+async def ask_models(
+    config: Config,
+    plugins: Plugins,
+    environ: Mapping[str, str],
+    *,
+    wanted: Callable[[ModelInfo], bool] = lambda _: True,
+    servers: Sequence[ServerPreset] | None = None,
+    limit_s: float = LIMIT_S,
+) -> list[ModelAnswer]:
+    """Return every model, configured or found, in order; those that are wanted were asked, all at once."""
+    context = ModelContext(
+        network=config.network,
+        limits=config.breaker,
+        clock=SystemClock(),
+        version=__version__,
+        environ=environ,
+    )
+    models = await build_models(config, plugins.models, context, servers=servers)
+    try:
+        infos = models.infos()
+        asked = {info.name: lambda name=info.name: models.probe(name) for info in infos if wanted(info)}
+        answers = {answer.name: answer for answer in await _ask_all(asked, limit_s)}
+    finally:
+        await models.close()
+    return [ModelAnswer(info=info, answer=answers.get(info.name)) for info in infos]
+
+
+async def ask_bridges(config: Config, plugins: Plugins, *, limit_s: float = LIMIT_S) -> list[Answer]:
+    """Return the answer of every bridge that is enabled and can be asked without receiving; one after the other."""
+    answers: list[Answer] = []
+    for name, section in config.bridges.items():
+        if section.enabled:
+            answers += await _ask_bridge(name, section, config, plugins, limit_s)
+    return answers
+
+
+async def _ask_bridge(
+    name: str, section: BridgeConfig, config: Config, plugins: Plugins, limit_s: float
+) -> list[Answer]:
+    context = BridgeContext(
+        name=name, network=section.network or config.network, clock=SystemClock(), version=__version__
+    )
+    try:
+        bridge = plugins.bridges[section.type].create(context, section)
+    except ClawdError as error:
+        return [Answer(name=name, error=error)]
+    try:
+        return await _ask_all({name: bridge.probe}, limit_s) if isinstance(bridge, ProbeBridge) else []
+    finally:
+        if isinstance(bridge, ClosableBridge):
+            await bridge.close()
+
+
+async def _ask_all(asked: Mapping[str, Callable[[], Awaitable[str]]], limit_s: float) -> list[Answer]:
+    async with asyncio.TaskGroup() as tasks:
+        found = [
+            tasks.create_task(_ask(name, probe, limit_s), name=f"probe:{name}")
+            for name, probe in asked.items()
+        ]
+    return [task.result() for task in found]
+
+
+async def _ask(name: str, probe: Callable[[], Awaitable[str]], limit_s: float) -> Answer:
+    try:
+        async with asyncio.timeout(limit_s):
+            return Answer(name=name, line=await probe())
+    except TimeoutError:
+        error = ModelUnavailable(name, "no answer", where=name, why=f"silent for {limit_s:g} s")
+        return Answer(name=name, error=error)
+    except ClawdError as error:
+        return Answer(name=name, error=error)
