@@ -9,8 +9,10 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from clawd.journal.admin import SqliteAdmin
 from clawd.journal.sqlite import SqliteJournal
 from clawd.journal.sqlite_context import OPEN_TURNS, Context
+from clawd.journal.views import SqliteViews
 from clawd.store.sqlite import Store
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ class OpenJournal:
     """A journal in use; `warnings` are sentences for the operator about what was found at opening."""
 
     journal: SqliteJournal
+    views: SqliteViews
+    admin: SqliteAdmin
     store: Store
     warnings: tuple[str, ...]
 
@@ -59,7 +63,14 @@ async def open_journal(state_dir: Path, config: JournalConfig, clock: Clock) -> 
         clock=clock,
         max_queue=config.max_queue,
     )
-    return OpenJournal(journal=SqliteJournal(store, context), store=store, warnings=store.warnings)
+    journal = SqliteJournal(store, context)
+    return OpenJournal(
+        journal=journal,
+        views=SqliteViews(store, context),
+        admin=SqliteAdmin(store, context, work=journal.work, outgoing=journal.outgoing),
+        store=store,
+        warnings=store.warnings,
+    )
 
 
 def _highest(db: sqlite3.Connection) -> int:

@@ -76,7 +76,7 @@ class SqliteJournal:
         except JournalCorrupt as error:
             why = str(error)
             if error.row_id is not None or not error.where:
-                await self._store.write(lambda db: turns.set_aside(db, lease.conv, why))
+                await self._store.write(lambda db: turns.set_aside_leased(db, lease, why))
             raise
 
     async def record(

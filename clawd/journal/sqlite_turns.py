@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clawd.errors import Fenced, JournalCorrupt, JournalError
@@ -106,6 +106,12 @@ def set_aside(db: sqlite3.Connection, conv: int, why: str) -> None:
         (conv, conv),
     )
     db.execute("UPDATE conv SET stuck = ?, owner = NULL, ready_at = NULL WHERE id = ?", (why, conv))
+
+
+def set_aside_leased(db: sqlite3.Connection, lease: Lease, why: str) -> None:
+    """The same for a turn in work, if it is still ours."""
+    if is_ours(db, lease):
+        set_aside(db, lease.conv, why)
 
 
 def release(db: sqlite3.Connection, context: Context, lease: Lease, *, count: bool) -> bool:
@@ -254,6 +260,17 @@ def apply_change(
             return ConversationSettings(
                 model=model, language=language, session=settings.session, session_seq=settings.session_seq
             )
+
+
+def begin_session(db: sqlite3.Connection, conv: int, seq: int) -> None:
+    """Begin a new session after the message `seq`; unreadable settings become the default ones."""
+    (stored,) = db.execute("SELECT settings FROM conv WHERE id = ?", (conv,)).fetchone()
+    try:
+        settings = decode_settings(stored)
+    except JournalCorrupt:
+        settings = ConversationSettings()
+    fresh = replace(settings, session=settings.session + 1, session_seq=seq)
+    db.execute("UPDATE conv SET settings = ? WHERE id = ?", (encode_settings(fresh), conv))
 
 
 def _end(db: sqlite3.Connection, lease: Lease, records: Sequence[Record], now: int) -> None:

@@ -52,6 +52,9 @@ class Reader:
             except TimeoutError as error:
                 await self._db.interrupt()
                 raise JournalUnavailable("a read took too long", why=f"over {self._limit_s:g} s") from error
+            except asyncio.CancelledError:
+                await self._db.interrupt()  # nobody waits for it: make room for the next
+                raise
             except sqlite3.DatabaseError as error:
                 raise self._ours(error) from error
             except ValueError as error:  # aiosqlite: the connection is closed

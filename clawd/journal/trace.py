@@ -1,0 +1,112 @@
+"""The lines of a trace: one moment in a turn's life each. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from clawd.errors import JournalCorrupt
+from clawd.ids import from_ms
+from clawd.journal.codec import decode_record
+from clawd.journal.reading import DeliveryView, TraceLine
+from clawd.journal.records import (
+    ModelIntent,
+    ModelResult,
+    Record,
+    SessionStarted,
+    SettingsChanged,
+    ToolDone,
+    ToolIntent,
+    TurnFinished,
+    TurnStarted,
+)
+from clawd.journal.sqlite_context import ACCEPTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clawd.response import ModelResponse
+
+Detail = tuple[tuple[str, str], ...]
+
+
+def record_line(ts: int, kind: str, version: int, body: str, attempt: int) -> TraceLine:
+    """Return the line of a journal row, of whatever kind; what can't be read says so."""
+    if kind == ACCEPTED:
+        return TraceLine(at=from_ms(ts), what=kind)
+    try:
+        detail = _detail(decode_record(kind, version, body))
+    except JournalCorrupt as error:
+        detail = (("unreadable", str(error)),)
+    return TraceLine(at=from_ms(ts), what=kind, detail=(*detail, ("claim", str(attempt))))
+
+
+def control_lines(at: int, kind: str, applied_at: int | None) -> Iterator[TraceLine]:
+    """Yield the moments of a control: given, applied."""
+    yield TraceLine(at=from_ms(at), what=f"control.{kind}")
+    if applied_at is not None:
+        yield TraceLine(at=from_ms(applied_at), what=f"control.{kind}.applied")
+
+
+def delivery_lines(
+    view: DeliveryView, at: int, taken_at: int | None, ended_at: int | None
+) -> Iterator[TraceLine]:
+    """Yield the moments of a delivery: written, last taken, ended."""
+    name: Detail = (("delivery", view.id),)
+    yield TraceLine(at=from_ms(at), what="delivery.pending", detail=name)
+    if taken_at is not None:
+        yield TraceLine(
+            at=from_ms(taken_at), what="delivery.sending", detail=(*name, ("attempt", str(view.attempt)))
+        )
+    if ended_at is not None:
+        yield TraceLine(
+            at=from_ms(ended_at),
+            what=f"delivery.{view.state}",
+            detail=(*name, *_some(remote_id=view.remote_id, why=view.why)),
+        )
+
+
+def _detail(record: Record) -> Detail:
+    match record:
+        case TurnStarted():
+            return _some(owner=record.owner, attempt=record.attempt)
+        case ModelIntent():
+            return _some(step=record.step, route=record.route, pin=record.pin)
+        case ModelResult():
+            return (("step", str(record.step)), *_response(record.response))
+        case ToolIntent():
+            return _some(step=record.step, tool=record.name, effect=record.effect)
+        case ToolDone():
+            return _some(
+                step=record.step, tool=record.name, outcome=record.outcome, seconds=f"{record.duration_s:.3f}"
+            )
+        case SessionStarted():
+            return _some(session=record.session)
+        case SettingsChanged():
+            return _some(model=record.model, language=record.language)
+        case TurnFinished():
+            return _some(
+                outcome=record.outcome,
+                model=record.model,
+                error=record.error,
+                exit_code=record.exit_code or None,
+                characters=len(record.text),
+            )
+        case _:
+            assert_never(record)
+
+
+def _response(response: ModelResponse) -> Detail:
+    failed = ", ".join(f"{a.model}: {a.outcome}" for a in response.attempts if a.outcome != "ok")
+    return _some(
+        model=response.model,
+        finish=response.finish,
+        calls=", ".join(call.name for call in response.tool_calls),
+        input_tokens=response.usage.input_tokens,
+        output_tokens=response.usage.output_tokens,
+        failed=failed,
+    )
+
+
+def _some(**values: object) -> Detail:
+    """Return the pairs that say something."""
+    return tuple((name, str(value)) for name, value in values.items() if value not in (None, ""))

@@ -1,0 +1,348 @@
+"""The journal as people read it: turns, conversations, dead letters. Reads only, from the read connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from clawd.errors import JournalCorrupt, NotFound
+from clawd.ids import from_ms, parse_row_id, to_ms, update_id
+from clawd.journal.codec import decode_delivery, decode_message, decode_record, decode_settings
+from clawd.journal.reading import (
+    ConversationView,
+    DeadView,
+    DeliveryView,
+    EntryView,
+    Page,
+    QueueStats,
+    Trace,
+    TurnView,
+)
+from clawd.journal.records import TurnFinished
+from clawd.journal.sqlite_context import ACCEPTED, OPEN_TURNS, Context, parse_address
+from clawd.journal.trace import control_lines, delivery_lines, record_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clawd.ids import TurnId
+    from clawd.journal.base import TurnState
+    from clawd.messages import Address
+    from clawd.store.sqlite import Row, Store
+
+SHORT_CHARS: Final = 200
+UNREADABLE: Final = "(can't be read)"
+
+_TURN: Final = (
+    "SELECT c.id, i.seq, coalesce(c.moved_to, c.address), i.state, i.attempts, i.v, i.body, i.at, i.ended_at,"
+    " c.done_seq, c.stuck,"
+    " (SELECT body FROM journal j WHERE j.conv = i.conv AND j.seq = i.seq AND j.step = 0"
+    "  AND j.kind = 'turn.finished' AND j.v = 1),"
+    " (SELECT sum(json_extract(body, '$.response.usage.input_tokens')) FROM journal j"
+    "  WHERE j.conv = i.conv AND j.seq = i.seq AND j.kind = 'llm.result' AND json_valid(body)),"
+    " (SELECT sum(json_extract(body, '$.response.usage.output_tokens')) FROM journal j"
+    "  WHERE j.conv = i.conv AND j.seq = i.seq AND j.kind = 'llm.result' AND json_valid(body)),"
+    " (SELECT count(*) FROM journal j WHERE j.conv = i.conv AND j.seq = i.seq"
+    "  AND j.kind IN ('llm.result', 'tool.result'))"
+    " FROM inbox i JOIN conv c ON c.id = i.conv"
+)
+_DELIVERY: Final = (
+    "SELECT o.id, coalesce(c.moved_to, c.address), o.conv, o.seq, o.state, o.attempt, o.remote_id, o.v, o.body,"
+    " o.why, o.at, o.taken_at, o.ended_at, c.bridge, o.part FROM outbox o JOIN conv c ON c.id = o.conv"
+)
+
+
+class SqliteViews:
+    """Implements `journal.reading.Views`."""
+
+    def __init__(self, store: Store, context: Context) -> None:
+        self._store = store
+        self._context = context
+
+    # --- turns ------------------------------------------------------------------------------------------
+
+    async def turn(self, turn: TurnId) -> TurnView:
+        parsed = self._context.parse_turn(turn)
+        rows = await self._store.read(f"{_TURN} WHERE i.conv = ? AND i.seq = ?", parsed) if parsed else []
+        if not rows:
+            raise NotFound(f"there is no turn {turn}", remedy="clawd turns list")
+        return self._turn_view(rows[0])
+
+    async def turns(
+        self, *, address: Address | None = None, state: TurnState | None = None, limit: int = 50
+    ) -> Sequence[TurnView]:
+        rows = await self._store.read(
+            f"{_TURN} WHERE (:address IS NULL OR c.address = :address) AND (:state IS NULL OR i.state = :state)"
+            " ORDER BY i.rowid DESC LIMIT :limit",
+            {"address": str(address) if address is not None else None, "state": state, "limit": limit},
+        )
+        return [self._turn_view(row) for row in rows]
+
+    def _turn_view(self, row: Row) -> TurnView:
+        conv, seq, address, state, attempts, version, body, at, ended_at, done_seq, stuck, *rest = row
+        finished_body, input_tokens, output_tokens, steps = rest
+        finished = _finished(finished_body)
+        return TurnView(
+            id=self._context.turn(conv, seq),
+            conversation=parse_address(address),
+            seq=seq,
+            state=state,
+            attempts=attempts,
+            question=_question(version, body),
+            answer=finished.text if finished is not None else "",
+            accepted_at=from_ms(at),
+            finished_at=from_ms(ended_at) if ended_at is not None else None,
+            model=finished.model if finished is not None else None,
+            error=finished.error if finished is not None else stuck,
+            exit_code=finished.exit_code if finished is not None else 0,
+            position=max(0, seq - done_seq - 1),
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            steps=steps,
+        )
+
+    # --- conversations ----------------------------------------------------------------------------------
+
+    async def conversations(self, *, limit: int = 50) -> Sequence[ConversationView]:
+        rows = await self._store.read(
+            "SELECT c.address, c.last_seq, c.last_seq - c.done_seq, c.settings, i.at, i.v, i.body,"
+            " (SELECT count(*) FROM inbox n WHERE n.conv = c.id)"
+            " FROM conv c LEFT JOIN inbox i ON i.conv = c.id AND i.seq = c.last_seq"
+            " ORDER BY coalesce(i.at, 0) DESC, c.id DESC LIMIT ?",
+            (limit,),
+        )
+        return [
+            ConversationView(
+                address=parse_address(address),
+                turns=turns,
+                open_turns=open_turns,
+                last_at=from_ms(at) if at is not None else None,
+                last_text=_short(_question(version, body)) if body is not None else "",
+                settings=decode_settings(settings),
+            )
+            for address, _, open_turns, settings, at, version, body, turns in rows
+        ]
+
+    async def entries(self, address: Address, *, after: str = "", limit: int = 200) -> Page:
+        columns = (
+            "SELECT j.id, j.conv, j.seq, j.kind, j.ts, j.v, j.body, i.state, i.v, i.body, o.state, o.v, o.body"
+            " FROM journal j JOIN conv c ON c.id = j.conv"
+            " LEFT JOIN inbox i ON i.conv = j.conv AND i.seq = j.seq"
+            " LEFT JOIN outbox o ON j.seq IS NULL AND o.id = j.step"
+            " WHERE c.address = ? AND j.kind IN ('accepted', 'turn.finished', 'pushed') AND j.id"
+        )
+        if after:
+            rows = await self._store.read(
+                f"{columns} > ? ORDER BY j.id LIMIT ?", (str(address), _position(after), limit)
+            )
+        else:
+            newest = await self._store.read(
+                f"{columns} > 0 ORDER BY j.id DESC LIMIT ?", (str(address), limit)
+            )
+            rows = newest[::-1]
+        entries = tuple(self._entry(row) for row in rows)
+        return Page(entries=entries, cursor=entries[-1].cursor if entries else after)
+
+    def _entry(self, row: Row) -> EntryView:
+        id_, conv, seq, kind, ts, _, body, state, version, question, push_state, push_version, push = row
+        match kind:
+            case "accepted":
+                text = _question(version, question)
+            case "pushed":
+                text, state = _delivery_text(push_version, push), push_state or "sent"
+            case _:
+                finished = _finished(body)
+                text = finished.text if finished is not None else UNREADABLE
+        return EntryView(
+            cursor=f"{id_:012x}",
+            turn=self._context.turn(conv, seq) if seq is not None else None,
+            role="user" if kind == ACCEPTED else "assistant",
+            text=text,
+            at=from_ms(ts),
+            state=state,
+        )
+
+    # --- dead letters -----------------------------------------------------------------------------------
+
+    async def dead(self, *, limit: int = 100) -> Sequence[DeadView]:
+        letters = [
+            *await self._dead_turns(limit),
+            *await self._dead_deliveries(limit),
+            *await self._dead_updates(limit),
+        ]
+        return sorted(letters, key=lambda letter: letter.at, reverse=True)[:limit]
+
+    async def _dead_turns(self, limit: int) -> list[DeadView]:
+        dead = await self._store.read(
+            f"{_TURN} WHERE i.state = 'dead' AND i.dropped = 0 ORDER BY i.at DESC LIMIT ?", (limit,)
+        )
+        stuck = await self._store.read(
+            f"{_TURN} WHERE c.stuck IS NOT NULL AND i.seq = c.done_seq + 1 LIMIT ?", (limit,)
+        )
+        return [
+            DeadView(
+                id=turn.id,
+                bridge=turn.conversation.bridge,
+                conversation=turn.conversation,
+                at=turn.finished_at or turn.accepted_at,
+                why=turn.error or "",
+                text=_short(turn.question),
+                state="dead",
+            )
+            for turn in map(self._turn_view, [*dead, *stuck])
+        ]
+
+    async def _dead_deliveries(self, limit: int) -> list[DeadView]:
+        rows = await self._store.read(
+            f"{_DELIVERY} WHERE o.state IN ('dead', 'unknown') AND o.dropped = 0 AND o.body IS NOT NULL"
+            " ORDER BY o.at DESC LIMIT ?",
+            (limit,),
+        )
+        return [
+            DeadView(
+                id=view.id,
+                bridge=view.conversation.bridge,
+                conversation=view.conversation,
+                at=from_ms(row[12] if row[12] is not None else row[10]),
+                why=view.why,
+                text=_short(view.text),
+                state=view.state,
+            )
+            for row in rows
+            for view in [self._delivery_view(row)]
+        ]
+
+    async def _dead_updates(self, limit: int) -> list[DeadView]:
+        rows = await self._store.read(
+            "SELECT id, bridge, raw, why, at FROM unreadable ORDER BY id DESC LIMIT ?", (limit,)
+        )
+        return [
+            DeadView(
+                id=update_id(self._context.instance, id_),
+                bridge=bridge,
+                conversation=None,
+                at=from_ms(at),
+                why=why,
+                text=_short(raw),
+                state="dead",
+            )
+            for id_, bridge, raw, why, at in rows
+        ]
+
+    # --- trace ------------------------------------------------------------------------------------------
+
+    async def trace(self, identifier: str) -> Trace:
+        turn = await self.turn(await self._turn_of(identifier))
+        parsed = self._context.parse_turn(turn.id)
+        assert parsed is not None  # noqa: S101 - `turn` found it
+        records = await self._store.read(
+            "SELECT ts, kind, v, body, attempt FROM journal WHERE conv = ? AND seq = ? ORDER BY id", parsed
+        )
+        controls = await self._store.read(
+            "SELECT at, kind, applied_at FROM control WHERE conv = ? AND target_seq = ?", parsed
+        )
+        rows = await self._store.read(f"{_DELIVERY} WHERE o.conv = ? AND o.seq = ? ORDER BY o.part", parsed)
+        deliveries = tuple(self._delivery_view(row) for row in rows)
+        lines = [
+            *(record_line(*row) for row in records),
+            *(line for row in controls for line in control_lines(*row)),
+            *(
+                line
+                for row, view in zip(rows, deliveries, strict=True)
+                for line in delivery_lines(view, row[10], row[11], row[12])
+            ),
+        ]
+        return Trace(turn=turn, lines=tuple(sorted(lines, key=lambda line: line.at)), deliveries=deliveries)
+
+    async def _turn_of(self, identifier: str) -> TurnId:
+        parsed = self._context.parse_turn(identifier)
+        if parsed is not None:
+            return self._context.turn(*parsed)
+        row = parse_row_id(identifier)
+        if row is not None and identifier == self._context.delivery(row[1]):
+            rows = await self._store.read("SELECT conv, seq FROM outbox WHERE id = ?", (row[1],))
+            if rows and rows[0][1] is not None:
+                return self._context.turn(*rows[0])
+            if rows:
+                raise NotFound(f"{identifier} belongs to no turn", why="it is a push")
+        raise NotFound(f"there is no turn or delivery {identifier}", remedy="clawd turns list")
+
+    def _delivery_view(self, row: Row) -> DeliveryView:
+        id_, address, conv, seq, state, attempt, remote_id, version, body, why = row[:10]
+        return DeliveryView(
+            id=self._context.delivery(id_),
+            conversation=parse_address(address),
+            turn=self._context.turn(conv, seq) if seq is not None else None,
+            state=state,
+            attempt=attempt,
+            remote_id=remote_id,
+            text=_delivery_text(version, body),
+            why=why,
+        )
+
+    # --- figures ----------------------------------------------------------------------------------------
+
+    async def stats(self) -> QueueStats:
+        ((open_turns, running, oldest, deliveries, dead, conversations, last_id),) = await self._store.read(
+            "SELECT (SELECT value FROM kv WHERE key = ?),"
+            " (SELECT count(*) FROM conv WHERE owner IS NOT NULL),"
+            " (SELECT min(at) FROM inbox WHERE state IN ('queued', 'running', 'waiting')),"
+            " (SELECT count(*) FROM outbox WHERE state IN ('pending', 'sending', 'parked')),"
+            " (SELECT count(*) FROM inbox WHERE state = 'dead' AND dropped = 0)"
+            " + (SELECT count(*) FROM conv WHERE stuck IS NOT NULL)"
+            " + (SELECT count(*) FROM outbox WHERE state IN ('dead', 'unknown') AND dropped = 0"
+            "    AND body IS NOT NULL)"
+            " + (SELECT count(*) FROM unreadable),"
+            " (SELECT count(*) FROM conv),"
+            " coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0)",
+            (OPEN_TURNS,),
+        )
+        age_ms = to_ms(self._context.clock.now()) - oldest if oldest is not None else 0
+        return QueueStats(
+            queued=open_turns - running,
+            running=running,
+            oldest_age_s=max(0.0, age_ms / 1000),
+            deliveries_open=deliveries,
+            dead=dead,
+            conversations=conversations,
+            last_id=last_id,
+        )
+
+
+# --- rows to words: a row that can't be read must not hide the others -----------------------------------
+
+
+def _question(version: int, body: str) -> str:
+    try:
+        return decode_message(version, body).text
+    except JournalCorrupt:
+        return UNREADABLE
+
+
+def _delivery_text(version: int | None, body: str | None) -> str:
+    if version is None or body is None:
+        return ""
+    try:
+        return decode_delivery(version, body).text
+    except JournalCorrupt:
+        return UNREADABLE
+
+
+def _finished(body: str | None) -> TurnFinished | None:
+    if body is None:
+        return None
+    try:
+        record: Any = decode_record(TurnFinished.kind, 1, body)
+    except JournalCorrupt:
+        return None
+    return record if isinstance(record, TurnFinished) else None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHORT_CHARS else f"{text[: SHORT_CHARS - 1]}…"
+
+
+def _position(cursor: str) -> int:
+    try:
+        return int(cursor, 16)
+    except ValueError:
+        raise NotFound(f"there is no cursor {cursor!r:.40}", remedy="begin without one") from None
