@@ -253,12 +253,14 @@ class Journal(Protocol):
     ) -> Sequence[Accepted | Duplicate | Pushed | Stored]:
         """Commit items and cursor in one transaction; one result per item, in order.
 
-        A message gets its conversation's next sequence number. A control notes its target: the turn it
-        names if that is open, else the running turn, else the oldest queued one; without a target it is
-        not kept (`Stored(turn=None)`).
+        A message gets its conversation's next sequence number, and frees the deliveries that were parked
+        there. A control notes its target: the turn it names, if that is open; one that names none means
+        the running turn, else the oldest queued one. Without a target it is not kept
+        (`Stored(turn=None)`).
 
         Raises:
-            InboxFull: the queue is full; nothing was written.
+            InboxFull: the queue is full; nothing was written. A batch is taken whole while there is room
+                for one message, however long it is; only messages count.
             JournalUnavailable: nothing was written.
         """
         ...
@@ -276,7 +278,12 @@ class Journal(Protocol):
         ...
 
     async def load(self, lease: Lease) -> Loaded:
-        """Return the turn's records and its session's finished turns."""
+        """Return the turn's records and its session's finished turns: the newest 100, without intents.
+
+        Raises:
+            JournalCorrupt: a row can't be read. The lease is over then, and the conversation is left alone
+                and listed among the dead letters until an operator or the next start tries again.
+        """
         ...
 
     async def record(
@@ -291,10 +298,12 @@ class Journal(Protocol):
         Result records set the turn's attempts to 0. `done` needs a `TurnFinished` among the records: it
         ends the turn in that outcome's state, marks its controls applied, and sends the conversation to
         the back of the line if more waits. `session.started` and `settings.changed` change the
-        conversation's settings. A reserved preview row becomes part 0 of the outbox.
+        conversation's settings. A reserved preview row becomes part 0 of the outbox; a turn that ends
+        without an outbox gives it up.
 
         Raises:
             Fenced: the lease is no longer ours; nothing was written.
+            JournalError: the step has a result already; nothing was written.
         """
         ...
 
@@ -303,14 +312,14 @@ class Journal(Protocol):
         ...
 
     async def release(self, lease: Lease, *, count: bool = False) -> None:
-        """Hand the turn back; without `count` this attempt is not counted."""
+        """Hand the turn back; without `count` this attempt is not counted. A lost lease is fine."""
         ...
 
     async def reserve_preview(self, lease: Lease) -> int | None:
         """Commit the outbox row of part 0 in state `sending` before its text is final; return its row.
 
-        None when the lease is fenced or a crashed attempt's preview row stands already in an unknown
-        state. An `open` row of an earlier attempt is returned again by `open_preview`.
+        None when the lease is fenced, when an earlier attempt's row stands already (`open_preview` returns
+        one that may be edited), or when older deliveries of the address wait: it would overtake them.
         """
         ...
 
@@ -323,7 +332,7 @@ class Journal(Protocol):
 
         With a remote id it is `open`. Without one it was surely not sent, or `unknown`: then the final
         text goes out as a new message, marked as a repeat if unknown. If the final text came meanwhile,
-        the row becomes `pending`.
+        the row becomes `pending`; if the turn ended without one, nothing happens.
         """
         ...
 
@@ -332,7 +341,11 @@ class Journal(Protocol):
         ...
 
     async def outbox_mark(self, row: int, outcome: DeliveryOutcome) -> None:
-        """Commit what became of a delivery that this process took."""
+        """Commit what became of a delivery that this process took.
+
+        Raises:
+            Fenced: it is not ours to mark.
+        """
         ...
 
     async def move_address(self, old: Address, new: Address) -> None:
