@@ -159,7 +159,7 @@ def _with_key(choices: Choices, presets: Presets, call: Invocation, *, asks: boo
     usual = f"Enter: ${variable} from the environment" if variable else "hidden while you type"
     for left in reversed(range(TRIES)):
         say(f"2. The API key of {preset.name} ({usual}):")
-        typed = getpass.getpass("   ").strip()
+        typed = getpass.getpass("   > ").strip()
         if not typed and not variable:
             continue
         chosen = replace(choices, key=typed or None, key_variable=None if typed else variable)
@@ -180,7 +180,7 @@ def _with_telegram(
         return _tried(choices, presets, call, telegram=True) if test and choices.telegram_token else choices
     for left in reversed(range(TRIES)):
         say("3. The token of a Telegram bot, from @BotFather (Enter: no Telegram):")
-        typed = getpass.getpass("   ").strip()
+        typed = getpass.getpass("   > ").strip()
         if not typed:
             return choices
         try:

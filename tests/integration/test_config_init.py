@@ -211,8 +211,10 @@ async def test_terminal_is_asked_three_questions_and_secrets_stay_unseen(
     await terminal.says("there is no provider 'deepsek'")
     await terminal.types("auto")
     await terminal.says("3. The token of a Telegram bot")
+    await terminal.says(" > ")  # what is typed before the echo is off would be thrown away
     await terminal.types("12345:wrong")
     await terminal.says("not a bot token")
+    await terminal.says(" > ")
     await terminal.types(TOKEN)
     assert await terminal.ended() == 0
     assert "@clawd_test_bot" in terminal.text
