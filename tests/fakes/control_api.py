@@ -43,6 +43,7 @@ class FakeControlApi:
         self.replies: dict[str, str] = {"/status": "all is well"}
         self.refuse: tuple[int, Frame] | None = None
         self.break_posts: list[Literal["before", "after"]] = []
+        self.gates: set[str] = set()  # for scripts that wait for a word of the test
         self.changed = threading.Condition()
         self._streams: list[SimpleQueue[Frame | None]] = []
         self._sockets: set[socket.socket] = set()

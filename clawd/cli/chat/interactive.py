@@ -128,7 +128,7 @@ class Interactive:
         finally:
             self._follower.close()
             self._output.abandon()
-            self._prompt.finish()
+            self._prompt.flush()
         return code
 
     # --- out -----------------------------------------------------------------------------------------------
@@ -147,12 +147,12 @@ class Interactive:
             message = await self._messages.get()
             if self._follower is not None:
                 self._follower.retry()
-            await self._prompt.flush()
+            self._prompt.flush()
             # What the stream says about this message waits until its turn has a name here.
             async with self._sending:
                 await self._send(message)
                 self._unsent.popleft()
-                await self._prompt.flush()
+                self._prompt.flush()
 
     async def _send(self, message: _Message) -> None:
         try:
@@ -197,7 +197,7 @@ class Interactive:
                     news.append(self._signals.get_nowait())
                 for one in news:
                     await self._take(one)
-                await self._prompt.flush()
+                self._prompt.flush()
 
     async def _take(self, news: Signal) -> None:
         match news:
@@ -210,10 +210,9 @@ class Interactive:
                     self._output.note("connected again")
                 self._away = False
                 await self._look_at_open_turns()
-            case Lost(why):
+            case Lost():
                 if not self._away:
-                    self._output.settle()
-                    self._output.note(f"the daemon went away ({why}); waiting for it to come back")
+                    self._output.note("the daemon went away; waiting for it to come back")
                 self._away = True
             case GaveUp(error):
                 self._away = True

@@ -126,10 +126,9 @@ class OneShot:
                         self._output.note("connected again")
                     away = False
                     ended = self._look(turn)
-                case Lost(why):
+                case Lost():
                     if not away:
-                        self._output.settle()
-                        self._output.note(f"the daemon went away ({why}); waiting for it to come back")
+                        self._output.note("the daemon went away; waiting for it to come back")
                     away = True
                 case Interrupted():
                     self._stop(turn)
@@ -187,7 +186,6 @@ class OneShot:
 
     def _stop(self, turn: str) -> None:
         self._asked_to_stop = True
-        self._output.settle()
         self._output.note("stopping; Ctrl-C again leaves at once")
         try:
             self._conversation.cancel(turn)

@@ -119,10 +119,13 @@ class RawOutput(FinalOutput):
         self._written = text
 
     def settle(self) -> None:
-        """Only a line must not be continued by something else; the text itself goes on."""
-        if self._written and not self._written.endswith("\n") and self._notes:
-            self._out.write("\n")
+        """The text goes on where it was."""
+
+    def note(self, text: str) -> None:
+        if self._notes and self._written and not self._written.endswith("\n"):
+            self._out.write("\n")  # a line of the answer must not be continued by something else
             self._out.flush()
+        super().note(text)
 
     def end(self, text: str) -> None:
         if text:
@@ -133,7 +136,6 @@ class RawOutput(FinalOutput):
         self._break()
 
     def aside(self, text: str) -> None:
-        self.settle()
         self._out.write(f"{self._clean(text)}\n")
         self._out.flush()
 

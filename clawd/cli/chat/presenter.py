@@ -58,7 +58,7 @@ class Presenter:
             case Began(turn, attempt):
                 self._at(turn)
                 if attempt > 1:
-                    self._note(f"goes on after an interruption (attempt {attempt})")
+                    self._output.note(f"goes on after an interruption (attempt {attempt})")
             case Grew(turn, text):
                 self._at(turn)
                 self._text += text
@@ -68,12 +68,13 @@ class Presenter:
                 self._text = text
                 self._output.show(text)
             case Switched(_, reason):
-                self._note(f"switched to {one_line(reason, 200)}" if reason else "begins again")
+                self._output.note(f"switched to {one_line(reason, 200)}" if reason else "begins again")
             case ToolRan():
                 self._at(event.turn)
-                self._note(tool_line(event))
+                self._output.settle()
+                self._output.note(tool_line(event))
             case HandedBack():
-                self._note("the daemon is stopping; this goes on when it is back")
+                self._output.note("the daemon is stopping; this goes on when it is back")
             case Said(role="user"):
                 self.asked(event.turn, event.text)
             case Said():
@@ -97,10 +98,6 @@ class Presenter:
         if self._text:
             self._output.abandon()
         self._turn, self._text = "", ""
-
-    def _note(self, text: str) -> None:
-        self._output.settle()
-        self._output.note(text)
 
     def _end(self, event: Ended) -> None:
         self._at(event.turn)

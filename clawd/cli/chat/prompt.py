@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import Condition, has_focus
@@ -88,6 +87,7 @@ class Prompt:
         self._on_interrupt = on_interrupt
         self._interrupted_at = float("-inf")
         self._pending: list[str] = []
+        self._elsewhere = False  # an editor has the terminal
         self._live: Callable[[int, int], Sequence[str]] = _nothing
         self._drawn: tuple[int, int, str] | None = None
         self._status: Callable[[], Sequence[str]] = tuple
@@ -99,7 +99,6 @@ class Prompt:
             completer=CommandCompleter(models),
             complete_while_typing=Condition(self._types_command),
             complete_in_thread=False,
-            enable_open_in_editor=True,
             enable_suspend=True,
             tempfile_suffix=".md",
             erase_when_done=True,
@@ -129,20 +128,25 @@ class Prompt:
         """Draw again: time has passed."""
         self._session.app.invalidate()
 
-    async def flush(self) -> None:
-        """Print what is pending, above the line."""
-        if self._pending:
-            text = self._take_pending()
-            await run_in_terminal(lambda: self._write(text))
+    def flush(self) -> None:
+        """Print what is pending, above the line.
 
-    def finish(self) -> None:
-        """Print what is pending once the line is gone."""
-        self._write(self._take_pending())
-
-    def _take_pending(self) -> str:
-        text = "".join(f"{line}\n" for line in self._pending)
+        The terminal stays in raw mode: prompt_toolkit's `run_in_terminal` leaves it for a moment, and a
+        Ctrl-D or Ctrl-C that is typed in this moment gets lost or kills.
+        """
+        if self._elsewhere or not self._pending:
+            return
+        app = self._session.app
+        text = "".join(f"{line}\r\n" for line in self._pending)
         self._pending.clear()
-        return text
+        if app.is_running:
+            app.renderer.erase()
+        app.output.write_raw(text)
+        app.output.flush()
+        if app.is_running:
+            app.renderer.reset()
+            app.renderer.request_absolute_cursor_position()
+            app.invalidate()
 
     @property
     def width(self) -> int:
@@ -166,11 +170,6 @@ class Prompt:
         if not buffer.text:
             buffer.insert_text(text)
 
-    def _write(self, text: str) -> None:
-        output = self._session.app.output
-        output.write_raw(text.replace("\n", "\r\n"))
-        output.flush()
-
     def _message(self) -> ANSI:
         size = self._session.app.output.get_size()
         if self._drawn is None or self._drawn[:2] != (size.columns, size.rows):
@@ -191,6 +190,7 @@ class Prompt:
         keys.add("c-j", filter=typing)(_newline)
         keys.add("escape", "enter", filter=typing)(_newline)
         keys.add("c-c", filter=typing)(self._interrupt)
+        keys.add("c-x", "c-e", filter=typing)(self._edit)
         keys.add("<sigint>")(self._interrupt)
         empty = Condition(lambda: not self._session.default_buffer.text)
         keys.add("c-d", filter=typing & empty)(self._end)
@@ -208,6 +208,16 @@ class Prompt:
         buffer.append_to_history()
         buffer.reset()
         self._on_message(text)
+
+    def _edit(self, event: KeyPressEvent) -> None:
+        """Write the message in $VISUAL or $EDITOR; it comes back into the line and is sent by Enter."""
+
+        def back(_: object) -> None:
+            self._elsewhere = False
+            self.flush()
+
+        self._elsewhere = True
+        event.current_buffer.open_in_editor().add_done_callback(back)
 
     def _interrupt(self, event: KeyPressEvent) -> None:
         """First cancel, then clear; the second one within two seconds leaves."""

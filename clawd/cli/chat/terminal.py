@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from typing import TYPE_CHECKING, Protocol
 
 from clawd.cli.chat.answer import Answer
@@ -79,14 +80,29 @@ class TerminalOutput:
         self._print_blocks([*splitter.feed(printable(text)), *splitter.finish()])
 
     def note(self, text: str) -> None:
-        self._lines([f"{DIM}{line}{PLAIN}" for line in printable(text).split("\n")], block=False)
+        self._lines([f"{DIM}{line}{PLAIN}" for line in self._wrapped(text)], block=False)
 
     def error(self, text: str) -> None:
-        self._lines([f"{self._red}{line}{PLAIN}" for line in printable(text).split("\n")], block=True)
+        self._lines([f"{self._red}{line}{PLAIN}" for line in self._wrapped(text)], block=True)
 
     def question(self, text: str) -> None:
         first, *more = printable(text).strip("\n").split("\n")
         self._lines([f"{BOLD}› {first}{PLAIN}", *(f"{BOLD}  {line}{PLAIN}" for line in more)], block=True)
+
+    def _wrapped(self, text: str) -> list[str]:
+        """Return printable lines, cut between words; a line that goes on is indented."""
+        return [
+            piece
+            for line in printable(text).split("\n")
+            for piece in textwrap.wrap(
+                line,
+                max(self._width(), 10),
+                subsequent_indent="  ",
+                drop_whitespace=True,
+                break_on_hyphens=False,
+            )
+            or [""]
+        ]
 
     def _print_blocks(self, blocks: Sequence[str]) -> None:
         for block in blocks:

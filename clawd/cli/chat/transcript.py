@@ -81,7 +81,7 @@ class Transcript:
                 return self._delta(turn, _int(frame, "offset", 0), _text(frame, "text"))
             case "reset":
                 self._open[turn] = _Shown()
-                return [Switched(turn, _text(frame, "reason")), Rewrote(turn, "")]
+                return [Rewrote(turn, ""), Switched(turn, _text(frame, "reason"))]
             case "tool":
                 return [self._tool(turn, frame)]
             case "ended":
