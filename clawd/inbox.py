@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from clawd.commands import Query, Stop, UnknownCommand, parse
+from clawd.errors import JournalError
 from clawd.fanout import Arrived
 from clawd.journal.base import AdmittedControl, AdmittedMessage, Item, Push, Pushed, Stored
 from clawd.messages import (
@@ -49,6 +50,7 @@ class _Plan:
 
     item: Item | None
     answer: AcceptResult | None = None
+    rated: str | None = None  # whose rate it counts against
 
 
 class DurableInbox:
@@ -84,7 +86,13 @@ class DurableInbox:
         """Return once batch and cursor are committed together; see `clawd.bridge.Inbox`."""
         plans = [await self._plan(event) for event in batch]
         items = [plan.item for plan in plans if plan.item is not None]
-        outcomes = iter(await self._journal.accept(items, cursor) if items or cursor else ())
+        try:
+            outcomes = iter(await self._journal.accept(items, cursor) if items or cursor else ())
+        except JournalError:
+            # The bridge will bring the same batch again; that must not use up its senders' rate.
+            for plan in plans:
+                self._give_back(plan)
+            raise
         results: list[AcceptResult] = []
         for event, plan in zip(batch, plans, strict=True):
             outcome = next(outcomes) if plan.item is not None else None
@@ -112,8 +120,7 @@ class DurableInbox:
             return await self._plan_stranger(message)
         language = message.sender.language
         if message.address.bridge != "terminal":
-            sender = f"{message.address.bridge}:{message.sender.id}"
-            verdict = self._rate.take(sender)
+            verdict = self._rate.take(_rated(message))
             if verdict != "ok":
                 text = say("rate_limited", language) if verdict == "tell" else ""
                 return self._refusal(message, Refused(reason="rate", text=text))
@@ -131,7 +138,8 @@ class DurableInbox:
                 hint = near or say("see_help", language)
                 return self._reply(message, say("unknown_command", language, name=name, hint=hint))
             case _:
-                return _Plan(AdmittedMessage(message=_cut(message), right=_right_for(message, right)))
+                admitted = AdmittedMessage(message=_cut(message), right=_right_for(message, right))
+                return _Plan(admitted, rated=_rated(message))
 
     async def _plan_stranger(self, message: InboundMessage) -> _Plan:
         code = None if message.group else await self._access.pair(message.address, message.sender)
@@ -151,6 +159,10 @@ class DurableInbox:
             return _Plan(None, refused)
         return _Plan(_push(message, refused.text, key), refused)
 
+    def _give_back(self, plan: _Plan) -> None:
+        if plan.rated is not None:
+            self._rate.give_back(plan.rated)
+
     # --- after the commit: tell the caller, wake the others ---------------------------------------------
 
     async def _result(
@@ -169,6 +181,7 @@ class DurableInbox:
             case Stored() | None | Pushed():
                 return plan.answer or Refused(reason="unreadable")
             case Duplicate():
+                self._give_back(plan)
                 return plan.answer or outcome
 
     async def _control_result(self, control: InboundControl, stored: Stored) -> AcceptResult:
@@ -181,6 +194,10 @@ class DurableInbox:
             return Replied(text=text)
         self._on_control(stored.turn)
         return Replied(text=say("stopping", language))
+
+
+def _rated(message: InboundMessage) -> str:
+    return f"{message.address.bridge}:{message.sender.id}"
 
 
 def _stop(message: InboundMessage) -> InboundControl:

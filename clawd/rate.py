@@ -36,3 +36,9 @@ class RateLimit:
         if len(self._buckets) > _MAX_SENDERS:
             self._buckets.popitem(last=False)
         return verdict
+
+    def give_back(self, sender: str) -> None:
+        """Undo one "ok": its message turned out to be nothing new, or could not be committed."""
+        if (bucket := self._buckets.get(sender)) is not None:
+            tokens, at, told = bucket
+            self._buckets[sender] = (min(self._size, tokens + 1), at, told)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from clawd.config.nodes import Entries, KeyPath, Mark, Scalar, find
 from clawd.config.problems import did_you_mean
+from clawd.messages import PULL_BRIDGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,11 @@ def check_whole(config: Config, root: Entries, problems: Problems) -> None:
                 path: KeyPath = ("routes", route, "models", index)
                 message = f"there is no model named {name!r}{did_you_mean(name, names)}"
                 problems.add(_place(root, path), path, message, remedy=f"known: {', '.join(names)}")
+    for name in config.bridges:
+        if name in PULL_BRIDGES:  # its senders would pass for local users or for holders of a token
+            path = ("bridges", name)
+            message = f"the name {name!r} belongs to clawd itself"
+            problems.add(_place(root, path), path, message, remedy="give the bridge another name")
     gateway = config.gateway
     if gateway.port is not False and not gateway.tokens and not is_loopback(gateway.host):
         path = ("gateway", "host")

@@ -17,6 +17,7 @@ from clawd.journal.opening import open_journal
 from clawd.observability.logging import setup_logging
 from clawd.paths import config_path, socket_path, state_dir
 from clawd.plugins import find_plugins
+from clawd.texts import LANGUAGES, catalogue
 
 from .lifecycle import Lifecycle
 from .parts import build
@@ -75,6 +76,8 @@ async def serve(config: str | None, environ: Mapping[str, str]) -> None:
                 state_dir=state,
                 socket=socket,
             )
+            for language in LANGUAGES:
+                catalogue(language)  # read now, so that no turn waits for a file
             gc.freeze()  # what start-up made lives as long as the process: no collection looks at it again
             await Lifecycle(parts, announce=announce).run()
         finally:

@@ -64,6 +64,11 @@ MISTAKES = [
     ("gateway: {port: 70000}", "1:17 gateway.port", "expected at most 65535 or false, got the number 70000"),
     ("gateway: {tokens: {}}", "1:11 gateway.tokens", "expected a list, got a section"),
     ("gateway: {tokens: [{name: a}]}", "1:20 gateway.tokens[0].token", "this key is missing"),
+    (
+        "bridges: {terminal: {type: phone, token: long enough}}",
+        "1:12 bridges.terminal",
+        "belongs to clawd itself",
+    ),
     ("gateway: {host: 0.0.0.0}", "1:17 gateway.host", "0.0.0.0 can be reached from other hosts"),
     ('gateway: {host: "::"}', "1:17 gateway.host", ":: can be reached from other hosts"),
     (
