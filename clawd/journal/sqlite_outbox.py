@@ -286,7 +286,7 @@ def _wrote_since(db: sqlite3.Connection, conv: int, moment: int) -> bool:
     row = db.execute(
         "SELECT i.at FROM conv c JOIN inbox i ON i.conv = c.id AND i.seq = c.last_seq WHERE c.id = ?", (conv,)
     ).fetchone()
-    return row is not None and row[0] >= moment
+    return row is not None and row[0] > moment
 
 
 # --- other -----------------------------------------------------------------------------------------------
