@@ -32,6 +32,7 @@ _MAX_BRACKETS: Final = 1000  # looking for links takes time by the square of the
 _DIGITS: Final = frozenset(string.digits)
 _WORD: Final = frozenset(string.digits + string.ascii_letters)
 _LANGUAGE: Final = re.compile(r"[A-Za-z0-9_+#.-]{1,40}")
+_CODE: Final = frozenset({"code", "pre"})
 _STYLES: Final = {"strong": "bold", "em": "italic", "s": "strikethrough", "heading": "bold"}
 _LINKS: Final = frozenset({"http", "https", "mailto", "tg"})
 
@@ -174,12 +175,13 @@ class _Writer:
                 self._start(self._item)
             case "blockquote_open":
                 self._quotes += 1
-                self._quote_waits = self._quotes == 1
+                self._quote_waits = self._quote_waits or self._quotes == 1
             case "blockquote_close":
                 self._quotes -= 1
-                if self._quotes == 0 and not self._quote_waits:
-                    self._end()
-                self._quote_waits = False
+                if self._quotes == 0:
+                    if not self._quote_waits:
+                        self._end()
+                    self._quote_waits = False
             case "table_open":
                 self._start(token, indent=False)
                 self._table = Table()
@@ -246,7 +248,9 @@ class _Writer:
         """Close a link; where its target can't be one, write the target out."""
         link = self._open.pop()
         url = link.url or ""
-        if urlsplit(url).scheme in _LINKS and not any(char.isspace() for char in url):
+        if self._length == link.offset:
+            self._text(url)
+        elif urlsplit(url).scheme in _LINKS and not any(char.isspace() for char in url):
             self._emit(link)
         elif url:
             self._text(f" ({url})")
@@ -289,4 +293,5 @@ def _trimmed(text: str, entities: Sequence[Entity]) -> Formatted:
         end = min(size, entity.offset + entity.length - cut)
         if end > start:
             moved.append(replace(entity, offset=start, length=end - start))
-    return Formatted(kept, tuple(sorted(moved, key=lambda entity: (entity.offset, -entity.length))))
+    outer_first = sorted(moved, key=lambda entity: (entity.offset, -entity.length, entity.type in _CODE))
+    return Formatted(kept, tuple(outer_first))

@@ -22,6 +22,36 @@ if TYPE_CHECKING:
 ALLOWED_UPDATES: Final = ("message", "callback_query")
 """The kinds we ask for. Stated in each request, because the server remembers the last statement."""
 
+_READ: Final = frozenset(
+    {
+        "message_id",
+        "date",
+        "chat",
+        "from",
+        "sender_chat",
+        "is_automatic_forward",
+        "is_topic_message",
+        "message_thread_id",
+        "text",
+        "entities",
+        "caption",
+        "caption_entities",
+        "animation",
+        "audio",
+        "contact",
+        "dice",
+        "document",
+        "location",
+        "photo",
+        "poll",
+        "sticker",
+        "venue",
+        "video",
+        "video_note",
+        "voice",
+    }
+)
+_READ_OF_ANSWERED: Final = frozenset({"message_id", "date", "chat", "from", "forum_topic_created"})
 _MAX_RAW = 64 * 1024
 _GROUPS: Final = frozenset({"group", "supergroup"})
 
@@ -65,10 +95,13 @@ def read_update(raw: Any, account: Account) -> Inbound | None:
     if number is None:
         digest = hashlib.sha256(_dump(raw).encode()).hexdigest()[:16]
         return _unreadable(raw, account, digest, "no update_id")
-    if "message" not in raw:
+    if raw.get("message") is None:
         return None
     try:
-        message = Update.model_validate(raw).message
+        json.dumps(raw, ensure_ascii=False).encode()  # half characters could be stored nowhere
+        message = Update.model_validate({"update_id": number, "message": _pruned(raw["message"])}).message
+    except UnicodeEncodeError:
+        return _unreadable(raw, account, str(number), "not valid Unicode")
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -76,6 +109,20 @@ def read_update(raw: Any, account: Account) -> Inbound | None:
     except RecursionError:
         return _unreadable(raw, account, str(number), "nested too deeply")
     return None if message is None else _read_message(message, f"tg:{account.id}:{number}", account)
+
+
+def _pruned(message: Any) -> Any:
+    """Return what is read of a Message object.
+
+    The rest must not cost us a message: which fields of it are required changes with each Bot API.
+    """
+    if not isinstance(message, dict):
+        return message
+    kept = {name: value for name, value in message.items() if name in _READ}
+    answered = message.get("reply_to_message")
+    if isinstance(answered, dict):
+        kept["reply_to_message"] = {n: v for n, v in answered.items() if n in _READ_OF_ANSWERED}
+    return kept
 
 
 def _read_message(message: Message, event_id: str, account: Account) -> InboundMessage | None:

@@ -9,7 +9,6 @@ Source: https://core.telegram.org/bots/api
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -118,13 +117,14 @@ _EXCLUSIVE: Final = frozenset({"code", "pre"})  # "can't contain other entities"
 _QUOTES: Final = frozenset({"blockquote", "expandable_blockquote"})  # "can't be nested"
 
 
-@dataclass(frozen=True, slots=True)
 class ApiError(Exception):
     """An answer with `ok: false`."""
 
-    status: int
-    description: str
-    parameters: dict[str, int] = field(default_factory=dict)
+    def __init__(self, status: int, description: str, parameters: dict[str, int] | None = None) -> None:
+        super().__init__(status, description)
+        self.status = status
+        self.description = description
+        self.parameters = parameters or {}
 
 
 def bad(description: str) -> ApiError:
@@ -217,7 +217,7 @@ def check_entities(text: str, entities: Any) -> None:
         if kind == "text_link" and not _is_link(entity.get("url")):
             raise bad("can't parse MessageEntity: text_link needs an HTTP URL")
         spans.append((start, start + length, kind))
-    _check_nesting(sorted(spans, key=lambda span: (span[0], -span[1])))
+    _check_nesting(sorted(spans, key=lambda span: (span[0], -span[1], span[2] in _EXCLUSIVE)))
 
 
 def _borders(text: str) -> set[int]:
@@ -237,8 +237,7 @@ def _check_nesting(spans: list[tuple[int, int, str]]) -> None:
         if open_spans and open_spans[-1][1] < span[1]:
             raise bad("can't parse entities: entities overlap")
         for outer in open_spans:
-            same = outer[:2] == span[:2]
-            if outer[2] in _EXCLUSIVE or (span[2] in _EXCLUSIVE and (same or outer[2] not in _QUOTES)):
+            if outer[2] in _EXCLUSIVE or (span[2] in _EXCLUSIVE and outer[2] not in _QUOTES):
                 raise bad(f"can't parse entities: {span[2]} inside {outer[2]}")
             if outer[2] in _QUOTES and span[2] in _QUOTES:
                 raise bad("can't parse entities: nested blockquotes")

@@ -1,0 +1,82 @@
+"""Outbound messages as requests, and what is below them on the ladder."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridges.telegram.errors import Trouble
+from bridges.telegram.format import Formatted
+from bridges.telegram.outbound import cut_in_two, draft_of, preview_of
+from bridges.telegram.session import PostText, ReplaceText
+from bridges.telegram.units import utf16_len
+from clawd.messages import Preview
+from tests.fakes.telegram import outbound
+
+
+def test_a_reply_becomes_a_request_without_parse_mode() -> None:
+    method = draft_of(outbound("**yes**", chat=-1001, thread=5, reference="77")).method()
+    assert isinstance(method, PostText)
+    assert (method.chat_id, method.message_thread_id, method.text) == (-1001, 5, "yes")
+    assert method.parse_mode is None
+    assert [(e.type, e.offset, e.length) for e in method.entities or ()] == [("bold", 0, 3)]
+    assert method.reply_parameters is not None
+    assert method.reply_parameters.message_id == 77
+
+
+def test_a_reply_to_a_preview_becomes_an_edit() -> None:
+    method = draft_of(outbound("yes", edit_of="9", reference="77")).method()
+    assert isinstance(method, ReplaceText)
+    assert (method.chat_id, method.message_id, method.text) == (7, 9, "yes")
+
+
+def test_a_public_chat_may_be_named() -> None:
+    assert draft_of(outbound("x", chat="@news")).chat == "@news"
+
+
+RUNGS: tuple[Trouble, ...] = ("entities", "thread_gone", "reply_gone", "edit_gone")
+
+
+def test_the_ladder_ends() -> None:
+    draft = draft_of(outbound("**x**", chat=-1, thread=5, reference="6", edit_of="7"))
+    rungs = 0
+    while below := [lower for rung in RUNGS if (lower := draft.below(rung)) is not None]:
+        draft = below[0]
+        rungs += 1
+    assert rungs == 4
+    assert (draft.thread, draft.reply_to, draft.edit) == (None, None, None)
+    assert draft.content == Formatted("**x**")
+
+
+@pytest.mark.parametrize("trouble", [None, "too_long", "unchanged"])
+def test_other_trouble_has_no_rung(trouble: None) -> None:
+    assert draft_of(outbound("**x**", thread=5)).below(trouble) is None
+
+
+def test_halves_keep_the_edit_in_front_and_the_topic_in_both() -> None:
+    halves = draft_of(outbound("one two three four", chat=-1, thread=5, reference="6", edit_of="7")).halves()
+    assert halves is not None
+    first, second = halves
+    assert (first.edit, first.reply_to, first.thread) == (7, 6, 5)
+    assert (second.edit, second.reply_to, second.thread) == (None, None, 5)
+
+
+def test_a_single_character_can_not_be_halved() -> None:
+    assert draft_of(outbound("x")).halves() is None
+
+
+@given(st.text(min_size=2))
+def test_two_halves_hold_all_but_the_white_space_between_them(text: str) -> None:
+    head, tail = cut_in_two(text)
+    rest = text[len(head) : len(text) - len(tail)]
+    assert head + rest + tail == text
+    assert rest in {"", " ", "\n", "\n\n"}
+
+
+@given(st.text(st.characters(), max_size=50), st.integers(0, 500))
+def test_a_preview_fits_and_says_that_more_follows(text: str, times: int) -> None:
+    draft = preview_of(Preview(address=outbound("").address, text=text * times))
+    assert utf16_len(draft.content.text) <= 4096
+    assert draft.content.text.endswith("…")
+    assert draft.content.entities == ()
