@@ -66,7 +66,7 @@ MISTAKES = [
     ("gateway: {tokens: [{name: a}]}", "1:20 gateway.tokens[0].token", "this key is missing"),
     (
         "bridges: {terminal: {type: phone, token: long enough}}",
-        "1:12 bridges.terminal",
+        "1:11 bridges.terminal",
         "belongs to clawd itself",
     ),
     ("gateway: {host: 0.0.0.0}", "1:17 gateway.host", "0.0.0.0 can be reached from other hosts"),
