@@ -73,6 +73,7 @@ class World:
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     asked: asyncio.Event = field(default_factory=asyncio.Event)  # set by each read of a turn
     state: str = "ready"
+    while_asking: Callable[[], None] | None = None  # happens once, between a read of a turn and its answer
     while_reading: Callable[[], None] | None = None  # happens once, between a read of entries and its answer
 
     def entry(self, address: Address, role: str, text: str, turn: TurnId | None, state: TurnState) -> None:
@@ -231,7 +232,11 @@ class _Views:
         self.world.asked.set()
         if turn not in self.world.turns:
             raise NotFound(f"there is no turn {turn}")
-        return self.world.turns[turn]
+        view = self.world.turns[turn]
+        happening, self.world.while_asking = self.world.while_asking, None
+        if happening is not None:
+            happening()
+        return view
 
     async def turns(
         self, *, address: Address | None = None, state: TurnState | None = None, limit: int = 50

@@ -138,10 +138,12 @@ class Direct:
     async def run(self) -> None:
         await self._stream.run()
 
-    async def until(self, kind: str) -> list[str]:
-        while not any(frame["type"] == kind for frame in self.frames):
-            self._more.clear()
-            await self._more.wait()
+    async def until(self, kind: str, times: int = 1) -> list[str]:
+        """Return the types of all frames once there are so many of one kind."""
+        async with asyncio.timeout(5):
+            while sum(frame["type"] == kind for frame in self.frames) < times:
+                self._more.clear()
+                await self._more.wait()
         return [frame["type"] for frame in self.frames]
 
     async def _write(self, data: bytes) -> None:
@@ -156,8 +158,11 @@ async def following(world: World, **sizes: Any) -> AsyncIterator[Direct]:
     direct = Direct(world, **sizes)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(direct.run())
-        yield direct
-        direct.requests.close()
+        try:
+            yield direct
+        finally:
+            direct.reading.set()
+            direct.requests.close()
 
 
 async def test_more_entries_than_a_page_all_arrive(world: World) -> None:
@@ -165,8 +170,7 @@ async def test_more_entries_than_a_page_all_arrive(world: World) -> None:
         world.entry(MINE, "user", str(number), None, "queued")
     world.commit(world.ask(MINE, "last"), "done")
     async with following(world, page=2) as stream:
-        while len(stream.frames) < 7:
-            await asyncio.sleep(0)
+        await stream.until("entry", 7)
         assert [frame["text"] for frame in stream.frames] == [*"01234", "last", "done"]
 
 
@@ -212,8 +216,7 @@ async def test_a_reader_that_falls_behind_is_given_the_state_anew(world: World) 
         await stream.until("snapshot")
         world.fanout.publish(MINE, Delta(turn=second, attempt=1, offset=4, text="ar"))
         world.finish(second, "so far")
-        while sum(frame["type"] == "ended" for frame in stream.frames) < 2:
-            await asyncio.sleep(0)
+        await stream.until("ended", 2)
         anew = stream.frames[[frame["type"] for frame in stream.frames].index("snapshot") :]
         assert [(frame["type"], frame["turn"]) for frame in anew] == [
             ("snapshot", second),
