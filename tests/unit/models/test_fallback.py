@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clawd.errors import ContextTooLong, ModelAuthError, ModelRateLimited, ModelsExhausted, ModelUnavailable
-from clawd.models.base import Switched, TextDelta, ToolCall, collect
+from clawd.models.base import Completed, ModelResponse, Switched, TextDelta, ToolCall, collect
 from clawd.models.fallback import RETRY_DELAYS_S, Fallback
 from clawd.testing import ManualClock, ScriptedModel
 from tests.fakes.openai_api import FakeOpenAI, Reply
@@ -138,9 +138,10 @@ async def test_a_provider_that_wants_too_much_patience_is_not_waited_for() -> No
 
 async def test_an_empty_answer_goes_to_the_next() -> None:
     class Silent(ScriptedModel):
-        pass
+        async def stream(self, request):  # type: ignore[no-untyped-def]
+            yield Completed(ModelResponse(model=self.name, text=" \n"))
 
-    response, events = await _ask(Silent([], name="a"), ScriptedModel("fine", name="b"))
+    response, events = await _ask(Silent(name="a"), ScriptedModel("fine", name="b"))
     assert response.model == "b"
     assert _switches(events) == [("a", "b")]
 

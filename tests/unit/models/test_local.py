@@ -100,6 +100,21 @@ async def test_the_child_ends_after_five_idle_minutes_and_starts_again_when_aske
 
 
 @needs_engine
+async def test_a_request_that_outlasts_the_idle_time_keeps_the_child() -> None:
+    clock = ManualClock()
+    async with _local(clock) as provider, asyncio.TaskGroup() as group:
+        upkeep = group.create_task(provider.run())
+        async with aclosing(provider.stream(ask("Tell me a long story."))) as events:
+            await anext(events)
+            first = provider.pid
+            await clock.sleeping()
+            await clock.advance(301)
+        assert (await collect(provider, ask("Say hi.", max_tokens=4))).text
+        assert provider.pid == first
+        upkeep.cancel()
+
+
+@needs_engine
 async def test_a_child_that_was_killed_is_replaced_at_the_next_request() -> None:
     async with _local(max_tokens=4) as provider:
         await collect(provider, ask("Say hi."))
