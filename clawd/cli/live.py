@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clawd import __version__
-from clawd.bridge import BridgeContext, ClosableBridge, ProbeBridge
+from clawd.bridge import Bridge, BridgeContext, ClosableBridge, HttpBridge, ProbeBridge
 from clawd.errors import ClawdError, ModelUnavailable
 from clawd.ids import SystemClock
 from clawd.models.base import ModelContext
 from clawd.models.registry import ModelInfo, build_models
 
 if TYPE_CHECKING:
-    from clawd.config.schema import BridgeConfig, Config
+    from clawd.config.schema import Config
     from clawd.models.presets import ServerPreset
     from clawd.plugins import Plugins
 
@@ -71,25 +71,44 @@ async def ask_bridges(config: Config, plugins: Plugins, *, limit_s: float = LIMI
     answers: list[Answer] = []
     for name, section in config.bridges.items():
         if section.enabled:
-            answers += await _ask_bridge(name, section, config, plugins, limit_s)
+            answers += await _ask_bridge(name, config, plugins, limit_s)
     return answers
 
 
-async def _ask_bridge(
-    name: str, section: BridgeConfig, config: Config, plugins: Plugins, limit_s: float
-) -> list[Answer]:
+async def called_bridges(config: Config, plugins: Plugins, names: Sequence[str]) -> list[str]:
+    """Return those of the enabled bridges whose platform calls us, by way of the gateway."""
+    found: list[str] = []
+    for name in names:
+        if config.bridges[name].enabled:
+            bridge = _bridge(name, config, plugins)
+            if isinstance(bridge, HttpBridge):
+                found.append(name)
+            await _close(bridge)
+    return found
+
+
+def _bridge(name: str, config: Config, plugins: Plugins) -> Bridge:
+    section = config.bridges[name]
     context = BridgeContext(
         name=name, network=section.network or config.network, clock=SystemClock(), version=__version__
     )
+    return plugins.bridges[section.type].create(context, section)
+
+
+async def _close(bridge: Bridge) -> None:
+    if isinstance(bridge, ClosableBridge):
+        await bridge.close()
+
+
+async def _ask_bridge(name: str, config: Config, plugins: Plugins, limit_s: float) -> list[Answer]:
     try:
-        bridge = plugins.bridges[section.type].create(context, section)
+        bridge = _bridge(name, config, plugins)
     except ClawdError as error:
         return [Answer(name=name, error=error)]
     try:
         return await _ask_all({name: bridge.probe}, limit_s) if isinstance(bridge, ProbeBridge) else []
     finally:
-        if isinstance(bridge, ClosableBridge):
-            await bridge.close()
+        await _close(bridge)
 
 
 async def _ask_all(asked: Mapping[str, Callable[[], Awaitable[str]]], limit_s: float) -> list[Answer]:

@@ -1,0 +1,151 @@
+"""Does the daemon answer, on the socket and on the gateway's port?"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Final
+
+from clawd import __version__, paths
+from clawd.cli.checks.site import Finding, fail, ok, warn
+from clawd.errors import ConfigError, DaemonNotRunning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from clawd.cli.checks.site import Site
+
+_TIMEOUT_S: Final = 3.0
+
+
+def check_daemon(site: Site) -> Iterator[Finding]:
+    """A daemon of this version runs with the configuration as it stands in the file."""
+    check = "daemon"
+    status = site.status
+    if status is None:
+        error = site.no_status
+        if error is None or isinstance(error, DaemonNotRunning):
+            yield warn(check, "not running", "clawd start --detach")
+        else:
+            yield fail(check, str(error), error.remedy)
+        return
+    evidence = f"version {status['version']}, process {status['pid']}, {status['state']}"
+    if status["version"] != __version__:
+        fix = "clawd stop, then clawd start --detach"
+        yield warn(check, f"{evidence}; this command is version {__version__}", fix)
+    else:
+        yield ok(check, evidence)
+    if status.get("config_error"):
+        yield fail(check, f"it refused the last reload: {status['config_error']}", "clawd config check")
+
+
+def check_socket(site: Site) -> Iterator[Finding]:
+    """The control socket can be made, is the daemon's, and only those may use it who should."""
+    check = "socket"
+    try:
+        daemons = paths.socket_path(site.config.state_dir, site.environ)
+    except ConfigError as error:
+        yield fail(check, error.why, error.remedy)
+        return
+    places = dict.fromkeys((*site.sockets, daemons))
+    found = [finding for path in places for finding in _one_socket(site, path)]
+    yield from found or [ok(check, f"{daemons}: made when the daemon starts")]
+
+
+def _one_socket(site: Site, path: Path) -> Iterator[Finding]:
+    check = "socket"
+    try:
+        status = path.lstat()
+    except PermissionError:
+        yield warn(
+            check,
+            f"you may not look into {path.parent}",
+            "join the group clawd: sudo usermod -aG clawd $USER",
+        )
+        return
+    except OSError:
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        yield fail(check, f"{path} is not a socket", f"mv {path} {path}.old")
+        return
+    mode = stat.S_IMODE(status.st_mode)
+    allowed = 0o660 if path == paths.SYSTEM_SOCKET else 0o600
+    if mode & ~allowed & 0o777:
+        yield fail(
+            check,
+            f"{path} is open to others (mode {mode:o}, owner uid {status.st_uid})",
+            f"chmod {allowed:o} {path}",
+        )
+        return
+    answer = _connect(path)
+    if answer == 0:
+        yield ok(check, f"{path} answers (mode {mode:o}, owner uid {status.st_uid})")
+    elif answer == errno.ECONNREFUSED:
+        yield warn(check, f"{path} is left from a daemon that died", "clawd start removes it")
+    elif answer in (errno.EACCES, errno.EPERM):
+        yield fail(
+            check,
+            f"{path} belongs to uid {status.st_uid}, you may not use it",
+            "sudo usermod -aG clawd $USER",
+        )
+    else:
+        yield fail(check, f"{path}: {os.strerror(answer)}", "clawd stop, then clawd start --detach")
+
+
+def _connect(path: Path) -> int:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_TIMEOUT_S)
+        try:
+            return probe.connect_ex(str(path))
+        except TimeoutError:
+            return errno.ETIMEDOUT
+
+
+def check_gateway(site: Site) -> Iterator[Finding]:
+    """The running daemon's gateway answers; without one its port is free."""
+    check = "gateway"
+    gateway = site.config.gateway
+    if site.status is not None:
+        url = site.status.get("gateway")
+        yield _healthy(check, str(url)) if url else ok(check, "off")
+        return
+    if gateway.port is False:
+        yield ok(check, "off")
+        return
+    try:
+        free = _bindable(gateway.host, gateway.port)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        why = "is used by another program" if taken else f"can't be bound: {error.strerror or error}"
+        fix = (
+            f"ss -ltnp 'sport = :{gateway.port}' tells which, or set gateway.port"
+            if taken
+            else "set gateway.host"
+        )
+        yield fail(check, f"{gateway.host}:{gateway.port} {why}", fix)
+    else:
+        yield ok(check, f"{free} is free")
+
+
+def _healthy(check: str, url: str) -> Finding:
+    # The environment's proxy has no business between this host and itself.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{url.rstrip('/')}/healthz", timeout=_TIMEOUT_S) as response:
+            return ok(check, f"{url} answers {response.status}")
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        return fail(check, f"{url} does not answer: {reason}", "clawd logs --level error")
+
+
+def _bindable(host: str, port: int) -> str:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+    return f"{host}:{port}"

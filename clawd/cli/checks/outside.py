@@ -1,0 +1,105 @@
+"""Do models and platforms answer? These checks ask other hosts, each once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+
+from clawd.cli.checks.site import Finding, fail, ok, warn
+from clawd.cli.live import ask_bridges, ask_models, called_bridges
+from clawd.errors import ClawdError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clawd.cli.checks.site import Site
+    from clawd.cli.live import ModelAnswer
+    from clawd.models.registry import ModelInfo
+
+LIMIT_S: Final = 20.0
+_NOT_ASKED: Final = frozenset(
+    {"local", "demo"}
+)  # one would start a child for minutes, the other always answers
+
+
+@runtime_checkable
+class Signed(Protocol):
+    """A bridge's section that has a secret to tell callers by."""
+
+    @property
+    def secret(self) -> object: ...
+
+
+def check_models(site: Site) -> Iterator[Finding]:
+    """Each model answers a word; one of them is more than the demo."""
+    if site.loaded is None:
+        yield warn("models", "not asked: the configuration does not load", "clawd config check")
+        return
+    try:
+        models = asyncio.run(
+            ask_models(
+                site.config,
+                site.plugins,
+                site.environ,
+                wanted=lambda info: info.type not in _NOT_ASKED,
+                servers=site.host.model_servers,
+                limit_s=LIMIT_S,
+            )
+        )
+    except ClawdError as error:
+        yield fail("models", str(error), error.remedy)
+        return
+    for model in models:
+        yield from _one_model(model)
+    used = [model.info.name for model in models if "default" in model.info.routes]
+    types = {model.info.type for model in models if "default" in model.info.routes}
+    if types == {"demo"}:
+        yield warn("models", "only the demo answers, which is no model", "clawd init")
+    else:
+        yield ok("models", f"the default route is {', '.join(used)}")
+
+
+def _one_model(model: ModelAnswer) -> Iterator[Finding]:
+    check = f"model:{model.info.name}"
+    if model.answer is None:
+        return
+    if model.answer.error is None:
+        yield ok(check, f"{model.answer.line} ({_origin(model.info)})")
+    else:
+        yield fail(check, str(model.answer.error), model.answer.error.remedy or "clawd models test")
+
+
+def _origin(info: ModelInfo) -> str:
+    return info.found if info.found == "config" else f"found: {info.found}"
+
+
+def check_bridges(site: Site) -> Iterator[Finding]:
+    """Each platform knows us."""
+    if site.loaded is None or not site.config.bridges:
+        return
+    for answer in asyncio.run(ask_bridges(site.config, site.plugins, limit_s=LIMIT_S)):
+        check = f"bridge:{answer.name}"
+        if answer.error is None:
+            yield ok(check, answer.line)
+        else:
+            yield fail(check, str(answer.error), answer.error.remedy or f"clawd bridges test {answer.name}")
+
+
+def check_webhooks(site: Site) -> Iterator[Finding]:
+    """Bridges that wait for calls have a gateway to be called at, and a secret to tell callers by."""
+    if site.loaded is None:
+        return
+    signed = {
+        name: section.secret for name, section in site.config.bridges.items() if isinstance(section, Signed)
+    }
+    called = asyncio.run(called_bridges(site.config, site.plugins, tuple(signed)))
+    for name in called:
+        check = f"bridge:{name}"
+        secrets = signed[name]
+        if site.config.gateway.port is False:
+            yield fail(check, "it waits for calls, but the gateway is off", "set gateway.port")
+        elif not secrets:
+            yield fail(check, "without a secret anybody could call it", f"set bridges.{name}.secret")
+        else:
+            count = len(secrets) if isinstance(secrets, tuple | list) else 1
+            yield ok(check, f"takes calls at /bridges/{name}, {count} secret{'s' if count > 1 else ''} set")

@@ -1,0 +1,127 @@
+"""What the checks look at, and how they tell what they found."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from clawd import paths
+from clawd.client import Client
+from clawd.config.loader import LoadedConfig, load_config
+from clawd.config.schema import Config
+from clawd.errors import ClawdError, ConfigError, ControlError
+from clawd.plugins import Plugins, find_plugins
+
+if TYPE_CHECKING:
+    from clawd.models.presets import ServerPreset
+
+Status = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the report. `fix` is a command or a change that helps; empty when all is well."""
+
+    id: str
+    status: Status
+    evidence: str
+    fix: str = ""
+
+
+def ok(check: str, evidence: str) -> Finding:
+    """All is well."""
+    return Finding(id=check, status="ok", evidence=evidence)
+
+
+def warn(check: str, evidence: str, fix: str = "") -> Finding:
+    """It works, but not as it should."""
+    return Finding(id=check, status="warn", evidence=evidence, fix=fix)
+
+
+def fail(check: str, evidence: str, fix: str = "") -> Finding:
+    """It does not work, or must not stay so."""
+    return Finding(id=check, status="fail", evidence=evidence, fix=fix)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What the host says; handed in, so that a test can be another host."""
+
+    now: Callable[[], float] = time.time
+    disk: Callable[[Path], tuple[int, int]] = lambda path: shutil.disk_usage(path)[
+        ::2
+    ]  # total and free bytes
+    file_limit: Callable[[], int] = lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    mounts: Callable[[], str] = lambda: Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+    root: Path = Path("/")  # where systemd's files are below
+    model_servers: tuple[ServerPreset, ...] | None = None  # on loopback; None: the usual ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One installation: its configuration if that loads, its places, its daemon if one answers."""
+
+    environ: Mapping[str, str]
+    host: Host
+    plugins: Plugins
+    config_path: Path | None
+    config_named: str | None  # the value of --config
+    loaded: LoadedConfig | None
+    config_error: ConfigError | None
+    state_dir: Path
+    sockets: tuple[Path, ...]  # where clients look
+    status: Mapping[str, Any] | None  # the daemon's answer
+    no_status: ControlError | ClawdError | None  # why there is none
+
+    @property
+    def config(self) -> Config:
+        """The configuration, or the defaults when it does not load."""
+        return self.loaded.config if self.loaded else Config()
+
+
+def survey(
+    socket: str | None, config: str | None, environ: Mapping[str, str], host: Host | None = None
+) -> Site:
+    """Return the installation that these options and this environment mean."""
+    plugins = find_plugins()
+    path, loaded, wrong = None, None, None
+    try:
+        path = paths.config_path(config, environ)
+        loaded = load_config(path, environ, plugins)
+    except ConfigError as error:
+        wrong = error
+    configured = (
+        loaded.config.state_dir if loaded else paths.configured_state_dir(path, environ) if path else None
+    )
+    sockets, status, silent = _ask_daemon(socket, config if path else None, environ)
+    return Site(
+        environ=environ,
+        host=host or Host(),
+        plugins=plugins,
+        config_path=path,
+        config_named=config,
+        loaded=loaded,
+        config_error=wrong,
+        state_dir=paths.state_dir(configured, environ),
+        sockets=sockets,
+        status=status,
+        no_status=silent,
+    )
+
+
+def _ask_daemon(
+    socket: str | None, config: str | None, environ: Mapping[str, str]
+) -> tuple[tuple[Path, ...], Mapping[str, Any] | None, ClawdError | None]:
+    try:
+        client = Client.find(socket, config, environ)
+    except ClawdError as error:
+        return (), None, error
+    try:
+        return client.sockets, client.get("/status"), None
+    except ClawdError as error:
+        return client.sockets, None, error
