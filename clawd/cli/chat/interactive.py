@@ -140,6 +140,7 @@ class Interactive:
         self._messages.put_nowait(message)
         if idle:
             self._output.question(text)
+            self._prompt.flush()
         self._prompt.redraw()
 
     async def _send_all(self) -> None:
@@ -158,7 +159,6 @@ class Interactive:
         try:
             receipt = await call(lambda: self._conversation.send(message.text))
         except ClawdError as error:
-            self._output.settle()
             self._output.error(f"{four_lines(error)}\nnot sent: {message.text}")
             self._prompt.restore(message.text)
             return
@@ -168,7 +168,6 @@ class Interactive:
                 self._presenter.asked(receipt.turn, message.text)
             self._note_position(receipt.position)
             return
-        self._output.settle()
         if not message.shown:
             self._output.question(message.text)
         self._output.aside(receipt.text)
@@ -216,7 +215,6 @@ class Interactive:
                 self._away = True
             case GaveUp(error):
                 self._away = True
-                self._output.settle()
                 self._output.error(four_lines(error) if isinstance(error, ClawdError) else str(error))
                 self._output.note("the next message tries again; Ctrl-D leaves")
             case Interrupted():

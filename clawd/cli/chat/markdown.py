@@ -154,10 +154,15 @@ def _renderable() -> Callable[[list[Token], str], Markdown]:
 
 
 def _spell_out_links(tokens: Sequence[Token]) -> None:
-    """Turn links and images into words: `text (address)`. A hidden address can't be judged or copied."""
+    """Turn links and images into words: `text (address)`. A hidden address can't be judged or copied.
+
+    A line end stays one: models write verses and lists of facts that way, and none wraps its paragraphs.
+    """
     for token in tokens:
         if token.children:
             token.children = _without_links(token.children)
+            for child in token.children:
+                child.type = "hardbreak" if child.type == "softbreak" else child.type
 
 
 def _without_links(children: Sequence[Token]) -> list[Token]:

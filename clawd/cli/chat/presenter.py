@@ -47,7 +47,6 @@ class Presenter:
     def asked(self, turn: str, text: str) -> None:
         """Show a question when its turn begins: now, unless another answer is growing."""
         if self._turn in ("", turn):
-            self._output.settle()
             self._output.question(text)
         else:
             self._held[turn] = text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ from prompt_toolkit.formatted_text import ANSI
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.output.color_depth import ColorDepth
+from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.utils import get_cwidth
 
 from clawd.cli.chat.terminal import BOLD, DIM, PLAIN
@@ -103,6 +105,7 @@ class Prompt:
             tempfile_suffix=".md",
             erase_when_done=True,
             reserve_space_for_menu=min(len(COMMANDS), 6),
+            output=_terminal(environ.get("TERM")),
             color_depth=ColorDepth.DEPTH_1_BIT if environ.get("NO_COLOR") else None,
             key_bindings=self._bindings(),
         )
@@ -145,7 +148,6 @@ class Prompt:
         app.output.flush()
         if app.is_running:
             app.renderer.reset()
-            app.renderer.request_absolute_cursor_position()
             app.invalidate()
 
     @property
@@ -240,6 +242,17 @@ def fitting(text: str, width: int) -> str:
     while text and get_cwidth(text) > width - 1:
         text = text[:-1]
     return f"{text}…"
+
+
+def _terminal(term: str | None) -> Vt100_Output:
+    """Return the terminal, never asked where its cursor is.
+
+    An answer that comes late, after something was printed above the line, makes prompt_toolkit draw beyond
+    the last row, which scrolls the screen.
+    """
+    output = Vt100_Output.from_pty(sys.stdout, term=term)
+    output.enable_cpr = False
+    return output
 
 
 def _newline(event: KeyPressEvent) -> None:

@@ -75,7 +75,6 @@ class TerminalOutput:
         self._answer = Answer()
 
     def aside(self, text: str) -> None:
-        self.settle()
         splitter = BlockSplitter()
         self._print_blocks([*splitter.feed(printable(text)), *splitter.finish()])
 
