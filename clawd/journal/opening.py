@@ -62,6 +62,7 @@ async def open_journal(state_dir: Path, config: JournalConfig, clock: Clock) -> 
         owner=f"{os.getpid()}-{secrets.token_hex(4)}",
         clock=clock,
         max_queue=config.max_queue,
+        dedup_ms=config.dedup_days * 86_400_000,
     )
     journal = SqliteJournal(store, context)
     return OpenJournal(

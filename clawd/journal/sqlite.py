@@ -10,6 +10,7 @@ from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_turns as turns
 from clawd.journal.base import Pushed, Wake
 from clawd.journal.codec import encode_record
+from clawd.journal.jumps import ClockJumps
 from clawd.journal.records import TurnFinished
 from clawd.journal.sqlite_loading import load
 from clawd.messages import Accepted
@@ -17,6 +18,7 @@ from clawd.store.faults import COMMIT_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from sqlite3 import Connection
 
     from clawd.journal.base import (
         DeliveryOutcome,
@@ -42,6 +44,7 @@ class SqliteJournal:
         self.instance = context.instance
         self.work = Wake()
         self.outgoing = Wake()
+        self._jumps = ClockJumps(context.clock)
 
     # --- inbox ------------------------------------------------------------------------------------------
 
@@ -140,16 +143,25 @@ class SqliteJournal:
     # --- outbox -----------------------------------------------------------------------------------------
 
     async def outbox_take(self, count: int, bridges: Collection[str]) -> Taken:
-        return await self._store.write(
-            lambda db: outbox.take(db, self._context, count, bridges), kinds=("outbox.take",)
-        )
+        jump_ms = self._jumps.look()
+
+        def take(db: Connection) -> Taken:
+            outbox.shift(db, jump_ms)
+            return outbox.take(db, self._context, count, bridges)
+
+        taken = await self._store.write(take, kinds=("outbox.take",))
+        self._jumps.corrected(jump_ms)
+        return taken
 
     async def outbox_mark(self, row: int, outcome: DeliveryOutcome) -> None:
-        await self._store.write(
-            lambda db: outbox.mark(db, self._context, row, outcome),
-            kinds=("outbox.mark",),
-            after=self._wake_outgoing,
-        )
+        jump_ms = self._jumps.look()
+
+        def mark(db: Connection) -> bool:
+            outbox.shift(db, jump_ms)
+            return outbox.mark(db, self._context, row, outcome)
+
+        await self._store.write(mark, kinds=("outbox.mark",), after=self._wake_outgoing)
+        self._jumps.corrected(jump_ms)
 
     def _wake_outgoing(self, due: bool) -> None:
         if due:

@@ -28,7 +28,8 @@ class Context:
     instance: str
     owner: str
     clock: Clock
-    max_queue: int
+    max_queue: int  # open turns
+    dedup_ms: int  # for how long a message's id is known
 
     def now_ms(self) -> int:
         """Return the wall time as the journal keeps it."""

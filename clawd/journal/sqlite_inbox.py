@@ -67,6 +67,7 @@ def accept(
                 results.append(_unreadable(db, item, now))
             case _:
                 assert_never(item)
+    _forget(db, context, now, limit=2 * len(batch))
     if cursor is not None:
         db.execute(
             "INSERT INTO kv (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -151,6 +152,14 @@ def _remember(
     db.execute(
         "INSERT INTO dedup (key, conv, seq, body_sha256, at) VALUES (?, ?, ?, ?, ?)",
         (key, conv, seq, digest, now),
+    )
+
+
+def _forget(db: sqlite3.Connection, context: Context, now: int, *, limit: int) -> None:
+    """Remove keys that no platform delivers again; more than are added, so that their number stays bounded."""
+    db.execute(
+        "DELETE FROM dedup WHERE key IN (SELECT key FROM dedup WHERE at < ? ORDER BY at LIMIT ?)",
+        (now - context.dedup_ms, limit),
     )
 
 

@@ -289,6 +289,13 @@ def _wrote_since(db: sqlite3.Connection, conv: int, moment: int) -> bool:
     return row is not None and row[0] > moment
 
 
+def shift(db: sqlite3.Connection, jump_ms: int) -> None:
+    """Move all due times, because the wall clock was set."""
+    if jump_ms:
+        db.execute("UPDATE outbox SET next_at = next_at + ? WHERE state = 'pending'", (jump_ms,))
+        db.execute("UPDATE conv SET send_at = send_at + ? WHERE send_at IS NOT NULL", (jump_ms,))
+
+
 # --- other -----------------------------------------------------------------------------------------------
 
 

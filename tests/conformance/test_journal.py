@@ -76,6 +76,17 @@ async def test_the_same_id_with_another_body_is_told_apart(bench: Bench) -> None
         assert duplicate.same_body is same
 
 
+async def test_message_ids_are_known_for_a_week_and_then_forgotten(bench: Bench) -> None:
+    old = message("old")
+    await bench.journal.accept([old])
+    await bench.clock.advance(7 * 86_400)
+    await bench.journal.accept([message("a")])
+    assert isinstance((await bench.journal.accept([old]))[0], Duplicate)
+    await bench.clock.advance(1)
+    await bench.journal.accept([message("b")])
+    assert isinstance((await bench.journal.accept([old]))[0], Accepted)
+
+
 async def test_twenty_parallel_deliveries_of_one_message_are_accepted_once(bench: Bench) -> None:
     first = message("a")
     async with asyncio.TaskGroup() as group:

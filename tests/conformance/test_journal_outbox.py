@@ -153,6 +153,20 @@ async def test_a_held_delivery_holds_nothing_else(bench: Bench) -> None:
     assert (letter.text, letter.state, letter.why) == ("a1", "unknown", "reset")
 
 
+@pytest.mark.parametrize("jump_s", [-86_400, 86_400])
+async def test_the_clock_set_by_a_day_changes_no_wait(bench: Bench, jump_s: int) -> None:
+    await bench.answer("a", "a1", chat="1")
+    await bench.answer("b", "b1", chat="2")
+    first, second = await bench.take()
+    await bench.journal.outbox_mark(first.row, RetryAt(delay_s=30, why="429"))
+    bench.clock.jump(jump_s)
+    await bench.journal.outbox_mark(second.row, RetryAt(delay_s=40, why="429"))
+    taken = await bench.journal.outbox_take(10, ["tg"])
+    assert (list(taken.rows), taken.next_due_s) == ([], pytest.approx(30))
+    await bench.clock.advance(40)
+    assert len(await bench.take()) == 2
+
+
 @pytest.mark.parametrize("outcome", [Sent(remote_id=None), Dead(why=""), RetryAt(delay_s=0, why="")])
 async def test_a_delivery_can_be_marked_only_while_it_is_on_the_wire(
     bench: Bench, outcome: DeliveryOutcome
