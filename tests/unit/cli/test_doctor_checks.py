@@ -1,0 +1,422 @@
+"""Each check of `clawd doctor` is seen to fail, beside a healthy installation where none does."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawd import __version__
+from clawd.bridge import BridgePlugin
+from clawd.cli.checks import configuration, daemon, examine, files, host, journal, outside
+from clawd.cli.checks.files import file_system
+from clawd.cli.checks.site import Finding, Host, Site, survey
+from clawd.cli.units import units
+from clawd.client import NoAnswer
+from clawd.plugins import BRIDGES, PluginGroup, Plugins
+from clawd.store.lock import StateLock
+from clawd.store.mark import Mark
+from clawd.store.schema import APPLICATION_ID
+
+LOCAL_DISK = "22 1 8:1 / / rw,relatime - ext4 /dev/root rw\n"
+HEALTHY = "gateway: {port: 0}\nmodels: [{name: d, type: demo}]\n"
+ALIVE = {"version": __version__, "pid": os.getpid(), "state": "ready", "gateway": None, "config_error": ""}
+
+MakeSite = Callable[..., Site]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> MakeSite:
+    """Return a maker of installations below `tmp_path`, healthy unless told otherwise."""
+
+    def make(config: str = HEALTHY, *, status: dict[str, Any] | None = None, **of_host: Any) -> Site:
+        home = tmp_path / "clawd"
+        (home / "state").mkdir(mode=0o700, parents=True, exist_ok=True)
+        (home / "config.yaml").write_text(config)
+        (home / "config.yaml").chmod(0o600)
+        healthy: dict[str, Any] = {
+            "disk": lambda _: (100 << 30, 50 << 30),
+            "file_limit": lambda: 1024,
+            "mounts": lambda: LOCAL_DISK,
+            "root": tmp_path / "root",
+            "model_servers": (),
+        }
+        environ = {"HOME": str(tmp_path / "home"), "CLAWD_HOME": str(home)}
+        site = survey(None, None, environ, Host(**healthy | of_host))
+        return replace(site, status=status, no_status=None) if status else site
+
+    return make
+
+
+def only(findings: Iterator[Finding]) -> Finding:
+    found = list(findings)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def failed(findings: Iterator[Finding], words: str, status: str = "fail") -> Finding:
+    (finding,) = [finding for finding in findings if finding.status == status]
+    assert words in finding.evidence
+    assert finding.fix
+    return finding
+
+
+def test_healthy_installation_has_nothing_broken(make: MakeSite) -> None:
+    findings = examine(make(), offline=True)
+    odd = [finding for finding in findings if finding.status != "ok"]
+    assert [finding.id for finding in odd] == ["daemon"]  # it does not run, which is no fault
+    assert len({finding.id for finding in findings}) >= 12
+
+
+# --- configuration and plugins --------------------------------------------------------------------
+
+
+def test_every_mistake_of_the_configuration_is_a_finding(make: MakeSite) -> None:
+    found = list(configuration.check_config(make("agent: {max_stepz: 1}\ngateway: {prt: 1}\n")))
+    assert [finding.status for finding in found] == ["fail", "fail"]
+    assert "config.yaml:1:9: agent.max_stepz" in found[0].evidence
+
+
+def test_note_of_the_configuration_is_a_warning(make: MakeSite) -> None:
+    finding = only(configuration.check_config(make("budgets: {day_usd: 1}\n")))
+    assert (finding.status, "no effect" in finding.evidence) == ("warn", True)
+
+
+def test_missing_named_configuration_is_a_finding_and_no_crash(tmp_path: Path) -> None:
+    site = survey(None, str(tmp_path / "nope.yaml"), {"HOME": str(tmp_path)})
+    failed(configuration.check_config(site), "no such file")
+
+
+def test_broken_plugin_is_a_warning(make: MakeSite) -> None:
+    point = EntryPoint("broken", "not_there_at_all:PLUGIN", BRIDGES)
+    group = PluginGroup(BRIDGES, BridgePlugin, {"broken": (point,)})
+    site = replace(make(), plugins=Plugins(bridges=group, models={}, tools={}))
+    failed(host.check_plugins(site), "not_there_at_all", "warn")
+
+
+# --- files ------------------------------------------------------------------------------------------
+
+
+def test_configuration_that_others_may_change_fails(make: MakeSite) -> None:
+    site = make()
+    assert site.config_path
+    site.config_path.chmod(0o622)
+    assert failed(files.check_permissions(site), "others may change").fix.startswith("chmod go-w")
+
+
+def test_state_directory_that_others_may_write_fails(make: MakeSite) -> None:
+    site = make()
+    site.state_dir.chmod(0o777)
+    failed(files.check_permissions(site), "others may write into")
+
+
+@pytest.mark.parametrize(("folder", "status"), [(0o755, "fail"), (0o700, "warn")])
+def test_database_that_others_may_read_is_told(make: MakeSite, folder: int, status: str) -> None:
+    site = make()
+    (site.state_dir / "clawd.db").touch(mode=0o644)
+    site.state_dir.chmod(folder)
+    failed(files.check_permissions(site), "others may use", status)
+
+
+def test_file_in_place_of_the_state_directory_fails(make: MakeSite) -> None:
+    site = make()
+    site.state_dir.rmdir()
+    site.state_dir.touch()
+    failed(files.check_permissions(site), "is not a directory")
+
+
+@pytest.mark.parametrize(("free", "status"), [(10 << 20, "fail"), (100 << 20, "warn")])
+def test_disk_without_room_is_told(make: MakeSite, free: int, status: str) -> None:
+    failed(files.check_disk(make(disk=lambda _: (100 << 30, free))), "MB free", status)
+
+
+@pytest.mark.parametrize(("kind", "status"), [("nfs4", "fail"), ("fuse.sshfs", "fail"), ("tmpfs", "warn")])
+def test_state_on_a_network_or_in_memory_is_told(
+    make: MakeSite, tmp_path: Path, kind: str, status: str
+) -> None:
+    mounts = f"{LOCAL_DISK}30 22 0:9 / {tmp_path} rw - {kind} server:/export rw\n"
+    failed(files.check_file_system(make(mounts=lambda: mounts)), kind, status)
+
+
+def test_file_system_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
+    spaced = str(tmp_path / "my disk").replace(" ", "\\040")
+    mounts = f"{LOCAL_DISK}1 2 0:1 / {spaced} rw - xfs a rw\n1 2 0:1 / {spaced} rw - btrfs b rw\n"
+    assert file_system(tmp_path / "my disk" / "state", mounts) == ("btrfs", tmp_path / "my disk")
+    assert file_system(tmp_path / "my diskette", mounts) == ("ext4", Path("/"))
+    assert file_system(tmp_path, "nonsense\n") == ("", Path("/"))
+
+
+# --- journal ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def database(
+    site: Site, *, application: int = APPLICATION_ID, version: int = 1
+) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(site.state_dir / "clawd.db", isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA application_id = {application}")
+        db.execute(f"PRAGMA user_version = {version}")
+        db.execute("CREATE TABLE words (word TEXT)")
+        db.executemany("INSERT INTO words VALUES (?)", [("x" * 500,)] * 200)
+        yield db
+
+
+def test_whole_database_passes_and_is_left_as_it_was(make: MakeSite) -> None:
+    site = make()
+    with database(site):
+        pass
+    before = {path.name: path.read_bytes() for path in site.state_dir.iterdir()}
+    assert only(journal.check_journal(site)).status == "ok"
+    after = {path.name: path.read_bytes() for path in site.state_dir.iterdir() if path.name != "lock"}
+    assert after == before
+
+
+def test_log_that_a_killed_daemon_left_is_read_and_kept(make: MakeSite) -> None:
+    site = make()
+    with database(site):
+        wal = (site.state_dir / "clawd.db-wal").read_bytes()
+        assert wal
+        assert {finding.id: finding.status for finding in journal.check_journal(site)} == {
+            "journal": "ok",
+            "wal": "ok",
+        }
+        assert (site.state_dir / "clawd.db-wal").read_bytes() == wal
+
+
+def test_damaged_database_fails(make: MakeSite) -> None:
+    site = make()
+    with database(site):
+        pass
+    path = site.state_dir / "clawd.db"
+    content = bytearray(path.read_bytes())
+    content[8192:20480] = b"\xa5" * (20480 - 8192)
+    path.write_bytes(content)
+    failed(journal.check_journal(site), "clawd.db")
+
+
+def test_file_that_is_no_database_fails(make: MakeSite) -> None:
+    site = make()
+    (site.state_dir / "clawd.db").write_text("something else entirely, and long enough to be looked at")
+    failed(journal.check_journal(site), "not a database")
+
+
+def test_database_of_another_program_fails(make: MakeSite) -> None:
+    site = make()
+    with database(site, application=1):
+        pass
+    failed(journal.check_journal(site), "belongs to another program")
+
+
+def test_database_of_a_newer_version_fails(make: MakeSite) -> None:
+    site = make()
+    with database(site, version=999):
+        pass
+    failed(journal.check_journal(site), "newer clawd (schema 999")
+
+
+def test_database_that_is_gone_fails(make: MakeSite) -> None:
+    site = make()
+    Mark(site.state_dir).write(42)
+    failed(journal.check_journal(site), "held entries up to 42")
+
+
+def test_grown_write_ahead_log_is_a_warning(make: MakeSite) -> None:
+    site = make()
+    with database(site):
+        pass
+    with (site.state_dir / "clawd.db-wal").open("wb") as wal:
+        wal.truncate(journal.MOST_WAL_BYTES + 1)
+    failed(journal.check_journal(site), "write-ahead log has 64 MB", "warn")
+
+
+def test_lock_without_a_daemon_that_answers_fails_with_the_holder(make: MakeSite) -> None:
+    site = make()
+    lock = StateLock.take(site.state_dir)
+    try:
+        assert (
+            f"process {os.getpid()} holds"
+            in failed(journal.check_journal(site), "no daemon answers").evidence
+        )
+        running = replace(site, status=ALIVE)
+        assert only(journal.check_journal(running)).status == "ok"
+    finally:
+        lock.release()
+
+
+def test_state_directory_that_can_not_be_used_fails(make: MakeSite) -> None:
+    site = make()
+    (site.state_dir / "lock").mkdir()
+    failed(journal.check_journal(site), "Is a directory")
+
+
+# --- daemon -------------------------------------------------------------------------------------------
+
+
+def test_daemon_that_does_not_run_is_a_warning(make: MakeSite) -> None:
+    assert failed(daemon.check_daemon(make()), "not running", "warn").fix == "clawd start --detach"
+
+
+def test_daemon_of_another_version_is_a_warning(make: MakeSite) -> None:
+    failed(daemon.check_daemon(make(status={**ALIVE, "version": "0.0.1"})), "version 0.0.1", "warn")
+
+
+def test_refused_reload_fails(make: MakeSite) -> None:
+    failed(
+        daemon.check_daemon(make(status={**ALIVE, "config_error": "config.yaml:3:1"})),
+        "refused the last reload",
+    )
+
+
+def test_silent_daemon_fails(make: MakeSite) -> None:
+    silent = NoAnswer("the daemon does not answer", why="silent for 10 s", remedy="clawd logs")
+    failed(daemon.check_daemon(replace(make(), no_status=silent)), "silent for 10 s")
+
+
+@contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(str(path))
+        path.chmod(0o600)
+        server.listen()
+        yield server
+
+
+def test_socket_that_answers_passes(make: MakeSite) -> None:
+    site = make()
+    with listening(site.state_dir / "clawd.sock"):
+        assert only(daemon.check_socket(site)).status == "ok"
+
+
+def test_socket_that_others_may_use_fails(make: MakeSite) -> None:
+    site = make()
+    with listening(site.state_dir / "clawd.sock"):
+        (site.state_dir / "clawd.sock").chmod(0o666)
+        failed(daemon.check_socket(site), "open to others (mode 666")
+
+
+def test_socket_of_a_dead_daemon_is_a_warning(make: MakeSite) -> None:
+    site = make()
+    with listening(site.state_dir / "clawd.sock"):
+        pass
+    failed(daemon.check_socket(site), "left from a daemon that died", "warn")
+
+
+def test_file_in_place_of_the_socket_fails(make: MakeSite) -> None:
+    site = make()
+    (site.state_dir / "clawd.sock").touch()
+    failed(daemon.check_socket(site), "is not a socket")
+
+
+def test_socket_path_that_is_too_long_fails(make: MakeSite, tmp_path: Path) -> None:
+    site = make(f"state_dir: {tmp_path / ('x' * 120)}\n")
+    failed(daemon.check_socket(site), "a Unix socket allows 107")
+
+
+def test_port_of_another_program_fails(make: MakeSite) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        failed(daemon.check_gateway(make(f"gateway: {{port: {port}}}\n")), f"127.0.0.1:{port} is used")
+
+
+def test_host_that_is_not_ours_fails(make: MakeSite) -> None:
+    tokens = "tokens: [{name: a, token: abcdefgh}]"
+    failed(
+        daemon.check_gateway(make(f"gateway: {{host: elsewhere.invalid, port: 0, {tokens}}}\n")),
+        "can't be bound",
+    )
+
+
+def test_gateway_that_does_not_answer_fails(make: MakeSite) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        failed(daemon.check_gateway(make(status={**ALIVE, "gateway": url})), "does not answer")
+
+
+@pytest.mark.parametrize("site", [{"config": "gateway: {port: false}\n"}, {"status": ALIVE}])
+def test_gateway_that_is_off_passes(make: MakeSite, site: dict[str, Any]) -> None:
+    assert only(daemon.check_gateway(make(**site))).evidence == "off"
+
+
+# --- host -----------------------------------------------------------------------------------------------
+
+
+def test_unit_that_was_changed_is_a_warning(make: MakeSite, tmp_path: Path) -> None:
+    site = make()
+    command = Path(sys.executable).parent / "clawd"
+    unit = units("system", command=command, config=None, environ=site.environ, root=tmp_path / "root").unit
+    unit.path.parent.mkdir(parents=True)
+    unit.path.write_text(unit.text)
+    assert only(host.check_unit(site)).evidence.endswith("as this version writes it")
+    unit.path.write_text(unit.text + "ProtectSystem=no\n")
+    assert failed(host.check_unit(site), "differs", "warn").fix == "clawd service install --system"
+
+
+@pytest.mark.parametrize(("limit", "status"), [(64, "fail"), (512, "warn")])
+def test_few_file_descriptors_are_told(make: MakeSite, limit: int, status: str) -> None:
+    failed(host.check_open_files(make(file_limit=lambda: limit)), f"of this shell is {limit}", status)
+
+
+def test_file_limit_is_that_of_the_running_daemon(make: MakeSite) -> None:
+    assert "of the daemon" in only(host.check_open_files(make(status=ALIVE))).evidence
+
+
+def test_clock_in_the_past_fails(make: MakeSite) -> None:
+    failed(host.check_clock(make(now=lambda: 0.0)), "1970-01-01")
+
+
+def test_clock_behind_what_was_written_is_a_warning(make: MakeSite) -> None:
+    site = make()
+    later = site.state_dir / "clawd.db"
+    later.touch()
+    tomorrow = time.time() + 86400
+    os.utime(later, (tomorrow, tomorrow))
+    failed(host.check_clock(site), "but the state directory was written", "warn")
+
+
+def test_local_model_without_its_file_or_engine_fails(make: MakeSite, tmp_path: Path) -> None:
+    site = make(f"models: [{{name: mine, type: local, path: {tmp_path}/nope.gguf}}]\n")
+    failed(host.check_local_model(site), "mine: ")
+
+
+# --- bridges that wait for calls --------------------------------------------------------------------
+
+
+def test_webhook_without_a_gateway_fails(make: MakeSite) -> None:
+    site = make(
+        "gateway: {port: false}\nbridges: {hook: {type: webhook, secret: abcdefghijklmnopqrstuvwxyz}}\n"
+    )
+    failed(outside.check_webhooks(site), "the gateway is off")
+
+
+def test_webhook_without_a_secret_fails_already_in_the_configuration(make: MakeSite) -> None:
+    failed(configuration.check_config(make("bridges: {hook: {type: webhook}}\n")), "bridges.hook.secret")
+
+
+def test_webhook_with_two_secrets_passes(make: MakeSite) -> None:
+    secrets = json.dumps(["abcdefghijklmnopqrstuvwxyz", "zyxwvutsrqponmlkjihgfedcba"])
+    finding = only(outside.check_webhooks(make(f"bridges: {{hook: {{type: webhook, secret: {secrets}}}}}\n")))
+    assert (finding.status, finding.id) == ("ok", "bridge:hook")
+    assert "2 secrets" in finding.evidence
+
+
+def test_demo_alone_is_a_warning(make: MakeSite) -> None:
+    assert failed(outside.check_models(make()), "only the demo", "warn").fix == "clawd init"
+
+
+def test_models_are_not_asked_while_the_configuration_is_broken(make: MakeSite) -> None:
+    failed(outside.check_models(make("agent: 1\n")), "not asked", "warn")
