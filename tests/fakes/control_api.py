@@ -224,6 +224,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(400, {"error": {"code": "E-REQUEST", "what": "no such cursor", "exit_code": 1}})
             else:
                 self._answer(200, api.page(query))
+        elif path == "/status":
+            self._answer(200, {"version": "0.0.0", "route": api.models[:1]})
         elif path == "/models":
             self._answer(200, {"models": [{"name": name} for name in api.models]})
         elif path == "/stream":

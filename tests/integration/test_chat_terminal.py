@@ -80,6 +80,7 @@ def test_a_conversation_reads_as_it_was_had_and_ends_with_how_to_resume(api: Fak
         terminal.type(CTRL_D)
         assert terminal.wait() == 0
         assert terminal.screen.text() == (
+            "clawd 0.0.0 · main · work · /help, Ctrl-D leaves\n\n"
             "› hello\n\nYou said: hello.\n\n› again\n\nYou said: again.\nresume: clawd chat -c work"
         )
 

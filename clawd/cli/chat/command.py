@@ -8,7 +8,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
-from io import StringIO
+from io import StringIO, TextIOWrapper
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -95,8 +95,9 @@ def chat(
 
 def _talk(call: Invocation, options: Options) -> int:
     """Return the exit code of a whole chat."""
-    for output in (sys.stdout, sys.stderr):
-        output.reconfigure(errors="replace")  # type: ignore[union-attr]  # the real streams are TextIOWrappers
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # None when it was closed by the caller
+            stream.reconfigure(errors="replace")
     piped = read_pipe(stdin_bytes(), _tell)
     prompt = compose(options.words, options.message, piped)
     talker = Conversation(call.client(), options.conversation, language=_language(call.environ))
@@ -180,11 +181,15 @@ def _sit(call: Invocation, options: Options, talker: Conversation) -> int:
         _tell(f"input and reading position are not remembered: {memory.why_not}")
     if options.model:
         _check_model(talker, options.model)
-    backlog = talker.backlog(memory.cursor(sockets, options.conversation))
+    seen = memory.cursor(sockets, options.conversation)
+    backlog = talker.backlog(seen)
     first = f"/model {options.model}" if options.model else ""
 
     def read(cursor: str) -> None:
-        memory.read_up_to(cursor, sockets, options.conversation)
+        nonlocal seen
+        if cursor != seen:
+            seen = cursor
+            memory.read_up_to(cursor, sockets, options.conversation)
 
     if _dumb(call.environ):
         from clawd.cli.chat.plain import sit
@@ -193,7 +198,9 @@ def _sit(call: Invocation, options: Options, talker: Conversation) -> int:
     else:
         from clawd.cli.chat.interactive import Interactive
 
-        sitting = Interactive(talker, backlog, history=history, environ=call.environ, read=read)
+        sitting = Interactive(
+            talker, backlog, history=history, environ=call.environ, read=read, greeting=talker.greeting()
+        )
         code = asyncio.run(sitting.run(first))
         open_turns = sitting.open_turns
     if open_turns:

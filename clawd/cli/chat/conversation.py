@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -27,6 +28,9 @@ PATIENCE_S: Final = 60.0
 
 BACKLOG: Final = 20
 """How many old entries a first look shows."""
+
+MISSED: Final = 200
+"""How many entries of those that arrived since the last look are shown at most."""
 
 _DELAYS_S: Final = (0.1, 0.2, 0.4, 0.8, 1.5)
 _PASSING: Final = (Disconnected, NoAnswer, DaemonNotRunning)
@@ -103,14 +107,16 @@ class Conversation:
         )
 
     def _after(self, cursor: str) -> Backlog:
-        entries: list[Frame] = []
+        entries: deque[Frame] = deque(maxlen=MISSED)
+        count = 0
         while True:
             page = self._client.get("/entries", conversation=self.name, after=cursor)
             cursor = str(page.get("cursor") or cursor)
             new = _frames(page)
             entries += new
+            count += len(new)
             if not new:
-                return Backlog(entries=entries, cursor=cursor)
+                return Backlog(entries=list(entries), cursor=cursor, earlier=count > MISSED)
 
     def end_of(self, turn: str) -> Frame | None:
         """Return the `ended` frame of a turn, None while it is open."""
@@ -148,6 +154,24 @@ class Conversation:
         """Return the names of the configured models."""
         models = self._client.get("/models").get("models") or []
         return [str(model.get("name")) for model in models]
+
+    def greeting(self) -> str:
+        """Return one line about who answers; empty when the daemon does not say."""
+        try:
+            status = self._client.get("/status")
+        except RemoteError:
+            return ""
+        models = ", ".join(str(name) for name in status.get("route") or [])
+        return " · ".join(
+            part
+            for part in (
+                f"clawd {status.get('version', '')}".strip(),
+                models,
+                self.name,
+                "/help, Ctrl-D leaves",
+            )
+            if part
+        )
 
     def follow(self, cursor: Callable[[], str], sink: Callable[[Signal], None]) -> Follower:
         """Return a started follower of the stream.

@@ -56,6 +56,7 @@ class Interactive:
         history: File of the input history, None for none.
         environ: Chooses colours.
         read: Takes the cursor up to which everything was shown.
+        greeting: A first line.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class Interactive:
         history: Path | None,
         environ: Mapping[str, str],
         read: Callable[[str], None],
+        greeting: str = "",
     ) -> None:
+        self._greeting = greeting
         self._conversation = conversation
         self._backlog = backlog
         self._read = read
@@ -175,13 +178,15 @@ class Interactive:
     def _note_position(self, position: int) -> None:
         if position and self._presenter.idle:
             self._output.note(queue_note(position))
-        if not self._busy.is_set():
+        if self._transcript.open_turns and not self._busy.is_set():
             self._began_at = time.monotonic()
             self._busy.set()
 
     def _cancel_turn(self) -> bool:
         """Ctrl-C: ask the daemon to stop the turn that runs; return whether there was one."""
         if not self._transcript.open_turns:
+            self._output.note("Ctrl-C again leaves, and so does Ctrl-D")
+            self._prompt.flush()
             return False
         self._signals.put_nowait(Interrupted())
         return True
@@ -191,12 +196,15 @@ class Interactive:
     async def _watch(self) -> None:
         while True:
             news = [await self._signals.get()]
-            async with self._sending:
-                while not self._signals.empty():
-                    news.append(self._signals.get_nowait())
-                for one in news:
-                    await self._take(one)
-                self._prompt.flush()
+            while not self._signals.empty():
+                news.append(self._signals.get_nowait())
+            for one in news:
+                if isinstance(one, Lost | Interrupted):
+                    await self._take(one)  # no turn's name is needed, and sending may wait for the daemon
+                else:
+                    async with self._sending:
+                        await self._take(one)
+            self._prompt.flush()
 
     async def _take(self, news: Signal) -> None:
         match news:
@@ -265,6 +273,8 @@ class Interactive:
     # --- what stands around it ---------------------------------------------------------------------------------
 
     def _show_backlog(self) -> None:
+        if self._greeting:
+            self._output.note(self._greeting)
         if self._backlog.earlier:
             self._output.note(f"… earlier: clawd conversations show {self._conversation.name}")
         for frame in self._backlog.entries:
