@@ -62,8 +62,7 @@ async def serve(config: str | None, environ: Mapping[str, str]) -> None:
     socket = socket_path(loaded.config.state_dir, environ)
     opened = await open_journal(state, loaded.config.journal, clock)
     try:
-        logs = setup_logging(loaded.config.logging, state, environ, loaded.secrets)
-        try:
+        with setup_logging(loaded.config.logging, state, environ, loaded.secrets) as logs:
             for warning in (*loaded.notes, *opened.warnings):
                 log.warning("start_warning", extra={"warning": warning})
             parts = build(
@@ -80,8 +79,6 @@ async def serve(config: str | None, environ: Mapping[str, str]) -> None:
                 catalogue(language)  # read now, so that no turn waits for a file
             gc.freeze()  # what start-up made lives as long as the process: no collection looks at it again
             await Lifecycle(parts, announce=announce).run()
-        finally:
-            logs.close()
     finally:
         await opened.close()
 
