@@ -23,10 +23,11 @@ def main() -> None:
     rows: list[list[Cell]] = []
     with bot_api_process() as api:
         bridges = {"telegram": {"token": api.token, "api_base": api.url, "poll_timeout_s": 50}}
-        for name, sections, reach_mb, reach_cpu in (
+        cases: tuple[tuple[str, dict[str, object], int, float], ...] = (
             ("Telegram off", {}, 60, 0.4),
             ("Telegram on", {"bridges": bridges}, 85, 1.2),
-        ):
+        )
+        for name, sections, reach_mb, reach_cpu in cases:
             figures = [_idle(sections) for _ in range(RUNS)]
             rss, cpu, switches = (statistics.median(column) for column in zip(*figures, strict=True))
             rows.append([f"idle memory, {name} (MB RSS)", rss, reach_mb, rss / reach_mb])
