@@ -73,6 +73,7 @@ class World:
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     asked: asyncio.Event = field(default_factory=asyncio.Event)  # set by each read of a turn
     state: str = "ready"
+    pid: int = 4242
     while_asking: Callable[[], None] | None = None  # happens once, between a read of a turn and its answer
     while_reading: Callable[[], None] | None = None  # happens once, between a read of entries and its answer
 
@@ -341,7 +342,7 @@ class _Operations:
         return Status(
             version="0.1.0",
             protocol=PROTOCOL_VERSION,
-            pid=4242,
+            pid=self.world.pid,
             started_at=AT,
             uptime_s=90061.0,
             state="draining" if self.world.state == "draining" else "ready",

@@ -6,9 +6,7 @@ import asyncio
 import json
 import os
 import signal
-import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,55 +15,14 @@ from clawd.errors import ConfigError, ConfigProblem
 from clawd.fanout import ToolNote
 from clawd.journal.reading import DeadView
 from clawd.messages import Address
-from tests.fakes.control_services import AT, World, socket_in
+from tests.fakes.control_services import AT, World
+from tests.fakes.shell import Shell, socket_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
 MINE = Address(bridge="terminal", account=str(os.getuid()), chat="default")
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The one object on standard output."""
-        return json.loads(self.out)
-
-
-class Shell:
-    """Runs `clawd` in an environment of its own."""
-
-    def __init__(self, home: Path) -> None:
-        self.environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "CLAWD_HOME": str(home),
-            "CLAWD_SOCKET": str(socket_in(home)),
-        }
-
-    async def start(self, *args: str, **environ: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "clawd.cli.main",
-            *args,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**self.environ, **environ},
-        )
-
-    async def __call__(self, *args: str, stdin: str = "", **environ: str) -> Result:
-        process = await self.start(*args, **environ)
-        out, err = await process.communicate(stdin.encode())
-        assert process.returncode is not None
-        return Result(process.returncode, out.decode(), err.decode())
 
 
 @pytest.fixture
@@ -80,7 +37,7 @@ def clawd(state_dir: Path) -> Shell:
 
 @pytest.fixture
 async def server(state_dir: Path, world: World) -> AsyncIterator[ControlServer]:
-    async with ControlServer(socket_in(state_dir), world.services()) as server:
+    async with ControlServer(socket_of(state_dir), world.services()) as server:
         yield server
 
 
@@ -117,13 +74,13 @@ async def test_the_version_is_printed_for_people_and_for_scripts(clawd: Shell) -
     ],
 )
 async def test_a_command_without_a_daemon_exits_3_and_says_how_to_start_one(
-    clawd: Shell, command: list[str]
+    clawd: Shell, state_dir: Path, command: list[str]
 ) -> None:
     result = await clawd(*command)
     assert (result.code, result.out) == (3, "")
     what, where, why, remedy = result.err.splitlines()
     assert what == "error[E-NOT-RUNNING]: no clawd daemon is running"
-    assert where == f"where: {clawd.environ['CLAWD_SOCKET']}"
+    assert where == f"where: {socket_of(state_dir)}"
     assert why.endswith("No such file or directory")
     assert remedy == "try: clawd start --detach"
 
@@ -154,7 +111,7 @@ async def test_the_summary_without_a_daemon_is_machine_readable(clawd: Shell) ->
 
 
 async def test_a_configuration_that_was_named_and_is_missing_exits_78(clawd: Shell) -> None:
-    result = await clawd("--config", "/nonexistent.yaml", "status", CLAWD_SOCKET="")
+    result = await clawd("--config", "/nonexistent.yaml", "status")
     assert result.code == 78
     assert "/nonexistent.yaml" in result.err
 
@@ -385,7 +342,7 @@ async def test_a_bug_is_told_in_four_lines_and_shown_on_request(clawd: Shell, st
         await writer.drain()
         writer.close()
 
-    async with await asyncio.start_unix_server(handle, str(socket_in(state_dir))):
+    async with await asyncio.start_unix_server(handle, str(socket_of(state_dir))):
         result = await clawd("status")
         shown = await clawd("--debug", "status")
     assert result.code == 1

@@ -1,0 +1,60 @@
+"""The command line, run as a person would: a process with an environment of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def socket_of(home: Path) -> Path:
+    """Return where the daemon of this home listens; its directory exists."""
+    (home / "state").mkdir(exist_ok=True)
+    return home / "state" / "clawd.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one object on standard output."""
+        return json.loads(self.out)
+
+
+class Shell:
+    """Runs `clawd` in an environment of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "CLAWD_HOME": str(home),
+        }
+
+    async def start(self, *args: str, **environ: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "clawd.cli.main",
+            *args,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**self.environ, **environ},
+        )
+
+    async def __call__(self, *args: str, stdin: str = "", **environ: str) -> Result:
+        process = await self.start(*args, **environ)
+        out, err = await process.communicate(stdin.encode())
+        assert process.returncode is not None
+        return Result(process.returncode, out.decode(), err.decode())
