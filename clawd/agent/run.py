@@ -19,7 +19,7 @@ from clawd.agent.settings import carry_out
 from clawd.agent.turn import AlreadyFinished, Answered, AskModel, CallTool, OutOfSteps, advance, apply, fold
 from clawd.agent.voice import Voice
 from clawd.commands import ChooseLanguage, ChooseModel, NewSession, parse
-from clawd.errors import JournalUnavailable, ModelError, ModelRateLimited, ModelsExhausted
+from clawd.errors import JournalUnavailable, ModelError
 from clawd.fanout import Ended, Started, ToolNote
 from clawd.journal.base import NewDelivery
 from clawd.journal.records import ModelIntent, ModelResult, ToolDone, ToolIntent, TurnFinished
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-RETRY_DELAYS_S: Final = (0.5, 2.0)  # when every model of the route failed in a way that may pass
-MAX_RETRY_AFTER_S: Final = 30.0  # a longer pause asked for by a provider fails the turn instead
 PAUSE_S: Final = (0.5, 1.0, 2.0, 5.0)  # between attempts to commit while the disk is full or locked
 
 Split = Callable[["Address", str], Sequence[str]]
@@ -243,21 +241,9 @@ class _Attempt:
             tools=self._brain.tools.specs(self._lease.right),
             pin=self._lease.settings.model,
         )
-        delays = iter(RETRY_DELAYS_S)
-        while True:
-            self._runner.note(self._lease, ModelIntent(step=step, route=request.route, pin=request.pin))
-            try:
-                return await self._limited(collect(self._brain.router, request, self._voice.hear))
-            except ModelError as error:
-                delay_s = _retry_delay(error, next(delays, None))
-                if delay_s is None:
-                    raise
-                log.warning(
-                    "model_retry",
-                    extra={"turn": self._lease.turn, "error": str(error), "delay_s": delay_s},
-                )
-                self._voice.take_back(error.what)
-                await self._limited(_sleep(self._runner.clock, delay_s))
+        # The route itself asks again what may pass; a step is asked once.
+        self._runner.note(self._lease, ModelIntent(step=step, route=request.route, pin=request.pin))
+        return await self._limited(collect(self._brain.router, request, self._voice.hear))
 
     # --- tools ------------------------------------------------------------------------------------------
 
@@ -306,19 +292,3 @@ class _Attempt:
 def language_of(lease: Lease) -> str | None:
     """Return the language to speak in a conversation: chosen by /lang, else the sender's."""
     return lease.settings.language or lease.message.sender.language
-
-
-def _retry_delay(error: ModelError, planned_s: float | None) -> float | None:
-    """Return how long to wait before asking the route again, None when that would not help."""
-    if planned_s is None:
-        return None
-    causes = error.causes if isinstance(error, ModelsExhausted) else (error,)
-    waits = [c.retry_after_s for c in causes if isinstance(c, ModelRateLimited) and c.retry_after_s]
-    if waits:
-        return min(waits) if min(waits) <= MAX_RETRY_AFTER_S else None
-    passing = [c for c in causes if c.code in ("E-MODEL-DOWN", "E-MODEL-BUSY")]
-    return planned_s if passing else None
-
-
-async def _sleep(clock: Clock, seconds: float) -> None:
-    await clock.sleep(seconds)

@@ -85,8 +85,8 @@ async def serve(config: str | None, environ: Mapping[str, str]) -> None:
 
 def announce(parts: Parts) -> None:
     """Say on standard output what runs, and what to do next."""
-    infos = parts.minds.infos()
-    default = next((info for info in infos if "default" in info.routes), None)
+    first = next(iter(parts.minds.default_route()), None)
+    default = next((info for info in parts.minds.infos() if info.name == first), None)
     model = f"{default.name} ({default.model}, {default.found})" if default else "none"
     lines = [
         "clawd is ready",

@@ -142,7 +142,9 @@ class Lifecycle:
                 intake.create_task(parts.supervisor.run(), name="supervisor"),
                 intake.create_task(self._watch_config(operations), name="config-watch"),
             ]
-            self._notify.ready(f"{len(parts.supervisor.bridges())} bridges, gateway {parts.gateway.url or 'off'}")
+            self._notify.ready(
+                f"{len(parts.supervisor.bridges())} bridges, gateway {parts.gateway.url or 'off'}"
+            )
             self._announce(parts)
             log.info("ready", extra={"socket": str(parts.socket), "gateway": parts.gateway.url})
             await self._stop.wanted.wait()

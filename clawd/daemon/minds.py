@@ -76,15 +76,18 @@ class Minds:
     @staticmethod
     def route(models: ModelSet) -> tuple[str, ...]:
         """Return the models' names, those of the default route first and in its order."""
-        infos = models.infos()
-        default = [info.name for info in infos if "default" in info.routes]
-        return (*default, *(info.name for info in infos if "default" not in info.routes))
+        default = models.routes["default"]
+        return (*default, *(info.name for info in models.infos() if info.name not in default))
 
     def brain(self) -> Brain:
         """Return what a turn that begins now works with."""
         if self._brain is None:
             raise RuntimeError("a turn began before models were configured")
         return self._brain
+
+    def default_route(self) -> tuple[str, ...]:
+        """Return the names of the default route's models, in order."""
+        return self._models.routes["default"] if self._models else ()
 
     def infos(self) -> Sequence[ModelInfo]:
         """Return every model with its counts."""

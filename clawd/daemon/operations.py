@@ -67,7 +67,7 @@ class DaemonOperations:
             queue=await parts.opened.views.stats(),
             bridges=parts.supervisor.statuses(),
             models=self.models(),
-            route=[m.name for m in self.models() if "default" in m.routes],
+            route=parts.minds.default_route(),
         )
 
     def stop(self) -> None:
