@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
+import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -58,3 +60,27 @@ class Shell:
         out, err = await process.communicate(stdin.encode())
         assert process.returncode is not None
         return Result(process.returncode, out.decode(), err.decode())
+
+
+def at_terminal(shell: Shell, *args: str, typed: str = "") -> tuple[int, str]:
+    """Run `clawd` on a pseudo-terminal; return its exit code and all that the screen was sent."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clawd.cli.main", *args],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**shell.environ, "TERM": "xterm"},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    os.write(ours, typed.encode())
+    shown = bytearray()
+    try:
+        while data := os.read(ours, 65536):
+            shown += data
+    except OSError:
+        pass  # Linux says EIO once the last process has closed its side
+    finally:
+        os.close(ours)
+    return process.wait(), shown.decode().replace("\r\n", "\n")
