@@ -71,6 +71,7 @@ def load(entry: Entry) -> Any:
     # Completion is installed for the whole program, not for each of its parts.
     command.params = [param for param in command.params if param.name not in _COMPLETION]
     command.name = entry.name
+    command.help = command.help or entry.help
     return command
 
 
