@@ -63,7 +63,7 @@ class Upkeep(Protocol):
 class _Item:
     """One piece of work and, once it ran, what became of it."""
 
-    __slots__ = ("after", "error", "future", "kinds", "result", "work")
+    __slots__ = ("after", "error", "future", "kinds", "result", "work", "wrote")
 
     def __init__(
         self,
@@ -78,10 +78,12 @@ class _Item:
         self.after = after
         self.result: Any = None
         self.error: Exception | None = None
+        self.wrote = False
 
     def run(self, db: sqlite3.Connection) -> None:
         """Do the work; what it raises is its own, unless the whole transaction suffers."""
         self.error = None
+        written = db.total_changes
         try:
             self.result = self.work(db)  # type: ignore[misc] # empty items are never run
         except Exception as error:
@@ -89,6 +91,7 @@ class _Item:
             if isinstance(error, sqlite3.Error) and _code(error) in _PAUSING | _BREAKING:
                 raise
             self.error = error
+        self.wrote = db.total_changes != written
 
 
 class Writer:
@@ -354,9 +357,8 @@ class Writer:
         """
         db = self._db
         for item in items:
-            written = db.total_changes
             item.run(db)
-            if item.error is not None and db.total_changes != written:
+            if item.error is not None and item.wrote:
                 return False
         return True
 
@@ -383,7 +385,7 @@ def _code(error: sqlite3.Error) -> int:
 
 def _faults(moment: str, items: Sequence[_Item]) -> None:
     for item in items:
-        if item.error is None:
+        if item.error is None and item.wrote:  # a look that found nothing is no boundary
             for kind in item.kinds:
                 faults.fault(f"journal.{moment}_commit:{kind}")
 
