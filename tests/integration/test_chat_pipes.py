@@ -237,6 +237,27 @@ def test_an_end_that_came_while_the_daemon_was_away_is_found(api: FakeControlApi
     assert lines[-1]["text"] == "Done meanwhile"
 
 
+def test_an_end_whose_live_news_was_lost_is_read_from_the_journal(api: FakeControlApi) -> None:
+    def script(api: FakeControlApi, turn: str, _text: str) -> None:
+        api.turns[turn].update(state="answered", answer="Quietly done", model="main")
+        api.add_entry(turn, "assistant", "Quietly done")
+
+    api.script = script
+    assert chat(api, "hi").stdout == "Quietly done\n"
+
+
+def test_an_end_without_any_text_is_found_when_the_daemon_is_back(api: FakeControlApi) -> None:
+    def script(api: FakeControlApi, turn: str, _text: str) -> None:
+        api.stop()
+        api.turns[turn].update(state="dead", answer="", exit_code=1)
+        api.start()
+
+    api.script = script
+    done = chat(api, "hi")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the turn ended without an answer" in done.stderr
+
+
 def test_a_message_whose_receipt_was_lost_is_answered_once(api: FakeControlApi) -> None:
     api.break_posts = ["after"]
     assert chat(api, "hi").stdout == "You said: hi\n"

@@ -52,7 +52,11 @@ def api(state_dir: Path) -> Iterator[FakeControlApi]:
 
 @contextmanager
 def chat(
-    api: FakeControlApi, *arguments: str, columns: int = 80, rows: int = 24, **env: str
+    api: FakeControlApi,
+    *arguments: str,
+    columns: int = 80,
+    rows: int = 24,
+    **env: str,
 ) -> Iterator[Terminal]:
     home = api.path.parent
     environ = {
@@ -83,6 +87,19 @@ def test_a_conversation_reads_as_it_was_had_and_ends_with_how_to_resume(api: Fak
             "clawd 0.0.0 · main · work · /help, Ctrl-D leaves\n\n"
             "› hello\n\nYou said: hello.\n\n› again\n\nYou said: again.\nresume: clawd chat -c work"
         )
+
+
+def test_the_screen_does_not_jump_and_the_terminal_is_never_asked_where_its_cursor_is(
+    api: FakeControlApi,
+) -> None:
+    api.script = lambda api, turn, _: stream(api, turn, "One.\n\nTwo.\n\nThree.")
+    with chat(api) as terminal:
+        terminal.until("›")
+        terminal.type("go\r")
+        terminal.until(lambda screen: screen.visible().endswith("Three.\n›"))
+        assert terminal.screen.scrollback == []
+        assert terminal.screen.visible().endswith("› go\n\nOne.\n\nTwo.\n\nThree.\n›")
+        assert "\x1b[6n" not in terminal.raw
 
 
 def test_markdown_is_drawn_block_by_block_and_stands_there_once(api: FakeControlApi) -> None:

@@ -247,8 +247,8 @@ def fitting(text: str, width: int) -> str:
 def _terminal(term: str | None) -> Vt100_Output:
     """Return the terminal, never asked where its cursor is.
 
-    An answer that comes late, after something was printed above the line, makes prompt_toolkit draw beyond
-    the last row, which scrolls the screen.
+    An answer that comes late, after something was printed above the line, would be about another row; and
+    one that never comes makes prompt_toolkit print a warning into the conversation.
     """
     output = Vt100_Output.from_pty(sys.stdout, term=term)
     output.enable_cpr = False
