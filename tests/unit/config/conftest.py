@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
 
 def _long_enough(secret: Secret) -> Secret:
-    if len(secret.reveal()) < 8:
-        raise ValueError("shorter than 8 characters")
+    """Refuse also what stands for a value that could not be had: such a mistake must be told only once."""
+    if len(secret.reveal()) < 8 or not {" ", "-"} & set(secret.reveal()):
+        raise ValueError("not two words of 8 characters")
     return secret
 
 
 class PhoneConfig(BridgeConfig):
     token: Annotated[Secret, AfterValidator(_long_enough)]
     ring: bool = True
+    pass_code: int = 0
     lines: Annotated[int, Field(ge=1)] = 1
 
 

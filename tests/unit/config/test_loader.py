@@ -105,7 +105,7 @@ MISTAKES = [
     ),
     ("bridges: {a: {type: 3}}", "1:21 bridges.a.type", "no bridge type"),
     ("bridges: {phone: {}}", "1:11 bridges.phone.token", "this key is missing"),
-    ("bridges: {phone: {token: short}}", "1:26 bridges.phone.token", "shorter than 8 characters"),
+    ("bridges: {phone: {token: short}}", "1:26 bridges.phone.token", "not two words of 8 characters"),
     ("bridges: {phone: {token: }}", "1:26 bridges.phone.token", "expected a non-empty string, {env: NAME}"),
     (
         "bridges: {phone: {token: {emv: X}}}",
@@ -353,6 +353,7 @@ def test_paths_are_within_the_folder_of_the_file_that_says_them(files: Files, tm
         "models: [{name: a, type: echo, base_url: x, api_key: [tell-nobody-1]}]",
         "bridges: {phone: {token: [tell-nobody-1]}}",
         "bridges: {phone: {password: tell-nobody-1}}",
+        "bridges: {phone: {token: long enough, pass_code: tell-nobody-1}}",
     ],
 )
 def test_secret_in_the_file_is_not_in_what_is_told(files: Files, line: str) -> None:
