@@ -269,6 +269,10 @@ class Journal(Protocol):
         """Return a cursor's committed value."""
         ...
 
+    async def settings(self, address: Address) -> ConversationSettings:
+        """Return what the conversation remembers; the defaults where there is none, or nothing readable."""
+        ...
+
     async def claim(self, count: int) -> Sequence[Lease]:
         """Take up to `count` conversations with waiting work, longest waiting first.
 

@@ -8,8 +8,8 @@ from clawd.errors import JournalCorrupt
 from clawd.journal import sqlite_inbox as inbox
 from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_turns as turns
-from clawd.journal.base import Pushed, Wake
-from clawd.journal.codec import encode_record
+from clawd.journal.base import ConversationSettings, Pushed, Wake
+from clawd.journal.codec import decode_settings, encode_record
 from clawd.journal.jumps import ClockJumps
 from clawd.journal.records import TurnFinished
 from clawd.journal.sqlite_loading import load
@@ -67,6 +67,13 @@ class SqliteJournal:
     async def cursor(self, key: str) -> str | None:
         rows = await self._store.read("SELECT value FROM kv WHERE key = ?", (inbox.cursor_key(key),))
         return str(rows[0][0]) if rows else None
+
+    async def settings(self, address: Address) -> ConversationSettings:
+        rows = await self._store.read("SELECT settings FROM conv WHERE address = ?", (str(address),))
+        try:
+            return decode_settings(rows[0][0]) if rows else ConversationSettings()
+        except JournalCorrupt:
+            return ConversationSettings()  # it is reported where the conversation's turns are claimed
 
     # --- turns ------------------------------------------------------------------------------------------
 
