@@ -6,12 +6,13 @@ came from. When it returns, the batch and the bridge's cursor are committed toge
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from clawd.commands import Query, Stop, UnknownCommand, parse
-from clawd.errors import JournalError
+from clawd.commands import Command, Query, Stop, UnknownCommand, parse
+from clawd.errors import JournalError, JournalUnavailable
 from clawd.fanout import Arrived
 from clawd.journal.base import AdmittedControl, AdmittedMessage, Item, Push, Pushed, Stored
 from clawd.messages import (
@@ -28,7 +29,7 @@ from clawd.messages import (
     Text,
     Unreadable,
 )
-from clawd.rate import RateLimit
+from clawd.rate import RateLimit, Verdict
 from clawd.texts import say
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from clawd.fanout import Fanout
     from clawd.ids import Clock, TurnId
     from clawd.journal.base import Journal, Right
+
+log = logging.getLogger(__name__)
 
 MAX_TEXT_CHARS: Final = 200_000
 
@@ -50,7 +53,7 @@ class _Plan:
 
     item: Item | None
     answer: AcceptResult | None = None
-    rated: str | None = None  # whose rate it counts against
+    rated: tuple[str, Verdict] | None = None  # against whose rate it counts, and what that said
 
 
 class DurableInbox:
@@ -72,11 +75,14 @@ class DurableInbox:
         self._clock = clock
         self._on_control = on_control
         self._status_text = status_text
-        self._rate = RateLimit("20/min", clock)
+        self._limit = "20/min"
+        self._rate = RateLimit(self._limit, clock)
 
     def configure(self, config: AccessConfig) -> None:
-        """Use this rate from now on."""
-        self._rate = RateLimit(config.rate, self._clock)
+        """Use this rate from now on; a new one starts afresh for everybody."""
+        if config.rate != self._limit:
+            self._limit = config.rate
+            self._rate = RateLimit(config.rate, self._clock)
 
     async def cursor(self, key: str) -> str | None:
         """Return the last committed value of a bridge's cursor."""
@@ -84,14 +90,16 @@ class DurableInbox:
 
     async def accept(self, batch: Sequence[Inbound], cursor: Cursor | None = None) -> Sequence[AcceptResult]:
         """Return once batch and cursor are committed together; see `clawd.bridge.Inbox`."""
-        plans = [await self._plan(event) for event in batch]
-        items = [plan.item for plan in plans if plan.item is not None]
+        plans: list[_Plan] = []
         try:
+            for event in batch:
+                plans.append(await self._plan(event))  # noqa: PERF401 - those made so far count if one fails
+            items = [plan.item for plan in plans if plan.item is not None]
             outcomes = iter(await self._journal.accept(items, cursor) if items or cursor else ())
         except JournalError:
             # The bridge will bring the same batch again; that must not use up its senders' rate.
             for plan in plans:
-                self._give_back(plan)
+                self._give_back(plan.rated)
             raise
         results: list[AcceptResult] = []
         for event, plan in zip(batch, plans, strict=True):
@@ -118,28 +126,38 @@ class DurableInbox:
         right = self._access.right_of(message.address.bridge, message.sender)
         if right is None:
             return await self._plan_stranger(message)
-        language = message.sender.language
-        if message.address.bridge != "terminal":
-            verdict = self._rate.take(_rated(message))
-            if verdict != "ok":
-                text = say("rate_limited", language) if verdict == "tell" else ""
-                return self._refusal(message, Refused(reason="rate", text=text))
-        match parse(message.text):
-            case Stop():
-                return _Plan(AdmittedControl(control=_stop(message)))
+        command = parse(message.text)
+        if isinstance(command, Stop):
+            # Also from somebody over the limit: it makes less work, not more.
+            return _Plan(AdmittedControl(control=_stop(message)))
+        rated = self._take(message)
+        try:
+            plan = await self._plan_admitted(message, right, command, rated[1] if rated else "ok")
+        except JournalError:
+            self._give_back(rated)
+            raise
+        return replace(plan, rated=rated)
+
+    async def _plan_admitted(
+        self, message: InboundMessage, right: Right, command: Command | None, verdict: Verdict
+    ) -> _Plan:
+        if verdict == "silent":
+            return _Plan(None, Refused(reason="rate"))
+        if verdict == "tell":
+            text = say("rate_limited", await self._language(message))
+            return self._refusal(message, Refused(reason="rate", text=text))
+        match command:
             case Query(what="status"):
-                return self._reply(message, await self._status_text(language))
-            case Query(what="help"):
-                return self._reply(message, say("help", language))
-            case Query(what="welcome"):
-                return self._reply(message, say("welcome", language))
+                return self._reply(message, await self._status_text(await self._language(message)))
+            case Query(what="help" | "welcome" as what):
+                return self._reply(message, say(what, await self._language(message)))
             case UnknownCommand(name, nearest):
+                language = await self._language(message)
                 near = say("did_you_mean", language, name=nearest) if nearest else ""
                 hint = near or say("see_help", language)
                 return self._reply(message, say("unknown_command", language, name=name, hint=hint))
             case _:
-                admitted = AdmittedMessage(message=_cut(message), right=_right_for(message, right))
-                return _Plan(admitted, rated=_rated(message))
+                return _Plan(AdmittedMessage(message=_cut(message), right=_right_for(message, right)))
 
     async def _plan_stranger(self, message: InboundMessage) -> _Plan:
         code = None if message.group else await self._access.pair(message.address, message.sender)
@@ -159,9 +177,24 @@ class DurableInbox:
             return _Plan(None, refused)
         return _Plan(_push(message, refused.text, key), refused)
 
-    def _give_back(self, plan: _Plan) -> None:
-        if plan.rated is not None:
-            self._rate.give_back(plan.rated)
+    def _take(self, message: InboundMessage) -> tuple[str, Verdict] | None:
+        """Count the message against its sender's rate; None where there is no limit."""
+        if message.address.bridge == "terminal":
+            return None
+        sender = f"{message.address.bridge}:{message.sender.id}"
+        return sender, self._rate.take(sender)
+
+    def _give_back(self, rated: tuple[str, Verdict] | None) -> None:
+        if rated is not None:
+            self._rate.give_back(*rated)
+
+    async def _language(self, event: InboundMessage | InboundControl) -> str | None:
+        """Return the language to answer in: chosen by /lang, else the sender's."""
+        try:
+            settings = await self._journal.settings(event.address)
+        except JournalUnavailable:
+            return event.sender.language  # no reason to refuse anything
+        return settings.language or event.sender.language
 
     # --- after the commit: tell the caller, wake the others ---------------------------------------------
 
@@ -180,24 +213,26 @@ class DurableInbox:
                 return await self._control_result(plan.item.control, outcome)
             case Stored() | None | Pushed():
                 return plan.answer or Refused(reason="unreadable")
-            case Duplicate():
-                self._give_back(plan)
+            case Duplicate(turn=turn):
+                self._give_back(plan.rated)
+                if isinstance(plan.item, AdmittedControl) and turn is not None:
+                    # Whoever brought it first may have been cancelled before it was passed on.
+                    self._on_control(turn)
                 return plan.answer or outcome
 
     async def _control_result(self, control: InboundControl, stored: Stored) -> AcceptResult:
-        language = control.sender.language
-        if stored.turn is None:
-            text = say("nothing_to_stop", language)
-            if not control.address.pulls:
-                key = MessageId(f"{control.id}:reply")
+        if stored.turn is not None:
+            self._on_control(stored.turn)
+            return Replied(text=say("stopping", await self._language(control)))
+        text = say("nothing_to_stop", await self._language(control))
+        if not control.address.pulls:
+            key = MessageId(f"{control.id}:reply")
+            try:
                 await self._journal.accept([Push(id=key, address=control.address, text=text)])
-            return Replied(text=text)
-        self._on_control(stored.turn)
-        return Replied(text=say("stopping", language))
-
-
-def _rated(message: InboundMessage) -> str:
-    return f"{message.address.bridge}:{message.sender.id}"
+            except JournalUnavailable as error:
+                # The batch is committed: it must not be refused for the sake of this answer.
+                log.warning("reply_lost", extra={"address": str(control.address), "error": str(error)})
+        return Replied(text=text)
 
 
 def _stop(message: InboundMessage) -> InboundControl:

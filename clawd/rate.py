@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from clawd.ids import Clock
 
+Verdict = Literal["ok", "tell", "silent"]
+"""What becomes of a message: taken, refused with a word, refused without one."""
+
 _SPANS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _MAX_SENDERS: Final = 10_000  # the least recently seen one is forgotten, which only favours it
 
@@ -22,12 +25,12 @@ class RateLimit:
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float, bool]] = OrderedDict()
 
-    def take(self, sender: str) -> Literal["ok", "tell", "silent"]:
+    def take(self, sender: str) -> Verdict:
         """Return "ok", or "tell" for the first message over the limit and "silent" for those after it."""
         now = self._clock.monotonic()
         tokens, at, told = self._buckets.pop(sender, (self._size, now, False))
         tokens = min(self._size, tokens + (now - at) * self._refill_per_s)
-        verdict: Literal["ok", "tell", "silent"]
+        verdict: Verdict
         if tokens >= 1:
             tokens, told, verdict = tokens - 1, False, "ok"
         else:
@@ -37,8 +40,14 @@ class RateLimit:
             self._buckets.popitem(last=False)
         return verdict
 
-    def give_back(self, sender: str) -> None:
-        """Undo one "ok": its message turned out to be nothing new, or could not be committed."""
-        if (bucket := self._buckets.get(sender)) is not None:
-            tokens, at, told = bucket
-            self._buckets[sender] = (min(self._size, tokens + 1), at, told)
+    def give_back(self, sender: str, verdict: Verdict = "ok") -> None:
+        """Undo one `take`: its message turned out to be nothing new, or could not be committed."""
+        bucket = self._buckets.get(sender)
+        if bucket is None or verdict == "silent":
+            return
+        tokens, at, told = bucket
+        if verdict == "ok":
+            tokens = min(self._size, tokens + 1)
+        else:
+            told = False
+        self._buckets[sender] = (tokens, at, told)
