@@ -38,6 +38,8 @@ class Box:
     async def until_stopped(self, work: Coroutine[None, None, T]) -> T:
         """Return what `work` returns; cancel it as soon as the turn is stopped.
 
+        A stop, and a cancellation from outside, count more than what `work` raises while it is cancelled.
+
         Raises:
             Stopped: the turn was stopped before `work` was done.
         """
@@ -53,9 +55,15 @@ class Box:
                 if not task.done():
                     task.cancel()
         except BaseExceptionGroup as group:
+            if (ours := asyncio.current_task()) is not None and ours.cancelling():
+                raise asyncio.CancelledError from group
+            if self.stopped:
+                raise Stopped("the turn was stopped") from group
             # One task does the work, so there is one error; callers match on its own type.
             raise group.exceptions[0] from group.exceptions[0].__cause__
         if task.cancelled():
+            if not self.stopped:
+                raise RuntimeError("a step cancelled itself")
             raise Stopped("the turn was stopped")
         return task.result()
 

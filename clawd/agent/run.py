@@ -90,7 +90,7 @@ class TurnRunner:
             self._fanout.publish(lease.address, Started(lease=lease))
             if lease.attempts > brain.agent.max_attempts:
                 log.error("turn_dead", extra={"turn": lease.turn, "attempts": lease.attempts})
-                await self.finish(lease, endings.dead(lease.attempts - 1, language_of(lease)))
+                await self.finish(lease, endings.dead(lease.attempts - 1, language_of(lease)), whole=True)
                 return
             loaded = await self._journal.load(lease)
             if any(control.kind == "stop" for control in loaded.controls):
@@ -99,8 +99,14 @@ class TurnRunner:
             if ending is not None:
                 await self.finish(lease, ending)
 
-    async def finish(self, lease: Lease, ending: endings.Ending) -> None:
-        """Commit the end of the turn together with its deliveries, then tell who watches."""
+    async def finish(self, lease: Lease, ending: endings.Ending, *, whole: bool = False) -> None:
+        """Commit the end of the turn together with its deliveries, then tell who watches.
+
+        Args:
+            lease: Ends with the commit.
+            ending: What is committed.
+            whole: Send the text as one part: for our own short sentences where cutting may be what failed.
+        """
         finished = TurnFinished(
             outcome=ending.outcome,
             text=ending.text,
@@ -109,7 +115,8 @@ class TurnRunner:
             error=ending.error,
             exit_code=ending.exit_code,
         )
-        await self.commit(lease, *ending.records, finished, outbox=self._deliveries(lease, ending), done=True)
+        deliveries = self._deliveries(lease, ending, whole=whole)
+        await self.commit(lease, *ending.records, finished, outbox=deliveries, done=True)
         self._fanout.publish(
             lease.address,
             Ended(
@@ -139,10 +146,10 @@ class TurnRunner:
             else:
                 return
 
-    def _deliveries(self, lease: Lease, ending: endings.Ending) -> tuple[NewDelivery, ...]:
+    def _deliveries(self, lease: Lease, ending: endings.Ending, *, whole: bool) -> tuple[NewDelivery, ...]:
         if lease.address.pulls:
             return ()
-        parts = self._split(lease.address, ending.text)
+        parts = [ending.text] if whole else self._split(lease.address, ending.text)
         return tuple(
             NewDelivery(
                 part=part,
@@ -171,6 +178,10 @@ class TurnRunner:
         return Voice(self._fanout, lease, committed)
 
 
+class _OutOfTime(Exception):
+    """The turn has used up `agent.max_turn_s`."""
+
+
 class _Attempt:
     """One attempt at one turn."""
 
@@ -194,7 +205,7 @@ class _Attempt:
             return await self._go_on()
         except Stopped:
             return endings.stopped(self._voice.text, language)
-        except TimeoutError:
+        except _OutOfTime:
             return endings.out_of_time(language, self._brain.agent.max_turn_s)
         except ModelError as error:
             return endings.no_model(error, language)
@@ -224,8 +235,15 @@ class _Attempt:
                     return None
 
     async def _limited(self, work: Coroutine[None, None, T]) -> T:
-        async with asyncio.timeout_at(self._deadline):
-            return await self._box.until_stopped(work)
+        """Return what `work` returns; raises Stopped, or _OutOfTime where the turn's own limit is over."""
+        limit = asyncio.timeout_at(self._deadline)
+        try:
+            async with limit:
+                return await self._box.until_stopped(work)
+        except TimeoutError as error:
+            if limit.expired():
+                raise _OutOfTime from error
+            raise  # the work's own, a bug
 
     # --- models -----------------------------------------------------------------------------------------
 

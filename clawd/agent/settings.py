@@ -56,7 +56,7 @@ def _choose_model(
 def _choose_language(tag: str | None, settings: ConversationSettings, language: str | None) -> Ending:
     if tag is None:
         return command_done(say("language_current", language, language=language_for(language)))
-    if language_for(tag) not in LANGUAGES or language_for(tag) != tag.split("-")[0]:
+    if tag.replace("_", "-").split("-")[0] not in LANGUAGES:
         return command_done(say("language_unknown", language, name=tag))
     change = SettingsChanged(model=settings.model, language=language_for(tag))
     return command_done(say("language_set", tag), change)

@@ -90,7 +90,7 @@ class Workers:
         try:
             await self._turn(lease)
         except asyncio.CancelledError:
-            await asyncio.shield(self._hand_back(lease, count=False))
+            await asyncio.shield(self._hand_back(lease))
             raise
 
     def _over(self, task: asyncio.Task[None]) -> None:
@@ -100,28 +100,44 @@ class Workers:
     async def _turn(self, lease: Lease) -> None:
         """The turn boundary: whatever goes wrong inside ends this turn alone."""
         try:
-            await self._runner.run(lease)
+            await self._run_or_fail(lease)
         except Fenced:
             log.warning("turn_fenced", extra={"turn": lease.turn})
             self._fanout.publish(lease.address, HandedBack(turn=lease.turn))
         except JournalBroken:
             raise
-        except JournalError:
+        except JournalUnavailable as error:
+            log.warning("turn_paused", extra={"turn": lease.turn, "error": str(error)})
+            await self._give_up(lease, count=False)  # not the turn's fault
+        except Exception:
             log.exception("turn_unreadable", extra={"turn": lease.turn})
-            await self._hand_back(lease, count=True)
+            await self._give_up(lease, count=True)
+
+    async def _run_or_fail(self, lease: Lease) -> None:
+        try:
+            await self._runner.run(lease)
+        except JournalError:
+            raise
         except Exception as error:
             log.exception("turn_broke", extra={"turn": lease.turn})
-            await self._fail(lease, error)
+            await self._runner.finish(lease, endings.broken(error, language_of(lease)), whole=True)
 
-    async def _fail(self, lease: Lease, error: Exception) -> None:
-        try:
-            await self._runner.finish(lease, endings.broken(error, language_of(lease)))
-        except Fenced:
-            self._fanout.publish(lease.address, HandedBack(turn=lease.turn))
+    async def _give_up(self, lease: Lease, *, count: bool) -> None:
+        """Hand the turn back after a rest, while this process goes on: nobody else would ever free it."""
+        while True:
+            await self._runner.clock.sleep(RETRY_CLAIM_S)
+            try:
+                await self._journal.release(lease, count=count)
+            except JournalUnavailable as error:
+                log.warning("release_paused", extra={"turn": lease.turn, "error": str(error)})
+            else:
+                break
+        self._fanout.publish(lease.address, HandedBack(turn=lease.turn))
 
-    async def _hand_back(self, lease: Lease, *, count: bool) -> None:
+    async def _hand_back(self, lease: Lease) -> None:
+        """Hand the turn back at the end of this process, without counting the attempt."""
         try:
-            await self._journal.release(lease, count=count)
+            await self._journal.release(lease)
         except JournalError as error:
             # The start after this one takes the turn back anyway.
             log.warning("release_failed", extra={"turn": lease.turn, "error": str(error)})
