@@ -36,7 +36,7 @@ ANSWER_S = 30.0
 """How long a request may take; `wait` in a query is added to it."""
 
 SILENCE_S = 45.0
-"""A stream that shows nothing for this long is broken: the daemon pings every 15 s."""
+"""Three pings of the daemon, which come every 15 s."""
 
 Query = str | int | float | bool | None
 
@@ -88,8 +88,12 @@ class Stream:
     Every other end raises: Disconnected when the daemon goes away, NoAnswer when it falls silent.
     """
 
-    def __init__(self, connection: _UnixConnection, response: http.client.HTTPResponse) -> None:
+    def __init__(
+        self, connection: _UnixConnection, response: http.client.HTTPResponse, silence_s: float
+    ) -> None:
+        connection.sock.settimeout(silence_s)
         self._connection = connection
+        self._silence_s = silence_s
         self._response = response
         self._sock = connection.sock
         self._closed = threading.Event()
@@ -125,7 +129,7 @@ class Stream:
         try:
             return self._response.readline()
         except TimeoutError as error:
-            raise _silent(self._connection.place, SILENCE_S) from error
+            raise _silent(self._connection.place, self._silence_s) from error
         except (OSError, ValueError, http.client.HTTPException) as error:
             if self._closed.is_set():
                 return b""  # ValueError: a file that `close` took away under our hands
@@ -138,11 +142,15 @@ class Client:
     Args:
         sockets: Paths to try, best first.
         timeout_s: How long an ordinary request may take.
+        silence_s: A stream that shows nothing for this long is broken.
     """
 
-    def __init__(self, sockets: Sequence[Path], *, timeout_s: float = ANSWER_S) -> None:
+    def __init__(
+        self, sockets: Sequence[Path], *, timeout_s: float = ANSWER_S, silence_s: float = SILENCE_S
+    ) -> None:
         self._sockets = tuple(sockets)
         self._timeout_s = timeout_s
+        self._silence_s = silence_s
 
     @classmethod
     def find(cls, socket: str | None, config: str | None, environ: Mapping[str, str]) -> Client:
@@ -178,11 +186,10 @@ class Client:
         connection = self._connect(self._timeout_s)
         try:
             response = _exchange(connection, "GET", _target(path, query), None, self._timeout_s)
-            connection.sock.settimeout(SILENCE_S)
+            return Stream(connection, response, self._silence_s)
         except BaseException:
             connection.close()
             raise
-        return Stream(connection, response)
 
     def _request(
         self, method: str, target: str, body: JsonObject | None, wait_s: float, timeout_s: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import traceback
@@ -25,6 +26,9 @@ def main() -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line; return its exit code. Errors are told on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no Chinese is shown escapes instead
+            stream.reconfigure(errors="backslashreplace")
     debug = "--debug" in argv
     if not debug:
         sys.excepthook = _tell_bug

@@ -178,6 +178,14 @@ async def test_tables_name_what_there_is(clawd: Shell, world: World) -> None:
 
 
 @pytest.mark.usefixtures("server")
+async def test_a_terminal_that_can_not_show_a_text_is_shown_its_escapes(clawd: Shell, world: World) -> None:
+    world.entry(MINE, "user", "你好", None, "queued")
+    result = await clawd("tail", "--no-follow", PYTHONIOENCODING="ascii")
+    assert (result.code, result.err) == (0, "")
+    assert r"\u4f60\u597d" in result.out
+
+
+@pytest.mark.usefixtures("server")
 async def test_text_from_a_chat_can_not_steer_the_terminal(clawd: Shell, world: World) -> None:
     world.entry(MINE, "user", "\x1b]0;owned\x07 \x9b2J hi", None, "queued")
     for command in (["tail", "--no-follow"], ["conversations", "show", "default"]):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from clawd.client import Client, Disconnected, RemoteError
+from clawd.client import Client, Disconnected, NoAnswer, RemoteError
 from clawd.control.server import ControlServer
 from clawd.control.stream import ConversationStream
 from clawd.control.waiting import OpenRequests
@@ -264,6 +264,14 @@ async def test_a_stream_ends_when_the_daemon_stops(server: ControlServer, client
         tasks.create_task(asyncio.wait_for(server.stop(), 5))
         with pytest.raises(Disconnected):
             await waiting
+
+
+async def test_a_stream_without_a_sign_of_life_is_given_up(server: ControlServer, client: Client) -> None:
+    await ask(client, "hi")
+    frames = await opened(Client([server.path], silence_s=0.05))
+    await frames.next()
+    with pytest.raises(NoAnswer):
+        await frames.next()
 
 
 async def test_close_from_another_thread_ends_a_waiting_reader(client: Client) -> None:
