@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TextIO
 
+from clawd.cli.chat.batch import coalesced
 from clawd.cli.chat.events import (
     Connected,
     Ended,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from clawd.cli.chat.output import Output
 
 SCHEMA_VERSION = 1
+_FRAME_S = 0.04
+"""Time between two drawings of what grows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,8 @@ class OneShot:
         self._signals: SimpleQueue[Signal] = SimpleQueue()
         self._transcript = Transcript()
         self._asked_to_stop = False
+        self._away = False
+        self._drawn_at = 0.0
         self.began_at = ""
         """How far the conversation was written when the message was sent."""
         self.others = False
@@ -86,7 +92,7 @@ class OneShot:
             ClawdError: not sent, or the daemon stayed away while the turn was open.
             KeyboardInterrupt: Ctrl-C for the second time, or before the message was sent.
         """
-        self._signals, self._asked_to_stop = SimpleQueue(), False
+        self._signals, self._asked_to_stop, self._away = SimpleQueue(), False, False
         self.began_at = self._conversation.backlog("").cursor
         self._transcript = Transcript(self.began_at)
         follower = self._conversation.follow(lambda: self._transcript.cursor, self._signals.put)
@@ -115,29 +121,46 @@ class OneShot:
         self._transcript.sent(turn)
         if receipt.position:
             self._output.note(queue_note(receipt.position))
-        away = False
         while True:
-            ended: Ended | None = None
-            match self._signals.get():
-                case Received(frame):
-                    ended = self._take(turn, frame)
-                case Connected(again=again):
-                    if again and away:
-                        self._output.note("connected again")
-                    away = False
-                    ended = self._look(turn)
-                case Lost():
-                    if not away:
-                        self._output.note("the daemon went away; waiting for it to come back")
-                    away = True
-                case Interrupted():
-                    self._stop(turn)
-                case GaveUp(error):
-                    self._output.settle()
-                    self._output.note(f"your message is kept: {turn} goes on when the daemon runs")
-                    raise error
-            if ended is not None:
-                return self._result(ended)
+            for news in self._next():
+                ended = self._on(turn, news)
+                if ended is not None:
+                    return self._result(ended)
+
+    def _next(self) -> list[Signal]:
+        """Return what has arrived, at least one signal; text not more often than it is worth drawing."""
+        first = self._signals.get()
+        if self._frames is not None:
+            return [first]
+        if isinstance(first, Received) and first.frame.get("type") == "delta":
+            time.sleep(max(self._drawn_at + _FRAME_S - time.monotonic(), 0))
+        batch = [first]
+        while not self._signals.empty():
+            batch.append(self._signals.get_nowait())
+        self._drawn_at = time.monotonic()
+        return coalesced(batch)
+
+    def _on(self, turn: str, news: Signal) -> Ended | None:
+        """Act on a signal; return the end of our turn once it is known."""
+        match news:
+            case Received(frame):
+                return self._take(turn, frame)
+            case Connected(again=again):
+                if again and self._away:
+                    self._output.note("connected again")
+                self._away = False
+                return self._look(turn)
+            case Lost():
+                if not self._away:
+                    self._output.note("the daemon went away; waiting for it to come back")
+                self._away = True
+            case Interrupted():
+                self._stop(turn)
+            case GaveUp(error):
+                self._output.settle()
+                self._output.note(f"your message is kept: {turn} goes on when the daemon runs")
+                raise error
+        return None
 
     def _take(self, turn: str, frame: Frame) -> Ended | None:
         if frame.get("type") == "ping":

@@ -120,11 +120,19 @@ class TerminalOutput:
         def lines(width: int, height: int) -> Sequence[str]:
             if not tail.strip():
                 return []
-            made = self._renderer.lines(tail, width, live=True)
+            made = self._renderer.lines(newest(tail, height), width, live=True)
             shown = ["", *made] if gap else made
             return shown[-height:] if height > 0 else []
 
         self._surface.live(lines)
+
+
+def newest(tail: str, height: int) -> str:
+    """Return the end of open code, its fence in front; other text as it is. A long listing costs no more."""
+    fence, *lines = tail.lstrip("\n").split("\n")
+    if not fence.startswith(("```", "~~~")) or len(lines) <= height:
+        return tail
+    return "\n".join([fence, *lines[-height:]])
 
 
 def _terminal_size() -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import StringIO
 
 from clawd.cli.chat.output import FinalOutput, RawOutput
-from clawd.cli.chat.terminal import LiveSurface, TerminalOutput
+from clawd.cli.chat.terminal import LiveSurface, TerminalOutput, newest
 from tests.fakes.terminal import Screen
 
 
@@ -111,3 +111,10 @@ def test_without_streaming_the_answer_comes_at_its_end() -> None:
     assert buffer.getvalue() == ""
     output.end("Hello")
     assert buffer.getvalue().strip() == "Hello"
+
+
+def test_only_the_end_of_long_open_code_is_drawn() -> None:
+    code = "```py\n" + "".join(f"{n}\n" for n in range(1000))
+    assert newest(code, 3) == "```py\n998\n999\n"
+    assert newest("```py\n1\n", 3) == "```py\n1\n"
+    assert newest("a\n" * 9, 3) == "a\n" * 9
