@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clawd.agent.turn import Turn, fold
+from clawd.commands import InPlace, parse
 from clawd.messages import Audio, File, Image, Text
 from clawd.models.base import AssistantMessage, ChatMessage, SystemMessage, ToolMessage, UserMessage
 from clawd.texts import say
@@ -49,9 +50,8 @@ def _past(past: PastTurn) -> list[ChatMessage]:
     turn = fold(past.records)
     if turn.finished is None or turn.finished.outcome == "dead":
         return []
-    if not turn.responses:
-        # Ended without a model (a command, a failure): the words matter to people, not to the model.
-        return []
+    if isinstance(parse(past.message.text), InPlace):
+        return []  # a command: its words matter to people, not to the model
     steps = _steps(turn)
     if turn.finished.outcome != "answered":
         # A model must not see calls without results, nor its own half sentence as if it were whole.
