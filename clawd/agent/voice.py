@@ -55,4 +55,5 @@ class Voice:
     def commit(self, visible: str) -> None:
         """The step's text is committed; the next one begins behind it."""
         self._committed = visible
-        self.text = visible
+        if self.text != visible:  # the complete answer says it otherwise than its deltas did
+            self.take_back("committed")
