@@ -5,6 +5,7 @@ Decisions are made from memory; every change is committed before it counts.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import sqlite3
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ class Access:
         self._pairings: dict[str, Pairing] = {}
         self._config: AccessConfig | None = None
         self._bridges: Mapping[str, BridgeConfig] = {}
+        self._pairing = asyncio.Lock()  # two messages of one stranger must not get two codes
 
     def configure(self, config: AccessConfig, bridges: Mapping[str, BridgeConfig]) -> None:
         """Use this configuration from now on."""
@@ -78,7 +80,9 @@ class Access:
             self._principals[id_] = Principal(
                 id=id_, right=right, name=name, since=from_ms(since_ms), source=source
             )
-        rows = await self._store.read("SELECT code, bridge, sender, name, address, language, expires_ms FROM pairing")
+        rows = await self._store.read(
+            "SELECT code, bridge, sender, name, address, language, expires_ms FROM pairing"
+        )
         for code, bridge, sender, name, address, language, expires_ms in rows:
             self._pairings[code] = Pairing(
                 code=code,
@@ -112,6 +116,10 @@ class Access:
         """
         if self._settings.default != "pair":
             return None
+        async with self._pairing:
+            return await self._pair(address, sender)
+
+    async def _pair(self, address: Address, sender: Sender) -> str | None:
         await self._forget_expired()
         mine = [p for p in self._pairings.values() if p.bridge == address.bridge]
         for pairing in mine:
@@ -146,8 +154,11 @@ class Access:
                 ),
             )
 
-        await self._store.write(insert)
-        self._pairings[pairing.code] = pairing
+        def remember(_: None) -> None:
+            self._pairings[pairing.code] = pairing
+
+        # Memory follows the commit also when nobody waits for it any more.
+        await self._store.write(insert, after=remember)
         return pairing.code
 
     async def approve(self, code: str, *, owner: bool) -> tuple[Principal, Pairing]:
@@ -180,9 +191,11 @@ class Access:
             )
             db.execute("DELETE FROM pairing WHERE code = ?", (pairing.code,))
 
-        await self._store.write(admit)
-        self._pairings.pop(pairing.code, None)
-        self._principals[principal.id] = principal
+        def remember(_: None) -> None:
+            self._pairings.pop(pairing.code, None)
+            self._principals[principal.id] = principal
+
+        await self._store.write(admit, after=remember)
         return principal, pairing
 
     async def revoke(self, principal: str) -> None:
@@ -203,8 +216,10 @@ class Access:
         def remove(db: sqlite3.Connection) -> None:
             db.execute("DELETE FROM principal WHERE id = ?", (principal,))
 
-        await self._store.write(remove)
-        del self._principals[principal]
+        def forget(_: None) -> None:
+            self._principals.pop(principal, None)
+
+        await self._store.write(remove, after=forget)
 
     def principals(self) -> Sequence[Principal]:
         """Return everybody who was let in, by pairing or by the configuration."""
@@ -245,6 +260,8 @@ class Access:
         def delete(db: sqlite3.Connection) -> None:
             db.executemany("DELETE FROM pairing WHERE code = ?", [(code,) for code in expired])
 
-        await self._store.write(delete)
-        for code in expired:
-            self._pairings.pop(code, None)
+        def forget(_: None) -> None:
+            for code in expired:
+                self._pairings.pop(code, None)
+
+        await self._store.write(delete, after=forget)
