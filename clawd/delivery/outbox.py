@@ -19,6 +19,7 @@ from clawd.errors import (
     DeliveryRejected,
     DeliveryRetryLater,
     DeliveryUnauthorized,
+    Fenced,
     JournalUnavailable,
 )
 from clawd.ids import to_ms
@@ -141,7 +142,10 @@ class Outbox:
 
     async def _deliver(self, row: OutboxRow) -> None:
         outcome = await self._try(row)
-        await self._commit(lambda: self._journal.outbox_mark(row.row, outcome), row.message.id)
+        try:
+            await self._commit(lambda: self._journal.outbox_mark(row.row, outcome), row.message.id)
+        except Fenced as error:
+            log.warning("receipt_fenced", extra={"delivery": row.message.id, "error": str(error)})
 
     def _over(self, task: asyncio.Task[None]) -> None:
         del self._sending[task]
@@ -151,7 +155,9 @@ class Outbox:
         message = row.message
         age_s = (to_ms(self._clock.now()) - row.first_try_at_ms) / 1000
         if age_s > self._settings.max_age_s:
-            return Dead(why=f"not delivered within {self._settings.max_age_s:g} s")
+            why = f"not delivered within {self._settings.max_age_s:g} s"
+            log.error("delivery_dead", extra={"delivery": message.id, "error": why})
+            return Dead(why=why)
         bridge = self._bridges().get(message.address.bridge)
         if bridge is None:
             return RetryAt(delay_s=60, why=f"no bridge {message.address.bridge} is configured")

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from clawd.bridge import ActivityBridge, PreviewBridge
 from clawd.delivery.split import split_reply
-from clawd.errors import DeliveryError, DeliveryRetryLater, DeliveryUnauthorized, JournalError
+from clawd.errors import (
+    DeliveryMoved,
+    DeliveryParked,
+    DeliveryRejected,
+    DeliveryRetryLater,
+    DeliveryUnauthorized,
+    JournalError,
+    JournalUnavailable,
+)
 from clawd.fanout import Delta, Ended, HandedBack, Started
 from clawd.journal.base import Wake
 from clawd.messages import Preview
@@ -29,6 +37,17 @@ log = logging.getLogger(__name__)
 
 PATIENCE_S: Final = 1.0  # an answer that comes sooner needs neither typing nor a preview
 TYPING_EVERY_S: Final = 4.5  # platforms show it for some five seconds
+CALL_TIMEOUT_S: Final = 30.0  # the final text waits for a preview that is on the wire
+RETRY_NOTE_S: Final = 1.0  # while the journal can't commit
+
+_NOT_SENT: Final = (
+    DeliveryRetryLater,
+    DeliveryUnauthorized,
+    DeliveryParked,
+    DeliveryMoved,
+    DeliveryRejected,
+)
+"""After these surely nothing is to be seen at the platform."""
 
 
 class LiveView:
@@ -144,8 +163,13 @@ class _Follower:
             await self.wake.wait(min(waits) if waits else None)
 
     async def _type(self) -> None:
-        if isinstance(self._bridge, ActivityBridge) and self._bridge.capabilities.typing:
-            await self._bridge.working(self._lease.address)
+        if not (isinstance(self._bridge, ActivityBridge) and self._bridge.capabilities.typing):
+            return
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                await self._bridge.working(self._lease.address)
+        except Exception as error:  # noqa: BLE001 - a bug there must not keep the answer from being sent
+            log.warning("typing_failed", extra={"turn": self._lease.turn, "error": repr(error)})
 
     def _clip(self, text: str) -> str:
         """Return what fits into the one message that a preview is."""
@@ -168,28 +192,40 @@ class _Follower:
             reference=self._lease.message.reference,
         )
         try:
-            receipt = await self._bridge.preview(preview)
-        except (DeliveryRetryLater, DeliveryUnauthorized) as error:
-            return await self._refused(error, first=first, unknown=False)
-        except DeliveryError as error:
-            return await self._refused(error, first=first, unknown=True)
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                receipt = await self._bridge.preview(preview)
+        except Exception as error:  # noqa: BLE001 - whatever a bridge raises, the preview may have arrived
+            return await self._refused(error, first=first)
         self._shown = clipped
         if first:
             self._remote_id = receipt.remote_id
-            await self._view.journal.preview_sent(self._row, receipt.remote_id)
+            # Shown, but nothing that could be edited: the answer goes out as a new message, marked.
+            self._gave_up = receipt.remote_id is None
+            await self._note(receipt.remote_id, unknown=receipt.remote_id is None)
         capabilities = self._bridge.capabilities
         group = self._lease.message.group
         return capabilities.group_preview_interval_s if group else capabilities.preview_interval_s
 
-    async def _refused(self, error: DeliveryError, *, first: bool, unknown: bool) -> float:
+    async def _refused(self, error: Exception, *, first: bool) -> float:
         """A preview that fails is not tried again in this turn, except after a pause for an edit."""
-        log.info("preview_refused", extra={"turn": self._lease.turn, "error": str(error)})
+        log.info("preview_refused", extra={"turn": self._lease.turn, "error": str(error) or repr(error)})
         if first:
-            assert self._row is not None  # noqa: S101 - reserved before the first send
             self._gave_up = True
-            await self._view.journal.preview_sent(self._row, None, unknown=unknown)
+            await self._note(None, unknown=not isinstance(error, _NOT_SENT))
             return 0.0
         if isinstance(error, DeliveryRetryLater) and error.retry_after_s is not None:
             return error.retry_after_s
         self._gave_up = True
         return 0.0
+
+    async def _note(self, remote_id: str | None, *, unknown: bool) -> None:
+        """Note what became of the first send, waiting out a full disk: the answer's row hangs on it."""
+        assert self._row is not None  # noqa: S101 - reserved before the first send
+        while True:
+            try:
+                await self._view.journal.preview_sent(self._row, remote_id, unknown=unknown)
+            except JournalUnavailable as error:
+                log.warning("preview_paused", extra={"turn": self._lease.turn, "error": str(error)})
+                await self._view.clock.sleep(RETRY_NOTE_S)
+            else:
+                return
