@@ -11,13 +11,22 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from clawd.bridge import Bridge, BridgeState, BridgeStatus, ClosableBridge, HttpBridge, ProbeBridge
-from clawd.errors import BridgeAuthError, BridgeError, BridgeNotReady, JournalBroken, NotFound
+from clawd.errors import (
+    BridgeAuthError,
+    BridgeError,
+    BridgeNotReady,
+    DeliveryUnauthorized,
+    JournalBroken,
+    NotFound,
+)
+from clawd.messages import BridgeCapabilities
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from clawd.bridge import BridgeConfig, Inbox
     from clawd.ids import Clock
+    from clawd.messages import OutboundMessage, Receipt
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +58,22 @@ class _Supervised:
             error=self.error,
             remedy=self.remedy,
         )
+
+
+class _Unmade:
+    """Stands for a bridge that could not be made, until its configuration changes; shows why."""
+
+    capabilities = BridgeCapabilities(text_limit=4096)
+
+    def __init__(self, name: str, error: Exception) -> None:
+        self.name = name
+        self._error = error
+
+    async def run(self, inbox: Inbox, ready: Callable[[], None]) -> None:
+        raise BridgeAuthError(self.name, f"it could not be made: {self._error}")
+
+    async def send(self, message: OutboundMessage) -> Receipt:
+        raise DeliveryUnauthorized(self.name, "it could not be made")
 
 
 class Supervisor:
@@ -98,9 +123,16 @@ class Supervisor:
             tasks.create_task(self._close(held.bridge), name=f"close:{name}")
         for name, section in self._wanted.items():
             if name not in self._bridges:
-                held = _Supervised(self._create(name, section), section, self._clock)
+                held = _Supervised(self._make(name, section), section, self._clock)
                 self._bridges[name] = held
                 held.task = tasks.create_task(self._supervise(held), name=f"bridge:{name}")
+
+    def _make(self, name: str, section: BridgeConfig) -> Bridge:
+        try:
+            return self._create(name, section)
+        except Exception as error:  # part of the task boundary: the other bridges go on
+            log.exception("bridge_not_made", extra={"bridge": name})
+            return _Unmade(name, error)
 
     async def close(self) -> None:
         """Free what the bridges hold; call it after the last send."""
@@ -207,10 +239,16 @@ class Supervisor:
                     {running, tasks.create_task(held.refused.wait(), name="refused")},
                     return_when=asyncio.FIRST_COMPLETED,
                 )
-                if not running.done():
-                    running.cancel()
+                ended = running.done()
+                running.cancel()
                 held.refused.set()
+            if ended:
+                # Counts as a failure, so that a bridge that only ever returns does not spin.
+                raise BridgeNotReady(held.bridge.name, "the bridge stopped receiving by itself")
         except BaseExceptionGroup as group:
+            if (ours := asyncio.current_task()) is not None and ours.cancelling():
+                # What a bridge raises while it is cancelled must not keep it alive.
+                raise asyncio.CancelledError from group
             # Only `run` can raise; its own type decides the next state.
             raise group.exceptions[0] from group.exceptions[0].__cause__
 
