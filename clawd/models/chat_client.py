@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from clawd.models.base import ModelContext, ModelEvent, ModelResponse
-    from clawd.models.chat import ChatConfig
+    from clawd.models.chat_config import ChatConfig
     from clawd.response import JsonValue
 
 _AFTER_FINISH_S: Final = 2.0  # the answer is complete: so long to wait for the usage chunk

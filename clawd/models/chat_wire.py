@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from clawd.messages import Part
     from clawd.models.base import FinishReason, ModelRequest
-    from clawd.models.chat import ChatConfig
+    from clawd.models.chat_config import ChatConfig
     from clawd.response import JsonObject, JsonValue
 
 DONE: Final = "[DONE]"

@@ -66,7 +66,7 @@ async def detect_models(
 
 
 def _local_installed() -> bool:
-    from clawd.models.local import missing_parts
+    from clawd.models.local_config import missing_parts
 
     return not missing_parts(None)
 

@@ -14,17 +14,17 @@ from clawd.config.schema import NetworkConfig
 from clawd.errors import ContextTooLong, ModelUnavailable
 from clawd.messages import Text
 from clawd.models.base import ModelRequest, SystemMessage, UserMessage
-from clawd.models.chat import ChatConfig
 from clawd.models.chat_client import ChatProvider
+from clawd.models.chat_config import ChatConfig
 from clawd.models.history import fit
-from clawd.models.local import INSTALL_ENGINE, bundled_model, missing_parts
+from clawd.models.local_config import INSTALL_ENGINE, bundled_model, missing_parts
 from clawd.models.local_server import LocalServer, start_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from clawd.models.base import ModelContext, ModelEvent
-    from clawd.models.local import LocalConfig
+    from clawd.models.local_config import LocalConfig
 
 log = logging.getLogger(__name__)
 

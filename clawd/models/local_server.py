@@ -18,7 +18,7 @@ from clawd.errors import ModelUnavailable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from clawd.models.local import LocalConfig
+    from clawd.models.local_config import LocalConfig
 
 _PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
 # What a program needs to run; keys and tokens of the daemon are none of its business.

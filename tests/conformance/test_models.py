@@ -28,10 +28,10 @@ from clawd.models.base import (
     ToolMessage,
     collect,
 )
-from clawd.models.chat import ChatConfig
+from clawd.models.chat_config import ChatConfig
 from clawd.models.demo import DemoConfig
 from clawd.models.fallback import Fallback
-from clawd.models.local import LocalConfig, missing_parts
+from clawd.models.local_config import LocalConfig, missing_parts
 from clawd.models.registry import build_models
 from clawd.testing import ManualClock, ScriptedModel
 from clawd.tools.calculator import PLUGIN as CALCULATOR

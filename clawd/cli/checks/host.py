@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from clawd.cli.checks.site import Finding, fail, ok, warn
 from clawd.cli.units import Scope, UnitError, units
 from clawd.errors import ClawdError
-from clawd.models.local import LocalConfig, missing_parts
+from clawd.models.local_config import LocalConfig, missing_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

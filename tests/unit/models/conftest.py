@@ -10,7 +10,8 @@ from clawd.config.schema import BreakerConfig, NetworkConfig
 from clawd.ids import Clock, SystemClock
 from clawd.messages import Text
 from clawd.models.base import ManagedProvider, ModelContext, ModelRequest, UserMessage
-from clawd.models.chat import PLUGIN, ChatConfig
+from clawd.models.chat import PLUGIN
+from clawd.models.chat_config import ChatConfig
 
 
 def make_context(clock: Clock | None = None, **limits: float) -> ModelContext:

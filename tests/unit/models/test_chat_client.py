@@ -12,7 +12,7 @@ import pytest
 
 from clawd.errors import ContextTooLong, ModelAuthError, ModelRateLimited, ModelUnavailable
 from clawd.models.base import Progress, TextDelta, Usage, collect
-from clawd.models.chat import ChatConfig
+from clawd.models.chat_config import ChatConfig
 from tests.fakes.openai_api import FakeOpenAI, Reply
 from tests.unit.models.conftest import ask
 

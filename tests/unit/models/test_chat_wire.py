@@ -19,7 +19,7 @@ from clawd.models.base import (
     Usage,
     UserMessage,
 )
-from clawd.models.chat import ChatConfig
+from clawd.models.chat_config import ChatConfig
 from clawd.models.chat_wire import ChatFold, MalformedAnswer, ProviderFault, request_body
 from clawd.tools.base import ToolSpec
 

@@ -8,10 +8,10 @@ import pytest
 
 from clawd.models import chat, demo
 from clawd.models.base import ModelPlugin
-from clawd.models.chat import ChatConfig
+from clawd.models.chat_config import ChatConfig
 from clawd.models.detect import PROBE_S, Found, detect_models
 from clawd.models.local import PLUGIN as LOCAL
-from clawd.models.local import LocalConfig
+from clawd.models.local_config import LocalConfig
 from clawd.models.presets import ServerPreset, load_presets
 from tests.fakes.openai_api import FakeOpenAI
 

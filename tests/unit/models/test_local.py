@@ -16,10 +16,10 @@ import pytest
 from clawd.errors import ModelUnavailable
 from clawd.ids import SystemClock
 from clawd.messages import Text
-from clawd.models import local
+from clawd.models import local_config
 from clawd.models.base import ModelRequest, SystemMessage, TextDelta, UserMessage, collect
 from clawd.models.fallback import Fallback
-from clawd.models.local import LocalConfig, bundled_model, missing_parts
+from clawd.models.local_config import LocalConfig, bundled_model, missing_parts
 from clawd.models.local_provider import LocalProvider
 from clawd.models.local_server import exit_words
 from clawd.testing import ManualClock
@@ -162,7 +162,8 @@ async def test_leaving_early_lets_the_next_request_in() -> None:
 
 @needs_engine
 async def test_other_users_of_the_host_get_nothing_from_the_child() -> None:
-    from clawd.models.chat import PLUGIN, ChatConfig
+    from clawd.models.chat import PLUGIN
+    from clawd.models.chat_config import ChatConfig
 
     async with _local(max_tokens=4) as provider:
         await collect(provider, ask("Say hi."))
@@ -183,7 +184,7 @@ async def test_the_child_is_gone_within_a_second_of_its_parents_kill(state_dir: 
         "import asyncio\n"
         "from clawd.ids import SystemClock\n"
         "from clawd.models.base import collect\n"
-        "from clawd.models.local import LocalConfig\n"
+        "from clawd.models.local_config import LocalConfig\n"
         "from clawd.models.local_provider import LocalProvider\n"
         "from tests.unit.models.conftest import ask, make_context\n"
         "async def main():\n"
@@ -235,8 +236,8 @@ async def test_a_missing_extra_is_one_clear_line_with_the_commands(monkeypatch: 
 
 def test_the_bundled_file_is_found_without_importing_its_package() -> None:
     bundled_model()
-    assert local.BUNDLED not in sys.modules
-    assert local.ENGINE not in sys.modules
+    assert local_config.BUNDLED not in sys.modules
+    assert local_config.ENGINE not in sys.modules
 
 
 @pytest.mark.parametrize(
