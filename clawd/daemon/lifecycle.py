@@ -142,6 +142,7 @@ class Lifecycle:
                 intake.create_task(parts.supervisor.run(), name="supervisor"),
                 intake.create_task(self._watch_config(operations), name="config-watch"),
             ]
+            parts.situation.serving = True
             self._notify.ready(
                 f"{len(parts.supervisor.bridges())} bridges, gateway {parts.gateway.url or 'off'}"
             )

@@ -50,14 +50,13 @@ class DaemonOperations:
     async def status(self) -> Status:
         """Return the daemon at a glance."""
         parts, situation = self._parts, self._parts.situation
-        ready = situation.replayed and not situation.draining
         return Status(
             version=__version__,
             protocol=PROTOCOL_VERSION,
             pid=os.getpid(),
             started_at=situation.started_at,
             uptime_s=round(time.monotonic() - situation.began, 3),
-            state="draining" if situation.draining else "ready" if ready else "starting",
+            state="draining" if situation.draining else "ready" if situation.serving else "starting",
             rss_bytes=rss_bytes(),
             state_dir=str(parts.state_dir),
             config_path=str(situation.loaded.path) if situation.loaded.path else None,

@@ -47,6 +47,7 @@ class Situation:
     loaded: LoadedConfig
     config_error: str = ""
     replayed: bool = False
+    serving: bool = False  # every side takes messages in
     draining: bool = False
     started_at: datetime
     began: float = field(default_factory=time.monotonic)
