@@ -106,6 +106,7 @@ class Interactive:
             loop.add_signal_handler(number, self._prompt.leave, _AFTER_SIGNAL + number)
         self._prompt.status(self._status)
         self._show_backlog()
+        self._prompt.flush()
         if first:
             self._queue_message(first)
 
