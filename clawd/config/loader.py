@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from clawd.config.problems import Problems
 from clawd.config.reading import Reader
 from clawd.config.schema import Config
 from clawd.config.sections import InstalledPlugins, Section
+from clawd.config.stamps import Stamp
 from clawd.config.values import PlainValue, Values
 from clawd.config.view import URL_PASSWORD, single_values
 
@@ -28,6 +29,9 @@ class LoadedConfig:
     config: Config
     path: Path | None  # None: no file, the defaults
     files: tuple[Path, ...] = ()  # all that were read: the file, its includes, secret files; a watcher's list
+    stamps: Mapping[Path, Stamp] = field(
+        default_factory=dict
+    )  # of `files` as they were read, for the watcher
     secrets: tuple[str, ...] = ()  # values that must never be printed, for the redaction filter
     notes: tuple[str, ...] = ()  # allowed, but worth a word
     origins: Mapping[str, str] = field(default_factory=dict)  # key -> "FILE:LINE", "environment NAME" …
@@ -49,13 +53,13 @@ def load_config(path: Path | None, environ: Mapping[str, str], plugins: Installe
     path = path.absolute()
     root = reader.read(path)
     if root is None:
-        problems.raise_all(reader.files)
+        problems.raise_all(tuple(reader.stamps))
         raise AssertionError("a file without a tree has a problem")
     values = Values(environ, home, problems)
     config = _build(root, values, plugins, problems)
     if config is not None:
         check_whole(config, root, problems)
-    files = tuple(dict.fromkeys((*reader.files, *values.files)))
+    files = tuple(dict.fromkeys((*reader.stamps, *values.stamps)))
     problems.raise_all(files)
     if config is None:
         raise AssertionError("no configuration, and no problem said why")
@@ -67,8 +71,9 @@ def load_config(path: Path | None, environ: Mapping[str, str], plugins: Installe
         config=config,
         path=path,
         files=files,
+        stamps={**reader.stamps, **values.stamps},
         secrets=tuple(dict.fromkeys((*values.secrets, *(secret.reveal() for secret in secrets), *passwords))),
-        notes=(*values.notes, *_readable_by_others(reader.files, secrets), *notes_on(config, root)),
+        notes=(*values.notes, *_readable_by_others(reader.stamps, secrets), *notes_on(config, root)),
         origins=values.origins,
     )
 
@@ -102,7 +107,7 @@ def _is_nothing(entry: Entry) -> bool:
     return isinstance(entry.node, Scalar) and entry.node.value is None
 
 
-def _readable_by_others(files: list[Path], secrets: list[Secret]) -> list[str]:
+def _readable_by_others(files: Iterable[Path], secrets: list[Secret]) -> list[str]:
     holders = {secret.origin.rpartition(":")[0] for secret in secrets}
     return [
         f"{file} holds a secret and others may read it; chmod 600 {file}"

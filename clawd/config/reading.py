@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from clawd.config.nodes import Entries, Entry, Items, KeyPath, Mark, Node, Scalar, key_text
+from clawd.config.stamps import Stamp, stamp
 from clawd.config.yamlfile import read_yaml
 
 if TYPE_CHECKING:
@@ -16,21 +17,20 @@ if TYPE_CHECKING:
 
 
 class Reader:
-    """Reads files and remembers which; `files` are those read and those missed, in order."""
+    """Reads files and remembers which; `stamps` has those read and those missed, in order."""
 
     def __init__(self, problems: Problems, locate: Callable[[str, Path], Path]) -> None:
         """`locate` makes an absolute path of a written one and the folder of the file that says it."""
         self._problems = problems
         self._locate = locate
-        self.files: list[Path] = []
+        self.stamps: dict[Path, Stamp] = {}
 
     def read(self, path: Path) -> Entries | None:
         """Return the merged tree, None when the file itself can't be used."""
         return self._read(path, None, ())
 
     def _read(self, path: Path, named_at: Mark | None, chain: tuple[Path, ...]) -> Entries | None:
-        if path not in self.files:
-            self.files.append(path)
+        self.stamps.setdefault(path, stamp(path))
         try:
             root = read_yaml(path, self._problems)
         except OSError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from clawd.config.base import Text
 from clawd.config.nodes import Entries, Items, KeyPath, Mark, Node, Scalar, key_text
+from clawd.config.stamps import Stamp, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,7 @@ _MISSING: Final = "unavailable"
 class Values:
     """Resolves the values of one configuration.
 
-    Afterwards `origins` tells for each key where its value is from, `secrets` holds what must never be printed, `files`
+    Afterwards `origins` tells for each key where its value is from, `secrets` holds what must never be printed, `stamps`
     the secret files that were read or missed, and `notes` what is allowed but not wise.
     """
 
@@ -39,7 +40,7 @@ class Values:
         self._problems = problems
         self.origins: dict[str, str] = {}
         self.secrets: list[str] = []
-        self.files: list[Path] = []
+        self.stamps: dict[Path, Stamp] = {}
         self.notes: list[str] = []
 
     def plain(self, node: Node, path: KeyPath = ()) -> PlainValue:
@@ -131,7 +132,7 @@ class Values:
         return self._from_file(Path(folder) / name, mark, path, check_mode=False)
 
     def _from_file(self, file: Path, mark: Mark, path: KeyPath, *, check_mode: bool = True) -> str:
-        self.files.append(file)
+        self.stamps.setdefault(file, stamp(file))
         try:
             mode = file.stat().st_mode
             raw = _read_head(file) if stat.S_ISREG(mode) else b""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from clawd import inotify
+from clawd.config.stamps import Stamp, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -24,33 +25,51 @@ LATEST_S: Final = 0.5  # but a file that never rests is read all the same
 _MAX_LINKS: Final = 40  # as the kernel: more symbolic links are a loop
 
 
-async def watch(files: Callable[[], Sequence[Path]], changed: Callable[[], Awaitable[None]]) -> None:
+async def watch(
+    files: Callable[[], Sequence[Path]],
+    changed: Callable[[], Awaitable[None]],
+    *,
+    since: Mapping[Path, Stamp] | None = None,
+) -> None:
     """Await `changed` after each change to one of `files`, until cancelled.
 
     Args:
         files: What to watch, missing ones too; asked again after each call of `changed`, which may alter it.
         changed: Reads the files. It must deal with broken ones: what it raises ends the watch.
+        since: The files' stamps when they were read last: a change between then and now is seen as well.
 
     Returns early, after a warning in the log, when the system allows no further watch: `clawd reload` still works.
     Changes made by another host on a network file system are not seen.
     """
     try:
         if inotify.available():
-            await _watch_inotify(files, changed)
+            await _watch_inotify(files, changed, since or {})
         else:
             await _watch_portably(files, changed)
     except inotify.WatchRefused as error:
         log.warning("config_watch_off", extra={"error": str(error), "remedy": "clawd reload after a change"})
 
 
-async def _watch_inotify(files: Callable[[], Sequence[Path]], changed: Callable[[], Awaitable[None]]) -> None:
+async def _watch_inotify(
+    files: Callable[[], Sequence[Path]], changed: Callable[[], Awaitable[None]], since: Mapping[Path, Stamp]
+) -> None:
     with inotify.Inotify() as kernel:
-        kernel.watch(await asyncio.to_thread(names_to_watch, files()))
         while True:
-            await kernel.wait()
-            await _settle(kernel, files)
-            await changed()
             kernel.watch(await asyncio.to_thread(names_to_watch, files()))
+            # Only now nothing is missed any more; what happened since the files were read shows in their stamps.
+            if await asyncio.to_thread(_same, since, files()):
+                await kernel.wait()
+            await _settle(kernel, files)
+            since = await asyncio.to_thread(_stamps, files())
+            await changed()
+
+
+def _stamps(files: Iterable[Path]) -> dict[Path, Stamp]:
+    return {path: stamp(path) for path in files}
+
+
+def _same(since: Mapping[Path, Stamp], files: Iterable[Path]) -> bool:
+    return all(since[path] == stamp(path) for path in files if path in since)
 
 
 async def _settle(kernel: inotify.Inotify, files: Callable[[], Sequence[Path]]) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from clawd import inotify
 from clawd.config import watch as watch_module
+from clawd.config.stamps import stamp
 from clawd.config.watch import names_to_watch, watch
 
 if TYPE_CHECKING:
@@ -177,6 +178,49 @@ async def test_second_file_is_watched_and_one_named_later_too(config: Path, tmp_
         config_text = config.read_text()
         await reader.has_read(config_text)
         assert reader.calls
+
+
+async def test_change_between_reading_and_watching_is_seen(config: Path) -> None:
+    read_before = {config: stamp(config)}
+    config.write_text("saved in between")
+    reader = Reader(config)
+
+    async def late(files: Callable[[], Sequence[Path]], changed: Callable[[], Awaitable[None]]) -> None:
+        await watch(files, changed, since=read_before)
+
+    async with watching(reader, late):
+        await reader.has_read("saved in between")
+        await asyncio.sleep(3 * watch_module.QUIET_S)
+        assert reader.calls == 1
+
+
+async def test_files_as_they_were_read_are_no_change(config: Path) -> None:
+    reader = Reader(config)
+
+    async def at_once(files: Callable[[], Sequence[Path]], changed: Callable[[], Awaitable[None]]) -> None:
+        await watch(files, changed, since={config: stamp(config)})
+
+    async with watching(reader, at_once):
+        await asyncio.sleep(3 * watch_module.QUIET_S)
+        assert reader.calls == 0
+
+
+async def test_save_while_the_callback_reads_is_seen(config: Path) -> None:
+    reader = Reader(config)
+    texts: list[str] = []
+
+    async def changed() -> None:
+        texts.append(await asyncio.to_thread(config.read_text))
+        if len(texts) == 1:
+            await asyncio.to_thread(config.write_text, "saved meanwhile")
+        await reader.changed()
+
+    async with watching(reader, lambda files, _: watch(files, changed)):
+        config.write_text("first")
+        await reader.has_read("saved meanwhile")
+        async with asyncio.timeout(10):
+            while texts != ["first", "saved meanwhile"]:
+                await asyncio.sleep(0.01)
 
 
 async def test_neighbours_in_the_folder_are_nothing_to_us(config: Path) -> None:
