@@ -44,9 +44,9 @@ def _lines(lines: list[dict[str, Any]]) -> None:
     for line in lines:
         after = (datetime.fromisoformat(line["at"]) - began).total_seconds() if began else 0.0
         detail = "  ".join(f"{key}={clean(value)}" for key, value in line["detail"])
-        out(
-            f"  {when(line['at'])}  +{duration(after):<8}  {line['what']:<18}  {paint(detail, 'dim')}".rstrip()
-        )
+        # Steps of one message are milliseconds apart; a wait of minutes reads better in minutes.
+        offset = f"{after:.3f} s" if after < 100 else duration(after)
+        out(f"  {when(line['at'])}  +{offset:<9}  {line['what']:<18}  {paint(detail, 'dim')}".rstrip())
 
 
 def _delivery(delivery: dict[str, Any]) -> str:
