@@ -1,0 +1,82 @@
+"""The reader: read-only, bounded in time, free of the writer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from clawd.errors import JournalCorrupt, JournalUnavailable
+from clawd.store.reader import Reader
+from tests.unit.store.tables import put
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from clawd.store.sqlite import Store
+
+FOREVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+async def test_a_committed_row_is_read_at_once(store: Store) -> None:
+    await store.write(put("a", 1))
+    assert await store.read("SELECT value FROM kv WHERE key = ?", ("a",)) == [(1,)]
+    assert await store.read("SELECT value FROM kv WHERE key = :key", {"key": "a"}) == [(1,)]
+
+
+async def test_the_reader_cannot_write(store: Store) -> None:
+    with pytest.raises(Exception, match="readonly"):
+        await store.read("INSERT INTO kv VALUES ('x', 1)")
+
+
+async def test_reading_does_not_wait_for_a_transaction_in_work(store: Store) -> None:
+    loop = asyncio.get_running_loop()
+    entered, done = asyncio.Event(), []
+
+    def slow(db: object) -> None:
+        future = asyncio.run_coroutine_threadsafe(_read(), loop)
+        entered_now = future.result(5)
+        done.append(entered_now)
+
+    async def _read() -> int:
+        entered.set()
+        return int((await store.read("SELECT count(*) FROM kv"))[0][0])
+
+    await store.write(slow)
+    assert done == [0]
+
+
+async def test_a_read_that_takes_too_long_is_cut_off_and_the_next_one_runs(store: Store) -> None:
+    reader = await Reader.open(store.path, limit_s=0.05)
+    with pytest.raises(JournalUnavailable, match="too long"):
+        await reader.read(FOREVER)
+    assert await reader.read("SELECT 1") == [(1,)]
+    await reader.close()
+
+
+async def test_a_cancelled_read_makes_room_for_the_next_one(store: Store) -> None:
+    reader = await Reader.open(store.path, limit_s=20)
+    task = asyncio.ensure_future(reader.read(FOREVER))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(5):
+        assert await reader.read("SELECT 1") == [(1,)]
+    await reader.close()
+
+
+async def test_a_closed_reader_says_so(store: Store) -> None:
+    await store.close()
+    with pytest.raises(JournalUnavailable):
+        await store.read("SELECT 1")
+
+
+async def test_a_file_that_is_no_database_is_corrupt(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    path.write_bytes(b"nonsense" * 1000)
+    reader = await Reader.open(path)
+    with pytest.raises(JournalCorrupt):
+        await reader.read("SELECT * FROM kv")
+    await reader.close()

@@ -1,0 +1,105 @@
+"""Checkpoints and the side file: the log stays short, idle costs nothing, the mark never claims too much."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+from clawd.store.mark import Mark
+from clawd.store.sqlite import Store
+from clawd.store.upkeep import GROWTH, LOG_LIMIT, WalUpkeep
+from tests.unit.store.tables import highest, put
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_an_idle_store_cuts_its_log_and_writes_the_side_file_once(state_dir: Path) -> None:
+    store = await Store.open(state_dir, highest, lazy_s=0.05)
+    for n in range(3):
+        await store.write(put(n, "x" * 1000))
+    async with asyncio.timeout(10):
+        while (state_dir / "clawd.db-wal").stat().st_size:
+            await asyncio.sleep(0.01)
+    assert json.loads((state_dir / "journal.mark").read_text()) == {"highest": 3}
+    written = (state_dir / "journal.mark").stat().st_mtime_ns
+    for _ in range(3):
+        await store.ping()
+        await asyncio.sleep(0.06)
+    assert (state_dir / "journal.mark").stat().st_mtime_ns == written
+    await store.close()
+
+
+async def test_a_store_that_has_nothing_to_do_uses_no_processor(state_dir: Path) -> None:
+    store = await Store.open(state_dir, highest, lazy_s=0.01)
+    await store.write(put("a"))
+    await asyncio.sleep(0.1)
+    before = time.process_time()
+    await asyncio.sleep(0.3)
+    assert time.process_time() - before < 0.05
+    await store.close()
+
+
+async def test_closing_leaves_no_log_and_the_exact_side_file(state_dir: Path) -> None:
+    store = await Store.open(state_dir, highest, lazy_s=60)
+    await store.write(put("a"))
+    assert json.loads((state_dir / "journal.mark").read_text()) == {"highest": 0}
+    await store.close()
+    assert json.loads((state_dir / "journal.mark").read_text()) == {"highest": 1}
+    log = state_dir / "clawd.db-wal"
+    assert not log.exists() or log.stat().st_size == 0
+
+
+async def test_under_load_the_log_is_emptied_between_batches(state_dir: Path) -> None:
+    store = await Store.open(state_dir, highest, lazy_s=60)
+    largest = 0
+    for n in range(60):
+        await store.write(put(n, "x" * 1_000_000))
+        largest = max(largest, (state_dir / "clawd.db-wal").stat().st_size)
+    await store.close()
+    assert largest < LOG_LIMIT + 2 * GROWTH
+
+
+async def test_a_reader_in_the_way_is_not_waited_for(state_dir: Path) -> None:
+    store = await Store.open(state_dir, highest, lazy_s=0.05)
+    await store.write(put("a"))
+    reader = sqlite3.connect(state_dir / "clawd.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM kv").fetchall()
+    await store.write(put("b"))
+    began = time.monotonic()
+    await asyncio.sleep(0.1)
+    await store.write(put("c"))
+    assert time.monotonic() - began < 2  # far below the five seconds that a lock is waited for
+    reader.close()
+    async with asyncio.timeout(10):  # and it is tried again
+        while (state_dir / "clawd.db-wal").stat().st_size:
+            await asyncio.sleep(0.01)
+    await store.close()
+
+
+def test_under_constant_load_the_side_file_lags_by_no_more_than_its_interval(state_dir: Path) -> None:
+    db = sqlite3.connect(state_dir / "clawd.db", isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("CREATE TABLE kv (key TEXT, value)")
+    mark = Mark(state_dir)
+    upkeep = WalUpkeep(state_dir / "clawd.db", mark, highest, lazy_s=0.02)
+    end = time.monotonic() + 0.2
+    while time.monotonic() < end:
+        put("k")(db)
+        assert upkeep.after_commit(db) == 0.02
+    said = mark.read()
+    assert said is not None
+    assert 0 < said <= highest(db)
+    db.close()
+
+
+def test_a_side_file_that_cannot_be_written_is_tried_again(state_dir: Path) -> None:
+    mark = Mark(state_dir / "missing")
+    assert not mark.write(1)
+    (state_dir / "missing").mkdir()
+    assert mark.write(2)
+    assert mark.read() == 2
