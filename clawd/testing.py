@@ -1,23 +1,27 @@
-"""Doubles for people who write bridges, models and tools: a clock by hand, a scripted model."""
+"""Doubles for people who write bridges, models and tools: a clock, a model, a bridge, all by hand."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
 import itertools
-from collections import deque
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from clawd.errors import ModelError, ModelUnavailable
+from clawd.errors import DeliveryRejected, ModelError, ModelUnavailable
+from clawd.messages import BridgeCapabilities, Receipt
 from clawd.models.base import Completed, ModelResponse, TextDelta, ToolCall, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
+    from clawd.bridge import Inbox
+    from clawd.messages import Address, OutboundMessage, Preview
     from clawd.models.base import ModelEvent, ModelRequest
 
-__all__ = ["ManualClock", "ScriptedModel", "Step"]
+__all__ = ["ArrivedBut", "ManualClock", "Outcome", "RecordingBridge", "ScriptedModel", "Shown", "Step"]
 
 _SETTLE_ROUNDS = 20  # loop iterations that a woken task gets before the clock moves on
 
@@ -149,3 +153,137 @@ class ScriptedModel:
 
     async def close(self) -> None:
         self.closed = True
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivedBut:
+    """The platform takes the message, and the caller is told this error all the same."""
+
+    error: Exception
+
+
+Outcome = Exception | ArrivedBut | asyncio.Event
+"""What becomes of one call: it fails before, or after, it had its effect, or it waits and then works."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Shown:
+    """One message as people in the chat see it; `history` has every text it ever showed."""
+
+    remote_id: str
+    address: Address
+    text: str
+    history: list[str] = field(default_factory=list)
+
+
+class RecordingBridge:
+    """A bridge to nowhere: keeps every call, and what people would see; calls fail by a script.
+
+    Args:
+        name: Its configured name.
+        capabilities: Without `edits` an edit is refused; without `typing` none is shown.
+        previews: Whether previews are wanted.
+    """
+
+    def __init__(
+        self,
+        name: str = "recording",
+        *,
+        capabilities: BridgeCapabilities | None = None,
+        previews: bool = False,
+    ) -> None:
+        self.name = name
+        self.capabilities = capabilities or BridgeCapabilities(text_limit=4096, edits=True, typing=True)
+        self.sends: list[OutboundMessage] = []  # every call, also those that failed
+        self.preview_calls: list[Preview] = []
+        self.typing: list[Address] = []
+        self.shown: list[Shown] = []  # in the order in which they came into being
+        self.runs = 0
+        self.closed = False
+        self._previews = previews
+        self._on_send: defaultdict[str | None, deque[Outcome]] = defaultdict(deque)
+        self._on_preview: deque[Outcome] = deque()
+        self._on_run: deque[Exception] = deque()
+        self._changed = asyncio.Event()
+
+    # --- what a test does -------------------------------------------------------------------------------
+
+    def next_sends(self, *outcomes: Outcome, chat: str | None = None) -> None:
+        """Let the next calls of `send` end so, one each; with `chat`, those to that chat alone."""
+        self._on_send[chat].extend(outcomes)
+
+    def next_previews(self, *outcomes: Outcome) -> None:
+        """Let the next calls of `preview` end so, one each."""
+        self._on_preview.extend(outcomes)
+
+    def next_runs(self, *errors: Exception) -> None:
+        """Let the next calls of `run` raise these, one each."""
+        self._on_run.extend(errors)
+
+    def texts(self, chat: str | None = None) -> list[str]:
+        """Return what stands in a chat now, oldest first; without `chat`, in all of them."""
+        return [shown.text for shown in self.shown if chat in (None, shown.address.chat)]
+
+    async def until(self, condition: Callable[[], bool], timeout_s: float = 10) -> None:
+        """Return once the condition holds; it is asked after every call. Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    # --- the contract -----------------------------------------------------------------------------------
+
+    async def run(self, inbox: Inbox, ready: Callable[[], None]) -> None:
+        self.runs += 1
+        self._changed.set()
+        if self._on_run:
+            raise self._on_run.popleft()
+        ready()
+        await asyncio.Event().wait()
+
+    async def send(self, message: OutboundMessage) -> Receipt:
+        self.sends.append(message)
+        self._changed.set()
+        chat = message.address.chat
+        script = self._on_send[chat if self._on_send[chat] else None]
+        return await self._do(script, message.address, message.text, message.edit_of)
+
+    def previews(self, address: Address) -> bool:
+        return self._previews
+
+    async def preview(self, preview: Preview) -> Receipt:
+        self.preview_calls.append(preview)
+        self._changed.set()
+        return await self._do(self._on_preview, preview.address, preview.text, preview.remote_id)
+
+    async def working(self, address: Address) -> None:
+        self.typing.append(address)
+        self._changed.set()
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def _do(
+        self, script: deque[Outcome], address: Address, text: str, remote_id: str | None
+    ) -> Receipt:
+        outcome = script.popleft() if script else None
+        await asyncio.sleep(0)  # no platform answers without letting others run
+        if isinstance(outcome, asyncio.Event):
+            await outcome.wait()
+        if isinstance(outcome, Exception):
+            raise outcome
+        shown = self._show(address, text, remote_id)
+        self._changed.set()
+        if isinstance(outcome, ArrivedBut):
+            raise outcome.error
+        return Receipt(remote_id=shown.remote_id)
+
+    def _show(self, address: Address, text: str, remote_id: str | None) -> Shown:
+        if remote_id is None:
+            self.shown.append(Shown(remote_id=f"r{len(self.shown) + 1}", address=address, text=text))
+        found = [s for s in self.shown if s.remote_id == (remote_id or self.shown[-1].remote_id)]
+        if not found or (remote_id is not None and not self.capabilities.edits):
+            raise DeliveryRejected(self.name, "no such message to edit")
+        found[0].text = text
+        found[0].history.append(text)
+        return found[0]
