@@ -1,0 +1,266 @@
+"""Everything between the bridges and the model, in this process: real journal, real parts, doubles outside.
+
+In a test: `async with Inner(state_dir, model=ScriptedModel("hi")) as inner: await inner.say("hello")`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sqlite3
+from contextlib import AsyncExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from clawd.access import Access
+from clawd.agent.mailbox import Mailbox
+from clawd.agent.run import Brain, TurnRunner
+from clawd.agent.workers import Workers
+from clawd.bridge import BridgeConfig
+from clawd.config.schema import AccessConfig, AgentConfig, DeliveryConfig, JournalConfig
+from clawd.delivery.outbox import Outbox
+from clawd.delivery.preview import LiveView
+from clawd.delivery.split import split_reply
+from clawd.fanout import Event, Fanout
+from clawd.gateway.waits import Waits
+from clawd.ids import SystemClock
+from clawd.inbox import DurableInbox
+from clawd.journal.opening import OpenJournal, open_journal
+from clawd.messages import Accepted, AcceptResult, Address, InboundMessage, MessageId, Sender, Text
+from clawd.supervisor import Supervisor
+from clawd.testing import RecordingBridge, ScriptedModel
+from clawd.texts import LANGUAGES, catalogue, say
+from clawd.tools.registry import Toolbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from clawd.ids import Clock, TurnId
+    from clawd.journal.reading import TurnView
+    from clawd.models.base import ModelProvider
+    from clawd.tools.base import Tool
+
+PATIENCE_S = 15.0
+"""How long a test waits for what must come; never how long it takes."""
+
+_ids = itertools.count(1)
+
+for _language in LANGUAGES:
+    catalogue(_language)  # read before any loop runs, as the daemon does
+
+
+class Inner:
+    """The inside of a daemon. Sections are those of the configuration; what is not given is wide open."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        model: ModelProvider | None = None,
+        bridges: Sequence[RecordingBridge] = (),
+        tools: Sequence[Tool] = (),
+        clock: Clock | None = None,
+        agent: AgentConfig | None = None,
+        access: AccessConfig | None = None,
+        delivery: DeliveryConfig | None = None,
+        sections: dict[str, BridgeConfig] | None = None,
+        models: Sequence[str] = ("scripted", "other"),
+        max_queue: int = 10_000,
+    ) -> None:
+        self.state_dir = state_dir
+        self.model = model if model is not None else ScriptedModel()
+        self.bridge = bridges[0] if bridges else RecordingBridge("chat")
+        self._bridges = {bridge.name: bridge for bridge in bridges or (self.bridge,)}
+        self.clock = clock or SystemClock()
+        self.tools = tuple(tools)
+        self.agent = agent or AgentConfig()
+        self.access_config = access or AccessConfig(default="allow", rate="100000/s")
+        self.delivery = delivery or DeliveryConfig()
+        self.sections = sections or {name: BridgeConfig(type="recording") for name in self._bridges}
+        self.models = tuple(models)
+        self._journal_config = JournalConfig(max_queue=max_queue, lock_timeout_s=0.05)
+        self._running: AsyncExitStack | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.crash()
+
+    # --- life -------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the journal, recover, and set all parts to work, as the daemon does."""
+        self.opened: OpenJournal = await open_journal(self.state_dir, self._journal_config, self.clock)
+        self.journal, self.views, self.admin = self.opened.journal, self.opened.views, self.opened.admin
+        self._build()
+        await self.access.load()
+        self.configure()
+        await self.journal.recover(self.outbox.holding())
+        self._running = AsyncExitStack()
+        tasks = await self._running.enter_async_context(asyncio.TaskGroup())
+        parts = {
+            "supervisor": self.supervisor.run,
+            "outbox": self.outbox.run,
+            "live-view": self.live_view.run,
+            "workers": self.workers.run,
+        }
+        self._tasks = [tasks.create_task(run(), name=name) for name, run in parts.items()]
+        await asyncio.sleep(0)
+
+    def _build(self) -> None:
+        self.fanout, self.mailbox = Fanout(), Mailbox()
+        self.access = Access(self.opened.store, self.clock)
+        self.inbox = DurableInbox(
+            self.journal,
+            self.access,
+            self.fanout,
+            self.clock,
+            on_control=lambda turn: self.mailbox.stop(turn),
+            status_text=self._status_text,
+        )
+        self.supervisor = Supervisor(
+            self.inbox,
+            self.clock,
+            create=lambda name, _section: self._bridges[name],
+            on_connected=self.journal.outgoing.set,
+        )
+        self.live_view = LiveView(self.journal, self.fanout, self.clock, bridges=self.supervisor.bridges)
+        self.outbox = Outbox(
+            self.journal,
+            self.clock,
+            bridges=self.supervisor.bridges,
+            connected=self.supervisor.connected,
+            refused=self.supervisor.refused,
+            settle=self.live_view.settle,
+        )
+        self.runner = TurnRunner(
+            self.journal, self.fanout, self.mailbox, self.clock, brain=self._brain, split=self._split
+        )
+        self.workers = Workers(
+            self.journal, self.fanout, self.runner, concurrency=lambda: self.agent.concurrency
+        )
+
+    def configure(self) -> None:
+        """Bring the parts in line with the sections, as a reload does."""
+        self.access.configure(self.access_config, self.sections)
+        self.inbox.configure(self.access_config)
+        self.outbox.configure(self.delivery, self.sections)
+        self.supervisor.configure(self.sections)
+
+    def _brain(self) -> Brain:
+        return Brain(agent=self.agent, router=self.model, models=self.models, tools=Toolbox(self.tools))
+
+    def _split(self, address: Address, text: str) -> Sequence[str]:
+        return split_reply(text, self._bridges[address.bridge].capabilities)
+
+    async def _status_text(self, language: str | None) -> str:
+        stats = await self.views.stats()
+        return say(
+            "status", language, version="1", uptime="-", model="m", queued=stats.queued, running=stats.running
+        )
+
+    async def stop(self) -> None:
+        """End as after SIGTERM without any grace: turns are handed back, deliveries go out."""
+        _, outbox, view, workers = self._tasks
+        self.workers.stop_claiming()
+        workers.cancel()
+        await asyncio.wait({workers})
+        self.outbox.drain()
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.wait({outbox})
+        view.cancel()
+        await self.crash()
+
+    async def crash(self) -> None:
+        """End with nothing more written, as a kill would."""
+        await self.opened.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._running is not None:
+            running, self._running = self._running, None
+            await running.aclose()
+
+    async def restart(self) -> None:
+        """Crash and start again on the same files."""
+        await self.crash()
+        await self.start()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let no commit through inside the `with` block: somebody else holds the database."""
+        other = sqlite3.connect(self.opened.store.path, isolation_level=None)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.execute("ROLLBACK")
+        finally:
+            other.close()
+
+    # --- people -----------------------------------------------------------------------------------------
+
+    async def accept(self, text: str = "hi", **fields: Any) -> AcceptResult:
+        """Bring one message in; fields as `message`."""
+        (result,) = await self.inbox.accept([message(text, **{"bridge": self.bridge.name, **fields})])
+        return result
+
+    async def say(self, text: str = "hi", **fields: Any) -> TurnId:
+        """Bring one message in that must make a turn; return that."""
+        result = await self.accept(text, **fields)
+        assert isinstance(result, Accepted), result
+        return result.turn
+
+    async def ended(self, turn: TurnId) -> TurnView:
+        """Return the turn once it is over."""
+        view = await Waits(self.views, self.fanout).turn(await self.views.turn(turn), PATIENCE_S)
+        assert view.finished_at is not None, view
+        return view
+
+    async def ask(self, text: str = "hi", **fields: Any) -> TurnView:
+        """Bring one message in and return its turn once that is over."""
+        return await self.ended(await self.say(text, **fields))
+
+    async def delivered(self, *texts: str, chat: str | None = None) -> None:
+        """Return once exactly these texts stand in the chat and are marked as sent."""
+        await self.bridge.until(lambda: self.bridge.texts(chat) == list(texts), PATIENCE_S)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Return once no turn and no delivery is open."""
+        async with asyncio.timeout(PATIENCE_S):
+            while (stats := await self.views.stats()).deliveries_open or stats.queued or stats.running:
+                await asyncio.sleep(0.01)
+
+    async def seen(self, kind: type[Event], count: int = 1) -> Event:
+        """Return the nth event of this kind from now on, in any conversation."""
+        with self.fanout.subscribe() as events:
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    _, event = await events.get()
+                    count -= isinstance(event, kind)
+                    if not count:
+                        return event
+
+
+def message(
+    text: str = "hi",
+    *,
+    bridge: str = "chat",
+    chat: str = "1",
+    sender: str = "42",
+    language: str | None = None,
+    id: str | None = None,  # noqa: A002 - the field's name
+    **fields: Any,
+) -> InboundMessage:
+    """Return a message as a bridge makes it; each call has a new id unless one is given."""
+    return InboundMessage(
+        id=MessageId(id or f"{bridge}:{next(_ids)}"),
+        address=Address(bridge=bridge, account="bot", chat=chat),
+        sender=Sender(id=sender, name="Ann", language=language),
+        parts=(Text(text),),
+        sent_at=SystemClock().now(),
+        reference="ref",
+        **fields,
+    )
