@@ -13,12 +13,14 @@ from clawd.control.server import ControlServer
 from clawd.control.services import ControlServices
 from clawd.errors import ClawdError, ConfigError
 from clawd.notify import Notifier, watchdog_interval
+from clawd.paths import config_candidates
 from clawd.watchdog import Watchdog
 
 from .operations import DaemonOperations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from .parts import Parts
 
@@ -162,7 +164,13 @@ class Lifecycle:
             except ConfigError:
                 return  # logged and shown in the status; the old configuration stays in force
 
-        await watch(lambda: self._parts.situation.loaded.files, changed)
+        def files() -> tuple[Path, ...]:
+            situation = self._parts.situation
+            if situation.loaded.path is None:  # one may appear
+                return tuple(config_candidates(self._parts.environ))
+            return (*situation.loaded.files, *situation.refused_files)
+
+        await watch(files, changed, since=self._parts.situation.loaded.stamps)
 
 
 def _telling(group: BaseExceptionGroup[BaseException]) -> BaseException:

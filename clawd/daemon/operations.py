@@ -85,6 +85,7 @@ class DaemonOperations:
                 loaded = await asyncio.to_thread(load_config, path, parts.environ, parts.plugins)
             except ConfigError as error:
                 situation.config_error = "; ".join(f"{p.place}: {p.message}" for p in error.problems)
+                situation.refused_files = error.files
                 log.error("config_refused", extra={"problems": situation.config_error})  # noqa: TRY400
                 raise
             old, new = situation.loaded.config, loaded.config
@@ -93,6 +94,7 @@ class DaemonOperations:
             kept = new.model_copy(update={"state_dir": old.state_dir, "journal": old.journal})
             situation.loaded = replace(loaded, config=kept)
             situation.config_error = ""
+            situation.refused_files = ()
             parts.logs.apply(kept.logging, loaded.secrets)
             await self._swap(changed)
             log.info("config_loaded", extra={"changed": changed, "restart_needed": restart})

@@ -46,6 +46,7 @@ class Situation:
 
     loaded: LoadedConfig
     config_error: str = ""
+    refused_files: tuple[Path, ...] = ()  # that the refused configuration is made of, missing ones too
     replayed: bool = False
     serving: bool = False  # every side takes messages in
     draining: bool = False

@@ -132,14 +132,23 @@ class Gateway:
         assert runner.server is not None  # noqa: S101 - set by setup
         connections = Connections(runner.server, self._header_timeout_s)
         try:
-            server = await asyncio.get_running_loop().create_server(
-                connections, self._config.host, self._config.port
-            )
+            server = await self._listen(connections)
         except OSError as error:
             await runner.cleanup()
             raise _cannot_listen(self._config, error) from error
         self._runner, self._server, self._connections = runner, server, connections
         log.info("gateway_listening", extra={"url": self.url})
+
+    async def _listen(self, connections: Connections) -> asyncio.Server:
+        """Open the port; when nobody chose it and it is taken, any free one, so that a first start works."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.create_server(connections, self._config.host, self._config.port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or "port" in self._config.model_fields_set:
+                raise
+            log.warning("gateway_port_taken", extra={"port": self._config.port, "used": "any free one"})
+            return await loop.create_server(connections, self._config.host, 0)
 
     async def stop(self) -> None:
         """Take no more requests, let those under way finish for a moment, and close; less than a second."""

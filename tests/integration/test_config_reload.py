@@ -63,9 +63,9 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     yield from _run(tmp_path)
 
 
-def _run(home: Path) -> Iterator[Daemon]:
+def _run(home: Path, *, with_file: bool = True) -> Iterator[Daemon]:
     environ = {"PATH": os.environ["PATH"], "HOME": str(home), "CLAWD_HOME": str(home)}
-    if not (home / "config.yaml").exists():
+    if with_file and not (home / "config.yaml").exists():
         (home / "config.yaml").write_text(text("first"))
     with (home / "out").open("wb") as out:
         process = subprocess.Popen(
@@ -126,6 +126,20 @@ def test_broken_file_is_told_and_the_old_configuration_stays_in_force(daemon: Da
     daemon.until(lambda status: "No such file" in status["config_error"] and status["route"] == ["first"])
     daemon.config.write_text(text("third"))
     daemon.routes_to("third")
+
+
+def test_refused_file_is_taken_over_once_what_it_includes_is_there(daemon: Daemon) -> None:
+    daemon.config.write_text("gateway: {port: 0}\ninclude: [models.yaml]\n")
+    daemon.until(lambda status: "models.yaml" in status["config_error"])
+    (daemon.home / "models.yaml").write_text("models: [{name: second, type: demo}]\n")
+    daemon.routes_to("second")
+
+
+def test_file_that_appears_after_the_start_is_taken_over(tmp_path: Path) -> None:
+    for daemon in _run(tmp_path, with_file=False):
+        daemon.until(lambda status: status["config_path"] is None)
+        daemon.config.write_text(text("second"))
+        daemon.routes_to("second")
 
 
 def test_emptied_file_does_not_mean_every_default(daemon: Daemon) -> None:

@@ -279,6 +279,13 @@ async def test_a_port_in_use_is_named(state_dir: Path) -> None:
     assert "gateway.port" in caught.value.remedy
 
 
+async def test_a_default_port_in_use_gives_way_to_a_free_one(state_dir: Path) -> None:
+    async with _bare(GatewayConfig(), state_dir) as first, _bare(GatewayConfig(), state_dir) as second:
+        assert first.url is not None
+        assert second.url is not None
+        assert first.url != second.url
+
+
 async def test_a_host_that_is_not_ours_is_named(state_dir: Path) -> None:
     with pytest.raises(CannotListen, match=r"nowhere\.invalid:0") as caught:
         await _bare(GatewayConfig(host="nowhere.invalid", port=0), state_dir).start()
