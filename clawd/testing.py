@@ -15,7 +15,7 @@ from clawd.messages import BridgeCapabilities, Receipt
 from clawd.models.base import Completed, ModelResponse, TextDelta, ToolCall, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from clawd.bridge import Inbox
     from clawd.messages import Address, OutboundMessage, Preview
@@ -102,7 +102,7 @@ class ScriptedModel:
         offers_tools: As in `ManagedProvider`.
     """
 
-    def __init__(self, *script: Step | list[Step], name: str = "scripted", offers_tools: bool = True) -> None:
+    def __init__(self, *script: Step | Sequence[Step], name: str = "scripted", offers_tools: bool = True) -> None:
         self.name = name
         self.model = "script"
         self.place = "in this process"
@@ -118,7 +118,7 @@ class ScriptedModel:
         entry = self._script.popleft() if self._script else "ok"
         text, calls = "", []
         await asyncio.sleep(0)  # no real model answers without letting others run
-        for step in entry if isinstance(entry, list) else [entry]:
+        for step in [entry] if isinstance(entry, Step) else entry:
             match step:
                 case str():
                     text += step
