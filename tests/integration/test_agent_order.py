@@ -12,7 +12,7 @@ from clawd.errors import JournalUnavailable
 from clawd.fanout import Started
 from clawd.journal.base import SUSPECT_ATTEMPTS
 from clawd.models.base import UserMessage
-from clawd.testing import ScriptedModel
+from clawd.testing import ScriptedModel, Step
 from clawd.texts import say
 from tests.fakes.inner import Inner
 
@@ -57,7 +57,8 @@ async def test_a_conversation_with_many_messages_does_not_keep_others_waiting(st
 
 async def test_thirty_two_turns_are_in_work_at_once_and_no_more(state_dir: Path) -> None:
     held = asyncio.Event()
-    model = ScriptedModel(*([[held, "ok"]] * 33))
+    answers: list[list[Step]] = [[held, "ok"]] * 33
+    model = ScriptedModel(*answers)
     async with Inner(state_dir, model=model) as inner:
         for n in range(33):
             await inner.say(chat=str(n))
@@ -72,7 +73,8 @@ async def test_thirty_two_turns_are_in_work_at_once_and_no_more(state_dir: Path)
 
 async def test_turns_that_are_suspected_of_killing_the_process_run_one_at_a_time(state_dir: Path) -> None:
     held = asyncio.Event()
-    model = ScriptedModel(*([[held, "ok"]] * 20))
+    answers: list[list[Step]] = [[held, "ok"]] * 20
+    model = ScriptedModel(*answers)
     async with Inner(state_dir, model=model) as inner:
         for chat in ("a", "b"):
             await inner.say(f"poison {chat}", chat=chat)

@@ -14,7 +14,7 @@ from clawd.journal.reading import Trace
 from clawd.journal.records import ToolDone, ToolIntent
 from clawd.models.base import AssistantMessage, ToolMessage
 from clawd.response import Effect
-from clawd.testing import ScriptedModel
+from clawd.testing import ScriptedModel, Step
 from clawd.texts import say
 from clawd.tools.base import Tool
 from clawd.tools.calculator import CalculatorConfig, CalculatorTool
@@ -149,7 +149,8 @@ async def test_a_chat_right_is_offered_no_tool_with_effects_and_can_call_none(st
 
 
 async def test_a_model_that_never_ends_is_stopped_after_max_steps(state_dir: Path) -> None:
-    model = ScriptedModel(*([["again", call("calculator", '{"expression": "1"}')]] * 10))
+    answers: list[list[Step]] = [["again", call("calculator", '{"expression": "1"}')]] * 10
+    model = ScriptedModel(*answers)
     tools = [CalculatorTool(CalculatorConfig())]
     async with Inner(state_dir, model=model, tools=tools, agent=AgentConfig(max_steps=3)) as inner:
         view = await inner.ask()
