@@ -62,7 +62,7 @@ async def line_with(process: asyncio.subprocess.Process, event: str) -> str:
 
 
 async def received(manager: ServiceManager, what: dict[str, str]) -> None:
-    while await manager.receive() != what:
+    while not what.items() <= (await manager.receive()).items():
         pass
 
 

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 _SCRIPT = """
-import json, sys, time, resource
+import json, sys, time
 {before}
 begun = time.process_time()
 from bridges.telegram import lean
@@ -23,7 +23,9 @@ try:
     gift({{}})
 except ValueError as error:
     fields = len(error.errors())
-rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# getrusage would tell the parent's peak: the kernel keeps it across fork and exec.
+peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))
+rss = int(peak.split()[1]) / 1024
 print(json.dumps({{
     "deferred": lean.DEFERRED, "text": answer.result.text, "sent": sent.model_dump(warnings=False)["text"],
     "gift": fields, "cpu": cpu, "rss": rss, "same": types.Message is lean.Message,
