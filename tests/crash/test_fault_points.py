@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.world import answer_to, messages, world
+from clawd.store.faults import COMMIT_KINDS
+from tests.crash.world import MARK, answer_to, messages, world
 from tests.fakes.openai_api import Reply
 
 POINTS_OF_A_MESSAGE = [
@@ -97,6 +98,42 @@ async def test_a_reply_that_was_growing_in_the_chat_is_finished_by_an_edit(
         await here.settled()
         sent = here.telegram.sent(11)
         assert [m.text for m in sent] == ["one two three"]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("nth", [1, 2])  # the row is reserved; the row is opened
+@pytest.mark.parametrize("point", ["before", "after"])
+async def test_a_daemon_killed_around_a_preview_shows_the_whole_answer_once_or_marked(
+    point: str, nth: int, state_dir: Path
+) -> None:
+    slow = Reply(chunks=["one ", "two ", "three"], chunk_delay_s=0.8)
+    async with world(state_dir, slow) as here:
+        await here.start(fault=f"journal.{point}_commit:preview:{nth}:kill")
+        here.telegram.user_says(11, "tell me")
+        await here.wait_dead()
+        await here.start()
+        await here.telegram.wait_until(
+            lambda: any(m.text.endswith("one two three") for m in here.telegram.sent(11)), 20
+        )
+        await here.settled()
+        whole = [m.text for m in here.telegram.sent(11) if m.text.endswith("one two three")]
+        # Where the first send may have arrived, what it left behind stays, and the answer says so.
+        unknown = (point, nth) in (("after", 1), ("before", 2))
+        assert whole == [f"{MARK}\none two three"] if unknown else whole == ["one two three"]
+
+
+KILLED_ELSEWHERE = {
+    "release": "tests/integration: a stop hands turns back",
+    "recover": "tests/unit/journal: killed at every commit",
+    "migration": "tests/unit/store: a migration is one transaction",
+    "tool.intent": "tests/integration: no tool with an effect is built in",
+}
+
+
+def test_every_commit_of_the_journal_is_killed_somewhere() -> None:
+    here = {"accept", "claim", "llm.intent", "llm.result", "tool.result", "turn.finished", "preview"}
+    here |= {"outbox.take", "outbox.mark"}
+    assert here | KILLED_ELSEWHERE.keys() == COMMIT_KINDS
 
 
 @pytest.mark.timeout(150)
