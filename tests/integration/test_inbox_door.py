@@ -18,6 +18,7 @@ from clawd.messages import (
     Duplicate,
     File,
     Image,
+    Inbound,
     InboundControl,
     MessageId,
     Refused,
@@ -36,7 +37,7 @@ CURSOR = Cursor(key="chat:offset", value="17")
 
 async def test_a_batch_and_its_cursor_are_committed_together(state_dir: Path) -> None:
     async with Inner(state_dir) as inner:
-        batch = [
+        batch: list[Inbound] = [
             message("a"),
             message("b", chat="2"),
             Unreadable(id=MessageId("u"), bridge="chat", raw="?", why="!"),
