@@ -70,10 +70,9 @@ class SqliteViews:
     async def turns(
         self, *, address: Address | None = None, state: TurnState | None = None, limit: int = 50
     ) -> Sequence[TurnView]:
+        where, order, values = _turn_filter(address, state)
         rows = await self._store.read(
-            f"{_TURN} WHERE (:address IS NULL OR c.address = :address) AND (:state IS NULL OR i.state = :state)"
-            " ORDER BY i.rowid DESC LIMIT :limit",
-            {"address": str(address) if address is not None else None, "state": state, "limit": limit},
+            f"{_TURN} WHERE {where} ORDER BY {order} DESC LIMIT ?", (*values, limit)
         )
         return [self._turn_view(row) for row in rows]
 
@@ -306,6 +305,20 @@ class SqliteViews:
             conversations=conversations,
             last_id=last_id,
         )
+
+
+def _turn_filter(address: Address | None, state: TurnState | None) -> tuple[str, str, tuple[str, ...]]:
+    """Return condition, order and values of a list of turns, worded so that an index answers it."""
+    if address is not None:
+        where = "i.conv = (SELECT id FROM conv WHERE address = ?)"
+        return (
+            (where, "i.seq", (str(address),))
+            if state is None
+            else (f"{where} AND i.state = ?", "i.seq", (str(address), state))
+        )
+    if state in ("queued", "running", "waiting"):
+        return "i.state IN ('queued', 'running', 'waiting') AND i.state = ?", "i.at DESC, i.rowid", (state,)
+    return ("i.state = ?", "i.rowid", (state,)) if state is not None else ("1", "i.rowid", ())
 
 
 # --- rows to words: a row that can't be read must not hide the others -----------------------------------
