@@ -60,7 +60,9 @@ class LiveView:
         clock: Clock,
         *,
         bridges: Callable[[], Mapping[str, Bridge]],
+        call_timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
+        self.call_timeout_s = call_timeout_s
         self._journal = journal
         self._fanout = fanout
         self._clock = clock
@@ -166,7 +168,7 @@ class _Follower:
         if not (isinstance(self._bridge, ActivityBridge) and self._bridge.capabilities.typing):
             return
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
+            async with asyncio.timeout(self._view.call_timeout_s):
                 await self._bridge.working(self._lease.address)
         except Exception as error:  # noqa: BLE001 - a bug there must not keep the answer from being sent
             log.warning("typing_failed", extra={"turn": self._lease.turn, "error": repr(error)})
@@ -192,7 +194,7 @@ class _Follower:
             reference=self._lease.message.reference,
         )
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
+            async with asyncio.timeout(self._view.call_timeout_s):
                 receipt = await self._bridge.preview(preview)
         except Exception as error:  # noqa: BLE001 - whatever a bridge raises, the preview may have arrived
             return await self._refused(error, first=first)

@@ -66,6 +66,7 @@ class Inner:
         sections: dict[str, BridgeConfig] | None = None,
         models: Sequence[str] = ("scripted", "other"),
         max_queue: int = 10_000,
+        call_timeout_s: float = 30.0,
     ) -> None:
         self.state_dir = state_dir
         self.model = model if model is not None else ScriptedModel()
@@ -78,6 +79,7 @@ class Inner:
         self.delivery = delivery or DeliveryConfig()
         self.sections = sections or {name: BridgeConfig(type="recording") for name in self._bridges}
         self.models = tuple(models)
+        self._call_timeout_s = call_timeout_s
         self._journal_config = JournalConfig(max_queue=max_queue, lock_timeout_s=0.05)
         self._running: AsyncExitStack | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -127,7 +129,13 @@ class Inner:
             create=lambda name, _section: self._bridges[name],
             on_connected=self.journal.outgoing.set,
         )
-        self.live_view = LiveView(self.journal, self.fanout, self.clock, bridges=self.supervisor.bridges)
+        self.live_view = LiveView(
+            self.journal,
+            self.fanout,
+            self.clock,
+            bridges=self.supervisor.bridges,
+            call_timeout_s=self._call_timeout_s,
+        )
         self.outbox = Outbox(
             self.journal,
             self.clock,
