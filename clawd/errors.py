@@ -53,12 +53,23 @@ class ClawdError(Exception):
 
 
 def four_lines(error: ClawdError, *, code: str | None = None) -> str:
-    """Return the error as people see it: what, where, why, try; lines without content are left out."""
-    lines = [f"error[{code or error.code}]: {error.what}"]
+    r"""Return the error as people see it: what, where, why, try; lines without content are left out.
+
+    Each is one line, and what others wrote into it can't steer a terminal: `ESC` becomes `\x1b`.
+    """
+    lines = [f"error[{code or error.code}]: {_printable(error.what)}"]
     for label, text in (("where", error.where), ("why", error.why), ("try", error.remedy)):
         if text:
-            lines.append(f"{label}: {text}")
+            lines.append(f"{label}: {_printable(text)}")
     return "\n".join(lines)
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 # --- configuration -------------------------------------------------------------------------------
@@ -363,9 +374,9 @@ class ModelsExhausted(ModelError):
 
     @property
     def worst_exit_code(self) -> int:
-        """The exit code of the most telling cause: authentication before unreachable."""
-        codes = [cause.exit_code for cause in self.causes]
-        return EXIT_AUTH if codes and all(c == EXIT_AUTH for c in codes) else self.exit_code
+        """The exit code that all causes have in common, such as authentication; else unreachable."""
+        codes = {cause.exit_code for cause in self.causes}
+        return codes.pop() if len(codes) == 1 else self.exit_code
 
 
 # --- tools ----------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from clawd.cli.printing import clean as visible
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TextIO
@@ -78,15 +80,18 @@ class FinalOutput:
 
     def note(self, text: str) -> None:
         if self._notes:
-            self._talk.write(f"{text}\n")
-            self._talk.flush()
+            self._say(text)
 
     def error(self, text: str) -> None:
-        self._talk.write(f"{text}\n")
-        self._talk.flush()
+        self._say(text)
 
     def question(self, text: str) -> None:
         """Whoever reads a pipe asked the one question himself."""
+
+    def _say(self, text: str) -> None:
+        # A provider's words and a tool's name come from outside, and this is a terminal more often than not.
+        self._talk.write(f"{visible(text)}\n")
+        self._talk.flush()
 
 
 class RawOutput(FinalOutput):
