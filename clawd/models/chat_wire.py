@@ -24,7 +24,8 @@ from clawd.models.base import (
     Usage,
     UserMessage,
 )
-from clawd.models.tool_calls import sane_calls, sendable_arguments
+from clawd.models.characters import Joiner, whole
+from clawd.models.tool_calls import sane_calls, sendable_arguments, sendable_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +106,10 @@ def _message(message: ChatMessage) -> JsonObject:
 
 
 def _call(call: ToolCall) -> JsonObject:
-    function: JsonObject = {"name": call.name, "arguments": sendable_arguments(call.arguments)}
+    function: JsonObject = {
+        "name": sendable_name(call.name),
+        "arguments": sendable_arguments(call.arguments),
+    }
     return {"id": call.id, "type": "function", "function": function}
 
 
@@ -137,6 +141,7 @@ class ChatFold:
     def __init__(self, model: str) -> None:
         self._model = model
         self._text: list[str] = []
+        self._characters = Joiner()
         self._calls: list[_CallInParts] = []
         self._finish: str | None = None
         self._usage = Usage()
@@ -172,7 +177,9 @@ class ChatFold:
 
     def response(self) -> ModelResponse:
         """Return what has come so far as a response."""
-        calls = sane_calls(ToolCall(id=c.id, name=c.name, arguments=c.arguments) for c in self._calls)
+        calls = sane_calls(
+            ToolCall(id=whole(c.id), name=whole(c.name), arguments=whole(c.arguments)) for c in self._calls
+        )
         finish = _FINISH.get(self._finish or "", "stop")
         if finish in ("stop", "tool_calls"):
             # Servers disagree on the word; whether there are calls is what counts.
@@ -184,7 +191,8 @@ class ChatFold:
     def _choice(self, choice: JsonObject, events: list[ModelEvent]) -> None:
         delta = choice.get("delta") or choice.get("message")
         if isinstance(delta, dict):
-            if text := _text_of(delta.get("content")) + _text_of(delta.get("refusal")):
+            said = _text_of(delta.get("content")) + _text_of(delta.get("refusal"))
+            if text := self._characters.feed(said):
                 self._text.append(text)
                 events.append(TextDelta(text))
             if delta.get("reasoning_content") or delta.get("reasoning"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from clawd.messages import Text
 from clawd.models.base import AssistantMessage, ChatMessage, ToolMessage, UserMessage
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from clawd.models.base import ModelRequest
     from clawd.response import ToolCall
+
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]")
+_MAX_NAME: Final = 64
 
 
 def sane_calls(calls: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
@@ -43,11 +47,19 @@ def sendable_arguments(arguments: str) -> str:
     """
     try:
         value = json.loads(arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):  # the depth is what the model chose
         value = None
     if isinstance(value, dict):
         return arguments or "{}"
     return json.dumps({"not_json": arguments}, ensure_ascii=False)
+
+
+def sendable_name(name: str) -> str:
+    """Return a tool's name that a provider accepts in a request's history, however the model wrote it.
+
+    Source: OpenAI API reference, "Create chat completion": a-z, A-Z, 0-9, underscores and dashes, at most 64.
+    """
+    return _NOT_IN_NAMES.sub("_", name)[:_MAX_NAME]
 
 
 def without_tools(request: ModelRequest) -> ModelRequest:

@@ -263,3 +263,41 @@ def test_no_json_whatsoever_breaks_the_fold(chunks: list[Any]) -> None:
         except (MalformedAnswer, ProviderFault):
             return
     fold.response()
+
+
+# --- what no provider and no platform takes
+
+
+def test_characters_cut_in_halves_between_deltas_are_joined() -> None:
+    fold, events = _fold(_chunk({"content": "a\ud83d"}), _chunk({"content": "\ude00\ud800b"}, "stop"))
+    assert events == [TextDelta("a"), TextDelta("\U0001f600\ufffdb")]
+    assert fold.response().text == "a\U0001f600\ufffdb"
+
+
+def test_half_characters_in_a_tool_call_are_replaced() -> None:
+    fold, _ = _fold(_chunk({"tool_calls": [_call(0, "i\ud800", "n\udc00", '{"x": "\ud83d')]}, None))
+    fold.add(_chunk({"tool_calls": [_call(0, None, None, '\ude00"}')]}, "tool_calls"))
+    (call,) = fold.response().tool_calls
+    assert call == ToolCall(id="i\ufffd", name="n\ufffd", arguments='{"x": "\U0001f600"}')
+
+
+@pytest.mark.parametrize("arguments", ['{"a":' * 20_000, '{"a":' * 20_000 + "1" + "}" * 20_000])
+def test_arguments_of_any_depth_can_be_told_to_the_provider(arguments: str) -> None:
+    call = ToolCall(id="c", name="x", arguments=arguments)
+    body: Any = request_body(
+        ChatConfig(name="m", type="chat", base_url="http://h/v1"),
+        ModelRequest(messages=(AssistantMessage(text="", tool_calls=(call,)),)),
+    )
+    sent = body["messages"][0]["tool_calls"][0]["function"]["arguments"]
+    assert json.loads(sent) == {"not_json": arguments}
+
+
+def test_a_name_that_no_provider_takes_is_made_fit() -> None:
+    call = ToolCall(id="c", name="functions.rm -rf\x1b[31m" + "x" * 100, arguments="{}")
+    body: Any = request_body(
+        ChatConfig(name="m", type="chat", base_url="http://h/v1"),
+        ModelRequest(messages=(AssistantMessage(text="", tool_calls=(call,)),)),
+    )
+    name = body["messages"][0]["tool_calls"][0]["function"]["name"]
+    assert name.startswith("functions_rm_-rf__31mxxx")
+    assert len(name) == 64
