@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asyncio.run(serve(options.config, os.environ))
     except ConfigError as error:
         for problem in error.problems:
-            sys.stderr.write(f"{problem.place}: {problem.key}: {problem.message}\n")
+            key = f"{problem.key}: " if problem.key else ""
+            sys.stderr.write(f"{problem.place}: {key}{problem.message}\n")
             if problem.snippet:
                 sys.stderr.write(f"{problem.snippet}\n")
         sys.stderr.write(f"{four_lines(error)}\n")

@@ -115,7 +115,7 @@ class Gateway:
 
         Raises:
             CannotListen: the port is taken, not allowed, or the host is not this machine's.
-            OSError: the token file can't be read or written.
+            ConfigError: the file of the generated token can't be used.
         """
         if self._config.port is False:
             return

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from clawd.errors import ConfigError, ConfigProblem
 from clawd.gateway.problems import RequestRefused
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class TokenStore:
         """Use these tokens from now on; without any, the generated one, which is made if it is missing.
 
         Raises:
-            OSError: the token file can't be read or written.
+            ConfigError: no token is configured and the file of the generated one can't be used.
         """
         if configured:
             self._tokens = tuple(
@@ -59,7 +60,10 @@ class TokenStore:
                 for t in configured
             )
             return
-        value = await asyncio.to_thread(_read_or_make, self.path)
+        try:
+            value = await asyncio.to_thread(_read_or_make, self.path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise _unusable(self.path, error) from error
         self._tokens = (
             Token(name=GENERATED_NAME, scopes=frozenset({"chat", "admin"}), digest=_digest(value)),
         )
@@ -96,6 +100,17 @@ class TokenStore:
 
 def _digest(value: str) -> bytes:
     return hashlib.sha256(value.encode("utf-8", "surrogateescape")).digest()
+
+
+def _unusable(path: Path, error: OSError | UnicodeDecodeError) -> ConfigError:
+    why = error.strerror or str(error) if isinstance(error, OSError) else "it holds no token"
+    problem = ConfigProblem(
+        path=str(path),
+        key="gateway.tokens",
+        message=f"none is configured, and the generated one can't be used: {why}",
+        remedy=f"move {path} away, or set gateway.tokens",
+    )
+    return ConfigError([problem])
 
 
 def _read_or_make(path: Path) -> str:

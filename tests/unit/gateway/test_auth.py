@@ -10,6 +10,7 @@ from multidict import CIMultiDict
 
 from clawd.config.base import Secret
 from clawd.config.schema import TokenConfig
+from clawd.errors import ConfigError
 from clawd.gateway.auth import Token, TokenStore
 from clawd.gateway.problems import RequestRefused
 
@@ -95,3 +96,15 @@ async def test_without_one_valid_token_the_answer_is_401_with_a_challenge(
         require(store, "chat", *values)
     assert caught.value.status == 401
     assert caught.value.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"], ids=["a directory", "no text"])
+async def test_a_token_file_that_cannot_be_used_is_told_with_its_place(
+    state_dir: Path, content: bytes | None
+) -> None:
+    path = state_dir / "gateway.token"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        await TokenStore(state_dir).configure(())
+    assert caught.value.where == str(path)
+    assert "gateway.tokens" in caught.value.remedy
