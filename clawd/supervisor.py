@@ -20,6 +20,7 @@ from clawd.errors import (
     NotFound,
 )
 from clawd.messages import BridgeCapabilities
+from clawd.until import Interrupted, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -233,24 +234,11 @@ class Supervisor:
                 self._on_connected()
 
         try:
-            async with asyncio.TaskGroup() as tasks:
-                running = tasks.create_task(held.bridge.run(self._inbox, ready), name="run")
-                await asyncio.wait(
-                    {running, tasks.create_task(held.refused.wait(), name="refused")},
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                ended = running.done()
-                running.cancel()
-                held.refused.set()
-            if ended:
-                # Counts as a failure, so that a bridge that only ever returns does not spin.
-                raise BridgeNotReady(held.bridge.name, "the bridge stopped receiving by itself")
-        except BaseExceptionGroup as group:
-            if (ours := asyncio.current_task()) is not None and ours.cancelling():
-                # What a bridge raises while it is cancelled must not keep it alive.
-                raise asyncio.CancelledError from group
-            # Only `run` can raise; its own type decides the next state.
-            raise group.exceptions[0] from group.exceptions[0].__cause__
+            await until(held.refused, held.bridge.run(self._inbox, ready))
+        except Interrupted:
+            return
+        # Counts as a failure, so that a bridge that only ever returns does not spin.
+        raise BridgeNotReady(held.bridge.name, "the bridge stopped receiving by itself")
 
     def _fail(self, held: _Supervised, state: BridgeState, error: Exception) -> None:
         held.failures = min(held.failures + 1, 20)

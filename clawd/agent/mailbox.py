@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from clawd.errors import ClawdError
+from clawd.until import Interrupted, until
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -38,34 +39,13 @@ class Box:
     async def until_stopped(self, work: Coroutine[None, None, T]) -> T:
         """Return what `work` returns; cancel it as soon as the turn is stopped.
 
-        A stop, and a cancellation from outside, count more than what `work` raises while it is cancelled.
-
         Raises:
             Stopped: the turn was stopped before `work` was done.
         """
-        if self.stopped:
-            work.close()
-            raise Stopped("the turn was stopped")
         try:
-            async with asyncio.TaskGroup() as tasks:
-                task = tasks.create_task(work, name="step")
-                watch = tasks.create_task(self._stop.wait(), name="stop-watch")
-                await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-                watch.cancel()
-                if not task.done():
-                    task.cancel()
-        except BaseExceptionGroup as group:
-            if (ours := asyncio.current_task()) is not None and ours.cancelling():
-                raise asyncio.CancelledError from group
-            if self.stopped:
-                raise Stopped("the turn was stopped") from group
-            # One task does the work, so there is one error; callers match on its own type.
-            raise group.exceptions[0] from group.exceptions[0].__cause__
-        if task.cancelled():
-            if not self.stopped:
-                raise RuntimeError("a step cancelled itself")
-            raise Stopped("the turn was stopped")
-        return task.result()
+            return await until(self._stop, work)
+        except Interrupted as interrupted:
+            raise Stopped("the turn was stopped") from interrupted
 
 
 class Mailbox:

@@ -150,3 +150,77 @@ async def test_a_changed_bridge_restarts_alone_and_a_removed_one_ends() -> None:
             while first.runs < 2 or len(supervisor.bridges()) > 1:
                 await asyncio.sleep(0)
         assert second.runs == 1
+
+
+async def fails_when_cancelled(ready: Callable[[], None]) -> None:
+    ready()
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        raise BridgeNotReady("b", "the connection broke while it was closed") from None
+
+
+async def returns(ready: Callable[[], None]) -> None:
+    ready()
+
+
+async def cancels_itself(ready: Callable[[], None]) -> None:
+    raise asyncio.CancelledError
+
+
+async def test_a_bridge_that_fails_while_it_is_cancelled_ends_all_the_same() -> None:
+    """Its error used to hide the cancellation: the bridge went on, and the daemon never stopped."""
+    clock = ManualClock()
+    bridge = ScriptedBridge("b", fails_when_cancelled)
+    async with asyncio.timeout(5):
+        async with supervised(clock, bridge) as supervisor:
+            await reaches(supervisor, "b", "connected")
+            supervisor.configure({})
+            while supervisor.bridges():
+                await asyncio.sleep(0)
+        async with supervised(clock, bridge) as supervisor:
+            await reaches(supervisor, "b", "connected")
+    assert bridge.runs == 2
+
+
+async def test_a_bridge_that_fails_while_it_is_cancelled_is_connected_again_after_a_refused_send() -> None:
+    clock = ManualClock()
+    bridge = ScriptedBridge("b", fails_when_cancelled, connect)
+    async with supervised(clock, bridge) as supervisor:
+        await reaches(supervisor, "b", "connected")
+        supervisor.refused("b", DeliveryUnauthorized("b", "401"))
+        async with asyncio.timeout(5):
+            while bridge.runs < 2:
+                await asyncio.sleep(0)
+        await reaches(supervisor, "b", "connected")
+
+
+@pytest.mark.parametrize("script", [returns, cancels_itself])
+async def test_a_bridge_that_ends_by_itself_is_run_again_after_a_pause(script: Script) -> None:
+    clock = ManualClock()
+    bridge = ScriptedBridge("b", script)
+    async with supervised(clock, bridge):
+        await clock.sleeping()
+        assert bridge.runs == 1
+        await clock.advance(1.1)
+        await clock.sleeping()
+        assert bridge.runs == 2
+
+
+async def test_a_bridge_that_can_not_be_made_shows_why_and_leaves_the_others_alone() -> None:
+    good = ScriptedBridge("good", connect)
+
+    def create(name: str, _section: BridgeConfig) -> ScriptedBridge:
+        if name == "bad":
+            raise ImportError("no module named platform")
+        return good
+
+    supervisor = Supervisor(MemoryInbox(), ManualClock(), create=create, on_connected=lambda: None)
+    supervisor.configure({name: BridgeConfig(type="scripted") for name in ("bad", "good")})
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(supervisor.run())
+        await reaches(supervisor, "good", "connected")
+        await reaches(supervisor, "bad", "bad_credentials")
+        assert "no module named platform" in supervisor.statuses()[0].error
+        assert supervisor.connected() == {"good"}
+        task.cancel()

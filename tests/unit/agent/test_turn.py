@@ -47,9 +47,7 @@ def test_an_intent_without_a_result_is_shown_to_the_worker() -> None:
 def test_an_answer_joins_what_was_visible_in_every_step() -> None:
     (call,) = calls(1)
     turn = fold([result(1, "let me see", (call,)), done(2, call), result(3, "it is noon")])
-    assert advance(turn, max_steps=9) == Answered(
-        text="let me see\n\nit is noon", model="m", by_length=False
-    )
+    assert advance(turn, max_steps=9) == Answered(text="let me see\n\nit is noon", model="m", by_length=False)
 
 
 def test_a_model_that_wants_more_steps_than_allowed_ends_the_turn() -> None:
