@@ -204,7 +204,7 @@ class Client:
 
     def _connect(self, timeout_s: float) -> _UnixConnection:
         denied: Path | None = None
-        reasons: list[str] = []
+        reasons: dict[Path, str] = {}
         for path in self._sockets:
             connection = _UnixConnection(str(path), timeout_s)
             try:
@@ -212,7 +212,7 @@ class Client:
             except PermissionError:
                 denied = denied or path
             except OSError as error:
-                reasons.append(f"{path}: {error.strerror or error}")
+                reasons[path] = error.strerror or str(error)
             else:
                 return connection
         if denied is not None:
@@ -222,9 +222,13 @@ class Client:
                 why="permission denied on its socket",
                 remedy="run as the daemon's user, or join the group clawd",
             )
-        raise DaemonNotRunning(
-            ", ".join(str(path) for path in self._sockets), why="; ".join(dict.fromkeys(reasons))
-        )
+        raise DaemonNotRunning(", ".join(str(path) for path in self._sockets), why=_why(reasons))
+
+
+def _why(reasons: Mapping[Path, str]) -> str:
+    """Return why nothing answers: a reason that all places share once, else each with its place."""
+    shared = set(reasons.values())
+    return shared.pop() if len(shared) == 1 else "; ".join(f"{path}: {why}" for path, why in reasons.items())
 
 
 class _UnixConnection(http.client.HTTPConnection):

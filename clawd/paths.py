@@ -46,7 +46,7 @@ def config_path(explicit: str | None, environ: Mapping[str, str]) -> Path | None
                 path=str(path),
                 key="",
                 message=f"no such file (named by {source})",
-                remedy=f"clawd init --config {path}",
+                remedy=f"clawd --config {path} init",
             )
             raise ConfigError([problem])
         return path

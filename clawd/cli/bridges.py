@@ -45,6 +45,6 @@ def probe_bridge(
     name: Annotated[str, typer.Argument(help="The key in `bridges:`.")],
     as_json: Json = False,
 ) -> None:
-    """Ask the platform who we are there: exits 0 when it knows us, 4 when it refuses our credentials."""
+    """Ask the platform who we are there. Exits 0 when it knows us, 4 when it refuses our credentials."""
     client = invocation(ctx).client()
     report("bridges", iter([probe(client, "bridges", name, TEST_S)]), as_json=as_json)

@@ -26,7 +26,7 @@ File = Annotated[Path | None, typer.Argument(help="A file, instead of the one in
 
 @app.command()
 def check(ctx: typer.Context, file: File = None, as_json: Json = False) -> None:
-    """Read the configuration and tell everything that is wrong with it; exits 78 when something is."""
+    """Tell every mistake of the configuration. Exits 78 when there is one."""
     call = invocation(ctx)
     try:
         path = _path(call, file)
@@ -58,7 +58,7 @@ def show(
     origin: Annotated[bool, typer.Option("--origin", help="Show where each value comes from.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the configuration in force, defaults filled in and secrets masked."""
+    """Show all settings. Defaults are filled in, and secrets masked."""
     from clawd.config.view import leaves, view
 
     call = invocation(ctx)
@@ -89,7 +89,7 @@ def show_path(
     everything: Annotated[bool, typer.Option("--all", help="Show every place, with what is there.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show which configuration file is in force; with --all also where state and socket are."""
+    """Show which file is used. With --all also where state and socket are."""
     call = invocation(ctx)
     path = paths.config_path(call.config, call.environ)
     if not everything:
@@ -112,7 +112,7 @@ def show_path(
 
 @app.command()
 def schema(ctx: typer.Context) -> None:
-    """Print the configuration's JSON Schema, for editors; it covers every installed plugin."""
+    """Print a JSON Schema for editors. It covers every installed plugin."""
     from clawd.config.jsonschema import config_schema
     from clawd.plugins import find_plugins
 

@@ -9,7 +9,7 @@ import typer
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json, Limit, Yes, confirm
-from clawd.cli.printing import emit, one_line, out, table, when
+from clawd.cli.printing import counted, emit, one_line, out, say, table, when
 from clawd.cli.tail import show as show_entry
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def show(ctx: typer.Context, conversation: Name, limit: Limit = 50, as_json: Jso
         return
     for entry in page["entries"]:
         show_entry(entry)
+    if not page["entries"]:
+        say(f"nothing was said in {one_line(conversation)} yet")
 
 
 @app.command()
@@ -71,7 +73,7 @@ def export(ctx: typer.Context, conversation: Name, as_json: Json = False) -> Non
 
 @app.command()
 def reset(ctx: typer.Context, conversation: Name) -> None:
-    """Begin a new session: what was said before is no longer part of the context."""
+    """Begin a new session. What was said before is no longer part of the context."""
     invocation(ctx).client().post("/conversations/reset", {"conversation": conversation})
     out(f"{conversation} begins anew")
 
@@ -84,7 +86,7 @@ def delete(ctx: typer.Context, conversation: Name, yes: Yes = False, as_json: Js
     if as_json:
         emit(answer)
     else:
-        out(f"{conversation} is deleted, {answer['turns']} turns")
+        out(f"{conversation} is deleted, with {counted(answer['turns'], 'turn')}")
 
 
 def _all_entries(client: Client, conversation: str) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ DeadArgument = Annotated[str, typer.Argument(metavar="ID", help="turn:…, deliv
 
 @app.command("list")
 def list_dead(ctx: typer.Context, limit: Limit = 100, as_json: Json = False) -> None:
-    """List turns, deliveries and updates that were given up, and deliveries that are held."""
+    """List what was given up. These are turns, deliveries and updates, and deliveries that are held."""
     answer = invocation(ctx).client().get("/dead", limit=limit)
     if as_json:
         emit(answer)

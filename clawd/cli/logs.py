@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -58,7 +59,12 @@ def logs(
     lines: Annotated[
         int | None, typer.Option("--lines", "-n", min=0, help="How many; 100 unless --since is given.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the lines as they are: JSON.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print JSON lines, as they are in the file; other output has the event `output`."
+        ),
+    ] = False,
 ) -> None:
     """Show the daemon's log."""
     path = _log_file(invocation(ctx))
@@ -121,8 +127,11 @@ def _moment(text: str) -> datetime:
 
 
 def _show(line: LogLine, *, as_json: bool) -> None:
-    if as_json or line.data is None:
-        out(line.raw if as_json else clean(line.raw))
+    if as_json:
+        out(line.raw if line.data is not None else json.dumps({"event": "output", "text": line.raw}))
+        return
+    if line.data is None:
+        out(clean(line.raw))
         return
     data = dict(line.data)
     exception = data.pop("exception", "")

@@ -43,6 +43,8 @@ def run(argv: Sequence[str]) -> int:
         tell(error)
         return error.exit_code
     except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            sys.stderr.write("\n")  # the prompt begins on a line of its own
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader has seen enough (`clawd logs | head`). Python would complain once more at its end.

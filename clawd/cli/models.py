@@ -40,7 +40,7 @@ def probe_models(
     name: Annotated[str | None, typer.Argument(help="A model's name; without one all are tested.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask a model for a word: exits 0 when it answers, 4 when the key is refused, 69 when out of reach."""
+    """Ask a model for a word. Exits 0 when it answers, 4 when the key is refused, 69 when out of reach."""
     client = invocation(ctx).client()
     names = [name] if name else [model["name"] for model in client.get("/models")["models"]]
     probes = (probe(client, "models", each, TEST_S) for each in names)

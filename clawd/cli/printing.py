@@ -92,6 +92,11 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 turn` or `2 turns`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def size(count: int) -> str:
     """Return bytes in megabytes."""
     return f"{count / 1024 / 1024:.1f} MB"

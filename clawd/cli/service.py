@@ -43,7 +43,7 @@ def install(
     ] = False,
     root: Root = Path("/"),
 ) -> None:
-    """Write the systemd unit with this installation's paths, and say what to run next."""
+    """Write the systemd unit, and say what to run next."""
     wanted = _units(invocation(ctx), user, root)
     if print_only:
         out("\n".join(f"# {file.path}\n{file.text}" for file in wanted.files).rstrip())
@@ -76,7 +76,7 @@ def uninstall(ctx: typer.Context, user: User = None, root: Root = Path("/")) -> 
 
 @app.command()
 def status(ctx: typer.Context, user: User = None, root: Root = Path("/"), as_json: Json = False) -> None:
-    """Show whether the unit is installed, as this version would write it, and running. Exits 3 when not running."""
+    """Show the unit and the service. Exits 3 unless the service runs."""
     wanted = _units(invocation(ctx), user, root)
     text = wanted.unit.present
     unit = "missing" if text is None else "current" if text == wanted.unit.text else "differs"

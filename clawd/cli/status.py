@@ -12,7 +12,7 @@ import typer
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
-from clawd.cli.printing import SCHEMA_VERSION, duration, emit, one_line, out, paint, size, when
+from clawd.cli.printing import SCHEMA_VERSION, counted, duration, emit, one_line, out, paint, size, when
 from clawd.errors import DaemonNotRunning
 
 if TYPE_CHECKING:
@@ -101,7 +101,9 @@ def _queue(queue: dict[str, Any]) -> str:
     if queue["queued"] or queue["running"]:
         words.append(f"oldest {duration(queue['oldest_age_s'])}")
     words += [f"{queue['deliveries_open']} to deliver", f"{queue['dead']} given up"]
-    return ", ".join([*words, f"{queue['conversations']} conversations, journal at {queue['last_id']}"])
+    return ", ".join(
+        [*words, counted(queue["conversations"], "conversation"), f"journal at {queue['last_id']}"]
+    )
 
 
 def _bridge(bridge: dict[str, Any]) -> str:

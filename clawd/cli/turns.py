@@ -72,7 +72,7 @@ def cancel(ctx: typer.Context, identifier: TurnArgument) -> None:
 
 @app.command()
 def retry(ctx: typer.Context, identifier: TurnArgument, as_json: Json = False) -> None:
-    """Ask a failed, cancelled or dead turn's question again, as a new turn."""
+    """Ask a question again, as a new turn. It failed, was cancelled or given up."""
     answer = invocation(ctx).client().post(f"/turns/{segment(identifier)}/retry")
     if as_json:
         emit(answer)

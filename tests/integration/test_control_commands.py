@@ -116,6 +116,16 @@ async def test_a_configuration_that_was_named_and_is_missing_exits_78(clawd: She
     assert "/nonexistent.yaml" in result.err
 
 
+async def test_the_remedy_for_a_missing_configuration_can_be_run_as_it_is(
+    clawd: Shell, tmp_path: Path
+) -> None:
+    path = tmp_path / "named.yaml"
+    refused = await clawd("--config", str(path), "status")
+    remedy = next(line for line in refused.err.splitlines() if line.startswith("try: "))
+    made = await clawd(*remedy.removeprefix("try: clawd ").split(), "--yes")
+    assert (made.code, path.is_file()) == (0, True)
+
+
 # --- reads ----------------------------------------------------------------------------------------------
 
 READS = (
@@ -192,6 +202,13 @@ async def test_text_from_a_chat_can_not_steer_the_terminal(clawd: Shell, world: 
         shown = (await clawd(*command)).out
         assert "hi" in shown
         assert not {"\x1b", "\x07", "\x9b"} & set(shown)
+
+
+@pytest.mark.usefixtures("server")
+async def test_a_conversation_without_a_word_is_said_to_have_none(clawd: Shell) -> None:
+    result = await clawd("conversations", "show", "nosuch")
+    assert (result.code, result.out) == (0, "")
+    assert "nothing was said in nosuch" in result.err
 
 
 @pytest.mark.usefixtures("server")

@@ -169,6 +169,13 @@ async def test_logs_are_followed_as_the_daemon_writes_them(clawd: Shell) -> None
     assert follower.returncode == 130
 
 
+async def test_every_line_of_the_log_is_json_on_request(clawd: Shell, state_dir: Path) -> None:
+    (state_dir / "state").mkdir()
+    (state_dir / "state" / "clawd.log").write_text('clawd is ready\n{"ts": "x", "event": "ready"}\n')
+    result = await clawd("logs", "--json")
+    assert [json.loads(line)["event"] for line in result.out.splitlines()] == ["output", "ready"]
+
+
 async def test_logs_without_a_file_say_what_to_do(clawd: Shell) -> None:
     result = await clawd("logs")
     assert result.code == 1

@@ -153,6 +153,12 @@ async def test_no_daemon_names_every_socket_that_was_tried(tmp_path: Path) -> No
     assert "refused" in caught.value.why
 
 
+async def test_a_reason_that_all_sockets_share_is_told_once(tmp_path: Path) -> None:
+    with pytest.raises(DaemonNotRunning) as caught:
+        await get(Client([tmp_path / "a", tmp_path / "b"]), "/status")
+    assert caught.value.why == "No such file or directory"
+
+
 async def test_the_first_socket_that_answers_is_used(server: ControlServer, tmp_path: Path) -> None:
     status = await get(Client([tmp_path / "absent", server.path]), "/status")
     assert status["pid"] == 4242

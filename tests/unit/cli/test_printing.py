@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawd.cli.printing import clean, columns, duration, emit, one_line, paint, table
+from clawd.cli.printing import clean, columns, counted, duration, emit, one_line, paint, table
 
 
 def test_columns_align_also_under_wide_characters(capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,6 +42,10 @@ def test_emoji_stay_in_one_piece() -> None:
 )
 def test_durations_have_their_two_greatest_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_single_thing_is_counted_in_the_singular() -> None:
+    assert [counted(number, "turn") for number in (0, 1, 2)] == ["0 turns", "1 turn", "2 turns"]
 
 
 def test_json_is_one_object_with_its_schema(capsys: pytest.CaptureFixture[str]) -> None:
