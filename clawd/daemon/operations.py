@@ -84,31 +84,41 @@ class DaemonOperations:
                 path = situation.loaded.path or config_path(None, parts.environ)
                 loaded = await asyncio.to_thread(load_config, path, parts.environ, parts.plugins)
             except ConfigError as error:
-                situation.config_error = "; ".join(f"{p.place}: {p.message}" for p in error.problems)
-                situation.refused_files = error.files
-                log.error("config_refused", extra={"problems": situation.config_error})  # noqa: TRY400
+                self._refuse(error, error.files)
                 raise
             old, new = situation.loaded.config, loaded.config
             changed, restart = differences(old, new)
             # What can't change in a running daemon keeps its old value, so that it is reported every time.
             kept = new.model_copy(update={"state_dir": old.state_dir, "journal": old.journal})
+            parts.logs.redactor.add(loaded.secrets)
+            try:
+                await self._swap_what_may_fail(kept, changed)
+            except ConfigError as error:
+                self._refuse(error, loaded.files)
+                raise
             situation.loaded = replace(loaded, config=kept)
             situation.config_error = ""
             situation.refused_files = ()
-            parts.logs.apply(kept.logging, loaded.secrets)
-            await self._swap(changed)
+            parts.logs.apply(kept.logging)
+            await parts.configure()
             log.info("config_loaded", extra={"changed": changed, "restart_needed": restart})
             return ReloadReport(changed=changed, restart_needed=restart)
 
-    async def _swap(self, changed: Sequence[str]) -> None:
+    async def _swap_what_may_fail(self, config: Config, changed: Sequence[str]) -> None:
+        """Set up models and gateway; raises ConfigError for what only shows when it is used."""
         parts = self._parts
-        config = parts.situation.loaded.config
         if {"models", "routes", "breaker", "network"} & set(changed):
             await parts.minds.configure(config, self._tasks, parts.workers.tasks())
         else:
             parts.minds.adjust(config)
         await parts.gateway.configure(config.gateway)
-        await parts.configure()
+
+    def _refuse(self, error: ConfigError, files: Sequence[Path]) -> None:
+        """Let the status and the log say why the old configuration stays."""
+        situation = self._parts.situation
+        situation.config_error = "; ".join(f"{p.place}: {p.message}" for p in error.problems)
+        situation.refused_files = tuple(files)
+        log.error("config_refused", extra={"problems": situation.config_error})
 
     # --- bridges and models -----------------------------------------------------------------------------
 

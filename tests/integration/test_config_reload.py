@@ -163,3 +163,15 @@ def test_link_that_is_swapped_as_kubernetes_does_it_is_taken_over(tmp_path: Path
             (mount / "..data_tmp").symlink_to(version)
             (mount / "..data_tmp").rename(mount / "..data")
             assert daemon.routes_to(version) < 2
+
+
+def test_what_only_shows_when_it_is_used_is_refused_as_well(daemon: Daemon) -> None:
+    no_certificate = daemon.home / "ca.pem"
+    no_certificate.write_text("no certificate")
+    remote = "models: [{name: far, type: chat, base_url: 'https://far.invalid/v1'}]\ngateway: {port: 0}\n"
+    daemon.config.write_text(f"{remote}network: {{ca_file: {no_certificate}}}\n")
+    daemon.until(lambda status: "ca.pem" in status["config_error"] and status["route"] == ["first"])
+    with pytest.raises(ClawdError, match=r"network\.ca_file"):
+        daemon.client.post("/reload")
+    daemon.config.write_text(remote)
+    daemon.routes_to("far")
