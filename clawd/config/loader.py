@@ -19,7 +19,7 @@ from clawd.config.schema import Config
 from clawd.config.sections import InstalledPlugins, Section
 from clawd.config.stamps import Stamp
 from clawd.config.values import PlainValue, Values
-from clawd.config.view import URL_PASSWORD, single_values
+from clawd.config.view import secrets_in_urls, single_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +65,7 @@ def load_config(path: Path | None, environ: Mapping[str, str], plugins: Installe
         raise AssertionError("no configuration, and no problem said why")
     parts = list(single_values(config))
     secrets = [part for part in parts if isinstance(part, Secret)]
-    # A proxy's or callback's URL may carry a password.
-    passwords = [match[2] for part in parts if isinstance(part, str) for match in URL_PASSWORD.finditer(part)]
+    passwords = [secret for part in parts if isinstance(part, str) for secret in secrets_in_urls(part)]
     return LoadedConfig(
         config=config,
         path=path,

@@ -20,7 +20,12 @@ _SECRET_VALUE = re.compile(
     r"""((?:token|secret|key|pass)[a-z_]*["']?\s*:\s*)(\[[^\]{]*(?:\]|$)|"[^"]*"?|'[^']*'?|[^\s{,}\[\]][^,}\n]*)""",
     re.IGNORECASE,
 )
-_SECRET_SHAPE = re.compile(r"whsec_[\w+/=-]+|\bsk-[\w-]{8,}|\b\d{5,}:[\w-]{30,}")
+_SECRET_SHAPE = re.compile(
+    r"whsec_[\w+/=-]+|\bsk-[\w-]{8,}|\b\d{5,}:[\w-]{30,}"
+    # in URLs: a password, and what stands behind a name that says so
+    r"|(?<=://)[^/@\s]*:[^/@\s]+(?=@)|(?<=key=|ken=|ret=|ass=|ord=|ign=)[^&\s'\"#]+",
+    re.IGNORECASE,
+)
 
 
 class Problems:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from clawd.config.schema import Config
 
 MASK = "**********"
-URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
+_URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
+_URL_KEY = re.compile(
+    r"([?&][\w-]*(?:token|key|secret|pass|password|sig|sign|signature)=)([^&\s#]+)", re.IGNORECASE
+)
 
 
 def view(config: Config) -> dict[str, Any]:
@@ -55,12 +58,18 @@ def single_values(value: object) -> Iterator[object]:
         yield from single_values(part)
 
 
+def secrets_in_urls(text: str) -> Iterator[str]:
+    """Yield the passwords and keys that URLs in the text carry: of proxies, endpoints, callbacks."""
+    for pattern in (_URL_PASSWORD, _URL_KEY):
+        yield from (match[2] for match in pattern.finditer(text))
+
+
 def _plain(value: object) -> Any:
     # Not pydantic's own dump: it writes a plugin's section by the base class, or a secret not at all.
     if isinstance(value, Secret):
         return MASK
     if isinstance(value, str):
-        return URL_PASSWORD.sub(rf"\1:{MASK}", value)
+        return _URL_KEY.sub(rf"\1{MASK}", _URL_PASSWORD.sub(rf"\1:{MASK}", value))
     if isinstance(value, BaseModel):
         return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, Mapping):

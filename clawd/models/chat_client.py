@@ -13,7 +13,7 @@ import aiohttp
 from clawd.errors import ConfigError, ModelUnavailable
 from clawd.messages import Text
 from clawd.models.base import Completed, ModelRequest, Progress, UserMessage
-from clawd.models.chat_errors import BadStatus, Origin, model_error
+from clawd.models.chat_errors import BadStatus, Origin, model_error, without_secrets
 from clawd.models.chat_wire import DONE, ChatFold, MalformedAnswer, ProviderFault, request_body
 from clawd.models.limits import LimitExceeded, StreamGuard
 from clawd.models.sse import Comment, EventTooLarge, SseParser
@@ -36,7 +36,7 @@ class ChatProvider:
     def __init__(self, context: ModelContext, config: ChatConfig) -> None:
         self.name = config.name
         self.model = config.model_id
-        self.place = config.base_url or config.url
+        self.place = without_secrets(config.base_url or config.url)
         self.offers_tools = config.tools
         self._context = context
         self._config = config

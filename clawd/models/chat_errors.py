@@ -91,6 +91,12 @@ class Origin:
         return text if len(text) <= _WORDS else f"{text[: _WORDS - 1]}…"
 
 
+def without_secrets(url: str) -> str:
+    """Return the URL up to its path, without credentials."""
+    address = urlsplit(url)
+    return f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadStatus:
     """An answer that is not 200: all that the mapping needs of it."""

@@ -9,6 +9,7 @@ import pytest
 from clawd.config.problems import hide_secrets
 from clawd.config.schema import Config
 from clawd.config.values import MAX_SECRET_BYTES
+from clawd.config.view import MASK, view
 from clawd.errors import ClawdError, ConfigError
 from tests.unit.config.conftest import EchoConfig, FakePlugin, FakePlugins, Files, LampConfig, PhoneConfig
 
@@ -431,3 +432,9 @@ def test_mistake_in_an_included_file_is_told_there(files: Files, tmp_path: Path)
 def test_unreadable_file_is_one_clear_problem(files: Files, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").mkdir()
     assert files.problem().message == "can't be read: Is a directory"
+
+
+def test_key_in_a_url_counts_as_a_secret(files: Files) -> None:
+    loaded = files.load("network: {proxy: 'http://proxy:3128/?api_key=hunter2&n=1'}")
+    assert "hunter2" in loaded.secrets
+    assert view(loaded.config)["network"]["proxy"] == f"http://proxy:3128/?api_key={MASK}&n=1"

@@ -168,6 +168,8 @@ def test_pure_python_parser_tells_the_same(files: Files, monkeypatch: pytest.Mon
         ("secret: [a, b]", "secret: ******"),
         ("- whsec_abcDEF+/=", "- " + "*" * 15),
         ("x: 12345:" + "A" * 35, "x: " + "*" * 41),
+        ("url: http://me:pw@h/x?a=b", "url: http://*****@h/x?a=b"),
+        ("url: http://h/x?api_key=abc&n=1", "url: http://h/x?api_key=***&n=1"),
         ("max_steps: 4", "max_steps: 4"),
     ],
 )

@@ -13,7 +13,7 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from clawd.config.base import Secret
 from clawd.errors import ContextTooLong, ModelAuthError, ModelError, ModelRateLimited, ModelUnavailable
-from clawd.models.chat_errors import TOO_LONG, BadStatus, Origin, model_error, retry_after_s
+from clawd.models.chat_errors import TOO_LONG, BadStatus, Origin, model_error, retry_after_s, without_secrets
 from clawd.models.chat_wire import ProviderFault
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -186,3 +186,7 @@ def test_a_reset_says_that_the_answer_broke_off() -> None:
     error = model_error(ORIGIN, ConnectionResetError(errno.ECONNRESET, "reset"))
     assert error.what == "the connection broke off in the middle of the answer"
     assert error.why == "ConnectionResetError: ECONNRESET: Connection reset by peer"
+
+
+def test_an_endpoint_is_shown_without_what_may_be_secret_in_its_url() -> None:
+    assert without_secrets("https://me:pw@h:8/v1?key=abc#x") == "https://h:8/v1"
