@@ -6,6 +6,8 @@ The environment is handed in; an empty variable counts as unset, and so does a r
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,6 +149,26 @@ def configured_state_dir(path: Path, environ: Mapping[str, str]) -> str | None:
     if "state_dir" not in text and "include" not in text:
         return None
     return _state_dir_by_yaml(path, environ, frozenset())
+
+
+def own_call(config: str | None, program: Path, environ: Mapping[str, str]) -> str:
+    """Return how a person here calls this very clawd, such as `clawd` or `.venv/bin/clawd --config test.yaml`.
+
+    Args:
+        config: The configuration file in force; one that the commands find by themselves is left out.
+        program: Where this installation has its command. It is named when $PATH leads elsewhere or nowhere.
+        environ: $PATH, and what `config_path` reads.
+    """
+    found = shutil.which("clawd", path=environ.get("PATH", ""))
+    words = ["clawd"]
+    if program.exists() and not (found and program.samefile(found)):
+        here = Path.cwd()
+        words = [str(program.relative_to(here) if program.is_relative_to(here) else program)]
+    named = environ.get("CLAWD_CONFIG")
+    known = [_absolute(named, environ)] if named else config_candidates(environ)
+    if config and _absolute(config, environ) not in known:
+        words += ["--config", config]
+    return shlex.join(words)
 
 
 def resolve_in(value: str, folder: Path, environ: Mapping[str, str]) -> Path:

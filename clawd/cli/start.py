@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,11 +21,10 @@ from clawd.cli.options import Json
 from clawd.cli.printing import clean, emit, out, say
 from clawd.client import Client
 from clawd.errors import EXIT_FAILED, EXIT_TRY_LATER, ClawdError, ControlError
-from clawd.paths import config_path, configured_state_dir, socket_path, state_dir
+from clawd.paths import config_path, configured_state_dir, own_call, socket_path, state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 app = command_app()
 
@@ -62,6 +62,11 @@ class _Places:
         """Return what runs the daemon: Typer and its kind never enter that process."""
         command = [sys.executable, "-m", "clawd.daemon"]
         return command if self.config is None else [*command, "--config", str(self.config)]
+
+    def own_call(self, environ: Mapping[str, str]) -> str:
+        """Return how a person here calls the commands for this daemon."""
+        config = str(self.config) if self.config else None
+        return own_call(config, Path(sys.executable).with_name("clawd"), environ)
 
 
 @app.command()
@@ -121,7 +126,7 @@ def _detach(places: _Places, environ: Mapping[str, str], timeout_s: float, *, as
     out(f"socket   {found['socket']}")
     out(f"gateway  {found['gateway'] or 'off'}")
     out(f"log      {found['log']}")
-    say("next: clawd chat")
+    say(f"next: {places.own_call(environ)} chat")
 
 
 def _wait(

@@ -8,6 +8,8 @@ import gc
 import logging
 import os
 import sys
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clawd.config.loader import load_config
@@ -15,7 +17,7 @@ from clawd.errors import EXIT_OK, ClawdError, ConfigError, four_lines
 from clawd.ids import SystemClock
 from clawd.journal.opening import open_journal
 from clawd.observability.logging import setup_logging
-from clawd.paths import config_path, socket_path, state_dir
+from clawd.paths import config_path, own_call, socket_path, state_dir
 from clawd.plugins import find_plugins
 from clawd.texts import LANGUAGES, catalogue
 
@@ -79,22 +81,23 @@ async def serve(config: str | None, environ: Mapping[str, str]) -> None:
             for language in LANGUAGES:
                 catalogue(language)  # read now, so that no turn waits for a file
             gc.freeze()  # what start-up made lives as long as the process: no collection looks at it again
-            await Lifecycle(parts, announce=announce).run()
+            program = own_call(config, Path(sys.executable).with_name("clawd"), environ)
+            await Lifecycle(parts, announce=partial(announce, program=program)).run()
     finally:
         await opened.close()
 
 
-def announce(parts: Parts) -> None:
-    """Say on standard output what runs, and what to do next."""
+def announce(parts: Parts, *, program: str) -> None:
+    """Say on standard output what runs, and what to do next; `program` is how a person calls clawd here."""
     first = next(iter(parts.minds.default_route()), None)
     default = next((info for info in parts.minds.infos() if info.name == first), None)
-    model = f"{default.name} ({default.model}, {default.found})" if default else "none"
+    model = f"{default.name}: {default.model}, {default.found}" if default else "none"
     lines = [
         "clawd is ready",
         f"  model:   {model}",
         f"  gateway: {parts.gateway.url or 'off'}",
         f"  socket:  {parts.socket}",
-        "  next:    clawd chat",
+        f"  next:    {program} chat",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()

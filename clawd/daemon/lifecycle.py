@@ -148,8 +148,8 @@ class Lifecycle:
             self._notify.ready(
                 f"{len(parts.supervisor.bridges())} bridges, gateway {parts.gateway.url or 'off'}"
             )
-            self._announce(parts)
             log.info("ready", extra={"socket": str(parts.socket), "gateway": parts.gateway.url})
+            self._announce(parts)
             await self._stop.wanted.wait()
             log.info("stopping")
             parts.situation.draining = True

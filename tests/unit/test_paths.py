@@ -202,3 +202,41 @@ def test_client_always_finds_the_daemon_of_the_same_environment(
     option = str(config) if named else None
     daemon = paths.socket_path(paths.configured_state_dir(config, environ), environ)
     assert daemon in paths.socket_candidates(None, option, environ)
+
+
+# --- how a person calls clawd --------------------------------------------------------------------
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    path = write(tmp_path / "here/.venv/bin/clawd")
+    path.chmod(0o755)
+    return path
+
+
+def test_program_that_the_shell_finds_is_called_by_its_name(program: Path, environ: dict[str, str]) -> None:
+    environ["PATH"] = f"/nonexistent:{program.parent}"
+    assert paths.own_call(None, program, environ) == "clawd"
+
+
+def test_program_that_the_shell_does_not_find_is_called_by_its_path(
+    tmp_path: Path, program: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = write(tmp_path / "other/clawd")
+    other.chmod(0o755)
+    environ["PATH"] = str(other.parent)  # another clawd is as bad as none
+    assert paths.own_call(None, program, environ) == str(program)
+    monkeypatch.chdir(tmp_path / "here")
+    assert paths.own_call(None, program, environ) == ".venv/bin/clawd"
+
+
+def test_only_a_configuration_that_commands_do_not_find_is_named(
+    tmp_path: Path, program: Path, environ: dict[str, str]
+) -> None:
+    environ["PATH"] = str(program.parent)
+    own = write(tmp_path / "home/.config/clawd/config.yaml")
+    assert paths.own_call(str(own), program, environ) == "clawd"
+    named = str(write(tmp_path / "a b.yaml"))
+    assert paths.own_call(named, program, environ) == f"clawd --config '{named}'"
+    environ["CLAWD_CONFIG"] = named
+    assert paths.own_call(named, program, environ) == "clawd"
