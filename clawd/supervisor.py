@@ -43,6 +43,7 @@ class _Supervised:
         self.bridge = bridge
         self.config = config
         self.state: BridgeState = "starting"
+        self.sends = False
         self.since = clock.now()
         self.error = ""
         self.remedy = ""
@@ -160,9 +161,10 @@ class Supervisor:
     def connected(self) -> Collection[str]:
         """Return the names of the bridges that can send now.
 
-        A bridge that lost its connection still tries: a platform may take sends while polling fails.
+        A bridge that lost its connection still tries: a platform may take sends while polling fails. One
+        that no longer receives because the daemon ends sends on until that is over.
         """
-        return {n for n, h in self._bridges.items() if h.state in ("connected", "transient_disconnect")}
+        return {n for n, h in self._bridges.items() if h.sends}
 
     def statuses(self) -> Sequence[BridgeStatus]:
         """Return every bridge's state, in the order of the configuration."""
@@ -259,4 +261,6 @@ class Supervisor:
         if state == "connecting" and held.failures:
             return
         held.state, held.since = state, self._clock.now()
+        if state != "stopped":
+            held.sends = state in ("connected", "transient_disconnect")
         log.info("bridge_state", extra={"bridge": held.bridge.name, "state": state})

@@ -171,8 +171,10 @@ class Inner:
         )
 
     async def stop(self) -> None:
-        """End as after SIGTERM without any grace: turns are handed back, deliveries go out."""
-        _, outbox, view, workers = self._tasks
+        """End as after SIGTERM without any grace: nothing comes in, turns are handed back, deliveries go out."""
+        supervisor, outbox, view, workers = self._tasks
+        supervisor.cancel()
+        await asyncio.wait({supervisor})
         self.workers.stop_claiming()
         workers.cancel()
         await asyncio.wait({workers})
