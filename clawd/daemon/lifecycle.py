@@ -146,7 +146,7 @@ class Lifecycle:
             ]
             parts.situation.serving = True
             self._notify.ready(
-                f"{len(parts.supervisor.bridges())} bridges, gateway {parts.gateway.url or 'off'}"
+                f"{len(parts.situation.loaded.config.bridges)} bridges, gateway {parts.gateway.url or 'off'}"
             )
             log.info("ready", extra={"socket": str(parts.socket), "gateway": parts.gateway.url})
             self._announce(parts)
