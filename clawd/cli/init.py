@@ -132,7 +132,7 @@ def _ask_provider(presets: Presets) -> str:
     from clawd.cli.starter import AUTO, DEMO, LOCAL, ChoiceRefused, preset_of
 
     names = ", ".join(preset.name for preset in presets.providers)
-    say("1. Which model should answer?")
+    say("Which model should answer?")
     say(f"   {AUTO}: what is found at each start. {LOCAL}: on this computer. {DEMO}: none, to look around.")
     say(f"   Or a provider: {names}.")
     while True:
@@ -158,7 +158,7 @@ def _with_key(choices: Choices, presets: Presets, call: Invocation, *, asks: boo
         return _tried(chosen, presets, call) if test and variable else chosen
     usual = f"Enter: ${variable} from the environment" if variable else "hidden while you type"
     for left in reversed(range(TRIES)):
-        say(f"2. The API key of {preset.name} ({usual}):")
+        say(f"The API key of {preset.name} ({usual}):")
         typed = getpass.getpass("   > ").strip()
         if not typed and not variable:
             continue
@@ -179,7 +179,7 @@ def _with_telegram(
     if choices.telegram_token or not asks:
         return _tried(choices, presets, call, telegram=True) if test and choices.telegram_token else choices
     for left in reversed(range(TRIES)):
-        say("3. The token of a Telegram bot, from @BotFather (Enter: no Telegram):")
+        say("The token of a Telegram bot, from @BotFather (Enter: no Telegram):")
         typed = getpass.getpass("   > ").strip()
         if not typed:
             return choices

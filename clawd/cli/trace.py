@@ -27,16 +27,23 @@ def trace(
     if as_json:
         emit(found)
         return
-    turn = found["turn"]
+    if found["turn"]:
+        _head(found["turn"])
+    else:
+        for delivery in found["deliveries"]:
+            out(f"pushed to {delivery['conversation']}: {one_line(delivery['text'], 100)}")
+    _lines(found["lines"])
+    for delivery in found["deliveries"]:
+        out(_delivery(delivery))
+
+
+def _head(turn: dict[str, Any]) -> None:
     out(f"{paint(turn['id'], 'bold')}  {turn['state']}  {turn['conversation']}")
     out(f"question  {one_line(turn['question'], 100)}")
     if turn["answer"]:
         out(f"answer    {one_line(turn['answer'], 100)}")
     if turn["error"]:
         out(paint(f"error     {one_line(turn['error'], 200)}", "red"))
-    _lines(found["lines"])
-    for delivery in found["deliveries"]:
-        out(_delivery(delivery))
 
 
 def _lines(lines: list[dict[str, Any]]) -> None:

@@ -101,9 +101,9 @@ class TraceLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """The whole path of one message."""
+    """The whole path of one message; `turn` is None for a delivery that no turn made."""
 
-    turn: TurnView
+    turn: TurnView | None
     lines: tuple[TraceLine, ...]
     deliveries: tuple[DeliveryView, ...]
 

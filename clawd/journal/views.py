@@ -15,6 +15,7 @@ from clawd.journal.reading import (
     Page,
     QueueStats,
     Trace,
+    TraceLine,
     TurnView,
 )
 from clawd.journal.records import TurnFinished
@@ -230,7 +231,11 @@ class SqliteViews:
     # --- trace ------------------------------------------------------------------------------------------
 
     async def trace(self, identifier: str) -> Trace:
-        turn = await self.turn(await self._turn_of(identifier))
+        found = await self._turn_of(identifier)
+        if isinstance(found, int):
+            deliveries, lines = await self._deliveries("o.id = ?", (found,))
+            return Trace(turn=None, lines=lines, deliveries=deliveries)
+        turn = await self.turn(found)
         parsed = self._context.parse_turn(turn.id)
         assert parsed is not None  # noqa: S101 - `turn` found it
         records = await self._store.read(
@@ -239,31 +244,36 @@ class SqliteViews:
         controls = await self._store.read(
             "SELECT at, kind, applied_at FROM control WHERE conv = ? AND target_seq = ?", parsed
         )
-        rows = await self._store.read(f"{_DELIVERY} WHERE o.conv = ? AND o.seq = ? ORDER BY o.part", parsed)
-        deliveries = tuple(self._delivery_view(row) for row in rows)
-        lines = [
+        deliveries, sent = await self._deliveries("o.conv = ? AND o.seq = ? ORDER BY o.part", parsed)
+        lines = (
             *(record_line(*row) for row in records),
             *(line for row in controls for line in control_lines(*row)),
-            *(
-                line
-                for row, view in zip(rows, deliveries, strict=True)
-                for line in delivery_lines(view, row[10], row[11], row[12])
-            ),
-        ]
+            *sent,
+        )
         return Trace(turn=turn, lines=tuple(sorted(lines, key=lambda line: line.at)), deliveries=deliveries)
 
-    async def _turn_of(self, identifier: str) -> TurnId:
+    async def _turn_of(self, identifier: str) -> TurnId | int:
+        """Return the turn that is meant; for a delivery that no turn made its row."""
         parsed = self._context.parse_turn(identifier)
         if parsed is not None:
             return self._context.turn(*parsed)
         row = parse_row_id(identifier)
         if row is not None and identifier == self._context.delivery(row[1]):
             rows = await self._store.read("SELECT conv, seq FROM outbox WHERE id = ?", (row[1],))
-            if rows and rows[0][1] is not None:
-                return self._context.turn(*rows[0])
             if rows:
-                raise NotFound(f"{identifier} belongs to no turn", why="it is a push")
+                return row[1] if rows[0][1] is None else self._context.turn(*rows[0])
         raise NotFound(f"there is no turn or delivery {identifier}", remedy="clawd turns list")
+
+    async def _deliveries(
+        self, which: str, parameters: Sequence[int]
+    ) -> tuple[tuple[DeliveryView, ...], tuple[TraceLine, ...]]:
+        rows = await self._store.read(f"{_DELIVERY} WHERE {which}", parameters)
+        views = tuple(self._delivery_view(row) for row in rows)
+        return views, tuple(
+            line
+            for row, view in zip(rows, views, strict=True)
+            for line in delivery_lines(view, row[10], row[11], row[12])
+        )
 
     def _delivery_view(self, row: Row) -> DeliveryView:
         id_, address, conv, seq, state, attempt, remote_id, version, body, why = row[:10]

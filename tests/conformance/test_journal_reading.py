@@ -125,10 +125,14 @@ async def test_a_trace_tells_the_whole_path_with_times(bench: Bench) -> None:
     assert await bench.views.trace(row.message.id) == trace
 
 
-async def test_a_push_has_no_trace(bench: Bench) -> None:
+async def test_the_trace_of_a_push_is_that_of_its_delivery(bench: Bench) -> None:
     delivery = await bench.push()
-    with pytest.raises(NotFound, match="belongs to no turn"):
-        await bench.views.trace(delivery)
+    row = await bench.take_one()
+    await bench.journal.outbox_mark(row.row, Sent(remote_id="77"))
+    trace = await bench.views.trace(delivery)
+    assert trace.turn is None
+    assert [line.what for line in trace.lines] == ["delivery.pending", "delivery.sending", "delivery.sent"]
+    assert [(d.id, d.state, d.turn) for d in trace.deliveries] == [(delivery, "sent", None)]
 
 
 async def test_stats_count_what_is_open(bench: Bench) -> None:

@@ -206,11 +206,11 @@ async def test_terminal_is_asked_three_questions_and_secrets_stay_unseen(
         "TERM": "dumb",
     }
     terminal = await Terminal.open("init", environ=environ)
-    await terminal.says("1. Which model")
+    await terminal.says("Which model")
     await terminal.types("deepsek")
     await terminal.says("there is no provider 'deepsek'")
     await terminal.types("auto")
-    await terminal.says("3. The token of a Telegram bot")
+    await terminal.says("The token of a Telegram bot")
     await terminal.says(" > ")  # what is typed before the echo is off would be thrown away
     await terminal.types("12345:wrong")
     await terminal.says("not a bot token")
