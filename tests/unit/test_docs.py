@@ -1,0 +1,124 @@
+"""The documents: links lead somewhere, commands exist, settings load, and both languages say the same."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from clawd.cli.lazy import COMMANDS, load
+from clawd.cli.root import program
+from clawd.config.loader import load_config
+from clawd.plugins import find_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+BY_NAME = pytest.mark.parametrize("page", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in PAGES])
+
+TOKEN = "123456:" + "A" * 35  # the form of a Telegram token, and long enough for any other secret
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.M | re.S)
+_SPAN = re.compile(r"(?<!`)`(clawd [^`]+)`(?!`)")
+_CALL = re.compile(r"(?:sudo )?(?:\S*/)?clawd((?: .*)?)$")
+_HEADING = re.compile(r"^#+ +(.*)$", re.M)
+
+
+def blocks(text: str, *languages: str) -> Iterator[str]:
+    """Yield the code blocks in one of the languages."""
+    for language, code in _BLOCK.findall(text):
+        if language in languages:
+            yield code
+
+
+def shell_lines(text: str) -> Iterator[str]:
+    """Yield what a reader is told to type, without the prompt and without remarks."""
+    for code in blocks(text, "console", "sh"):
+        for line in code.replace("\\\n", " ").splitlines():
+            typed = line.strip().removeprefix("$ ")
+            if line.strip().startswith("$ ") or "$ " not in code:
+                yield re.sub(r"\s+# .*", "", typed)
+
+
+def calls(text: str) -> Iterator[list[str]]:
+    """Yield the words behind `clawd` wherever a page names a command of it."""
+    spans = (re.sub(r"\s+", " ", span) for span in _SPAN.findall(re.sub(_BLOCK, "", text)))
+    for line in (*shell_lines(text), *spans):
+        for part in re.split(r"&&|\|(?![a-z])|;|<(?= )|>(?= )", line):
+            if found := _CALL.match(part.strip()):
+                yield shlex.split(found[1])
+
+
+def check(words: list[str]) -> None:
+    """Raise AssertionError unless a command line's commands and options exist."""
+    line = f"clawd {' '.join(words)}"
+    command: Any = program()
+    top = {entry.name: entry for entry in COMMANDS}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word.startswith("-") and word != "-":
+            option = next((o for o in command.params if word in (*o.opts, *o.secondary_opts)), None)
+            assert option or word in ("--help", "-h"), f"{line}: no option {word}"
+            if option and not option.is_flag:
+                del rest[:1]
+        elif hasattr(command, "commands") and word != "…":
+            assert word in command.commands, f"{line}: no command {word}"
+            command = load(top[word]) if top else command.commands[word]
+            top = {}
+
+
+@BY_NAME
+def test_a_link_leads_to_a_file_and_to_a_heading_in_it(page: Path) -> None:
+    for link in _LINK.findall(re.sub(_BLOCK, "", page.read_text())):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name) if name else page
+        assert target.exists(), link
+        if anchor:
+            headings = [
+                re.sub(r"[^\w -]", "", h).lower().replace(" ", "-")
+                for h in _HEADING.findall(target.read_text())
+            ]
+            assert anchor in headings, link
+
+
+@BY_NAME
+def test_a_command_that_a_page_names_exists_with_its_options(page: Path) -> None:
+    for words in calls(page.read_text()):
+        check(words)
+
+
+def test_commands_are_found_in_the_pages() -> None:
+    found = [words for page in PAGES for words in calls(page.read_text())]
+    assert len(found) > 100
+    with pytest.raises(AssertionError, match="no command bogus"):
+        check(["conversations", "bogus"])
+    with pytest.raises(AssertionError, match="no option --bogus"):
+        check(["status", "--bogus"])
+
+
+@BY_NAME
+def test_settings_that_a_page_shows_load(page: Path, tmp_path: Path) -> None:
+    for code in blocks(page.read_text(), "yaml"):
+        if "include:" in code:
+            continue  # its files are not on the page
+        path = tmp_path / "config.yaml"
+        path.write_text(code.replace("{credential: ", "{env: "))
+        names = re.findall(r"\{env: (\w+)\}", path.read_text())
+        load_config(path, dict.fromkeys(names, TOKEN), find_plugins())
+
+
+def test_both_readmes_tell_the_same_commands_settings_and_links() -> None:
+    english, chinese = ((ROOT / name).read_text() for name in ("README.md", "README.zh.md"))
+    assert list(shell_lines(english)) == list(shell_lines(chinese))
+    assert list(blocks(english, "yaml")) == list(blocks(chinese, "yaml"))
+    other = {"README.md", "README.zh.md"}
+    assert set(_LINK.findall(english)) ^ set(_LINK.findall(chinese)) == other
+    assert next(shell_lines(english)) == "make run"
