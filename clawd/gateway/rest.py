@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from aiohttp import web
 
+from clawd.errors import NotFound
 from clawd.gateway.bodies import BODY_TIMEOUT_S, read_json
 from clawd.gateway.messages import BRIDGE, check_key, describe, read_submission, to_inbound
 from clawd.gateway.problems import RequestRefused, try_later
@@ -78,7 +79,10 @@ class Messages:
         nothing = RequestRefused(404, "no message of this id")
         if parse_turn_id(identifier) is None:
             raise nothing
-        view = await self._views.turn(TurnId(identifier))
+        try:
+            view = await self._views.turn(TurnId(identifier))
+        except NotFound:
+            raise nothing from None
         own = view.conversation.bridge == BRIDGE and view.conversation.account == token.name
         if not own and "admin" not in token.scopes:
             raise nothing  # that it exists is nobody else's business
