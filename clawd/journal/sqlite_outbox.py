@@ -163,10 +163,13 @@ def take(db: sqlite3.Connection, context: Context, count: int, bridges: Collecti
     """Mark the due heads of lines as `sending`, at most `count`, longest due first."""
     now = context.now_ms()
     rows: list[OutboxRow] = []
-    for _, conv in list(_due(db, count, bridges, now)):
+    due = list(_due(db, count, bridges, now))
+    for _, conv in due:
         if (row := _take_head(db, context, conv, now)) is not None:
             rows.append(row)
-    later = [due for bridge in bridges if (due := _next_due(db, bridge, now)) is not None]
+    later = [at for bridge in bridges if (at := _next_due(db, bridge, now)) is not None]
+    if len(rows) < len(due):
+        later.append(now)  # behind one that can't be read the next may be due
     return Taken(rows=rows, next_due_s=max(0.0, (min(later) - now) / 1000) if later else None)
 
 

@@ -53,11 +53,13 @@ def claim(db: sqlite3.Connection, context: Context, count: int) -> list[Lease]:
     """Take the conversations that wait longest; of suspects one at a time over the whole journal."""
     now = context.now_ms()
     leases: list[Lease] = []
-    for row in _candidates(db, count):
-        try:
-            leases.append(_claim_one(db, context, row, now))
-        except JournalCorrupt as error:
-            set_aside(db, row[1], str(error))
+    # One that is set aside leaves room for the next, which nobody would be woken for.
+    while len(leases) < count and (rows := _candidates(db, count - len(leases))):
+        for row in rows:
+            try:
+                leases.append(_claim_one(db, context, row, now))
+            except JournalCorrupt as error:
+                set_aside(db, row[1], str(error))
     return leases
 
 

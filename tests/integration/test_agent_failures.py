@@ -200,6 +200,22 @@ async def test_a_conversation_whose_rows_are_damaged_is_left_alone_and_others_go
         assert [dead.id for dead in await inner.views.dead()] == [turn]
 
 
+async def test_a_damaged_conversation_in_front_of_the_line_holds_up_nobody(state_dir: Path) -> None:
+    model = ScriptedModel([asyncio.Event()], "fine")
+    async with Inner(state_dir, model=model, agent=AgentConfig(concurrency=1)) as inner:
+        damaged = await inner.say("a", chat="1")
+        await model.asked()
+        behind = await inner.say("b", chat="2")
+        await inner.crash()
+        db = sqlite3.connect(inner.opened.store.path)
+        db.execute("UPDATE inbox SET body = '{' WHERE body LIKE '%\"a\"%'")
+        db.commit()
+        db.close()
+        await inner.start()
+        assert (await inner.ended(behind)).answer == "fine"
+        assert [dead.id for dead in await inner.views.dead()] == [damaged]
+
+
 async def test_an_end_is_told_to_who_watches_after_it_is_committed(state_dir: Path) -> None:
     async with Inner(state_dir) as inner, asyncio.TaskGroup() as tasks:
         ended = tasks.create_task(inner.seen(Ended))

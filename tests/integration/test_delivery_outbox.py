@@ -355,3 +355,20 @@ async def test_a_bridge_that_is_taken_out_of_the_configuration_keeps_what_waits(
         inner.sections = {"chat": BridgeConfig(type="recording")}
         inner.configure()
         await inner.delivered("a")
+
+
+async def test_a_damaged_delivery_holds_up_none_behind_it(state_dir: Path) -> None:
+    bridge = RecordingBridge("chat")
+    async with Inner(state_dir, bridges=[bridge]) as inner:
+        inner.sections = {}
+        inner.configure()
+        async with asyncio.timeout(5):
+            while inner.supervisor.bridges():
+                await asyncio.sleep(0)
+        damaged = await push(inner, "a")
+        await push(inner, "b")
+        await inner.opened.store.write(lambda db: db.execute("UPDATE outbox SET body = '{' WHERE id = 1"))
+        inner.sections = {"chat": BridgeConfig(type="recording")}
+        inner.configure()
+        await inner.delivered("b")
+        assert [dead.id for dead in await inner.views.dead()] == [damaged]
