@@ -131,9 +131,13 @@ class Lifecycle:
                     await self._stop.wait_for(workers, shutdown.grace_s)
                     workers.cancel()
                     feeding.cancel()
+                # An answer whose preview is on the wire is no delivery yet: without its id it would double.
+                previews = delivery.create_task(parts.live_view.idle(), name="previews")
+                await self._stop.wait_for(previews, shutdown.delivery_s)
                 parts.outbox.drain()
                 await self._stop.wait_for(outbox, shutdown.delivery_s)
             outbox.cancel()
+            previews.cancel()
             view.cancel()
 
     async def _take_in(self, operations: DaemonOperations) -> None:

@@ -94,6 +94,11 @@ class LiveView:
             follower.wake.set()
             await follower.over.wait()
 
+    async def idle(self) -> None:
+        """Return once nothing is shown any more; for the end, when turns are over or handed back."""
+        while self._followers:
+            await next(iter(self._followers.values())).over.wait()
+
     def forget(self, turn: TurnId) -> None:
         """A follower is done."""
         self._followers.pop(turn, None)

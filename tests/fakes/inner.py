@@ -178,6 +178,8 @@ class Inner:
         self.workers.stop_claiming()
         workers.cancel()
         await asyncio.wait({workers})
+        async with asyncio.timeout(PATIENCE_S):
+            await self.live_view.idle()
         self.outbox.drain()
         async with asyncio.timeout(PATIENCE_S):
             await asyncio.wait({outbox})

@@ -484,3 +484,26 @@ async def test_an_event_without_text_shows_nothing(state_dir: Path) -> None:
         assert not bridge.preview_calls
         talk.end()
         await inner.delivered("a")
+
+
+async def test_a_stop_waits_for_a_preview_that_is_on_the_wire(state_dir: Path) -> None:
+    clock, bridge, talk = ManualClock(), growing(), Talk("who", "le")
+    on_the_wire = asyncio.Event()
+    bridge.next_previews(on_the_wire)
+    model = ScriptedModel(talk.script, "whole")
+    async with Inner(state_dir, model=model, bridges=[bridge], clock=clock) as inner:
+        await begun(inner, model)
+        await talk.give(inner)
+        await later(inner, clock, 1.1)
+        assert len(bridge.preview_calls) == 1
+        async with asyncio.TaskGroup() as tasks:
+            stopping = tasks.create_task(inner.stop())
+            async with asyncio.timeout(5):
+                while inner.workers.tasks():
+                    await asyncio.sleep(0)
+            await inner.opened.store.ping()
+            on_the_wire.set()
+            await stopping
+        await inner.start()
+        await inner.delivered("whole")
+        assert len(bridge.shown) == 1
