@@ -163,7 +163,8 @@ def own_call(config: str | None, program: Path, environ: Mapping[str, str]) -> s
     words = ["clawd"]
     if program.exists() and not (found and program.samefile(found)):
         here = Path.cwd()
-        words = [str(program.relative_to(here) if program.is_relative_to(here) else program)]
+        near = here != Path("/") and program.is_relative_to(here)
+        words = [str(program.relative_to(here) if near else program)]
     named = environ.get("CLAWD_CONFIG")
     known = [_absolute(named, environ)] if named else config_candidates(environ)
     if config and _absolute(config, environ) not in known:

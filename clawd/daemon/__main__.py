@@ -91,10 +91,10 @@ def announce(parts: Parts, *, program: str) -> None:
     """Say on standard output what runs, and what to do next; `program` is how a person calls clawd here."""
     first = next(iter(parts.minds.default_route()), None)
     default = next((info for info in parts.minds.infos() if info.name == first), None)
-    model = f"{default.name}: {default.model}, {default.found}" if default else "none"
+    words = dict.fromkeys((default.name, default.model, default.found)) if default else ("none",)
     lines = [
         "clawd is ready",
-        f"  model:   {model}",
+        f"  model:   {', '.join(words)}",
         f"  gateway: {parts.gateway.url or 'off'}",
         f"  socket:  {parts.socket}",
         f"  next:    {program} chat",

@@ -228,6 +228,8 @@ def test_program_that_the_shell_does_not_find_is_called_by_its_path(
     assert paths.own_call(None, program, environ) == str(program)
     monkeypatch.chdir(tmp_path / "here")
     assert paths.own_call(None, program, environ) == ".venv/bin/clawd"
+    monkeypatch.chdir("/")
+    assert paths.own_call(None, program, environ) == str(program)
 
 
 def test_only_a_configuration_that_commands_do_not_find_is_named(

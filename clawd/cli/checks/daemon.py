@@ -127,7 +127,10 @@ def check_gateway(site: Site) -> Iterator[Finding]:
             if taken
             else "set gateway.host"
         )
-        yield fail(check, f"{gateway.host}:{gateway.port} {why}", fix)
+        if taken and "port" not in gateway.model_fields_set:
+            yield warn(check, f"{gateway.host}:{gateway.port} {why}; any free port will be used instead", fix)
+        else:
+            yield fail(check, f"{gateway.host}:{gateway.port} {why}", fix)
     else:
         yield ok(check, f"{free} is free")
 

@@ -24,6 +24,7 @@ from clawd.cli.checks.files import file_system
 from clawd.cli.checks.site import Finding, Host, Site, survey
 from clawd.cli.units import units
 from clawd.client import NoAnswer
+from clawd.config.schema import GatewayConfig
 from clawd.plugins import BRIDGES, PluginGroup, Plugins
 from clawd.store.lock import StateLock
 from clawd.store.mark import Mark
@@ -330,6 +331,15 @@ def test_port_of_another_program_fails(make: MakeSite) -> None:
         other.listen()
         port = other.getsockname()[1]
         failed(daemon.check_gateway(make(f"gateway: {{port: {port}}}\n")), f"127.0.0.1:{port} is used")
+
+
+def test_default_port_of_another_program_is_only_noted(make: MakeSite) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.2", GatewayConfig().port))
+        other.listen()
+        finding = only(daemon.check_gateway(make("gateway: {host: 127.0.0.2}\n")))
+    assert finding.status == "warn"
+    assert "any free port will be used" in finding.evidence
 
 
 def test_host_that_is_not_ours_fails(make: MakeSite) -> None:
