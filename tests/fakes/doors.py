@@ -96,13 +96,21 @@ class Doors:
 
 
 @asynccontextmanager
-async def doors(**sections: object) -> AsyncIterator[Doors]:
-    """Run a daemon in a directory of its own; sections replace those of its configuration."""
+async def doors(*models: Mapping[str, Any], **sections: object) -> AsyncIterator[Doors]:
+    """Run a daemon in a directory of its own.
+
+    Args:
+        models: Further models beside `main`, the fake one.
+        sections: Replace those of the configuration.
+    """
     with tempfile.TemporaryDirectory(prefix="clawd-", dir="/tmp") as directory:
         async with world(Path(directory)) as here, aiohttp.ClientSession() as session:
             telegram = {"token": here.telegram.token, "api_base": here.telegram.url, "allow": ["*"]}
             tokens = [{"name": "ops", "token": TOKEN}, {"name": "shop", "token": OTHER_TOKEN}]
+            main = {"name": "main", "type": "chat", "base_url": here.model.base_url, "model": "fake-1"}
             defaults: dict[str, object] = {
+                "models": [main, *models],
+                "routes": {"default": {"models": ["main"]}},
                 "bridges": {"telegram": telegram, "hook": {"type": "webhook", "secret": SECRET}},
                 "gateway": {"port": 0, "tokens": tokens},
             }

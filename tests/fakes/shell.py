@@ -62,18 +62,27 @@ class Shell:
         return Result(process.returncode, out.decode(), err.decode())
 
 
-def at_terminal(shell: Shell, *args: str, typed: str = "") -> tuple[int, str]:
-    """Run `clawd` on a pseudo-terminal; return its exit code and all that the screen was sent."""
+def at_terminal(shell: Shell, *args: str, typed: str = "", results_to: Path | None = None) -> tuple[int, str]:
+    """Run `clawd` on a pseudo-terminal; return its exit code and all that the screen was sent.
+
+    Args:
+        shell: Whose environment it runs in.
+        args: Its arguments.
+        typed: What a person types.
+        results_to: A file that standard output goes to instead of the terminal.
+    """
     ours, theirs = pty.openpty()
+    results = theirs if results_to is None else os.open(results_to, os.O_WRONLY | os.O_CREAT, 0o600)
     process = subprocess.Popen(
         [sys.executable, "-m", "clawd.cli.main", *args],
         stdin=theirs,
-        stdout=theirs,
+        stdout=results,
         stderr=theirs,
         env={**shell.environ, "TERM": "xterm"},
         start_new_session=True,
     )
-    os.close(theirs)
+    for descriptor in {results, theirs}:
+        os.close(descriptor)
     os.write(ours, typed.encode())
     shown = bytearray()
     try:
