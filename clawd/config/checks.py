@@ -29,10 +29,10 @@ _NO_EFFECT: Final[tuple[KeyPath, ...]] = (
 
 def check_whole(config: Config, root: Entries, problems: Problems) -> None:
     """Note what contradicts itself."""
-    names = [model.name for model in config.models]
+    # Without a list, models are found at start and their names are not known here; nor are those of broken ones.
+    names = [] if problems.touch(("models",)) else [model.name for model in config.models]
     for route, choice in config.routes.items():
         for index, name in enumerate(choice.models):
-            # Without a list, models are found at start and their names are not known here.
             if names and name not in names:
                 path: KeyPath = ("routes", route, "models", index)
                 message = f"there is no model named {name!r}{did_you_mean(name, names)}"

@@ -57,12 +57,9 @@ def load_config(path: Path | None, environ: Mapping[str, str], plugins: Installe
         raise AssertionError("a file without a tree has a problem")
     values = Values(environ, home, problems)
     config = _build(root, values, plugins, problems)
-    if config is not None:
-        check_whole(config, root, problems)
+    check_whole(config, root, problems)
     files = tuple(dict.fromkeys((*reader.stamps, *values.stamps)))
     problems.raise_all(files)
-    if config is None:
-        raise AssertionError("no configuration, and no problem said why")
     parts = list(single_values(config))
     secrets = [part for part in parts if isinstance(part, Secret)]
     passwords = [secret for part in parts if isinstance(part, str) for secret in secrets_in_urls(part)]
@@ -77,7 +74,8 @@ def load_config(path: Path | None, environ: Mapping[str, str], plugins: Installe
     )
 
 
-def _build(root: Entries, values: Values, plugins: InstalledPlugins, problems: Problems) -> Config | None:
+def _build(root: Entries, values: Values, plugins: InstalledPlugins, problems: Problems) -> Config:
+    """Return the configuration; for sections with a mistake, which is noted, their defaults."""
     # `bridges:` with everything below it commented out is the section's default, not a mistake.
     root = Entries(root.mark, {key: entry for key, entry in root.entries.items() if not _is_nothing(entry)})
     data = values.plain(root)
@@ -94,7 +92,8 @@ def _build(root: Entries, values: Values, plugins: InstalledPlugins, problems: P
         rest["tools"] = {"settings": sections.tools(part, plugins, problems)}
         if isinstance(part.data, dict) and "on_unknown" in part.data:
             rest["tools"]["on_unknown"] = part.data["on_unknown"]
-    return sections.validate(Config, rest, Section((), root.mark, root, data), problems)
+    config = sections.validate(Config, rest, Section((), root.mark, root, data), problems)
+    return config or Config.model_validate({key: rest[key] for key in rest if not problems.touch((key,))})
 
 
 def _section(name: str, root: Entries, data: dict[str, PlainValue]) -> Section | None:

@@ -71,6 +71,10 @@ class Problems:
         """Whether a mistake is already known somewhere below this key."""
         return any(known[: len(path)] == path for known in self._paths if len(known) > len(path))
 
+    def touch(self, path: KeyPath) -> bool:
+        """Whether a mistake is already known at this key, above it or below it."""
+        return self.concerns(path) or self.lies_within(path)
+
     def raise_all(self, files: Iterable[Path]) -> None:
         """Raise ConfigError with all of them in the order of the files; do nothing when there is none."""
         if self._found:

@@ -149,6 +149,18 @@ def test_all_mistakes_are_told_at_once_and_in_order(files: Files) -> None:
     ]
 
 
+def test_mistake_in_one_section_hides_no_contradiction_in_others(files: Files) -> None:
+    problems = files.problems("agent: {max_stepz: 1}\nqqqq: 1\ngateway: {host: 0.0.0.0}")
+    assert [problem.key for problem in problems] == ["agent.max_stepz", "qqqq", "gateway.host"]
+
+
+def test_route_to_a_model_with_a_mistake_is_no_second_mistake(files: Files) -> None:
+    rest = 'type: echo, base_url: "http://x"'
+    models = f"models: [{{name: main, {rest}, qqqq: 1}}, {{name: other, {rest}}}]"
+    [problem] = files.problems(f"{models}\nroutes: {{default: {{models: [main, other]}}}}")
+    assert problem.key == "models[0].qqqq"
+
+
 def test_error_sums_up_in_four_lines(files: Files) -> None:
     files.write("agent: {max_stepz: 1}\ngateway: {prot: 1}\n")
     with pytest.raises(ConfigError) as raised:
