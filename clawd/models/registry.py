@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
         ModelRequest,
     )
     from clawd.models.presets import ServerPreset
+
+log = logging.getLogger(__name__)
 
 DEFAULT_ROUTE = "default"
 
@@ -107,20 +110,29 @@ class Router:
                 yield event
 
     def _order(self, request: ModelRequest) -> list[str]:
-        """Return the models to try: the pinned one, then the route's own order."""
+        """Return the models to try: the pinned one, then the route's own order.
+
+        A route may name models that are found at one start and not at the next; those are passed over.
+        """
         if request.pin is not None and request.pin not in self._members:
-            raise ModelUnavailable(
-                request.pin,
-                f"there is no model {request.pin!r}",
-                why=f"configured are {', '.join(self._members)}",
-                remedy="/model default, or clawd models list",
-                transient=False,
-            )
+            raise self._unknown(request.pin)
         route = self._routes.get(request.route)
         if route is None:
             route = self._routes[DEFAULT_ROUTE]
         pinned = [request.pin] if request.pin is not None else []
-        return list(dict.fromkeys([*pinned, *route]))
+        names = [name for name in dict.fromkeys([*pinned, *route]) if name in self._members]
+        if not names and route:
+            raise self._unknown(route[0])
+        return names
+
+    def _unknown(self, name: str) -> ModelUnavailable:
+        return ModelUnavailable(
+            name,
+            f"there is no model {name!r}",
+            why=f"configured are {', '.join(self._members)}",
+            remedy="/model default, or clawd models list",
+            transient=False,
+        )
 
 
 class ModelSet:
@@ -198,4 +210,8 @@ async def build_models(
     ]
     routes = {name: route.models for name, route in config.routes.items()}
     routes.setdefault(DEFAULT_ROUTE, tuple(f.config.name for f in found if f.standby))
+    known = {f.config.name for f in found}
+    for route, names in routes.items():
+        if missing := [name for name in names if name not in known]:
+            log.warning("route_names_unknown_models", extra={"route": route, "models": missing})
     return ModelSet(members, routes, context.clock)

@@ -63,6 +63,13 @@ async def test_an_unknown_pin_says_so() -> None:
     assert "configured are a" in caught.value.why
 
 
+async def test_a_route_passes_over_models_that_were_not_found() -> None:
+    models = await _build(ScriptedModel(name="a"), default=("gone", "a"), lost=("gone",))
+    assert (await collect(models.router, ask())).model == "a"
+    with pytest.raises(ModelUnavailable, match="no model 'gone'"):
+        await collect(models.router, ask(route="lost"))
+
+
 async def test_a_model_without_tools_gets_none_and_reads_earlier_calls_as_text() -> None:
     plain = ScriptedModel(name="a", offers_tools=False)
     models = await _build(plain)
