@@ -21,12 +21,12 @@ from clawd.errors import (
     ModelUnavailable,
 )
 from clawd.fanout import Ended, Reset
-from clawd.messages import Address
+from clawd.messages import Accepted, Address
 from clawd.models.base import ModelEvent, ModelRequest
 from clawd.models.fallback import Fallback
 from clawd.testing import ManualClock, ScriptedModel
 from clawd.texts import say
-from tests.fakes.inner import Inner
+from tests.fakes.inner import Inner, message
 from tests.fakes.tools import ScriptedTool, call
 
 AUTH = ModelAuthError("main", "the provider refuses the key", why="401")
@@ -201,19 +201,15 @@ async def test_a_conversation_whose_rows_are_damaged_is_left_alone_and_others_go
 
 
 async def test_a_damaged_conversation_in_front_of_the_line_holds_up_nobody(state_dir: Path) -> None:
-    model = ScriptedModel([asyncio.Event()], "fine")
-    async with Inner(state_dir, model=model, agent=AgentConfig(concurrency=1)) as inner:
-        damaged = await inner.say("a", chat="1")
-        await model.asked()
-        behind = await inner.say("b", chat="2")
-        await inner.crash()
-        db = sqlite3.connect(inner.opened.store.path)
-        db.execute("UPDATE inbox SET body = '{' WHERE body LIKE '%\"a\"%'")
-        db.commit()
-        db.close()
-        await inner.start()
-        assert (await inner.ended(behind)).answer == "fine"
-        assert [dead.id for dead in await inner.views.dead()] == [damaged]
+    async with Inner(state_dir, agent=AgentConfig(concurrency=1)) as inner:
+        await inner.ask("a", chat="1")
+        await inner.settled()
+        await inner.opened.store.write(lambda db: db.execute("UPDATE conv SET settings = '{'"))
+        damaged, behind = await inner.inbox.accept([message("b", chat="1"), message("c", chat="2")])
+        assert isinstance(damaged, Accepted)
+        assert isinstance(behind, Accepted)
+        assert (await inner.ended(behind.turn)).answer == "ok"
+        assert [dead.id for dead in await inner.views.dead()] == [damaged.turn]
 
 
 async def test_an_end_is_told_to_who_watches_after_it_is_committed(state_dir: Path) -> None:
