@@ -15,11 +15,12 @@ import aiohttp
 
 from bridges.webhook.signing import key_of, sign
 from tests.crash.world import World, world
+from tests.fakes.bot_api import TOKEN as BOT_TOKEN
 from tests.fakes.shell import Shell
 from tests.fakes.webhook_sender import SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 TOKEN = "recognisable-gateway-token"
 OTHER_TOKEN = "another-gateway-token"
@@ -96,25 +97,45 @@ class Doors:
 
 
 @asynccontextmanager
-async def doors(*models: Mapping[str, Any], **sections: object) -> AsyncIterator[Doors]:
+async def doors(
+    *models: Mapping[str, Any],
+    allow: Sequence[str] = ("*",),
+    bot_token: str = BOT_TOKEN,
+    hook: Mapping[str, Any] | None = None,
+    **sections: object,
+) -> AsyncIterator[Doors]:
     """Run a daemon in a directory of its own.
 
     Args:
-        models: Further models beside `main`, the fake one.
+        models: Further models beside `main`; without an address they have the fake one's, which also stands
+            for the `BASE` of an endpoint.
+        allow: Whom the bridges let in without pairing.
+        bot_token: What the fake Bot API takes.
+        hook: Further keys of the webhook bridge.
         sections: Replace those of the configuration.
     """
     with tempfile.TemporaryDirectory(prefix="clawd-", dir="/tmp") as directory:
         async with world(Path(directory)) as here, aiohttp.ClientSession() as session:
-            telegram = {"token": here.telegram.token, "api_base": here.telegram.url, "allow": ["*"]}
+            here.telegram.token = bot_token
+            telegram = {"token": here.telegram.token, "api_base": here.telegram.url, "allow": [*allow]}
             tokens = [{"name": "ops", "token": TOKEN}, {"name": "shop", "token": OTHER_TOKEN}]
             main = {"name": "main", "type": "chat", "base_url": here.model.base_url, "model": "fake-1"}
             defaults: dict[str, object] = {
-                "models": [main, *models],
+                "models": [main, *(_at(here.model.base_url, model) for model in models)],
                 "routes": {"default": {"models": ["main"]}},
-                "bridges": {"telegram": telegram, "hook": {"type": "webhook", "secret": SECRET}},
+                "bridges": {
+                    "telegram": telegram,
+                    "hook": {"type": "webhook", "secret": SECRET, **(hook or {})},
+                },
                 "gateway": {"port": 0, "tokens": tokens},
             }
             here.configure(**{**defaults, **sections})
             await here.start()
             url = (await here.control("status"))["gateway"]
             yield Doors(here, session, url)
+
+
+def _at(base_url: str, model: Mapping[str, Any]) -> dict[str, Any]:
+    if "endpoint" in model:
+        return {**model, "endpoint": model["endpoint"].replace("BASE", base_url)}
+    return {"base_url": base_url, **model}

@@ -1,0 +1,128 @@
+"""Recognisable secrets everywhere, failures of every kind, and then a search through all that was ever said."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.doors import Doors, doors
+from tests.fakes.openai_api import Reply, Seen
+from tests.fakes.webhook_sender import event
+
+MODEL_KEY = "sk-recognisable-model-key-1"
+ENVIRON_KEY = "recognisable/environment+key=2"
+URL_KEY = "recognisable-url-key-3"
+HOOK_KEY = base64.b64encode(b"recognisable-hook-secret-4").decode()
+CALLBACK_KEY = base64.b64encode(b"recognisable-callback-key-5").decode()
+GATEWAY_TOKEN = "recognisable-gateway-token"  # that of tests.fakes.doors
+BOT_TOKEN = "987654321:RecognisableBotToken_AAAAAAAAAAAAAA"
+SECRETS = (
+    MODEL_KEY,
+    ENVIRON_KEY,
+    URL_KEY,
+    HOOK_KEY,
+    CALLBACK_KEY,
+    GATEWAY_TOKEN,
+    BOT_TOKEN.partition(":")[2],
+)
+
+READS = (
+    ("status", "--json"),
+    ("bridges", "list", "--json"),
+    ("bridges", "test"),
+    ("models", "list", "--json"),
+    ("models", "test"),
+    ("config", "show", "--json"),
+    ("config", "check"),
+    ("turns", "list", "--json"),
+    ("dead", "list", "--json"),
+    ("conversations", "export", "default", "--json"),
+    ("logs", "--json"),
+    ("doctor", "--json"),
+)
+
+
+def found(source: str, text: str) -> Iterator[str]:
+    """Yield where a secret stands in a text."""
+    for secret in SECRETS:
+        if (at := text.find(secret)) >= 0:
+            yield f"{source}: …{text[max(0, at - 120) : at + 20]}…"
+
+
+def echoing(here: Doors) -> None:
+    """Let the model's server quote the key that it refuses, as real ones do."""
+
+    def refuse(seen: Seen) -> Reply:
+        sent = seen.headers.get("authorization", f"nothing to {seen.path}")
+        words = f"Incorrect API key provided: {sent.removeprefix('Bearer ')}. You sent Authorization: {sent}"
+        return Reply(status=401, error={"message": words})
+
+    here.model.choose = refuse
+
+
+async def failures(here: Doors) -> list[str]:
+    """Let everything fail once; return what was said about it."""
+    said = []
+    echoing(here)
+    said.append(str(await here.clawd("chat", "hi")))
+    said.append((await here.hook(event("hi"), secret=f"whsec_{HOOK_KEY}")).text)
+    said.append((await here.hook(event("hi"), secret="whsec_AAAA")).text)
+    said.append((await here.rest({"text": "hi"}, Authorization=f"Basic {GATEWAY_TOKEN}")).text)
+    here.telegram.user_says(74, "hi")
+    await here.telegram.wait_for_messages(74, 1)
+    here.telegram.fault("*", "502")
+    here.telegram.revoke()
+    here.telegram.user_says(74, "hi again")
+    config = here.world.config_path
+    good = config.read_text()
+    for bad in (f"models: {{\n{good}", f"{good}\nmodelz: 1\n", good.replace("type: chat", "type: chatt")):
+        config.write_text(bad)
+        said.append(str(await here.clawd("reload")))
+        said.append(str(await here.clawd("config", "check")))
+    config.write_text(good)
+    return said
+
+
+@pytest.mark.timeout(60)
+async def test_no_secret_is_ever_written_answered_logged_or_sent_where_it_does_not_belong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RECOGNISABLE_KEY", ENVIRON_KEY)
+    models: list[dict[str, Any]] = [
+        {"name": "plain", "type": "chat", "api_key": MODEL_KEY},
+        {"name": "environ", "type": "chat", "api_key": {"env": "RECOGNISABLE_KEY"}},
+        {"name": "url", "type": "chat", "endpoint": f"BASE/chat/completions?api_key={URL_KEY}"},
+    ]
+    hook = {
+        "secret": f"whsec_{HOOK_KEY}",
+        "callback_url": f"http://127.0.0.1:9/hook?token={URL_KEY}",
+        "callback_secret": f"whsec_{CALLBACK_KEY}",
+    }
+    route = {"default": {"models": ["plain", "environ", "url"]}}
+    async with doors(
+        *models, bot_token=BOT_TOKEN, hook=hook, routes=route, logging={"level": "debug"}
+    ) as here:
+        pid = here.world.daemon.pid if here.world.daemon else 0
+        said = await failures(here)
+        for words in READS:
+            result = await here.clawd(*words)
+            said += [f"{words}: {result.out}", f"{words}: {result.err}"]
+        for turn in (await here.world.control("turns?limit=50"))["turns"]:
+            said.append(json.dumps(await here.world.control(f"trace/{turn['id']}")))
+        said.append(Path(f"/proc/{pid}/cmdline").read_text())
+        said += [json.dumps(seen.body) for seen in here.model.requests]
+        said += [message.text for message in here.telegram.sent(74)]
+        await here.world.stop()
+        said.append(here.world.output.read_text(encoding="utf-8", errors="replace"))
+        state = here.world.state_dir / "state"
+        files = [path for path in state.rglob("*") if path.is_file()]
+        said += [f"{path.name}: {path.read_bytes().decode('latin-1')}" for path in files]
+        sent = {seen.headers.get("authorization") for seen in here.model.requests}
+    assert {f"Bearer {MODEL_KEY}", f"Bearer {ENVIRON_KEY}"} <= sent  # they do reach the one they are for
+    assert len(said) > 40
+    assert [place for text in said for place in found(text[:40], text)] == []
