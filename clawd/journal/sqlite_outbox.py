@@ -1,8 +1,9 @@
 """The outbox's rows and their states: each function is part of one transaction.
 
 A conversation's line holds its rows in `pending`, `sending` and `parked`, oldest first; only its head
-may be sent. (Statements about lines repeat the words of the index `outbox_line`, else SQLite won't use it.) `conv.send_at` says when that is, so that finding due work never walks through a line.
-Whoever changes a row's state calls `refresh` for its conversation.
+may be sent. `conv.send_at` says when that is, so that finding due work never walks through a line.
+Whoever changes a row's state calls `refresh` for its conversation. INDEXED BY: left to itself, SQLite
+may take an index that walks through everything ever sent.
 """
 
 from __future__ import annotations
@@ -35,9 +36,15 @@ from clawd.messages import Address, MessageId, OutboundMessage
 def refresh(db: sqlite3.Connection, conv: int, now: int) -> bool:
     """Work out when the head of a line is due; return whether it is waiting to be sent."""
     row = db.execute(
-        "UPDATE conv SET send_at = CASE WHEN EXISTS (SELECT 1 FROM outbox WHERE conv = ?1 AND state = 'sending')"
-        " THEN NULL ELSE (SELECT CASE state WHEN 'pending' THEN max(next_at, ?2) END FROM outbox"
-        " WHERE conv = ?1 AND state IN ('pending', 'sending', 'parked') ORDER BY id LIMIT 1) END WHERE id = ?1 RETURNING send_at",
+        "UPDATE conv SET send_at = CASE"
+        " WHEN EXISTS ("
+        "  SELECT 1 FROM outbox INDEXED BY outbox_sending WHERE conv = ?1 AND state = 'sending'"
+        " ) THEN NULL"
+        " ELSE ("
+        "  SELECT CASE state WHEN 'pending' THEN max(next_at, ?2) END"
+        "  FROM outbox INDEXED BY outbox_line"
+        "  WHERE conv = ?1 AND state IN ('pending', 'sending', 'parked') ORDER BY id LIMIT 1"
+        " ) END WHERE id = ?1 RETURNING send_at",
         (conv, now),
     ).fetchone()
     return row is not None and row[0] is not None
@@ -104,7 +111,8 @@ def drop_preview(db: sqlite3.Connection, lease: Lease, now: int) -> None:
 def free_parked(db: sqlite3.Connection, conv: int, now: int) -> None:
     """The user wrote: what waited for that may go."""
     changed = db.execute(
-        "UPDATE outbox SET state = 'pending', next_at = ? WHERE conv = ? AND state = 'parked'", (now, conv)
+        "UPDATE outbox INDEXED BY outbox_parked SET state = 'pending', next_at = ? WHERE conv = ? AND state = 'parked'",
+        (now, conv),
     )
     if changed.rowcount:
         refresh(db, conv, now)
@@ -118,7 +126,7 @@ def reserve(db: sqlite3.Connection, context: Context, lease: Lease) -> int | Non
     now = context.now_ms()
     taken = db.execute(
         "SELECT EXISTS (SELECT 1 FROM outbox WHERE conv = ?1 AND seq = ?2 AND part = 0)"
-        " OR EXISTS (SELECT 1 FROM outbox WHERE conv = ?1 AND state IN ('pending', 'sending', 'parked'))",
+        " OR EXISTS (SELECT 1 FROM outbox INDEXED BY outbox_line WHERE conv = ?1 AND state IN ('pending', 'sending', 'parked'))",
         (lease.conv, lease.seq),
     ).fetchone()
     if taken[0]:
@@ -195,7 +203,7 @@ def _take_head(db: sqlite3.Connection, context: Context, conv: int, now: int) ->
     row = db.execute(
         "SELECT o.id, o.seq, o.part, o.attempt, o.remote_id, o.repeated, o.at, o.v, o.body,"
         " coalesce(c.moved_to, c.address)"
-        " FROM outbox o JOIN conv c ON c.id = o.conv WHERE o.conv = ? AND o.state IN ('pending', 'sending', 'parked') ORDER BY o.id LIMIT 1",
+        " FROM outbox o INDEXED BY outbox_line JOIN conv c ON c.id = o.conv WHERE o.conv = ? AND o.state IN ('pending', 'sending', 'parked') ORDER BY o.id LIMIT 1",
         (conv,),
     ).fetchone()
     try:
@@ -320,8 +328,8 @@ def move(db: sqlite3.Connection, old: Address, new: Address) -> None:
 def recover(db: sqlite3.Connection, hold: Collection[str], now: int) -> None:
     """Take back what a dead process was sending: each may have arrived."""
     rows = db.execute(
-        "SELECT o.id, o.conv, o.body IS NULL, c.bridge FROM outbox o JOIN conv c ON c.id = o.conv"
-        " WHERE o.state = 'sending'"
+        "SELECT o.id, o.conv, o.body IS NULL, c.bridge FROM outbox o INDEXED BY outbox_sending"
+        " JOIN conv c ON c.id = o.conv WHERE o.state = 'sending'"
     ).fetchall()
     for row, conv, unfinished, bridge in rows:
         # A preview without its final text waits for that; it is no delivery yet.

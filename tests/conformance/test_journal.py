@@ -287,6 +287,10 @@ async def test_a_step_has_one_result_and_a_refused_write_leaves_nothing(bench: B
     assert not isinstance(caught.value, Fenced)
     records = (await bench.journal.load(lease)).records
     assert records[1:] == (result(1, "paid for"),)
+    await bench.restart()
+    lease = await bench.claim()
+    with pytest.raises(JournalError):  # nor in a later attempt
+        await bench.journal.record(lease, result(1, "paid again"))
     await bench.finish(lease)
 
 

@@ -53,6 +53,19 @@ async def test_a_delivery_is_found_at_once_among_ten_thousand_that_wait(
     await bench.journal.accept([push(str(n), chat=str(n), bridge="away") for n in range(FLOOD // 2)])
     await bench.journal.outbox_mark(held.row, RetryAt(delay_s=3600, why="429"))
     await bench.push("go", chat="other")
+
+    def send_most_of_one_line(db: sqlite3.Connection) -> None:
+        db.execute(
+            "INSERT INTO outbox (conv, state, next_at, at, v, body) SELECT 1, 'sent', 0, 0, 1, '' FROM outbox"
+        )
+        db.execute(
+            "INSERT INTO outbox (conv, state, next_at, at, v, body) SELECT 1, 'sent', 0, 0, 1, '' FROM outbox"
+        )
+        db.execute("UPDATE outbox SET state = 'sent' WHERE conv = 1 AND state = 'pending'")
+        db.execute("UPDATE conv SET send_at = NULL WHERE id = 1")
+
+    await opened.store.write(send_most_of_one_line)
+    assert await steps_of(opened, lambda: bench.push("behind a long past", chat="long")) <= 2
     assert await steps_of(opened, lambda: bench.journal.outbox_take(10, ["tg"])) <= 2
     assert await steps_of(opened, lambda: bench.journal.outbox_take(10, ["tg"])) <= 2
     taken = (await bench.journal.outbox_take(10, ["away"])).rows
