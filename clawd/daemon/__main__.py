@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -42,15 +43,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         for problem in error.problems:
             key = f"{problem.key}: " if problem.key else ""
-            sys.stderr.write(f"{problem.place}: {key}{problem.message}\n")
+            _tell(f"{problem.place}: {key}{problem.message}")
             if problem.snippet:
-                sys.stderr.write(f"{problem.snippet}\n")
-        sys.stderr.write(f"{four_lines(error)}\n")
+                _tell(problem.snippet)
+        _tell(four_lines(error))
         return error.exit_code
     except ClawdError as error:
-        sys.stderr.write(f"{four_lines(error)}\n")
+        _tell(four_lines(error))
         return error.exit_code
     return EXIT_OK
+
+
+def _tell(text: str) -> None:
+    """Write to standard error; a full disk behind it must not change the exit code."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 async def serve(config: str | None, environ: Mapping[str, str]) -> None:

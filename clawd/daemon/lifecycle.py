@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
 from clawd.config.watch import watch
@@ -19,8 +19,10 @@ from clawd.watchdog import Watchdog
 from .operations import DaemonOperations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
+
+    from clawd.config.stamps import Stamp
 
     from .parts import Parts
 
@@ -162,17 +164,19 @@ class Lifecycle:
                 task.cancel()
 
     async def _watch_config(self, operations: DaemonOperations) -> None:
-        async def changed() -> None:
-            try:
+        async def changed() -> Mapping[Path, Stamp]:
+            with suppress(
+                ConfigError
+            ):  # logged and shown in the status; the old configuration stays in force
                 await operations.reload()
-            except ConfigError:
-                return  # logged and shown in the status; the old configuration stays in force
+            situation = self._parts.situation
+            return {**situation.loaded.stamps, **situation.refused}
 
         def files() -> tuple[Path, ...]:
             situation = self._parts.situation
             if situation.loaded.path is None:  # one may appear
-                return tuple(config_candidates(self._parts.environ))
-            return (*situation.loaded.files, *situation.refused_files)
+                return (*config_candidates(self._parts.environ), *situation.refused)
+            return (*situation.loaded.files, *situation.refused)
 
         await watch(files, changed, since=self._parts.situation.loaded.stamps)
 

@@ -27,11 +27,12 @@ from clawd.paths import config_path
 from clawd.texts import say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from clawd.access import Principal
     from clawd.bridge import BridgeStatus
     from clawd.config.schema import Config
+    from clawd.config.stamps import Stamp
 
     from .parts import Parts
 
@@ -84,7 +85,7 @@ class DaemonOperations:
                 path = situation.loaded.path or config_path(None, parts.environ)
                 loaded = await asyncio.to_thread(load_config, path, parts.environ, parts.plugins)
             except ConfigError as error:
-                self._refuse(error, error.files)
+                self._refuse(error, error.stamps)
                 raise
             old, new = situation.loaded.config, loaded.config
             changed, restart = differences(old, new)
@@ -94,11 +95,11 @@ class DaemonOperations:
             try:
                 await self._swap_what_may_fail(kept, changed)
             except ConfigError as error:
-                self._refuse(error, loaded.files)
+                self._refuse(error, loaded.stamps)
                 raise
             situation.loaded = replace(loaded, config=kept)
             situation.config_error = ""
-            situation.refused_files = ()
+            situation.refused = {}
             parts.logs.apply(kept.logging)
             await parts.configure()
             log.info("config_loaded", extra={"changed": changed, "restart_needed": restart})
@@ -113,11 +114,11 @@ class DaemonOperations:
             parts.minds.adjust(config)
         await parts.gateway.configure(config.gateway)
 
-    def _refuse(self, error: ConfigError, files: Sequence[Path]) -> None:
+    def _refuse(self, error: ConfigError, stamps: Mapping[Path, Stamp]) -> None:
         """Let the status and the log say why the old configuration stays."""
         situation = self._parts.situation
         situation.config_error = "; ".join(f"{p.place}: {p.message}" for p in error.problems)
-        situation.refused_files = tuple(files)
+        situation.refused = stamps
         log.error("config_refused", extra={"problems": situation.config_error})
 
     # --- bridges and models -----------------------------------------------------------------------------

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from clawd.bridge import Bridge, BridgeConfig
     from clawd.config.loader import LoadedConfig
+    from clawd.config.stamps import Stamp
     from clawd.ids import Clock
     from clawd.journal.opening import OpenJournal
     from clawd.messages import Address
@@ -46,7 +47,9 @@ class Situation:
 
     loaded: LoadedConfig
     config_error: str = ""
-    refused_files: tuple[Path, ...] = ()  # that the refused configuration is made of, missing ones too
+    refused: Mapping[Path, Stamp] = field(
+        default_factory=dict
+    )  # files of the refused configuration, missing ones too
     replayed: bool = False
     serving: bool = False  # every side takes messages in
     draining: bool = False
