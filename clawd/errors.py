@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    _Stamp = tuple[int, int, int, int] | None
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -96,13 +98,16 @@ class ConfigProblem:
 class ConfigError(ClawdError):
     """The configuration can't be used; carries every problem found, not just the first.
 
-    `files` are those that were read or missed, for a watcher that waits until they are mended.
+    `files` are those that were read or missed, for a watcher that waits until they are mended; `stamps` tells the
+    state of each when it was read (`clawd.config.stamps`).
     """
 
     code = "E-CONFIG"
     exit_code = EXIT_CONFIG
 
-    def __init__(self, problems: Sequence[ConfigProblem], *, files: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, problems: Sequence[ConfigProblem], *, stamps: Mapping[Path, _Stamp] | None = None
+    ) -> None:
         if not problems:
             raise ValueError("a ConfigError needs at least one problem")
         first = problems[0]
@@ -114,7 +119,8 @@ class ConfigError(ClawdError):
             remedy=first.remedy or "clawd config check",
         )
         self.problems = tuple(problems)
-        self.files = tuple(files)
+        self.stamps = dict(stamps or {})
+        self.files = tuple(self.stamps)
 
 
 # --- journal ---------------------------------------------------------------------------------------

@@ -53,21 +53,21 @@ def load_config(path: Path | None, environ: Mapping[str, str], plugins: Installe
     path = path.absolute()
     root = reader.read(path)
     if root is None:
-        problems.raise_all(tuple(reader.stamps))
+        problems.raise_all(reader.stamps)
         raise AssertionError("a file without a tree has a problem")
     values = Values(environ, home, problems)
     config = _build(root, values, plugins, problems)
     check_whole(config, root, problems)
-    files = tuple(dict.fromkeys((*reader.stamps, *values.stamps)))
-    problems.raise_all(files)
+    stamps = {**reader.stamps, **values.stamps}
+    problems.raise_all(stamps)
     parts = list(single_values(config))
     secrets = [part for part in parts if isinstance(part, Secret)]
     passwords = [secret for part in parts if isinstance(part, str) for secret in secrets_in_urls(part)]
     return LoadedConfig(
         config=config,
         path=path,
-        files=files,
-        stamps={**reader.stamps, **values.stamps},
+        files=tuple(stamps),
+        stamps=stamps,
         secrets=tuple(dict.fromkeys((*values.secrets, *(secret.reveal() for secret in secrets), *passwords))),
         notes=(*values.notes, *_readable_by_others(reader.stamps, secrets), *notes_on(config, root)),
         origins=values.origins,

@@ -10,8 +10,10 @@ from clawd.config.nodes import KeyPath, Mark, key_text
 from clawd.errors import ConfigError, ConfigProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from clawd.config.stamps import Stamp
 
 MAX_PROBLEMS = 100
 _MAX_SNIPPET = 120
@@ -75,12 +77,12 @@ class Problems:
         """Whether a mistake is already known at this key, above it or below it."""
         return self.concerns(path) or self.lies_within(path)
 
-    def raise_all(self, files: Iterable[Path]) -> None:
+    def raise_all(self, stamps: Mapping[Path, Stamp]) -> None:
         """Raise ConfigError with all of them in the order of the files; do nothing when there is none."""
         if self._found:
-            order = {str(path): index for index, path in enumerate(files)}
+            order = {str(path): index for index, path in enumerate(stamps)}
             self._found.sort(key=lambda p: (order.get(p.path, 0), p.line, p.column))
-            raise ConfigError(self._found, files=tuple(files))
+            raise ConfigError(self._found, stamps=stamps)
 
     def _snippet(self, mark: Mark) -> str:
         lines = self._lines.get(mark.path, [])

@@ -18,6 +18,8 @@ from clawd.config.stamps import Stamp, stamp
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    Changed = Callable[[], Awaitable[Mapping[Path, Stamp] | None]]
+
 log = logging.getLogger(__name__)
 
 QUIET_S: Final = 0.1  # a save comes as several events; this long after the last one it is over
@@ -27,7 +29,7 @@ _MAX_LINKS: Final = 40  # as the kernel: more symbolic links are a loop
 
 async def watch(
     files: Callable[[], Sequence[Path]],
-    changed: Callable[[], Awaitable[None]],
+    changed: Changed,
     *,
     since: Mapping[Path, Stamp] | None = None,
 ) -> None:
@@ -35,7 +37,8 @@ async def watch(
 
     Args:
         files: What to watch, missing ones too; asked again after each call of `changed`, which may alter it.
-        changed: Reads the files. It must deal with broken ones: what it raises ends the watch.
+        changed: Reads the files. It must deal with broken ones: what it raises ends the watch. It may return the
+            stamps at which it read them, so that what happens to a new one of them before it is watched is seen.
         since: The files' stamps when they were read last: a change between then and now is seen as well.
 
     Returns early, after a warning in the log, when the system allows no further watch: `clawd reload` still works.
@@ -51,7 +54,7 @@ async def watch(
 
 
 async def _watch_inotify(
-    files: Callable[[], Sequence[Path]], changed: Callable[[], Awaitable[None]], since: Mapping[Path, Stamp]
+    files: Callable[[], Sequence[Path]], changed: Changed, since: Mapping[Path, Stamp]
 ) -> None:
     with inotify.Inotify() as kernel:
         while True:
@@ -60,8 +63,8 @@ async def _watch_inotify(
             if await asyncio.to_thread(_same, since, files()):
                 await kernel.wait()
             await _settle(kernel, files)
-            since = await asyncio.to_thread(_stamps, files())
-            await changed()
+            before = await asyncio.to_thread(_stamps, files())
+            since = {**(await changed() or {}), **before}
 
 
 def _stamps(files: Iterable[Path]) -> dict[Path, Stamp]:
@@ -86,9 +89,7 @@ async def _settle(kernel: inotify.Inotify, files: Callable[[], Sequence[Path]]) 
             return
 
 
-async def _watch_portably(
-    files: Callable[[], Sequence[Path]], changed: Callable[[], Awaitable[None]]
-) -> None:
+async def _watch_portably(files: Callable[[], Sequence[Path]], changed: Changed) -> None:
     from watchfiles import awatch  # only where there is no inotify
 
     while True:

@@ -13,7 +13,7 @@ import pytest
 
 from clawd import inotify
 from clawd.config import watch as watch_module
-from clawd.config.stamps import stamp
+from clawd.config.stamps import Stamp, stamp
 from clawd.config.watch import names_to_watch, watch
 
 if TYPE_CHECKING:
@@ -232,6 +232,25 @@ async def test_neighbours_in_the_folder_are_nothing_to_us(config: Path) -> None:
         config.write_text("mine")
         await reader.has_read("mine")
         assert reader.calls == 1
+
+
+async def test_file_that_appears_before_it_is_watched_is_seen(config: Path) -> None:
+    reader = Reader(config)
+    missed = config.parent / "included.yaml"
+
+    async def changed() -> dict[Path, Stamp]:
+        await reader.changed()
+        if reader.calls == 1:  # it is missing, and comes the instant after
+            reader.files.append(missed)
+            await asyncio.to_thread(missed.write_text, "late")
+            return {missed: None}
+        return {}
+
+    async with watching(reader, lambda files, _: watch(files, changed)):
+        config.write_text("with an include")
+        async with asyncio.timeout(10):
+            while reader.calls < 2:
+                await asyncio.sleep(0.01)
 
 
 async def test_what_the_callback_raises_ends_the_watch(config: Path) -> None:
