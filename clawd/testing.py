@@ -102,7 +102,9 @@ class ScriptedModel:
         offers_tools: As in `ManagedProvider`.
     """
 
-    def __init__(self, *script: Step | Sequence[Step], name: str = "scripted", offers_tools: bool = True) -> None:
+    def __init__(
+        self, *script: Step | Sequence[Step], name: str = "scripted", offers_tools: bool = True
+    ) -> None:
         self.name = name
         self.model = "script"
         self.place = "in this process"

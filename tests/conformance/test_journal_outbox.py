@@ -162,7 +162,8 @@ async def test_the_clock_set_by_a_day_changes_no_wait(bench: Bench, jump_s: int)
     bench.clock.jump(jump_s)
     await bench.journal.outbox_mark(second.row, RetryAt(delay_s=40, why="429"))
     taken = await bench.journal.outbox_take(10, ["tg"])
-    assert (list(taken.rows), taken.next_due_s) == ([], pytest.approx(30))
+    assert not taken.rows
+    assert taken.next_due_s == pytest.approx(30)
     await bench.clock.advance(40)
     assert len(await bench.take()) == 2
 
