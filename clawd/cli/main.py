@@ -76,13 +76,12 @@ def _dispatch(argv: Sequence[str]) -> int:
     if argv[:1] == ["--version"]:  # without the library for options, which takes longer than all the rest
         print_version(as_json="--json" in argv)
         return 0
-    from clawd.cli.root import program
+    from clawd.cli.root import run_program
 
     try:
-        program().main(args=list(argv), prog_name="clawd")
+        return run_program(argv)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else EXIT_FAILED
-    return 0
 
 
 def _tell_bug(kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:

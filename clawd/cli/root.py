@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ import clawd
 from clawd.cli.invocation import Invocation
 from clawd.cli.lazy import LazyGroup, register
 from clawd.cli.version import print_version
+from clawd.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, ClawdError
 
 app = typer.Typer(
     cls=LazyGroup,
@@ -25,9 +27,37 @@ app = typer.Typer(
 )
 
 
+class WrongUse(ClawdError):
+    """The command line makes no sense."""
+
+    code = "E-USAGE"
+    exit_code = EXIT_USAGE
+
+
+# Typer offers no name for it, and has brought its own copy of click since 0.26.
+_UsageError: type[Any] = typer.BadParameter.__bases__[0]
+
+
 def program() -> Any:
     """Return the whole command line, its commands not yet imported."""
     return get_command(app)
+
+
+def run_program(argv: Sequence[str]) -> int:
+    """Run a command line and return its exit code; raises WrongUse and what the command raises."""
+    try:
+        code = program().main(args=list(argv), prog_name="clawd", standalone_mode=False)
+    except _UsageError as error:
+        command = error.ctx.command_path if error.ctx else "clawd"
+        message = error.format_message()
+        if error.ctx and message == error.ctx.get_help():  # a group that was called without a command
+            sys.stderr.write(message + "\n")
+            return EXIT_USAGE
+        raise WrongUse(message.rstrip("."), where=command, remedy=f"{command} -h") from None
+    except typer.Abort:
+        sys.stderr.write("Aborted!\n")
+        return EXIT_FAILED
+    return code if isinstance(code, int) else EXIT_OK
 
 
 @app.callback()
