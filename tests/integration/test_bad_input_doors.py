@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -204,6 +203,9 @@ async def test_an_answer_is_shown_only_to_the_token_that_asked(here: Doors) -> N
 @pytest.mark.parametrize(
     ("words", "stdin", "code", "error"),
     [
+        (("caht",), b"", 2, "No such command 'caht'. Did you mean 'chat'?"),
+        (("chat", "--nope"), b"", 2, "No such option: --nope"),
+        (("trace",), b"", 2, "Missing argument 'ID'"),
         (("chat",), b"", 2, "there is nothing to ask"),
         (("chat", " \n "), b"", 2, "there is nothing to ask"),
         (("chat",), b"\xff\xfe", 2, "standard input is no text"),
@@ -243,4 +245,25 @@ async def test_unknown_words_for_the_agent_are_answered_without_a_model(here: Do
 async def test_arguments_that_are_no_text_are_refused(here: Doors) -> None:
     result = await here.clawd("chat", "a\udcffb")
     assert (result.code, result.err.startswith("error[E-")) == (2, True), result
-    assert json.dumps(result.err)
+
+
+# --- a platform that refuses us or is gone --------------------------------------------------------------
+
+
+async def test_a_refused_bot_token_and_a_dead_platform_lose_no_message(here: Doors) -> None:
+    here.telegram.revoke()
+    refused = await here.clawd("bridges", "test", "telegram")
+    here.telegram.user_says(74, "written while refused")
+    here.telegram.revoke(revoked=False)
+    await here.telegram.wait_until(lambda: here.telegram.sent(74), 15)
+    await here.telegram.stop()
+    gone = await here.clawd("bridges", "test", "telegram")
+    here.telegram.user_says(74, "written while gone")
+    await here.telegram.start()
+    await here.telegram.wait_until(lambda: len(here.telegram.sent(74)) > 1, 15)
+    await here.world.settled()
+    assert (refused.code, gone.code) == (4, 69), (refused, gone)
+    assert "error[E-BRIDGE-AUTH]: Telegram refuses the bot token" in refused.err
+    assert "error[E-BRIDGE-DOWN]: Telegram is out of reach" in gone.err
+    said = ["you said: written while refused", "you said: written while gone"]
+    assert [message.text for message in here.telegram.sent(74)] == said
