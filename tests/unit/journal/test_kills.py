@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from clawd.config.schema import JournalConfig
 from clawd.ids import SystemClock
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.store.faults import COMMIT_KINDS
+
+Reopen = Callable[[Path], Awaitable[OpenJournal]]
 
 # What each kind of commit leaves behind: a condition on the database.
 TRACES = {
@@ -48,16 +51,24 @@ async def run_child(state_dir: Path, verb: str, fault: str) -> tuple[int | None,
     return child.returncode, out.decode().splitlines()
 
 
-async def reopen(state_dir: Path) -> OpenJournal:
-    opened = await open_journal(state_dir, JournalConfig(), SystemClock())
-    assert opened.warnings == ()
-    return opened
+@pytest.fixture
+async def reopen() -> AsyncIterator[Reopen]:
+    journals: list[OpenJournal] = []
+
+    async def open_one(state_dir: Path) -> OpenJournal:
+        journals.append(await open_journal(state_dir, JournalConfig(), SystemClock()))
+        assert journals[-1].warnings == ()
+        return journals[-1]
+
+    yield open_one
+    for journal in journals:
+        await journal.close()
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("kind", sorted(COMMIT_KINDS - {"recover", "migration"}))
 async def test_a_kill_at_a_commit_leaves_all_of_it_or_nothing(
-    state_dir: Path, kind: str, moment: str
+    state_dir: Path, kind: str, moment: str, reopen: Reopen
 ) -> None:
     code, said = await run_child(state_dir, "turn", f"journal.{moment}_commit:{kind}:1:kill")
     assert code == -9
@@ -75,13 +86,12 @@ async def test_a_kill_at_a_commit_leaves_all_of_it_or_nothing(
     if "llm.result" in said:
         (records,) = await opened.store.read("SELECT count(*) FROM journal WHERE kind = 'llm.result'")
         assert records == (1,)
-    await opened.close()
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("kind", ["recover", "migration"])
 async def test_a_kill_while_starting_is_followed_by_a_clean_start(
-    state_dir: Path, kind: str, moment: str
+    state_dir: Path, kind: str, moment: str, reopen: Reopen
 ) -> None:
     code, _ = await run_child(state_dir, "turn", "journal.after_commit:outbox.take:1:kill")
     assert code == -9
@@ -95,11 +105,12 @@ async def test_a_kill_while_starting_is_followed_by_a_clean_start(
     assert await opened.journal.recover(()) == 0
     rows = (await opened.journal.outbox_take(1, ["tg"])).rows
     assert [row.message.repeated for row in rows] == ([] if kind == "migration" else [True])
-    await opened.close()
 
 
 @pytest.mark.timeout(60)
-async def test_messages_acknowledged_before_random_kills_are_all_there(state_dir: Path) -> None:
+async def test_messages_acknowledged_before_random_kills_are_all_there(
+    state_dir: Path, reopen: Reopen
+) -> None:
     acknowledged: set[int] = set()
     for nth, moment in ((7, "before"), (31, "after"), (2, "after"), (90, "before"), (13, "after")):
         code, said = await run_child(state_dir, "accept", f"journal.{moment}_commit:accept:{nth}:kill")
@@ -117,4 +128,3 @@ async def test_messages_acknowledged_before_random_kills_are_all_there(state_dir
     assert all(None not in row for row in rows)
     stats = await opened.views.stats()
     assert stats.queued == len(rows)
-    await opened.close()

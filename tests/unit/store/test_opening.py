@@ -24,21 +24,18 @@ from clawd.errors import (
 from clawd.store import faults
 from clawd.store.schema import MIGRATIONS
 from clawd.store.sqlite import Store
+from tests.unit.store.conftest import OpenStore
 from tests.unit.store.tables import highest, put
 
 
-async def open_store(state_dir: Path, *, migrations: Path = MIGRATIONS) -> Store:
-    return await Store.open(state_dir, highest, lock_timeout_s=0.1, lazy_s=60, migrations=migrations)
-
-
-async def fill(state_dir: Path, rows: int = 3) -> None:
+async def fill(state_dir: Path, open_store: OpenStore, rows: int = 3) -> None:
     store = await open_store(state_dir)
     for n in range(rows):
         await store.write(put(n))
     await store.close()
 
 
-async def test_everything_in_a_new_state_directory_is_private(state_dir: Path) -> None:
+async def test_everything_in_a_new_state_directory_is_private(state_dir: Path, open_store: OpenStore) -> None:
     state = state_dir / "deep" / "state"
     store = await open_store(state)
     await store.write(put("a"))
@@ -57,7 +54,7 @@ async def test_the_database_is_set_up_for_durability(store: Store) -> None:
     assert await store.write(pragmas) == ["wal", 2, 1, 200]
 
 
-async def test_a_second_opener_is_told_the_holders_pid(state_dir: Path) -> None:
+async def test_a_second_opener_is_told_the_holders_pid(state_dir: Path, open_store: OpenStore) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -79,29 +76,37 @@ async def test_a_second_opener_is_told_the_holders_pid(state_dir: Path) -> None:
     await (await open_store(state_dir)).close()
 
 
-async def test_a_lock_file_from_another_boot_names_no_pid(state_dir: Path, store: Store) -> None:
+async def test_a_lock_file_from_another_boot_names_no_pid(
+    state_dir: Path, store: Store, open_store: OpenStore
+) -> None:
     (state_dir / "lock").write_text(json.dumps({"pid": 1, "boot": "other"}))
     with pytest.raises(JournalLocked) as caught:
         await open_store(state_dir)
     assert caught.value.pid == 0
 
 
-async def test_closing_lets_go_of_the_directory_and_is_safe_twice(state_dir: Path) -> None:
+async def test_closing_lets_go_of_the_directory_and_is_safe_twice(
+    state_dir: Path, open_store: OpenStore
+) -> None:
     store = await open_store(state_dir)
     await store.close()
     await store.close()
     await (await open_store(state_dir)).close()
 
 
-async def test_a_store_that_failed_to_open_lets_go_of_the_directory(state_dir: Path) -> None:
+async def test_a_store_that_failed_to_open_lets_go_of_the_directory(
+    state_dir: Path, open_store: OpenStore
+) -> None:
     (state_dir / "clawd.db").write_bytes(b"not a database, but long enough to be read as one")
     for _ in range(2):
         with pytest.raises(JournalCorrupt):
             await open_store(state_dir)
 
 
-async def test_a_vanished_database_is_not_replaced_by_an_empty_one(state_dir: Path) -> None:
-    await fill(state_dir)
+async def test_a_vanished_database_is_not_replaced_by_an_empty_one(
+    state_dir: Path, open_store: OpenStore
+) -> None:
+    await fill(state_dir, open_store)
     (state_dir / "clawd.db").unlink()
     with pytest.raises(JournalCorrupt, match="gone") as caught:
         await open_store(state_dir)
@@ -113,8 +118,10 @@ async def test_a_vanished_database_is_not_replaced_by_an_empty_one(state_dir: Pa
     assert (state_dir / "clawd.db").stat().st_size == 0
 
 
-async def test_damage_in_the_middle_of_the_database_is_noticed(state_dir: Path) -> None:
-    await fill(state_dir, 500)
+async def test_damage_in_the_middle_of_the_database_is_noticed(
+    state_dir: Path, open_store: OpenStore
+) -> None:
+    await fill(state_dir, open_store, 500)
     path = state_dir / "clawd.db"
     size = path.stat().st_size
     with path.open("r+b") as file:
@@ -124,7 +131,7 @@ async def test_damage_in_the_middle_of_the_database_is_noticed(state_dir: Path) 
         await open_store(state_dir)
 
 
-async def test_a_removed_write_ahead_log_is_noticed_and_told(state_dir: Path) -> None:
+async def test_a_removed_write_ahead_log_is_noticed_and_told(state_dir: Path, open_store: OpenStore) -> None:
     store = await open_store(state_dir)
     for n in range(3):
         await store.write(put(n))
@@ -152,8 +159,10 @@ async def test_a_removed_write_ahead_log_is_noticed_and_told(state_dir: Path) ->
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"highest": "x"}'])
-async def test_an_unreadable_side_file_does_not_prevent_a_start(state_dir: Path, content: bytes) -> None:
-    await fill(state_dir)
+async def test_an_unreadable_side_file_does_not_prevent_a_start(
+    state_dir: Path, content: bytes, open_store: OpenStore
+) -> None:
+    await fill(state_dir, open_store)
     (state_dir / "journal.mark").write_bytes(content)
     store = await open_store(state_dir)
     assert store.warnings == ()
@@ -161,7 +170,9 @@ async def test_an_unreadable_side_file_does_not_prevent_a_start(state_dir: Path,
     assert json.loads((state_dir / "journal.mark").read_text()) == {"highest": 3}
 
 
-async def test_a_directory_that_cannot_be_made_is_one_clear_error(state_dir: Path) -> None:
+async def test_a_directory_that_cannot_be_made_is_one_clear_error(
+    state_dir: Path, open_store: OpenStore
+) -> None:
     (state_dir / "file").write_text("")
     with pytest.raises(JournalError) as caught:
         await open_store(state_dir / "file" / "state")
@@ -172,8 +183,10 @@ async def test_a_directory_that_cannot_be_made_is_one_clear_error(state_dir: Pat
     assert "state_dir" in caught.value.remedy
 
 
-async def test_a_database_locked_by_another_program_cannot_be_opened_now(state_dir: Path) -> None:
-    await fill(state_dir)
+async def test_a_database_locked_by_another_program_cannot_be_opened_now(
+    state_dir: Path, open_store: OpenStore
+) -> None:
+    await fill(state_dir, open_store)
     other = sqlite3.connect(state_dir / "clawd.db", isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.execute("BEGIN IMMEDIATE")
@@ -186,8 +199,8 @@ async def test_a_database_locked_by_another_program_cannot_be_opened_now(state_d
 # --- schema ----------------------------------------------------------------------------------------------
 
 
-async def test_a_newer_schema_is_refused_and_left_alone(state_dir: Path) -> None:
-    await fill(state_dir)
+async def test_a_newer_schema_is_refused_and_left_alone(state_dir: Path, open_store: OpenStore) -> None:
+    await fill(state_dir, open_store)
     db = sqlite3.connect(state_dir / "clawd.db")
     db.execute("PRAGMA user_version = 99")
     db.close()
@@ -196,7 +209,7 @@ async def test_a_newer_schema_is_refused_and_left_alone(state_dir: Path) -> None
     assert (caught.value.found, caught.value.supported) == (99, 1)
 
 
-async def test_another_programs_database_is_refused(state_dir: Path) -> None:
+async def test_another_programs_database_is_refused(state_dir: Path, open_store: OpenStore) -> None:
     db = sqlite3.connect(state_dir / "clawd.db")
     db.execute("CREATE TABLE theirs (a)")
     db.commit()
@@ -216,8 +229,10 @@ def migrations(tmp_path: Path) -> Path:
     return folder
 
 
-async def test_an_upgrade_keeps_a_backup_and_the_data(state_dir: Path, migrations: Path) -> None:
-    await fill(state_dir)
+async def test_an_upgrade_keeps_a_backup_and_the_data(
+    state_dir: Path, migrations: Path, open_store: OpenStore
+) -> None:
+    await fill(state_dir, open_store)
     store = await open_store(state_dir, migrations=migrations)
     assert await store.read("SELECT a FROM more") == [(";",)]
     assert await store.read("SELECT count(*) FROM kv") == [(3,)]
@@ -230,13 +245,17 @@ async def test_an_upgrade_keeps_a_backup_and_the_data(state_dir: Path, migration
     old.close()
 
 
-async def test_a_new_database_needs_no_backup(state_dir: Path, migrations: Path) -> None:
+async def test_a_new_database_needs_no_backup(
+    state_dir: Path, migrations: Path, open_store: OpenStore
+) -> None:
     await (await open_store(state_dir, migrations=migrations)).close()
     assert not (state_dir / "backups").exists()
 
 
-async def test_an_upgrade_that_fails_changes_nothing(state_dir: Path, migrations: Path) -> None:
-    await fill(state_dir)
+async def test_an_upgrade_that_fails_changes_nothing(
+    state_dir: Path, migrations: Path, open_store: OpenStore
+) -> None:
+    await fill(state_dir, open_store)
     (migrations / "0003_wrong.sql").write_text("CREATE TABLE third (a);\nINSERT INTO nowhere VALUES (1);\n")
     with pytest.raises(JournalError, match="can't be opened"):
         await open_store(state_dir, migrations=migrations)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,11 +14,23 @@ from clawd.store.reader import Reader
 from tests.unit.store.tables import put
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from clawd.store.sqlite import Store
 
+OpenReader = Callable[..., Awaitable[Reader]]
 FOREVER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+@pytest.fixture
+async def open_reader() -> AsyncIterator[OpenReader]:
+    readers: list[Reader] = []
+
+    async def open_one(path: Path, limit_s: float = 1) -> Reader:
+        readers.append(await Reader.open(path, limit_s=limit_s))
+        return readers[-1]
+
+    yield open_one
+    for reader in readers:
+        await reader.close()
 
 
 async def test_a_committed_row_is_read_at_once(store: Store) -> None:
@@ -47,16 +61,17 @@ async def test_reading_does_not_wait_for_a_transaction_in_work(store: Store) -> 
     assert done == [0]
 
 
-async def test_a_read_that_takes_too_long_is_cut_off_and_the_next_one_runs(store: Store) -> None:
-    reader = await Reader.open(store.path, limit_s=0.05)
+async def test_a_read_that_takes_too_long_is_cut_off_and_the_next_one_runs(
+    store: Store, open_reader: OpenReader
+) -> None:
+    reader = await open_reader(store.path, limit_s=0.05)
     with pytest.raises(JournalUnavailable, match="too long"):
         await reader.read(FOREVER)
     assert await reader.read("SELECT 1") == [(1,)]
-    await reader.close()
 
 
-async def test_a_cancelled_read_makes_room_for_the_next_one(store: Store) -> None:
-    reader = await Reader.open(store.path, limit_s=20)
+async def test_a_cancelled_read_makes_room_for_the_next_one(store: Store, open_reader: OpenReader) -> None:
+    reader = await open_reader(store.path, limit_s=20)
     task = asyncio.ensure_future(reader.read(FOREVER))
     await asyncio.sleep(0.05)
     task.cancel()
@@ -64,7 +79,6 @@ async def test_a_cancelled_read_makes_room_for_the_next_one(store: Store) -> Non
         await task
     async with asyncio.timeout(5):
         assert await reader.read("SELECT 1") == [(1,)]
-    await reader.close()
 
 
 async def test_a_closed_reader_says_so(store: Store) -> None:
@@ -73,10 +87,9 @@ async def test_a_closed_reader_says_so(store: Store) -> None:
         await store.read("SELECT 1")
 
 
-async def test_a_file_that_is_no_database_is_corrupt(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_database_is_corrupt(tmp_path: Path, open_reader: OpenReader) -> None:
     path = tmp_path / "x.db"
     path.write_bytes(b"nonsense" * 1000)
-    reader = await Reader.open(path)
+    reader = await open_reader(path)
     with pytest.raises(JournalCorrupt):
         await reader.read("SELECT * FROM kv")
-    await reader.close()

@@ -13,7 +13,8 @@ import pytest
 
 from clawd.errors import EXIT_JOURNAL, JournalUnavailable
 from clawd.store.sqlite import Store
-from tests.unit.store.tables import highest, put
+from tests.unit.store.conftest import OpenStore
+from tests.unit.store.tables import put
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -110,10 +111,10 @@ async def accepting(state_dir: Path, *limits: str, prefix: tuple[str, ...] = ())
             child.kill()
 
 
-async def acknowledged_are_there(state_dir: Path, lines: list[str]) -> int:
+async def acknowledged_are_there(open_store: OpenStore, state_dir: Path, lines: list[str]) -> int:
     """Compare what was acknowledged with what is in the database; return how many more are there."""
     acknowledged = {int(line) for line in lines if line.isdigit()}
-    store = await Store.open(state_dir, highest)
+    store = await open_store(state_dir)
     rows = await store.read(
         "SELECT CAST(substr(d.key, 3) AS INTEGER), i.seq, c.value FROM dedup d"
         " LEFT JOIN inbox i ON i.conv = d.conv AND i.seq = d.seq"
@@ -127,20 +128,24 @@ async def acknowledged_are_there(state_dir: Path, lines: list[str]) -> int:
     return len(there - acknowledged)
 
 
-async def test_a_failed_write_stops_the_process_with_exit_74_and_loses_nothing(state_dir: Path) -> None:
+async def test_a_failed_write_stops_the_process_with_exit_74_and_loses_nothing(
+    state_dir: Path, open_store: OpenStore
+) -> None:
     async with accepting(state_dir, str(1 << 20)) as lines:
         assert lines[-1] == f"exit {EXIT_JOURNAL}"
         assert lines[-2].startswith("JournalBroken")
-        await acknowledged_are_there(state_dir, lines)
+        await acknowledged_are_there(open_store, state_dir, lines)
 
 
 @pytest.mark.skipif(
     shutil.which("strace") is None, reason="strace is not installed: a failing fsync is left out"
 )
-async def test_a_failed_fsync_stops_the_process_with_exit_74_and_loses_nothing(state_dir: Path) -> None:
-    await (await Store.open(state_dir, highest)).close()
+async def test_a_failed_fsync_stops_the_process_with_exit_74_and_loses_nothing(
+    state_dir: Path, open_store: OpenStore
+) -> None:
+    await (await open_store(state_dir)).close()
     inject = ("-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=20+")
     async with accepting(state_dir, prefix=("strace", "-f", "-qq", "-o", "/dev/null", *inject)) as lines:
         assert lines[-1] == f"exit {EXIT_JOURNAL}"
         assert "disk I/O error" in lines[-2]
-        await acknowledged_are_there(state_dir, lines)
+        await acknowledged_are_there(open_store, state_dir, lines)

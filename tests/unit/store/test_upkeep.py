@@ -9,16 +9,18 @@ import time
 from typing import TYPE_CHECKING
 
 from clawd.store.mark import Mark
-from clawd.store.sqlite import Store
 from clawd.store.upkeep import GROWTH, LOG_LIMIT, WalUpkeep
+from tests.unit.store.conftest import OpenStore
 from tests.unit.store.tables import highest, put
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def test_an_idle_store_cuts_its_log_and_writes_the_side_file_once(state_dir: Path) -> None:
-    store = await Store.open(state_dir, highest, lazy_s=0.05)
+async def test_an_idle_store_cuts_its_log_and_writes_the_side_file_once(
+    state_dir: Path, open_store: OpenStore
+) -> None:
+    store = await open_store(state_dir, lazy_s=0.05)
     for n in range(3):
         await store.write(put(n, "x" * 1000))
     async with asyncio.timeout(10):
@@ -33,8 +35,10 @@ async def test_an_idle_store_cuts_its_log_and_writes_the_side_file_once(state_di
     await store.close()
 
 
-async def test_a_store_that_has_nothing_to_do_uses_no_processor(state_dir: Path) -> None:
-    store = await Store.open(state_dir, highest, lazy_s=0.01)
+async def test_a_store_that_has_nothing_to_do_uses_no_processor(
+    state_dir: Path, open_store: OpenStore
+) -> None:
+    store = await open_store(state_dir, lazy_s=0.01)
     await store.write(put("a"))
     await asyncio.sleep(0.1)
     before = time.process_time()
@@ -43,8 +47,8 @@ async def test_a_store_that_has_nothing_to_do_uses_no_processor(state_dir: Path)
     await store.close()
 
 
-async def test_closing_leaves_no_log_and_the_exact_side_file(state_dir: Path) -> None:
-    store = await Store.open(state_dir, highest, lazy_s=60)
+async def test_closing_leaves_no_log_and_the_exact_side_file(state_dir: Path, open_store: OpenStore) -> None:
+    store = await open_store(state_dir)
     await store.write(put("a"))
     assert json.loads((state_dir / "journal.mark").read_text()) == {"highest": 0}
     await store.close()
@@ -53,8 +57,8 @@ async def test_closing_leaves_no_log_and_the_exact_side_file(state_dir: Path) ->
     assert not log.exists() or log.stat().st_size == 0
 
 
-async def test_under_load_the_log_is_emptied_between_batches(state_dir: Path) -> None:
-    store = await Store.open(state_dir, highest, lazy_s=60)
+async def test_under_load_the_log_is_emptied_between_batches(state_dir: Path, open_store: OpenStore) -> None:
+    store = await open_store(state_dir)
     largest = 0
     for n in range(60):
         await store.write(put(n, "x" * 1_000_000))
@@ -63,8 +67,8 @@ async def test_under_load_the_log_is_emptied_between_batches(state_dir: Path) ->
     assert largest < LOG_LIMIT + 2 * GROWTH
 
 
-async def test_a_reader_in_the_way_is_not_waited_for(state_dir: Path) -> None:
-    store = await Store.open(state_dir, highest, lazy_s=0.05)
+async def test_a_reader_in_the_way_is_not_waited_for(state_dir: Path, open_store: OpenStore) -> None:
+    store = await open_store(state_dir, lazy_s=0.05)
     await store.write(put("a"))
     reader = sqlite3.connect(state_dir / "clawd.db", isolation_level=None)
     reader.execute("BEGIN")

@@ -131,13 +131,15 @@ async def test_a_cancelled_waiter_does_not_undo_its_write(writer: Writer) -> Non
     writer.post(gate)
     await gate.busy()
     waiter = asyncio.ensure_future(writer.write(put("a"), after=told.append))
+    next_one = asyncio.ensure_future(writer.write(put("b")))
     await asyncio.sleep(0)
     waiter.cancel()
     await asyncio.sleep(0)
     gate.open.set()
-    assert await writer.write(count) == 1
+    assert await writer.write(count) == 2
     assert waiter.cancelled()
     assert told == [1]
+    assert await asyncio.wait_for(next_one, 5) == 2  # who waits behind it hears all the same
 
 
 async def test_a_full_queue_holds_further_writers_back_and_lets_them_in_in_order(writer: Writer) -> None:
