@@ -11,8 +11,8 @@ from clawd import __version__
 from clawd.bridge import Bridge, BridgeContext, ClosableBridge, HttpBridge, ProbeBridge
 from clawd.errors import ClawdError, ModelUnavailable
 from clawd.ids import SystemClock
-from clawd.models.base import ModelContext
-from clawd.models.registry import ModelInfo, build_models
+from clawd.models.base import ModelContext, ModelInfo
+from clawd.models.registry import build_models
 
 if TYPE_CHECKING:
     from clawd.config.schema import Config

@@ -22,7 +22,7 @@ the header `X-Clawd-Protocol`.
 | GET /dead; POST /dead/resubmit, /dead/drop | {"id"} | {"dead": [DeadView]} / {"id"} / {} |
 | GET /pairings; POST /pairings/approve; POST /pairings/revoke | {"code", "owner"} / {"principal"} | {"pending": […], "principals": […]} / PrincipalStatus / {} |
 | GET /bridges; POST /bridges/NAME/test | | {"bridges": [BridgeStatus]} / {"detail"} |
-| GET /models; POST /models/NAME/test | | {"models": [ModelStatus]} / {"detail", "duration_s"} |
+| GET /models; POST /models/NAME/test | | {"models": [ModelInfo]} / {"detail", "duration_s"} |
 
 A conversation is named by its address (`telegram:…`) or, for the terminal's own, by a plain name: `default`
 is the address ("terminal", uid, "default") of the uid that asks.
@@ -51,25 +51,11 @@ if TYPE_CHECKING:
 
     from clawd.bridge import BridgeStatus
     from clawd.journal.reading import QueueStats
+    from clawd.models.base import ModelInfo
 
 PROTOCOL_VERSION: Final = 1
 PROTOCOL_HEADER: Final = "X-Clawd-Protocol"
 PREFIX: Final = "/control/v1"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelStatus:
-    """One model, as `clawd models list` shows it."""
-
-    name: str
-    type: str
-    model: str  # the provider's own name for it
-    place: str  # base URL, or where it runs
-    found: str  # "config", "environment OPENAI_API_KEY", "loopback", "installed", "built in"
-    routes: tuple[str, ...]
-    calls: int = 0
-    errors: int = 0
-    last_error: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +106,7 @@ class Status:
     gateway: str | None  # URL
     queue: QueueStats
     bridges: Sequence[BridgeStatus]
-    models: Sequence[ModelStatus]
+    models: Sequence[ModelInfo]
     route: Sequence[str]  # names of the default route, in order
 
 
@@ -138,7 +124,7 @@ class Operations(Protocol):
         """Raises NotFound, BridgeError."""
         ...
 
-    def models(self) -> Sequence[ModelStatus]: ...
+    def models(self) -> Sequence[ModelInfo]: ...
     async def test_model(self, name: str) -> str:
         """Raises NotFound, ModelError."""
         ...

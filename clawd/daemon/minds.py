@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from clawd.config.schema import Config
     from clawd.ids import Clock
-    from clawd.models.registry import ModelInfo, ModelSet
+    from clawd.models.base import ModelInfo
+    from clawd.models.registry import ModelSet
     from clawd.plugins import Plugins
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,6 @@ from clawd import __version__
 from clawd.config.loader import load_config
 from clawd.control.protocol import (
     PROTOCOL_VERSION,
-    ModelStatus,
     PairingStatus,
     PrincipalStatus,
     ReloadReport,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from clawd.bridge import BridgeStatus
     from clawd.config.schema import Config
     from clawd.config.stamps import Stamp
+    from clawd.models.base import ModelInfo
 
     from .parts import Parts
 
@@ -131,22 +131,9 @@ class DaemonOperations:
         """Return one line that proves a bridge's connection; raises NotFound, BridgeError."""
         return await self._parts.supervisor.probe(name)
 
-    def models(self) -> Sequence[ModelStatus]:
+    def models(self) -> Sequence[ModelInfo]:
         """Return every model with its counts."""
-        return [
-            ModelStatus(
-                name=info.name,
-                type=info.type,
-                model=info.model,
-                place=info.place,
-                found=info.found,
-                routes=info.routes,
-                calls=info.calls,
-                errors=info.errors,
-                last_error=info.last_error,
-            )
-            for info in self._parts.minds.infos()
-        ]
+        return self._parts.minds.infos()
 
     async def test_model(self, name: str) -> str:
         """Return one line that proves that a model answers; raises NotFound, ModelError."""

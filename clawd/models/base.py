@@ -30,6 +30,7 @@ __all__ = [
     "ModelConfig",
     "ModelContext",
     "ModelEvent",
+    "ModelInfo",
     "ModelPlugin",
     "ModelProvider",
     "ModelRequest",
@@ -162,6 +163,21 @@ async def collect(
 def with_attempts(response: ModelResponse, attempts: tuple[ModelAttempt, ...]) -> ModelResponse:
     """Return the response with the attempts that led to it."""
     return replace(response, attempts=attempts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """One model, as `clawd models list` shows it."""
+
+    name: str
+    type: str
+    model: str  # the provider's own name for it
+    place: str  # base URL, or where it runs
+    found: str  # "config", "environment OPENAI_API_KEY", "loopback", "installed", "built in"
+    routes: tuple[str, ...]
+    calls: int = 0
+    errors: int = 0
+    last_error: str = ""
 
 
 # --- plugins ----------------------------------------------------------------------------------------------

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clawd.errors import ModelError, ModelUnavailable, NotFound
-from clawd.models.base import Completed, DescribedProvider, RunningProvider
+from clawd.models.base import Completed, DescribedProvider, ModelInfo, RunningProvider
 from clawd.models.detect import Found, detect_models
 from clawd.models.fallback import Fallback
 from clawd.models.tool_calls import without_tools
@@ -32,21 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_ROUTE = "default"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelInfo:
-    """One model, as `clawd models list` shows it."""
-
-    name: str
-    type: str
-    model: str  # the provider's own name for it
-    place: str  # base URL, or where it runs
-    found: str  # "config", "environment OPENAI_API_KEY", "loopback", "installed", "built in"
-    routes: tuple[str, ...]
-    calls: int = 0
-    errors: int = 0
-    last_error: str = ""
 
 
 class Member:

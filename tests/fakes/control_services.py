@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from clawd.bridge import BridgeStatus
 from clawd.control.protocol import (
     PROTOCOL_VERSION,
-    ModelStatus,
     PairingStatus,
     PrincipalStatus,
     ReloadReport,
@@ -42,6 +41,7 @@ from clawd.messages import (
     Sender,
     Text,
 )
+from clawd.models.base import ModelInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -379,9 +379,9 @@ class _Operations:
             raise NotFound(f"there is no bridge {name!r}")
         return "@clawd_bot (12345)"
 
-    def models(self) -> Sequence[ModelStatus]:
+    def models(self) -> Sequence[ModelInfo]:
         return [
-            ModelStatus(
+            ModelInfo(
                 name="demo", type="demo", model="demo", place="here", found="built in", routes=("default",)
             )
         ]

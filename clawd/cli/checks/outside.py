@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from clawd.cli.checks.site import Site
     from clawd.cli.live import ModelAnswer
-    from clawd.models.registry import ModelInfo
+    from clawd.models.base import ModelInfo
 
 LIMIT_S: Final = 20.0
 _NOT_ASKED: Final = frozenset(
