@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -83,13 +83,43 @@ class Arrived:
 Event = Started | Delta | Reset | ToolNote | Ended | HandedBack | Arrived
 
 
+class GrowingText:
+    """Text that comes in many pieces: adding one costs the piece, not all that came before it."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __str__(self) -> str:
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    def add(self, piece: str) -> None:
+        """Let it grow."""
+        self._pieces.append(piece)
+        self._length += len(piece)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._pieces, self._length = [], 0
+
+
 @dataclass(slots=True, kw_only=True)
 class LiveTurn:
     """The visible text of a turn in work."""
 
     turn: TurnId
     attempt: int = 1
-    text: str = ""
+    visible: GrowingText = field(default_factory=GrowingText)
+
+    @property
+    def text(self) -> str:
+        """All of it; ask only when it is going to be used."""
+        return str(self.visible)
 
 
 class Subscription:
@@ -151,10 +181,11 @@ class Fanout:
                 self._live[address] = LiveTurn(turn=lease.turn, attempt=lease.attempts)
             case Delta():
                 if live := self._live.get(address):
-                    live.text += event.text
+                    live.visible.add(event.text)
             case Reset():
                 if live := self._live.get(address):
-                    live.text, live.attempt = "", event.attempt
+                    live.visible.clear()
+                    live.attempt = event.attempt
             case Ended() | HandedBack():
                 self._live.pop(address, None)
             case ToolNote() | Arrived():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clawd.fanout import Delta, Reset
+from clawd.fanout import Delta, GrowingText, Reset
 from clawd.models.base import Switched, TextDelta
 
 if TYPE_CHECKING:
@@ -20,13 +20,18 @@ class Voice:
         self._fanout = fanout
         self._lease = lease
         self._committed = committed  # of earlier steps
-        self.text = ""
+        self._said = GrowingText()
         if committed:
             self._publish(committed)
 
+    @property
+    def text(self) -> str:
+        """What is visible by now."""
+        return str(self._said)
+
     def _publish(self, text: str) -> None:
-        lease, offset = self._lease, len(self.text)
-        self.text += text
+        lease, offset = self._lease, len(self._said)
+        self._said.add(text)
         self._fanout.publish(
             lease.address, Delta(turn=lease.turn, attempt=lease.attempts, offset=offset, text=text)
         )
@@ -35,7 +40,7 @@ class Voice:
         """Show what a model says while it says it."""
         match event:
             case TextDelta(text):
-                new_step = self._committed and self.text == self._committed
+                new_step = self._committed and self._is_committed()
                 self._publish(f"\n\n{text}" if new_step else text)
             case Switched(to_model=model, reason=reason):
                 self.take_back(f"{model}: {reason}")
@@ -44,11 +49,11 @@ class Voice:
 
     def take_back(self, reason: str) -> None:
         """Void what this step has shown; committed text of earlier steps stays."""
-        if self.text == self._committed:
+        if self._is_committed():
             return
         lease = self._lease
         self._fanout.publish(lease.address, Reset(turn=lease.turn, attempt=lease.attempts, reason=reason))
-        self.text = ""
+        self._said.clear()
         if self._committed:
             self._publish(self._committed)
 
@@ -57,3 +62,6 @@ class Voice:
         self._committed = visible
         if self.text != visible:  # the complete answer says it otherwise than its deltas did
             self.take_back("committed")
+
+    def _is_committed(self) -> bool:
+        return len(self._said) == len(self._committed) and self.text == self._committed

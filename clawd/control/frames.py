@@ -50,7 +50,7 @@ def turn_of(event: Event) -> TurnId | None:
 
 def snapshot_frame(live: LiveTurn) -> JsonObject:
     """Return the frame that begins a stream in the middle of a turn."""
-    return {"type": "snapshot", **json_object(live)}
+    return {"type": "snapshot", "turn": live.turn, "attempt": live.attempt, "text": live.text}
 
 
 def entry_frame(entry: EntryView) -> JsonObject:
