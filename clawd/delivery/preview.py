@@ -179,8 +179,12 @@ class _Follower:
             log.warning("typing_failed", extra={"turn": self._lease.turn, "error": repr(error)})
 
     def _clip(self, text: str) -> str:
-        """Return what fits into the one message that a preview is."""
-        return split_reply(text, self._bridge.capabilities)[0]
+        """Return what fits into the one message that a preview is.
+
+        Only the head of the text is looked at: this runs for each piece that comes.
+        """
+        limit = self._bridge.capabilities.text_limit
+        return split_reply(text.lstrip()[:limit], self._bridge.capabilities)[0]
 
     async def _show(self, text: str) -> float:
         """Send or edit the preview; return seconds until the next edit is allowed."""

@@ -16,7 +16,7 @@ _FENCE: Final = re.compile(r"^ {0,3}(`{3,8}|~{3,8})[ \t]*([^\n`]*)$", re.MULTILI
 
 def utf16_units(text: str) -> int:
     """Return the length in UTF-16 code units, as Telegram counts."""
-    return len(text) + sum(ord(char) > 0xFFFF for char in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _utf8_bytes(text: str) -> int:

@@ -56,3 +56,12 @@ def test_no_part_exceeds_the_limit_and_no_character_is_lost(text: str, limit: in
     kept = "".join(parts)
     for char in "ab😀é中":
         assert kept.count(char) >= text.count(char)
+
+
+@given(st.text(min_size=1500, max_size=4000, alphabet="ab \n`😀"))
+def test_the_first_part_depends_on_the_head_of_the_text_alone(text: str) -> None:
+    """What a preview relies on, which shows the first part while the rest is still coming."""
+    capabilities = BridgeCapabilities(text_limit=700, text_unit="utf16")
+    head = text.lstrip()[:700].rstrip()
+    if len(head) == 700:
+        assert split_reply(head, capabilities)[0] == split_reply(text, capabilities)[0]
