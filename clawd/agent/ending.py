@@ -62,7 +62,7 @@ def out_of_time(language: str | None, limit_s: float) -> Ending:
 
 
 def out_of_steps(language: str | None, steps: int) -> Ending:
-    """It made `agent.max_steps` model calls."""
+    """It took `agent.max_steps` steps."""
     return Ending(
         outcome="failed",
         text=say("failed_steps", language, steps=steps),

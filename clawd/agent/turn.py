@@ -69,7 +69,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutOfSteps:
-    """`max_steps` model calls were made and the model wants more."""
+    """`max_steps` model and tool calls were made and the model wants more."""
 
     steps: int
 
@@ -112,19 +112,22 @@ def advance(turn: Turn, *, max_steps: int) -> Action:
 
     Args:
         turn: The turn so far.
-        max_steps: Greatest number of model calls, at least 1.
+        max_steps: Greatest number of model and tool calls together, at least 1.
     """
     if turn.finished is not None:
         return AlreadyFinished()
     if not turn.responses:
         return AskModel(step=1)
     last = turn.responses[-1]
+    steps = len(turn.responses) + len(turn.done)
     for step, call in enumerate(last.response.tool_calls, start=last.step + 1):
         if step not in turn.done:
+            if steps >= max_steps:
+                return OutOfSteps(steps=steps)
             return CallTool(step=step, call=call, intent=turn.intents.get(step))
     if last.response.tool_calls:
-        if len(turn.responses) >= max_steps:
-            return OutOfSteps(steps=len(turn.responses))
+        if steps >= max_steps:
+            return OutOfSteps(steps=steps)
         return AskModel(step=last.step + len(last.response.tool_calls) + 1)
     return Answered(
         text=turn.visible_text,

@@ -34,7 +34,7 @@ class ChatConfig(ModelConfig):
     total_s: PositiveSeconds | None = None
     min_bytes_per_s: Annotated[float, Field(ge=0)] = 20
     rate_window_s: PositiveSeconds = 30  # slower than that for so long is a broken stream
-    max_response_bytes: Annotated[int, Field(ge=1000)] = 8_000_000
+    max_response_bytes: Annotated[int, Field(ge=1000)] = 32_000_000  # on the wire: some 250 for each token
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:

@@ -52,7 +52,7 @@ def test_an_answer_joins_what_was_visible_in_every_step() -> None:
 
 def test_a_model_that_wants_more_steps_than_allowed_ends_the_turn() -> None:
     (call,) = calls(1)
-    assert advance(fold([result(1, "", (call,)), done(2, call)]), max_steps=1) == OutOfSteps(steps=1)
+    assert advance(fold([result(1, "", (call,)), done(2, call)]), max_steps=2) == OutOfSteps(steps=2)
 
 
 def test_a_finished_turn_asks_for_nothing() -> None:
@@ -84,3 +84,9 @@ def test_a_turn_cut_off_anywhere_goes_on_to_the_same_steps(shape: list[int], dat
     whole = run([])
     cut = data.draw(st.integers(min_value=0, max_value=len(whole)))
     assert run(whole[:cut]) == whole
+
+
+def test_an_answer_with_more_calls_than_steps_left_ends_the_turn() -> None:
+    many = calls(2000)
+    turn = fold([result(1, "", many), *(done(2 + n, many[n]) for n in range(3))])
+    assert advance(turn, max_steps=4) == OutOfSteps(steps=4)
