@@ -59,6 +59,7 @@ def daemon(**sections: Any) -> Iterator[Daemon]:
             **sections,
         }
         (home / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        (home / "config.yaml").chmod(0o600)
         process = subprocess.Popen(
             [sys.executable, "-m", "clawd.daemon"],
             env={**os.environ, "CLAWD_HOME": str(home)},
@@ -82,9 +83,11 @@ def daemon(**sections: Any) -> Iterator[Daemon]:
 
 
 @contextmanager
-def fake_model() -> Iterator[str]:
-    """Run a model server that answers at once in its own process; yields its base URL."""
+def fake_model(script: Path | None = None) -> Iterator[str]:
+    """Run a model server in its own process, that answers at once or by a script; yields its base URL."""
     command = [sys.executable, "-m", "tests.fakes.openai_api", "--port", "0"]
+    if script is not None:
+        command += ["--script", str(script)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

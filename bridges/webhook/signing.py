@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PREFIX: Final = "whsec_"
+MIN_KEY_BYTES: Final = 16  # the specification wants 24 to 64; other senders' keys are shorter
 MAX_SIGNATURES: Final = 10  # of one request; a sender that rotates keys has two
 
 
@@ -23,18 +24,19 @@ def key_of(secret: str) -> bytes:
     """Return the key of a secret: of `whsec_…` the decoded base64 (padding may be missing), else its UTF-8 bytes.
 
     Raises:
-        ValueError: what follows `whsec_` is not base64, or nothing.
+        ValueError: what follows `whsec_` is not base64, or the key has fewer than `MIN_KEY_BYTES`.
     """
-    if not secret.startswith(PREFIX):
-        return secret.encode()
-    encoded = secret.removeprefix(PREFIX)
+    key = _decoded(secret.removeprefix(PREFIX)) if secret.startswith(PREFIX) else secret.encode()
+    if len(key) < MIN_KEY_BYTES:
+        raise ValueError(f"a key of {len(key)} bytes can be guessed; use at least {MIN_KEY_BYTES}, better 32")
+    return key
+
+
+def _decoded(encoded: str) -> bytes:
     try:
-        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError(f"what follows {PREFIX} is not base64") from error
-    if not key:
-        raise ValueError(f"nothing follows {PREFIX}")
-    return key
 
 
 def sign(keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> str:

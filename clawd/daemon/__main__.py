@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clawd.config.loader import load_config
-from clawd.errors import EXIT_OK, ClawdError, ConfigError, four_lines
+from clawd.errors import EXIT_FAILED, EXIT_OK, ClawdError, ConfigError, four_lines
 from clawd.ids import SystemClock
 from clawd.journal.opening import open_journal
 from clawd.observability.logging import setup_logging
@@ -51,6 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ClawdError as error:
         _tell(four_lines(error))
         return error.exit_code
+    except OSError as error:
+        # The system refuses what a daemon can't do without, such as descriptors; nothing of ours foresaw it.
+        _tell(
+            four_lines(
+                ClawdError("the system refused what clawd needs", why=str(error), remedy="clawd doctor")
+            )
+        )
+        return EXIT_FAILED
     return EXIT_OK
 
 

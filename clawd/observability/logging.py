@@ -144,6 +144,8 @@ class Logs:
         root.setLevel(level)
         # One line for every request of a health check is noise, unless somebody asked for everything.
         logging.getLogger("aiohttp.access").setLevel(level if level <= logging.DEBUG else logging.WARNING)
+        # It logs every statement with its parameters: what people wrote belongs in the journal alone.
+        logging.getLogger("aiosqlite").setLevel(logging.WARNING)
 
     def __enter__(self) -> Self:
         return self

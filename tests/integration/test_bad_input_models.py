@@ -24,7 +24,7 @@ WHOLE_DEEP = f"{DEEP}1{'}' * 5_000}"
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def running() -> AsyncIterator[Doors]:
     dead = {"name": "dead", "type": "chat", "base_url": "http://127.0.0.1:9/v1"}
-    async with doors(dead, agent={"max_steps": 8}) as running:
+    async with doors(dead, agent={"max_steps": 20}) as running:
         yield running
 
 
@@ -157,8 +157,8 @@ async def test_a_model_that_calls_for_ever_is_stopped_by_the_limit(here: Doors) 
     before = len(here.model.requests)
     result = await here.clawd("chat", "hi")
     assert (result.code, result.out) == (1, "")
-    assert "why: agent.max_steps is 8" in result.err
-    assert len(here.model.requests) - before == 4  # each followed by its call
+    assert "why: agent.max_steps is 20" in result.err
+    assert len(here.model.requests) - before == 10  # each followed by its call
 
 
 async def test_half_a_character_reaches_every_place_as_a_replacement(here: Doors) -> None:
