@@ -368,7 +368,9 @@ class ModelsExhausted(ModelError):
     code = "E-MODELS"
 
     def __init__(self, route: str, causes: Sequence[ModelError]) -> None:
-        why = "; ".join(f"{cause.model}: {cause.why or cause.what}" for cause in causes)
+        why = "; ".join(
+            f"{cause.model}: {cause.what}" + (f", {cause.why}" if cause.why else "") for cause in causes
+        )
         super().__init__(
             route,
             "no model answered",

@@ -73,10 +73,11 @@ async def test_a_failed_answer_ends_the_command_in_words(
 ) -> None:
     here.model.default = reply
     result = await here.clawd("chat", "hi")
-    what, why, remedy = result.err.splitlines()
+    what, where, why, remedy = result.err.splitlines()
     assert (result.code, result.out) == (code, "")
     assert what.startswith("error[E-MODELS]: Sorry, ")
     assert (why.startswith("why: route default: "), words in why) == (True, True), why
+    assert where.startswith("where: turn:")
     assert remedy.startswith("try: clawd trace turn:")
     assert steering(result.err) == []
 

@@ -117,7 +117,8 @@ def test_a_failed_turn_exits_with_its_code_and_leaves_no_half_answer(api: FakeCo
     done = chat(api, "hi")
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr == (
-        "error[E-MODEL-AUTH]: Sorry, no model answered.\nwhy: model main: refused (401)\n"
+        "error[E-MODEL-AUTH]: Sorry, no model answered.\nwhere: turn:t-1-1\n"
+        "why: model main: refused (401)\n"
         "try: clawd trace turn:t-1-1\n"
     )
     done = chat(api, "hi", "--json")

@@ -369,7 +369,7 @@ def test_a_failed_turn_is_told_and_the_chat_goes_on(api: FakeControlApi) -> None
         terminal.until("›")
         terminal.type("go\r")
         seen = terminal.until("try: clawd trace turn:t-1-1")
-        assert "error[E-MODELS]: Sorry, no model answered.\nwhy: main: refused\n" in seen
+        assert "error[E-MODELS]: Sorry, no model answered.\nwhere: turn:t-1-1\nwhy: main: refused\n" in seen
         api.script = echo
         terminal.type("again\r")
         terminal.until("You said: again.")

@@ -121,6 +121,7 @@ def failure(event: Ended) -> str:
     match = _CODE.fullmatch(event.why)
     code, detail = (match[1], match[2]) if match else ("E-TURN", event.why)
     lines = [f"error[{code}]: {event.text.strip() or 'the turn ended without an answer'}"]
+    lines.append(f"where: {event.turn}")
     if detail:
         lines.append(f"why: {one_line(detail, 400)}")
     lines.append(f"try: clawd trace {event.turn}")

@@ -105,13 +105,13 @@ def test_a_failed_turn_is_told_in_four_lines() -> None:
     [_, error] = told(end("Sorry.", "Sorry.", "failed", "E-MODELS: no model answered (a: 401)"))
     assert error == (
         "error",
-        f"error[E-MODELS]: Sorry.\nwhy: no model answered (a: 401)\ntry: clawd trace {T}",
+        f"error[E-MODELS]: Sorry.\nwhere: {T}\nwhy: no model answered (a: 401)\ntry: clawd trace {T}",
     )
 
 
 def test_a_failure_without_a_reason_still_says_how_to_learn_more() -> None:
     [_, error] = told(end("", "", "dead"))
-    assert error[1] == f"error[E-TURN]: the turn ended without an answer\ntry: clawd trace {T}"
+    assert error[1] == f"error[E-TURN]: the turn ended without an answer\nwhere: {T}\ntry: clawd trace {T}"
 
 
 def test_a_queued_question_appears_when_its_turn_begins() -> None:
