@@ -107,6 +107,14 @@ class Supervisor:
         self._wanted = {name: section for name, section in wanted.items() if section.enabled}
         self._changed.set()
 
+    async def prepare(self) -> None:
+        """Make the bridges that are wanted and missing, so that those that are called can be mounted."""
+        for name, section in self._wanted.items():
+            if name not in self._bridges:
+                # In a thread: a platform's library may take half a second to import.
+                bridge = await asyncio.to_thread(self._make, name, section)
+                self._bridges[name] = _Supervised(bridge, section, self._clock)
+
     async def run(self) -> None:
         """Run the bridges until cancelled."""
         async with asyncio.TaskGroup() as tasks:
@@ -123,10 +131,9 @@ class Supervisor:
                 held.task.cancel()
                 await asyncio.wait({held.task})
             tasks.create_task(self._close(held.bridge), name=f"close:{name}")
-        for name, section in self._wanted.items():
-            if name not in self._bridges:
-                held = _Supervised(self._make(name, section), section, self._clock)
-                self._bridges[name] = held
+        await self.prepare()
+        for name, held in self._bridges.items():
+            if held.task is None:
                 held.task = tasks.create_task(self._supervise(held), name=f"bridge:{name}")
 
     def _make(self, name: str, section: BridgeConfig) -> Bridge:

@@ -107,6 +107,7 @@ class Lifecycle:
         parts = self._parts
         await parts.minds.configure(parts.situation.loaded.config, lasting)
         await parts.configure()
+        await parts.supervisor.prepare()
         left = await parts.opened.journal.recover(parts.outbox.holding())
         parts.situation.replayed = True
         if left:
