@@ -109,7 +109,7 @@ class Workers:
         except JournalUnavailable as error:
             log.warning("turn_paused", extra={"turn": lease.turn, "error": str(error)})
             await self._give_up(lease, count=False)  # not the turn's fault
-        except Exception:
+        except Exception:  # the turn boundary: rows that can't be read, or an end that failed as well
             log.exception("turn_unreadable", extra={"turn": lease.turn})
             await self._give_up(lease, count=True)
 
@@ -118,7 +118,7 @@ class Workers:
             await self._runner.run(lease)
         except JournalError:
             raise
-        except Exception as error:
+        except Exception as error:  # the turn boundary: a bug ends this turn, visibly
             log.exception("turn_broke", extra={"turn": lease.turn})
             await self._runner.finish(lease, endings.broken(error, language_of(lease)), whole=True)
 

@@ -90,7 +90,10 @@ class DaemonOperations:
             old, new = situation.loaded.config, loaded.config
             changed, restart = differences(old, new)
             # What can't change in a running daemon keeps its old value, so that it is reported every time.
-            kept = new.model_copy(update={"state_dir": old.state_dir, "journal": old.journal})
+            gateway = new.gateway.model_copy(update={"host": old.gateway.host, "port": old.gateway.port})
+            kept = new.model_copy(
+                update={"state_dir": old.state_dir, "journal": old.journal, "gateway": gateway}
+            )
             parts.logs.redactor.add(loaded.secrets)
             try:
                 await self._swap_what_may_fail(kept, changed)

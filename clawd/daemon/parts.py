@@ -86,7 +86,13 @@ class Parts:
         self.access.configure(config.access, config.bridges)
         self.inbox.configure(config.access)
         self.outbox.configure(config.delivery, config.bridges)
-        self.supervisor.configure(config.bridges)
+        # With the network that applies inside, a change of it counts as a change of the bridge.
+        self.supervisor.configure(
+            {
+                name: section.model_copy(update={"network": section.network or config.network})
+                for name, section in config.bridges.items()
+            }
+        )
 
 
 def build(

@@ -102,3 +102,25 @@ async def test_a_bridge_taken_out_and_put_back_loses_nothing(state_dir: Path) ->
         edit(here, lambda config: config.update(bridges={"telegram": telegram}))
         await here.all_answered()
         assert not here.judge().broken
+
+
+async def test_a_changed_network_reaches_the_bridges_that_have_none_of_their_own(state_dir: Path) -> None:
+    async with world(state_dir) as here:
+        await here.start()
+        before = await status(here, lambda s: s["bridges"][0]["state"] == "connected")
+        since = before["bridges"][0]["since"]
+        edit(here, lambda config: config.update(network={"proxy": "http://127.0.0.1:9"}))
+        await status(here, lambda s: s["bridges"][0]["since"] != since)
+        edit(here, lambda config: config.pop("network"))
+        here.say(11, "hello")
+        await here.all_answered()
+
+
+async def test_what_waits_for_a_restart_is_told_at_every_reload(state_dir: Path) -> None:
+    async with world(state_dir) as here:
+        await here.start()
+        edit(here, lambda config: config["gateway"].update(host="127.0.0.2"))
+        client = Client([state_dir / "state" / "clawd.sock"])
+        for _ in range(3):
+            report = await asyncio.to_thread(client.post, "/reload", {})
+            assert report["restart_needed"] == ["gateway.host"]
