@@ -19,26 +19,9 @@ from tests.fakes.control_services import AT, World
 from tests.fakes.shell import Shell, socket_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 MINE = Address(bridge="terminal", account=str(os.getuid()), chat="default")
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def clawd(state_dir: Path) -> Shell:
-    return Shell(state_dir)
-
-
-@pytest.fixture
-async def server(state_dir: Path, world: World) -> AsyncIterator[ControlServer]:
-    async with ControlServer(socket_of(state_dir), world.services()) as server:
-        yield server
 
 
 # --- without a daemon ---------------------------------------------------------------------------------

@@ -35,26 +35,9 @@ from clawd.messages import Address
 from tests.fakes.control_services import AT, World, socket_in
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 MINE = Address(bridge="terminal", account=str(os.getuid()), chat="default")
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-async def server(tmp_path: Path, world: World) -> AsyncIterator[ControlServer]:
-    async with ControlServer(socket_in(tmp_path), world.services()) as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: ControlServer) -> Client:
-    return Client([server.path])
 
 
 async def get(client: Client, path: str, **query: Any) -> dict[str, Any]:

@@ -19,31 +19,14 @@ from clawd.fanout import Arrived, Delta, Ended, HandedBack, Reset, ToolNote
 from clawd.ids import TurnId
 from clawd.journal.reading import BEGINNING
 from clawd.messages import Address
-from tests.fakes.control_services import World, socket_in
+from tests.fakes.control_services import World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
     from clawd.client import Stream
 
 MINE = Address(bridge="terminal", account=str(os.getuid()), chat="default")
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-async def server(tmp_path: Path, world: World) -> AsyncIterator[ControlServer]:
-    async with ControlServer(socket_in(tmp_path), world.services()) as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: ControlServer) -> Client:
-    return Client([server.path])
 
 
 async def ask(client: Client, text: str) -> TurnId:

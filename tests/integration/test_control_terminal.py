@@ -8,32 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clawd.control.server import ControlServer
 from clawd.messages import Address
 from tests.fakes.control_services import World
-from tests.fakes.shell import Shell, at_terminal, socket_of
+from tests.fakes.shell import Shell, at_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    pass
 
 MINE = Address(bridge="terminal", account=str(os.getuid()), chat="default")
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def clawd(state_dir: Path) -> Shell:
-    return Shell(state_dir)
-
-
-@pytest.fixture
-async def server(state_dir: Path, world: World) -> AsyncIterator[ControlServer]:
-    async with ControlServer(socket_of(state_dir), world.services()) as server:
-        yield server
 
 
 async def test_clawd_alone_says_in_five_lines_what_to_do_next(clawd: Shell) -> None:
