@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from clawd.config.schema import ToolConfig
 from clawd.response import Effect, JsonObject, JsonValue
@@ -64,7 +64,35 @@ class Tool(Protocol):
         ...
 
 
-__all__ = ["Effect", "JsonObject", "JsonValue", "Tool", "ToolContext", "ToolPlugin", "ToolResult", "ToolSpec"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """Whether one call may run: at once, after a person's yes, or never."""
+
+    verdict: Literal["auto", "ask", "deny"]
+    subject: str  # what a person is shown of the call, and what "always" patterns match: a command line
+
+
+@runtime_checkable
+class AskingTool(Tool, Protocol):
+    """A tool whose calls may need a person's word first; a tool without this runs at once."""
+
+    def consent(self, arguments: JsonObject) -> Consent:
+        """Return what the settings say of a call with these valid arguments; pure, no effect."""
+        ...
+
+
+__all__ = [
+    "AskingTool",
+    "Consent",
+    "Effect",
+    "JsonObject",
+    "JsonValue",
+    "Tool",
+    "ToolContext",
+    "ToolPlugin",
+    "ToolResult",
+    "ToolSpec",
+]
 
 C = TypeVar("C", bound=ToolConfig)
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from clawd.errors import ClawdError, ToolError
 from clawd.strict_json import BadJson, parse_object
 from clawd.tools import schema
+from clawd.tools.base import AskingTool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from clawd.config.schema import ToolsConfig
     from clawd.journal.base import Right
     from clawd.response import Effect, JsonObject
-    from clawd.tools.base import Tool, ToolContext, ToolPlugin, ToolSpec
+    from clawd.tools.base import Consent, Tool, ToolContext, ToolPlugin, ToolSpec
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,19 @@ class Toolbox:
         tool = self._tools.get(name)
         return tool.spec.effect if tool else "pure"
 
+    def consent(self, name: str, arguments: str, right: Right) -> Consent | None:
+        """Return what a call needs before it may run; None where nothing does, or the call can't run anyway."""
+        tool = self._tools.get(name)
+        if not isinstance(tool, AskingTool) or not _allowed(tool.spec.effect, right):
+            return None
+        try:
+            parsed = _parse(arguments)
+        except BadJson:
+            return None
+        if any(schema.problems(parsed, tool.spec.parameters)):
+            return None
+        return tool.consent(parsed)
+
     async def call(
         self, name: str, arguments: str, context: ToolContext, right: Right
     ) -> tuple[str, ToolOutcome]:
@@ -82,13 +96,18 @@ class Toolbox:
             offered = ", ".join(spec.name for spec in self.specs(right)) or "none"
             return _bounded(f"There is no tool {name!r}. The tools are: {offered}."), "error"
         try:
-            parsed = parse_object(arguments.encode("utf-8", "surrogatepass")) if arguments.strip() else {}
+            parsed = _parse(arguments)
         except BadJson as error:
             return _bounded(f"The arguments of {name} can't be read: {error}."), "error"
         wrong = list(schema.problems(parsed, tool.spec.parameters))[:_MAX_PROBLEMS]
         if wrong:
             return _bounded(f"The arguments of {name} do not fit: {'; '.join(wrong)}."), "error"
         return await _run(tool, parsed, context)
+
+
+def _parse(arguments: str) -> JsonObject:
+    """Return a call's arguments as the model wrote them, empty for nothing; raises BadJson."""
+    return parse_object(arguments.encode("utf-8", "surrogatepass")) if arguments.strip() else {}
 
 
 async def _run(tool: Tool, arguments: JsonObject, context: ToolContext) -> tuple[str, ToolOutcome]:
