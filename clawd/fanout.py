@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from clawd.ids import TurnId
-    from clawd.journal.base import Lease
+    from clawd.journal.base import Lease, OpenQuestion
     from clawd.journal.records import Outcome
     from clawd.messages import Address
 
@@ -76,11 +76,19 @@ class HandedBack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The turn waits for a person's word; no worker is on it until that comes, or the deadline."""
+
+    turn: TurnId
+    question: OpenQuestion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
     """A push or a message entered the conversation: there is something new to read in the journal."""
 
 
-Event = Started | Delta | Reset | ToolNote | Ended | HandedBack | Arrived
+Event = Started | Delta | Reset | ToolNote | Asked | Ended | HandedBack | Arrived
 
 
 class GrowingText:
@@ -186,7 +194,7 @@ class Fanout:
                 if live := self._live.get(address):
                     live.visible.clear()
                     live.attempt = event.attempt
-            case Ended() | HandedBack():
+            case Ended() | HandedBack() | Asked():
                 self._live.pop(address, None)
             case ToolNote() | Arrived():
                 pass

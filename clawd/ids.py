@@ -11,8 +11,10 @@ from typing import NewType, Protocol
 TurnId = NewType("TurnId", str)  # "turn:INSTANCE-CONV-SEQ", constant from accept on
 DeliveryId = NewType("DeliveryId", str)  # "delivery:INSTANCE-ROW"
 UpdateId = NewType("UpdateId", str)  # "update:INSTANCE-ROW", an update that could not be read
+QuestionId = NewType("QuestionId", str)  # "approval:INSTANCE-CONV-SEQ-STEP", a question to a person
 
 _TURN = re.compile(r"turn:([a-z0-9]+)-(\d+)-(\d+)")
+_QUESTION = re.compile(r"approval:([a-z0-9]+)-(\d+)-(\d+)-(\d+)")
 _ROW = re.compile(r"(delivery|update):([a-z0-9]+)-(\d+)")
 
 
@@ -28,6 +30,17 @@ def parse_turn_id(text: str) -> tuple[int, int] | None:
     """Return (conv, seq), or None when this is not a turn's id."""
     match = _TURN.fullmatch(text)
     return (int(match[2]), int(match[3])) if match else None
+
+
+def question_id(instance: str, conv: int, seq: int, step: int) -> QuestionId:
+    """Return the public id of the question that a turn asks before this step."""
+    return QuestionId(f"approval:{instance}-{conv}-{seq}-{step}")
+
+
+def parse_question_id(text: str) -> tuple[TurnId, int] | None:
+    """Return the turn and the step that a question is about, or None when this is not a question's id."""
+    match = _QUESTION.fullmatch(text)
+    return (turn_id(match[1], int(match[2]), int(match[3])), int(match[4])) if match else None
 
 
 def delivery_id(instance: str, row: int) -> DeliveryId:

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from clawd.ids import DeliveryId, TurnId
+    from clawd.ids import DeliveryId, QuestionId, TurnId
 
 MessageId = NewType("MessageId", str)
 """A bridge's dedup key, such as `tg:<bot>:<update_id>`; a redelivery carries the same one."""
@@ -124,6 +124,9 @@ class InboundMessage:
     addressed: bool = True  # private chat, mention, reply to us or command to us
     digest: str | None = None  # sha256 of the raw body where "same id, other body" must be told apart
     reference: str | None = None  # the platform's own message id, given back with replies
+    # Equal for pieces of one message that the platform cut: an album's id, or SPLIT_TEXT for a text that
+    # fills a message to the limit, so that the next one may be its rest.
+    piece_of: str | None = None
 
     @property
     def text(self) -> str:
@@ -131,7 +134,10 @@ class InboundMessage:
         return text_of(self.parts)
 
 
-ControlKind = Literal["stop"]
+SPLIT_TEXT: Final = "text"
+"""`InboundMessage.piece_of` of a text that a client may have cut; its last piece carries no mark."""
+
+ControlKind = Literal["stop", "approve", "deny"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +149,9 @@ class InboundControl:
     sender: Sender
     kind: ControlKind
     turn: TurnId | None = None  # None: the open turn of the conversation
+    question: QuestionId | None = None  # approve, deny: None means the open question of the conversation
+    # approve: also let later calls like this pass in this conversation; "" stands for exactly this call.
+    always: str | None = None
     sent_at: datetime
 
 
@@ -205,6 +214,14 @@ AcceptResult = Accepted | Duplicate | Replied | Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One answer that a question offers; platforms with buttons show `label`."""
+
+    word: Literal["approve", "always", "deny"]
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundMessage:
     """One delivery, as a bridge sends it; equal for every attempt but for `repeated`.
 
@@ -216,7 +233,7 @@ class OutboundMessage:
     address: Address
     text: str
     created_at: datetime
-    kind: Literal["reply", "failed", "push"] = "reply"
+    kind: Literal["reply", "failed", "push", "question"] = "reply"
     turn: TurnId | None = None
     seq: int | None = None  # the answered message's place in its conversation
     part: int = 0
@@ -225,6 +242,8 @@ class OutboundMessage:
     reference: str | None = None  # the platform's own id of the answered message
     edit_of: str | None = None  # the remote id of a preview to replace
     repeated: bool = False  # an earlier attempt may have arrived
+    question: QuestionId | None = None  # of a `question`: what a button's press names
+    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING, assert_never
 from clawd.journal.records import (
     ModelIntent,
     ModelResult,
+    PatternAllowed,
+    QuestionAnswered,
     SessionStarted,
     SettingsChanged,
+    SummaryIntent,
+    SummaryResult,
     ToolDone,
     ToolIntent,
     TurnFinished,
+    TurnMerged,
     TurnStarted,
+    TurnsUndone,
+    TurnWaiting,
 )
 
 if TYPE_CHECKING:
@@ -34,12 +41,28 @@ class Turn:
     responses: tuple[ModelResult, ...] = ()
     done: Mapping[int, ToolDone] = field(default_factory=dict)  # by step
     intents: Mapping[int, ToolIntent] = field(default_factory=dict)  # by step
+    waits: Mapping[int, TurnWaiting] = field(default_factory=dict)  # by step, without an answer yet
+    answers: Mapping[int, QuestionAnswered] = field(default_factory=dict)  # by step, not yet acted upon
+    told: int = 0  # characters of the visible text that were delivered before its questions
+    merges: tuple[TurnMerged, ...] = ()
+    summary: SummaryResult | None = None  # the newest
+    undone: TurnsUndone | None = None
     finished: TurnFinished | None = None
 
     @property
     def visible_text(self) -> str:
         """What the user has been shown of committed answers, steps separated by a blank line."""
         return "\n\n".join(r.response.text for r in self.responses if r.response.text)
+
+    @property
+    def merged(self) -> tuple[int, ...]:
+        """The further messages that it answers."""
+        return tuple(seq for merge in self.merges for seq in merge.seqs)
+
+    @property
+    def waiting(self) -> TurnWaiting | None:
+        """The question that has no answer yet; a turn asks one at a time."""
+        return next(iter(self.waits.values()), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +74,16 @@ class AskModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallTool:
-    """A tool is to be called as this step. `intent` is left by an attempt that a crash cut off."""
+    """A tool is to be called as this step.
+
+    `intent` is left by an attempt that a crash cut off; `answer` is what a person said to this call and
+    has not been acted upon.
+    """
 
     step: int
     call: ToolCall
     intent: ToolIntent | None = None
+    answer: QuestionAnswered | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +116,40 @@ def apply(turn: Turn, record: Record) -> Turn:
         case ModelResult():
             return replace(turn, responses=(*turn.responses, record))
         case ToolIntent():
-            return replace(turn, intents={**turn.intents, record.step: record})
+            return replace(
+                turn,
+                intents={**turn.intents, record.step: record},
+                answers=_without(turn.answers, record.step),  # one yes is for one run
+            )
         case ToolDone():
             return replace(turn, done={**turn.done, record.step: record})
+        case TurnWaiting():
+            return replace(turn, waits={record.step: record}, told=max(turn.told, record.told))
+        case QuestionAnswered():
+            return replace(turn, waits={}, answers={**turn.answers, record.step: record})
+        case TurnMerged():
+            return replace(turn, merges=(*turn.merges, record))
+        case SummaryResult():
+            return replace(turn, summary=record)
+        case TurnsUndone():
+            return replace(turn, undone=record)
         case TurnFinished():
             return replace(turn, finished=record)
-        case TurnStarted() | ModelIntent() | SessionStarted() | SettingsChanged():
+        case (
+            TurnStarted()
+            | ModelIntent()
+            | SummaryIntent()
+            | SessionStarted()
+            | SettingsChanged()
+            | PatternAllowed()
+        ):
             return turn
         case _:
             assert_never(record)
+
+
+def _without(answers: Mapping[int, QuestionAnswered], step: int) -> Mapping[int, QuestionAnswered]:
+    return {at: answer for at, answer in answers.items() if at != step}
 
 
 def fold(records: Iterable[Record]) -> Turn:
@@ -124,7 +177,8 @@ def advance(turn: Turn, *, max_steps: int) -> Action:
         if step not in turn.done:
             if steps >= max_steps:
                 return OutOfSteps(steps=steps)
-            return CallTool(step=step, call=call, intent=turn.intents.get(step))
+            intent, said = turn.intents.get(step), turn.answers.get(step)
+            return CallTool(step=step, call=call, intent=intent, answer=said)
     if last.response.tool_calls:
         if steps >= max_steps:
             return OutOfSteps(steps=steps)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, assert_never
 
-from clawd.fanout import Arrived, Delta, Ended, HandedBack, Reset, Started, ToolNote
+from clawd.fanout import Arrived, Asked, Delta, Ended, HandedBack, Reset, Started, ToolNote
 from clawd.jsonable import json_object
 
 if TYPE_CHECKING:
     from clawd.fanout import Event, LiveTurn
     from clawd.ids import TurnId
+    from clawd.journal.base import OpenQuestion
     from clawd.journal.reading import EntryView, TurnView
     from clawd.response import JsonObject
 
@@ -32,6 +33,8 @@ def frame_of(event: Event) -> JsonObject | None:
             return {"type": "ended", **json_object(event)}
         case HandedBack():
             return {"type": "handed_back", **json_object(event)}
+        case Asked(question=question):
+            return question_frame(question)
         case Arrived():
             return None
     assert_never(event)
@@ -51,6 +54,11 @@ def turn_of(event: Event) -> TurnId | None:
 def snapshot_frame(live: LiveTurn) -> JsonObject:
     """Return the frame that begins a stream in the middle of a turn."""
     return {"type": "snapshot", "turn": live.turn, "attempt": live.attempt, "text": live.text}
+
+
+def question_frame(question: OpenQuestion) -> JsonObject:
+    """Return the frame of a question that a turn waits with."""
+    return {"type": "question", **json_object(question)}
 
 
 def entry_frame(entry: EntryView) -> JsonObject:

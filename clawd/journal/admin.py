@@ -182,13 +182,10 @@ def _unstick(db: sqlite3.Connection, conv: int, now: int) -> None:
 def _give_up_stuck(db: sqlite3.Connection, turn: tuple[int, int], now: int) -> None:
     """End the turn that can't be read, and begin a session without what came before it."""
     conv, seq = turn
-    db.execute(
-        "UPDATE inbox SET state = 'dead', ended_at = ?, dropped = 1 WHERE conv = ? AND seq = ?",
-        (now, conv, seq),
-    )
+    db.execute("UPDATE inbox SET dropped = 1 WHERE conv = ? AND seq = ?", (conv, seq))
     turns.begin_session(db, conv, seq)
     db.execute("UPDATE conv SET stuck = NULL WHERE id = ?", (conv,))
-    turns.end_turn(db, conv, seq, now)
+    turns.end_turn(db, conv, seq, "dead", now)
 
 
 # --- deliveries and updates ------------------------------------------------------------------------------

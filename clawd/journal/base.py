@@ -15,12 +15,14 @@ from clawd.messages import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from datetime import datetime
 
-    from clawd.ids import DeliveryId, TurnId
+    from clawd.ids import DeliveryId, QuestionId, TurnId
     from clawd.journal.records import Record
     from clawd.messages import (
         Accepted,
         Address,
+        Choice,
         ControlKind,
         Cursor,
         Duplicate,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         InboundMessage,
         MessageId,
         OutboundMessage,
+        Sender,
     )
 
 Right = Literal["chat", "tools", "owner"]
@@ -97,6 +100,7 @@ class ConversationSettings:
     language: str | None = None
     session: int = 1
     session_seq: int = 0  # the session holds the turns with a greater sequence number
+    allowed: tuple[str, ...] = ()  # TOOL:GLOB of calls that pass without a question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +110,33 @@ class Control:
     id: int
     turn: TurnId
     kind: ControlKind
+    step: int | None = None  # approve, deny: of the call in question
+    by: str | None = None  # BRIDGE:SENDER
+    always: str | None = None  # approve: as `InboundControl.always`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """A message of the conversation that no turn has answered yet."""
+
+    seq: int
+    message: InboundMessage
+    right: Right
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenQuestion:
+    """What a turn waits for a person to say."""
+
+    id: QuestionId
+    turn: TurnId
+    conversation: Address
+    asker: Sender  # who wrote the message that the turn answers
+    about: Literal["approval", "unknown"]
+    tool: str
+    subject: str  # of the call: a command line
+    asked_at: datetime
+    deadline: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +154,11 @@ class Lease:
     right: Right
     settings: ConversationSettings
     waiting: int = 0  # further messages queued behind this one
+    claims: int = 1  # of this turn altogether
+    told: int = 0  # characters of its visible text that were delivered before a question
+    merged: tuple[int, ...] = ()  # seqs of the messages that became part of it
+    expired: bool = False  # the deadline of its question has passed
+    asked_seq: int | None = None  # the conversation's newest message when the question was asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +168,7 @@ class PastTurn:
     seq: int
     message: InboundMessage
     records: tuple[Record, ...]
+    merged: tuple[Queued, ...] = ()  # further messages that it answered, in order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +176,21 @@ class Loaded:
     """All that a turn needs to go on: its own records so far, the session before it, open controls."""
 
     records: tuple[Record, ...]
-    history: tuple[PastTurn, ...]  # oldest first
+    history: tuple[PastTurn, ...]  # oldest first, behind what `summary` stands for
     controls: tuple[Control, ...]
+    merged: tuple[Queued, ...] = ()  # the messages that became part of this turn, in order
+    summary: str = ""  # stands for the session's turns before `history`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A session up to a turn, as its records would give it."""
+
+    session: int
+    through_seq: int
+    summary: str = ""
+    summary_seq: int = 0  # the summary stands for the turns up to here
+    turns: tuple[PastTurn, ...] = ()  # behind the summary, oldest first
 
 
 # --- outbox ---------------------------------------------------------------------------------------------
@@ -148,12 +198,17 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDelivery:
-    """One part of a turn's reply; parts count from 0 in the order of sending."""
+    """One part of what a turn sends at once; parts count from 0 in the order of sending.
+
+    A turn that asks something sends more than once: the outbox numbers its parts through.
+    """
 
     part: int
     parts: int
     text: str
-    kind: Literal["reply", "failed"] = "reply"
+    kind: Literal["reply", "failed", "question"] = "reply"
+    question: QuestionId | None = None
+    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +302,8 @@ class Journal(Protocol):
     instance: str  # drawn once per database, part of every public id
     work: Wake  # set when a conversation became ready
     outgoing: Wake  # set when a delivery became ready
+    # Until a question expires or a message's pieces have come together, as of the last claim; None: never.
+    next_due_s: float | None
 
     async def accept(
         self, batch: Sequence[Item], cursor: Cursor | None = None
@@ -255,8 +312,10 @@ class Journal(Protocol):
 
         A message gets its conversation's next sequence number, and frees the deliveries that were parked
         there. A control notes its target: the turn it names, if that is open; one that names none means
-        the running turn, else the oldest queued one. Without a target it is not kept
-        (`Stored(turn=None)`).
+        the running turn, else the oldest queued one. `approve` and `deny` mean the question that they
+        name, or the open one. Without a target a control is not kept (`Stored(turn=None)`). A turn that
+        waits becomes ready by an answer, a stop, or its asker's next message. A piece of a message waits
+        a second for the next piece.
 
         Raises:
             InboxFull: the queue is full; nothing was written. A batch is taken whole while there is room
@@ -273,21 +332,30 @@ class Journal(Protocol):
         """Return what the conversation remembers; the defaults where there is none, or nothing readable."""
         ...
 
+    async def question(self, address: Address) -> OpenQuestion | None:
+        """Return what the conversation's turn waits for, None when it does not wait for a person."""
+        ...
+
     async def claim(self, count: int) -> Sequence[Lease]:
         """Take up to `count` conversations with waiting work, longest waiting first.
 
         Each gets a new epoch, its turn one more attempt and a `turn.started` record, in one commit. Turns
-        at `SUSPECT_ATTEMPTS` or more are taken one at a time over the whole journal.
+        at `SUSPECT_ATTEMPTS` or more are taken one at a time over the whole journal. Afterwards
+        `next_due_s` says when to claim again without being woken.
         """
         ...
 
     async def load(self, lease: Lease) -> Loaded:
-        """Return the turn's records and its session's finished turns: the newest 100, without intents.
+        """Return the turn's records and its session's finished turns, without intents.
 
         Raises:
             JournalCorrupt: a row can't be read. The lease is over then, and the conversation is left alone
                 and listed among the dead letters until an operator or the next start tries again.
         """
+        ...
+
+    async def behind(self, lease: Lease) -> Sequence[Queued]:
+        """Return the messages queued right behind the turn, up to the first that was stopped; at most 50."""
         ...
 
     async def record(
@@ -302,8 +370,10 @@ class Journal(Protocol):
         Result records set the turn's attempts to 0. `done` needs a `TurnFinished` among the records: it
         ends the turn in that outcome's state, marks its controls applied, and sends the conversation to
         the back of the line if more waits. `session.started` and `settings.changed` change the
-        conversation's settings. A reserved preview row becomes part 0 of the outbox; a turn that ends
-        without an outbox gives it up.
+        conversation's settings. A reserved preview row becomes the first part of the outbox; a turn that
+        ends without an outbox gives it up. `TurnMerged` takes the messages that it names out of the queue,
+        which must be the next ones; the turn's end ends them too. `TurnWaiting` ends the lease: the turn
+        waits for a person until its deadline. `SummaryResult` becomes the session's snapshot.
 
         Raises:
             Fenced: the lease is no longer ours; nothing was written.
@@ -315,12 +385,16 @@ class Journal(Protocol):
         """Queue a record without waiting for its commit (`llm.intent`); lost or fenced is fine."""
         ...
 
+    def snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
+        """Queue a snapshot of the session; one that came too late, or is lost, is fine."""
+        ...
+
     async def release(self, lease: Lease, *, count: bool = False) -> None:
         """Hand the turn back; without `count` this attempt is not counted. A lost lease is fine."""
         ...
 
     async def reserve_preview(self, lease: Lease) -> int | None:
-        """Commit the outbox row of part 0 in state `sending` before its text is final; return its row.
+        """Commit the row of the turn's next part in state `sending` before its text is final; return it.
 
         None when the lease is fenced, when an earlier attempt's row stands already (`open_preview` returns
         one that may be edited), or when older deliveries of the address wait: it would overtake them.

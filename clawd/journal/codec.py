@@ -16,10 +16,10 @@ from functools import cache
 from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from clawd.errors import JournalCorrupt
-from clawd.ids import DeliveryId, TurnId, UpdateId
-from clawd.journal.base import ConversationSettings
+from clawd.ids import DeliveryId, QuestionId, TurnId, UpdateId
+from clawd.journal.base import ConversationSettings, Snapshot
 from clawd.journal.records import KINDS, VERSION, Record
-from clawd.messages import Audio, File, Image, InboundMessage, Text
+from clawd.messages import Audio, Choice, File, Image, InboundMessage, Sender, Text
 
 T = TypeVar("T")
 Json = Any  # the value of json.loads; checked field by field below
@@ -27,14 +27,24 @@ Json = Any  # the value of json.loads; checked field by field below
 MESSAGE_VERSION: Final = 1
 DELIVERY_VERSION: Final = 1
 SETTINGS_VERSION: Final = 1
+SNAPSHOT_VERSION: Final = 1
 
-_TAGS: Final[dict[type, str]] = {Text: "text", Image: "image", Audio: "audio", File: "file"}
-_TAGGED: Final = {tag: cls for cls, tag in _TAGS.items()}
+_TAGS: Final[dict[type, str]] = {
+    Text: "text",
+    Image: "image",
+    Audio: "audio",
+    File: "file",
+    **{cls: kind for kind, cls in KINDS.items()},  # inside a snapshot
+}
 _NAMES: Final = {
     # Contract files import these for type checkers only.
     "datetime": datetime,
     "TurnId": TurnId,
     "DeliveryId": DeliveryId,
+    "QuestionId": QuestionId,
+    "InboundMessage": InboundMessage,
+    "Record": Record,
+    "Sender": Sender,
     "UpdateId": UpdateId,
 }
 
@@ -44,10 +54,21 @@ class DeliveryBody:
     """What the outbox keeps of a message beside its columns."""
 
     text: str
-    kind: Literal["reply", "failed", "push"]
+    kind: Literal["reply", "failed", "push", "question"]
     parts: int = 1
     in_reply_to: str | None = None
     reference: str | None = None
+    question: QuestionId | None = None
+    choices: tuple[Choice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerBody:
+    """What a control that answers a question says beside its kind."""
+
+    step: int
+    by: str  # BRIDGE:SENDER
+    always: str | None = None
 
 
 def encode_record(record: Record) -> str:
@@ -91,6 +112,27 @@ def decode_delivery(version: int, body: str, *, row_id: int | None = None) -> De
     return _load(DeliveryBody, body, row_id)
 
 
+def encode_answer(answer: AnswerBody) -> str:
+    """Return what is stored of an answer to a question."""
+    return _dump(answer)
+
+
+def decode_answer(body: str) -> AnswerBody:
+    """Return a stored answer; raises JournalCorrupt."""
+    return _load(AnswerBody, body, None)
+
+
+def encode_snapshot(snapshot: Snapshot) -> str:
+    """Return a snapshot's body, stored with SNAPSHOT_VERSION."""
+    return _dump(snapshot)
+
+
+def decode_snapshot(version: int, body: str) -> Snapshot:
+    """Return a session's snapshot; raises JournalCorrupt."""
+    _check_version("snapshot", version, SNAPSHOT_VERSION, None)
+    return _load(Snapshot, body, None)
+
+
 def encode_settings(settings: ConversationSettings) -> str:
     """Return a conversation's settings with their version inside."""
     return json.dumps({"v": SETTINGS_VERSION, **_encode(settings)}, separators=(",", ":"))
@@ -118,7 +160,8 @@ def _check_version(what: str, found: object, supported: int, row_id: int | None)
 
 
 def _dump(value: object) -> str:
-    tree = _encode(value)
+    # What a row holds is told by its columns; only what stands inside of something carries a tag.
+    tree = _encode_dataclass(value, tagged=False)
     text = json.dumps(tree, ensure_ascii=False, separators=(",", ":"))
     if not text.isascii():
         try:
@@ -142,9 +185,9 @@ def _encode(value: object) -> Json:
             raise TypeError(f"the journal has no form for {type(value).__name__}")
 
 
-def _encode_dataclass(value: object) -> dict[str, Json]:
+def _encode_dataclass(value: object, *, tagged: bool = True) -> dict[str, Json]:
     cls = type(value)
-    tree: dict[str, Json] = {"type": _TAGS[cls]} if cls in _TAGS else {}
+    tree: dict[str, Json] = {"type": _TAGS[cls]} if tagged and cls in _TAGS else {}
     for name, none_is_left_out in _fields(cast(Hashable, cls)):
         item = getattr(value, name)
         if item is None and none_is_left_out:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clawd.ids import DeliveryId, TurnId
-    from clawd.journal.base import ConversationSettings, OutboxState, TurnState
+    from clawd.journal.base import ConversationSettings, OpenQuestion, OutboxState, TurnState
     from clawd.messages import Address
 
 BEGINNING: Final = "0"
@@ -37,6 +37,7 @@ class TurnView:
     input_tokens: int | None = None
     output_tokens: int | None = None
     steps: int = 0
+    merged_into: TurnId | None = None  # the turn that answers this message together with its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +143,10 @@ class Views(Protocol):
 
         `after=BEGINNING` starts with the first entry. Empty for an unknown address.
         """
+        ...
+
+    async def questions(self, *, address: Address | None = None, limit: int = 100) -> Sequence[OpenQuestion]:
+        """Return what turns wait for people to say, the oldest deadline first."""
         ...
 
     async def dead(self, *, limit: int = 100) -> Sequence[DeadView]: ...

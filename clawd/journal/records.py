@@ -7,9 +7,12 @@ version; `VERSION` rises when a field changes its meaning.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from clawd.response import Effect, ModelResponse
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 VERSION = 1
 
@@ -59,15 +62,90 @@ class ToolIntent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolDone:
-    """A call ended; `outcome` "unknown" is a `once` call that a crash cut off."""
+    """A call ended; "unknown" is a `once` call that a crash cut off, "denied" one that a person refused."""
 
     kind: ClassVar[str] = "tool.result"
     step: int
     call_id: str
     name: str
     text: str
-    outcome: Literal["ok", "error", "unknown"] = "ok"
+    outcome: Literal["ok", "error", "unknown", "denied"] = "ok"
     duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnWaiting:
+    """The turn waits for a person's word on a call; it holds no lease and no attempt counts meanwhile."""
+
+    kind: ClassVar[str] = "turn.waiting"
+    step: int  # of the call
+    about: Literal["approval", "unknown"]  # may it run; may a call of unknown outcome run again
+    name: str  # the tool's
+    subject: str  # what a person is shown of the call, and what patterns match
+    deadline: datetime  # then the answer is no
+    told: int = 0  # characters of the visible text that were delivered before the question
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionAnswered:
+    """The word on the call of this step came; without one the deadline, or other text, said no."""
+
+    kind: ClassVar[str] = "turn.resumed"
+    step: int
+    approved: bool
+    why: Literal["person", "expired", "superseded"] = "person"
+    by: str | None = None  # BRIDGE:SENDER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnMerged:
+    """Further messages became part of this turn; the model sees them from this step on."""
+
+    kind: ClassVar[str] = "turn.merged"
+    step: int
+    seqs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryIntent:
+    """A model is about to be asked for a summary. Queued, not awaited."""
+
+    kind: ClassVar[str] = "summary.intent"
+    step: int  # the turn's summaries count -1, -2, … beside its steps
+    route: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryResult:
+    """What came before is represented by a summary from now on; never asked for again.
+
+    It stands for the session's turns up to `through_seq`, and for this turn's own steps up to
+    `through_step` (0: none).
+    """
+
+    kind: ClassVar[str] = "summary.result"
+    step: int  # of the summary: -1, -2, …
+    through_seq: int
+    through_step: int
+    text: str
+    response: ModelResponse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnsUndone:
+    """`/undo`, `/retry`: these turns are no longer part of the context; `again`: the one asked again."""
+
+    kind: ClassVar[str] = "session.undone"
+    seqs: tuple[int, ...]
+    again: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatternAllowed:
+    """Calls that match `TOOL:GLOB` pass without a question in this conversation from now on."""
+
+    kind: ClassVar[str] = "settings.allowed"
+    pattern: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,20 +184,37 @@ Record = (
     | ModelResult
     | ToolIntent
     | ToolDone
+    | TurnWaiting
+    | QuestionAnswered
+    | TurnMerged
+    | SummaryIntent
+    | SummaryResult
     | SessionStarted
     | SettingsChanged
+    | PatternAllowed
+    | TurnsUndone
     | TurnFinished
 )
 
 KINDS: dict[str, type[Record]] = {cls.kind: cls for cls in get_args(Record)}
-RESULT_KINDS = frozenset({ModelResult.kind, ToolDone.kind})
+RESULT_KINDS = frozenset({ModelResult.kind, ToolDone.kind, SummaryResult.kind})
 """Kinds of which each step has exactly one."""
 
 
 def step_of(record: Record) -> int:
     """Return the step a record belongs to; the turn's own records are step 0."""
     match record:
-        case ModelIntent() | ModelResult() | ToolIntent() | ToolDone():
+        case (
+            ModelIntent()
+            | ModelResult()
+            | ToolIntent()
+            | ToolDone()
+            | TurnWaiting()
+            | QuestionAnswered()
+            | TurnMerged()
+            | SummaryIntent()
+            | SummaryResult()
+        ):
             return record.step
         case _:
             return 0

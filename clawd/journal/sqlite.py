@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from clawd.errors import JournalCorrupt
 from clawd.journal import sqlite_inbox as inbox
 from clawd.journal import sqlite_outbox as outbox
+from clawd.journal import sqlite_questions as questions
+from clawd.journal import sqlite_snapshots as snapshots
 from clawd.journal import sqlite_turns as turns
-from clawd.journal.base import ConversationSettings, Pushed, Wake
+from clawd.journal.base import ConversationSettings, Pushed, Stored, Wake
 from clawd.journal.codec import decode_settings, encode_record
 from clawd.journal.jumps import ClockJumps
 from clawd.journal.records import TurnFinished
-from clawd.journal.sqlite_loading import load
+from clawd.journal.sqlite_loading import behind, load
 from clawd.messages import Accepted
 from clawd.store.faults import COMMIT_KINDS
 
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
         Lease,
         Loaded,
         NewDelivery,
-        Stored,
+        OpenQuestion,
+        Queued,
+        Snapshot,
         Taken,
     )
     from clawd.journal.records import Record
@@ -44,7 +48,9 @@ class SqliteJournal:
         self.instance = context.instance
         self.work = Wake()
         self.outgoing = Wake()
-        self._jumps = ClockJumps(context.clock)
+        self.next_due_s: float | None = None
+        self._jumps = ClockJumps(context.clock)  # as the outbox has followed them
+        self._work_jumps = ClockJumps(context.clock)  # as the conversations have
 
     # --- inbox ------------------------------------------------------------------------------------------
 
@@ -58,8 +64,8 @@ class SqliteJournal:
         )
 
     def _wake_after_accept(self, results: Sequence[Accepted | Duplicate | Pushed | Stored]) -> None:
-        if any(isinstance(result, Accepted) for result in results):
-            self.work.set()
+        if any(isinstance(result, Accepted | Stored) for result in results):
+            self.work.set()  # also a word that a turn waits for
             self.outgoing.set()  # a message frees what was parked
         elif any(isinstance(result, Pushed) for result in results):
             self.outgoing.set()
@@ -77,8 +83,20 @@ class SqliteJournal:
 
     # --- turns ------------------------------------------------------------------------------------------
 
+    async def question(self, address: Address) -> OpenQuestion | None:
+        rows = await self._store.read(f"{questions.OPEN_QUESTIONS} AND c.address = ?", (str(address),))
+        return questions.read_question(self._context, rows[0]) if rows else None
+
     async def claim(self, count: int) -> Sequence[Lease]:
-        return await self._store.write(lambda db: turns.claim(db, self._context, count), kinds=("claim",))
+        jump_ms = self._work_jumps.look()
+        leases, self.next_due_s = await self._store.write(
+            lambda db: turns.claim(db, self._context, count, jump_ms), kinds=("claim",)
+        )
+        self._work_jumps.corrected(jump_ms)
+        return leases
+
+    async def behind(self, lease: Lease) -> Sequence[Queued]:
+        return await behind(self._store, lease)
 
     async def load(self, lease: Lease) -> Loaded:
         try:
@@ -111,6 +129,10 @@ class SqliteJournal:
             lambda db: turns.note(db, self._context, lease, record, body),
             kinds=(record.kind,) if record.kind in COMMIT_KINDS else (),
         )
+
+    def snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
+        now = self._context.now_ms()
+        self._store.post(lambda db: snapshots.write(db, lease.conv, snapshot, now), kinds=("snapshot",))
 
     async def release(self, lease: Lease, *, count: bool = False) -> None:
         await self._store.write(

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from clawd.errors import InboxFull
 from clawd.journal import sqlite_outbox as outbox
+from clawd.journal import sqlite_questions as questions
 from clawd.journal.base import (
     AdmittedControl,
     AdmittedMessage,
@@ -20,9 +21,12 @@ from clawd.journal.base import (
 )
 from clawd.journal.codec import MESSAGE_VERSION, encode_message, encode_settings
 from clawd.journal.sqlite_context import ACCEPTED, OPEN_TURNS, PUSHED, Context, add_open_turns, append
+from clawd.journal.sqlite_merging import MAX_MERGED
 from clawd.messages import Accepted, Address, Cursor, Duplicate, InboundControl, InboundMessage, Unreadable
 
 MAX_RAW_CHARS = 64 * 1024
+SETTLE_MS = 1000
+"""A piece of a message waits so long for the next one: platforms bring them within tenths of a second."""
 
 Result = Accepted | Duplicate | Pushed | Stored
 
@@ -100,22 +104,52 @@ def find_conversation(db: sqlite3.Connection, address: Address) -> Conversation 
 
 
 def enqueue(
-    db: sqlite3.Connection, conv: Conversation, *, right: str, version: int, body: str, now: int
+    db: sqlite3.Connection,
+    conv: Conversation,
+    *,
+    right: str,
+    version: int,
+    body: str,
+    now: int,
+    not_before: int | None = None,
 ) -> int:
-    """Give a message its place in a conversation; return its sequence number."""
+    """Give a message its place in a conversation; return its sequence number.
+
+    `not_before` is set for a piece of a message: more of it may follow until then.
+    """
     seq = conv.last_seq + 1
     db.execute(
-        "INSERT INTO inbox (conv, seq, state, \"right\", at, v, body) VALUES (?, ?, 'queued', ?, ?, ?, ?)",
-        (conv.id, seq, right, now, version, body),
+        'INSERT INTO inbox (conv, seq, state, "right", at, not_before, v, body)'
+        " VALUES (?, ?, 'queued', ?, ?, ?, ?, ?)",
+        (conv.id, seq, right, now, not_before, version, body),
     )
     db.execute(
         "UPDATE conv SET last_seq = ?,"
         " ready_at = CASE WHEN owner IS NULL AND stuck IS NULL THEN coalesce(ready_at, ?) END WHERE id = ?",
-        (seq, now, conv.id),
+        (seq, now if not_before is None else not_before, conv.id),
     )
+    if not_before is not None and seq > conv.done_seq + 1:
+        _wait_on(db, conv, seq, not_before)
     append(db, conv=conv.id, seq=seq, kind=ACCEPTED, ts=now)
     add_open_turns(db, 1)
     return seq
+
+
+def _wait_on(db: sqlite3.Connection, conv: Conversation, seq: int, not_before: int) -> None:
+    """Let the pieces before this one wait for the next one too, if nothing else is among them."""
+    head = conv.done_seq + 1
+    if seq - head > MAX_MERGED:
+        return
+    (pieces,) = db.execute(
+        "SELECT count(*) FROM inbox WHERE conv = ? AND seq >= ? AND seq < ? AND state = 'queued'"
+        " AND not_before IS NOT NULL",
+        (conv.id, head, seq),
+    ).fetchone()
+    if pieces == seq - head:
+        db.execute(
+            "UPDATE conv SET ready_at = ? WHERE id = ? AND owner IS NULL AND stuck IS NULL",
+            (not_before, conv.id),
+        )
 
 
 # --- one kind of item each -------------------------------------------------------------------------------
@@ -171,34 +205,62 @@ def _depth(db: sqlite3.Connection) -> int:
 def _message(db: sqlite3.Connection, context: Context, item: AdmittedMessage, now: int) -> Accepted:
     message: InboundMessage = item.message
     conv = conversation(db, message.address)
-    seq = enqueue(db, conv, right=item.right, version=MESSAGE_VERSION, body=encode_message(message), now=now)
+    seq = enqueue(
+        db,
+        conv,
+        right=item.right,
+        version=MESSAGE_VERSION,
+        body=encode_message(message),
+        now=now,
+        not_before=now + SETTLE_MS if message.piece_of is not None else None,
+    )
+    if seq > conv.done_seq + 1:
+        questions.wake_by_message(db, conv.id, conv.done_seq, message, now)
     _remember(db, message.id, now, turn=(conv.id, seq), digest=message.digest)
     outbox.free_parked(db, conv.id, now)
     return Accepted(turn=context.turn(conv.id, seq), position=seq - conv.done_seq - 1)
 
 
 def _control(db: sqlite3.Connection, context: Context, control: InboundControl, now: int) -> Stored:
-    target = _target(db, context, control)
+    body = ""
+    if control.kind == "stop":
+        target = _target(db, context, control)
+    else:
+        question = questions.answer_target(db, context, control, _head(db, control.address))
+        target = question[:2] if question is not None else None
+        body = questions.answer_body(control, question[2]) if question is not None else ""
     if target is None:
         return Stored()
     conv, seq = target
     db.execute(
-        "INSERT INTO control (conv, target_seq, kind, at) VALUES (?, ?, ?, ?)", (conv, seq, control.kind, now)
+        "INSERT INTO control (conv, target_seq, kind, at, body) VALUES (?, ?, ?, ?, ?)",
+        (conv, seq, control.kind, now, body),
     )
+    questions.wake(db, conv, now)
     _remember(db, control.id, now, turn=target)
     return Stored(turn=context.turn(conv, seq))
 
 
 def _target(db: sqlite3.Connection, context: Context, control: InboundControl) -> tuple[int, int] | None:
-    """Return the open turn that a control is for. One that names a turn never hits another one."""
-    if control.turn is not None:
-        named = context.parse_turn(control.turn)
-        if named is None:
-            return None
-        row = db.execute("SELECT done_seq, last_seq FROM conv WHERE id = ?", named[:1]).fetchone()
-        return named if row is not None and row[0] < named[1] <= row[1] else None
-    conv = find_conversation(db, control.address)
-    # Turns run in order: the one in work, or else the oldest queued one, is the next to end.
+    """Return the open turn that a stop is for. One that names a turn never hits another one."""
+    if control.turn is None:
+        return _head(db, control.address)
+    named = context.parse_turn(control.turn)
+    if named is None:
+        return None
+    row = db.execute(
+        "SELECT c.done_seq, c.last_seq, i.merged_into FROM conv c"
+        " LEFT JOIN inbox i ON i.conv = c.id AND i.seq = ? WHERE c.id = ?",
+        named[::-1],
+    ).fetchone()
+    if row is None or not row[0] < named[1] <= row[1]:
+        return None
+    return (named[0], row[2]) if row[2] is not None else named
+
+
+def _head(db: sqlite3.Connection, address: Address) -> tuple[int, int] | None:
+    """Return the turn of a conversation that is next to end: the one in work, or else the oldest queued."""
+    conv = find_conversation(db, address)
     return (conv.id, conv.done_seq + 1) if conv is not None and conv.done_seq < conv.last_seq else None
 
 

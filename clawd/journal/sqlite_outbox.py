@@ -65,17 +65,20 @@ def insert_push(db: sqlite3.Connection, conv: int, push: Push, now: int) -> int:
 
 
 def insert_reply(db: sqlite3.Connection, lease: Lease, deliveries: Sequence[NewDelivery], now: int) -> None:
-    """Write a turn's reply; a reserved preview becomes its part 0, or is given up when there is none."""
+    """Write what a turn sends now, numbered behind what it sent before; a reserved preview becomes its first."""
     if not deliveries:
         return
+    sent = _parts(db, lease)
     for delivery in deliveries:
         body = encode_delivery(
             DeliveryBody(
                 text=delivery.text,
                 kind=delivery.kind,
-                parts=delivery.parts,
+                parts=sent + delivery.parts,
                 in_reply_to=lease.message.id,
                 reference=lease.message.reference,
+                question=delivery.question,
+                choices=delivery.choices,
             )
         )
         if delivery.part == 0 and _fill_preview(db, lease, body, now):
@@ -83,9 +86,21 @@ def insert_reply(db: sqlite3.Connection, lease: Lease, deliveries: Sequence[NewD
         db.execute(
             "INSERT INTO outbox (conv, seq, part, state, next_at, at, v, body)"
             " VALUES (?, ?, ?, 'pending', ?, ?, ?, ?)",
-            (lease.conv, lease.seq, delivery.part, now, now, DELIVERY_VERSION, body),
+            (lease.conv, lease.seq, sent + delivery.part, now, now, DELIVERY_VERSION, body),
         )
+    db.execute(
+        "UPDATE inbox SET parts = ? WHERE conv = ? AND seq = ?",
+        (sent + len(deliveries), lease.conv, lease.seq),
+    )
     refresh(db, lease.conv, now)
+
+
+def _parts(db: sqlite3.Connection, lease: Lease) -> int:
+    """Return how many parts the turn has sent."""
+    (parts,) = db.execute(
+        "SELECT parts FROM inbox WHERE conv = ? AND seq = ?", (lease.conv, lease.seq)
+    ).fetchone()
+    return int(parts)
 
 
 def _fill_preview(db: sqlite3.Connection, lease: Lease, body: str, now: int) -> bool:
@@ -93,7 +108,7 @@ def _fill_preview(db: sqlite3.Connection, lease: Lease, body: str, now: int) -> 
     changed = db.execute(
         "UPDATE outbox SET body = ?, v = ?, at = ?, next_at = ?, why = '', ended_at = NULL, repeated = max(repeated, state = 'unknown'),"
         " state = CASE state WHEN 'sending' THEN 'sending' ELSE 'pending' END"
-        " WHERE conv = ? AND seq = ? AND part = 0 AND body IS NULL",
+        " WHERE conv = ? AND seq = ? AND body IS NULL",
         (body, DELIVERY_VERSION, now, now, lease.conv, lease.seq),
     )
     return changed.rowcount > 0
@@ -102,7 +117,7 @@ def _fill_preview(db: sqlite3.Connection, lease: Lease, body: str, now: int) -> 
 def drop_preview(db: sqlite3.Connection, lease: Lease, now: int) -> None:
     """The turn ended and nothing is to be sent: what was shown stays as it is."""
     changed = db.execute(
-        "DELETE FROM outbox WHERE conv = ? AND seq = ? AND part = 0 AND body IS NULL", (lease.conv, lease.seq)
+        "DELETE FROM outbox WHERE conv = ? AND seq = ? AND body IS NULL", (lease.conv, lease.seq)
     )
     if changed.rowcount:
         refresh(db, lease.conv, now)
@@ -122,19 +137,19 @@ def free_parked(db: sqlite3.Connection, conv: int, now: int) -> None:
 
 
 def reserve(db: sqlite3.Connection, context: Context, lease: Lease) -> int | None:
-    """Write part 0 as `sending` without a body; None when one stands, or older rows still wait."""
-    now = context.now_ms()
+    """Write the next part as `sending` without a body; None when one stands, or older rows still wait."""
+    now, part = context.now_ms(), _parts(db, lease)
     taken = db.execute(
-        "SELECT EXISTS (SELECT 1 FROM outbox WHERE conv = ?1 AND seq = ?2 AND part = 0)"
+        "SELECT EXISTS (SELECT 1 FROM outbox WHERE conv = ?1 AND seq = ?2 AND part = ?3)"
         " OR EXISTS (SELECT 1 FROM outbox INDEXED BY outbox_line WHERE conv = ?1 AND state IN ('pending', 'sending', 'parked'))",
-        (lease.conv, lease.seq),
+        (lease.conv, lease.seq, part),
     ).fetchone()
     if taken[0]:
         return None
     (row,) = db.execute(
         "INSERT INTO outbox (conv, seq, part, state, attempt, owner, next_at, at, taken_at, v)"
-        " VALUES (?, ?, 0, 'sending', 1, ?, ?, ?, ?, ?) RETURNING id",
-        (lease.conv, lease.seq, context.owner, now, now, now, DELIVERY_VERSION),
+        " VALUES (?, ?, ?, 'sending', 1, ?, ?, ?, ?, ?) RETURNING id",
+        (lease.conv, lease.seq, part, context.owner, now, now, now, DELIVERY_VERSION),
     ).fetchone()
     return int(row)
 
@@ -237,6 +252,8 @@ def _outbox_row(context: Context, conv: int, row: tuple[Any, ...]) -> OutboxRow:
         reference=body.reference,
         edit_of=remote_id,
         repeated=bool(repeated),
+        question=body.question,
+        choices=body.choices,
     )
     return OutboxRow(row=id_, attempt=attempt + 1, message=message, first_try_at_ms=at)
 

@@ -9,7 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from clawd.errors import Fenced, JournalCorrupt, JournalError
+from clawd.journal import sqlite_merging as merging
 from clawd.journal import sqlite_outbox as outbox
+from clawd.journal import sqlite_questions as questions
+from clawd.journal import sqlite_snapshots as snapshots
 from clawd.journal.base import (
     SUSPECT_ATTEMPTS,
     ConversationSettings,
@@ -25,11 +28,16 @@ from clawd.journal.codec import (
 from clawd.journal.records import (
     RESULT_KINDS,
     VERSION,
+    PatternAllowed,
+    QuestionAnswered,
     Record,
     SessionStarted,
     SettingsChanged,
+    SummaryResult,
     TurnFinished,
+    TurnMerged,
     TurnStarted,
+    TurnWaiting,
     step_of,
 )
 from clawd.journal.sqlite_context import OPEN_TURNS, Context, add_open_turns, append, parse_address
@@ -38,40 +46,60 @@ log = logging.getLogger(__name__)
 
 _READY = (
     "SELECT c.ready_at, c.id, c.epoch, coalesce(c.moved_to, c.address), c.last_seq, c.settings,"
-    ' c.done_seq + 1, i.attempts, i.claims, i."right", i.v, i.body'
+    ' c.done_seq + 1, i.attempts, i.claims, i."right", i.v, i.body, i.told, i.deadline, i.asked_seq,'
+    " (SELECT max(m.seq) FROM inbox m WHERE m.conv = c.id AND m.merged_into = c.done_seq + 1"
+    "  AND m.seq BETWEEN c.done_seq + 2 AND c.done_seq + 1 + {merged})"
     " FROM conv c LEFT JOIN inbox i ON i.conv = c.id AND i.seq = c.done_seq + 1"
-    " WHERE c.ready_at IS NOT NULL AND c.suspect = {suspect} ORDER BY c.ready_at, c.id LIMIT ?"
+    " WHERE c.ready_at <= ? AND c.suspect = {suspect} ORDER BY c.ready_at, c.id LIMIT ?"
 )
-_READY_TRUSTED = _READY.format(suspect=0)
-_READY_SUSPECT = _READY.format(suspect=1)
+_READY_TRUSTED = _READY.format(suspect=0, merged=merging.MAX_MERGED)
+_READY_SUSPECT = _READY.format(suspect=1, merged=merging.MAX_MERGED)
 
 
 # --- claim and release -----------------------------------------------------------------------------------
 
 
-def claim(db: sqlite3.Connection, context: Context, count: int) -> list[Lease]:
-    """Take the conversations that wait longest; of suspects one at a time over the whole journal."""
+def claim(
+    db: sqlite3.Connection, context: Context, count: int, jump_ms: int = 0
+) -> tuple[list[Lease], float | None]:
+    """Take the conversations that wait longest; of suspects one at a time over the whole journal.
+
+    Returns the leases, and in how many seconds the next conversation is due by itself.
+    """
+    shift(db, jump_ms)
     now = context.now_ms()
     leases: list[Lease] = []
     # One that is set aside leaves room for the next, which nobody would be woken for.
-    while len(leases) < count and (rows := _candidates(db, count - len(leases))):
+    while len(leases) < count and (rows := _candidates(db, count - len(leases), now)):
         for row in rows:
             try:
                 leases.append(_claim_one(db, context, row, now))
             except JournalCorrupt as error:
                 set_aside(db, row[1], str(error))
-    return leases
+    (due,) = db.execute(
+        "SELECT min(ready_at) FROM conv WHERE ready_at > ? AND suspect = 0", (now,)
+    ).fetchone()
+    return leases, (due - now) / 1000 if due is not None else None
 
 
-def _candidates(db: sqlite3.Connection, count: int) -> list[tuple[Any, ...]]:
-    trusted = db.execute(_READY_TRUSTED, (count,)).fetchall()
+def shift(db: sqlite3.Connection, jump_ms: int) -> None:
+    """Move what is due later, because the wall clock was set."""
+    if jump_ms:
+        db.execute("UPDATE conv SET ready_at = ready_at + ? WHERE ready_at IS NOT NULL", (jump_ms,))
+        db.execute("UPDATE inbox SET deadline = deadline + ? WHERE state = 'waiting'", (jump_ms,))
+
+
+def _candidates(db: sqlite3.Connection, count: int, now: int) -> list[tuple[Any, ...]]:
+    trusted = db.execute(_READY_TRUSTED, (now, count)).fetchall()
     busy = db.execute("SELECT 1 FROM conv WHERE owner IS NOT NULL AND suspect = 1 LIMIT 1").fetchone()
-    suspects = [] if busy is not None else db.execute(_READY_SUSPECT, (1,)).fetchall()
+    suspects = [] if busy is not None else db.execute(_READY_SUSPECT, (now, 1)).fetchall()
     return sorted([*trusted, *suspects], key=lambda row: row[:2])[:count]
 
 
 def _claim_one(db: sqlite3.Connection, context: Context, row: tuple[Any, ...], now: int) -> Lease:
-    _, conv, epoch, address, last_seq, settings, seq, attempts, claims, right, version, body = row
+    _, conv, epoch, address, last_seq, settings, seq, attempts, claims, right, version, body, *rest = row
+    told, deadline, asked_seq, last_merged = rest
+    last = seq if last_merged is None else last_merged
     if body is None:
         raise JournalCorrupt("a message is missing", where=context.turn(conv, seq))
     lease = Lease(
@@ -85,7 +113,12 @@ def _claim_one(db: sqlite3.Connection, context: Context, row: tuple[Any, ...], n
         message=decode_message(version, body),
         right=right,
         settings=decode_settings(settings),
-        waiting=last_seq - seq,
+        waiting=last_seq - last,
+        claims=claims + 1,
+        told=told,
+        merged=tuple(range(seq + 1, last + 1)),
+        expired=deadline is not None and deadline <= now,
+        asked_seq=asked_seq,
     )
     db.execute(
         "UPDATE conv SET epoch = ?, owner = ?, ready_at = NULL WHERE id = ?", (lease.epoch, lease.owner, conv)
@@ -175,14 +208,35 @@ def record(
             raise JournalError(
                 f"step {step_of(item)} has its {item.kind} already", where=lease.turn, why=str(error)
             ) from error
-    freed = any(item.kind in RESULT_KINDS for item, _ in records) and _trust_again(db, lease)
-    _change_settings(db, lease, [item for item, _ in records])
+    items = [item for item, _ in records]
+    freed = any(item.kind in RESULT_KINDS for item in items) and _trust_again(db, lease)
+    _change_settings(db, lease, items)
     outbox.insert_reply(db, lease, deliveries, now)
+    waits = _apply(db, lease, items, now)
     if done:
-        _end(db, lease, [item for item, _ in records], now)
+        _end(db, lease, items, now)
         if not deliveries:
             outbox.drop_preview(db, lease, now)
-    return Wakes(work=done or freed, outgoing=bool(deliveries) or done)
+    return Wakes(work=done or freed or waits, outgoing=bool(deliveries) or done)
+
+
+def _apply(db: sqlite3.Connection, lease: Lease, records: Sequence[Record], now: int) -> bool:
+    """Let records show in the tables beside the journal; return whether the turn waits now."""
+    waits = False
+    for item in records:
+        match item:
+            case TurnMerged(seqs=seqs):
+                merging.merge(db, lease, seqs)
+            case QuestionAnswered():
+                questions.answered(db, lease, now)
+            case SummaryResult():
+                snapshots.replace_by_summary(db, lease, item, now)
+            case TurnWaiting():
+                questions.wait(db, lease, item)
+                waits = True
+            case _:
+                pass
+    return waits
 
 
 def note(db: sqlite3.Connection, context: Context, lease: Lease, item: Record, body: str) -> None:
@@ -238,8 +292,11 @@ def _trust_again(db: sqlite3.Connection, lease: Lease) -> bool:
     return changed.rowcount > 0
 
 
+SettingsRecord = SessionStarted | SettingsChanged | PatternAllowed
+
+
 def _change_settings(db: sqlite3.Connection, lease: Lease, records: Sequence[Record]) -> None:
-    changes = [item for item in records if isinstance(item, SessionStarted | SettingsChanged)]
+    changes = [item for item in records if isinstance(item, SettingsRecord)]
     if not changes:
         return
     (stored,) = db.execute("SELECT settings FROM conv WHERE id = ?", (lease.conv,)).fetchone()
@@ -249,19 +306,15 @@ def _change_settings(db: sqlite3.Connection, lease: Lease, records: Sequence[Rec
     db.execute("UPDATE conv SET settings = ? WHERE id = ?", (encode_settings(settings), lease.conv))
 
 
-def apply_change(
-    settings: ConversationSettings, change: SessionStarted | SettingsChanged, seq: int
-) -> ConversationSettings:
+def apply_change(settings: ConversationSettings, change: SettingsRecord, seq: int) -> ConversationSettings:
     """Return the settings after a record of the turn `seq`."""
     match change:
         case SessionStarted(session=session):
-            return ConversationSettings(
-                model=settings.model, language=settings.language, session=session, session_seq=seq
-            )
+            return replace(settings, session=session, session_seq=seq)
         case SettingsChanged(model=model, language=language):
-            return ConversationSettings(
-                model=model, language=language, session=settings.session, session_seq=settings.session_seq
-            )
+            return replace(settings, model=model, language=language)
+        case PatternAllowed(pattern=pattern):
+            return replace(settings, allowed=tuple(dict.fromkeys((*settings.allowed, pattern))))
 
 
 def begin_session(db: sqlite3.Connection, conv: int, seq: int) -> None:
@@ -277,25 +330,23 @@ def begin_session(db: sqlite3.Connection, conv: int, seq: int) -> None:
 
 def _end(db: sqlite3.Connection, lease: Lease, records: Sequence[Record], now: int) -> None:
     (finished,) = (item for item in records if isinstance(item, TurnFinished))
-    db.execute(
-        "UPDATE inbox SET state = ?, ended_at = ? WHERE conv = ? AND seq = ?",
-        (finished.outcome, now, lease.conv, lease.seq),
-    )
-    end_turn(db, lease.conv, lease.seq, now)
+    end_turn(db, lease.conv, lease.seq, finished.outcome, now)
 
 
-def end_turn(db: sqlite3.Connection, conv: int, seq: int, now: int) -> None:
+def end_turn(db: sqlite3.Connection, conv: int, seq: int, state: str, now: int) -> None:
     """The turn is over: its conversation goes to the back of the line if more waits."""
+    last = merging.end_rows(db, conv, seq, state, now)
     db.execute(
-        "UPDATE control SET applied_at = ? WHERE conv = ? AND target_seq = ? AND applied_at IS NULL",
-        (now, conv, seq),
+        "UPDATE control SET applied_at = ? WHERE conv = ? AND target_seq BETWEEN ? AND ? AND applied_at IS NULL",
+        (now, conv, seq, last),
     )
     db.execute(
         "UPDATE conv SET done_seq = ?1, owner = NULL, suspect = 0,"
-        " ready_at = CASE WHEN last_seq > ?1 THEN ?2 END WHERE id = ?3",
-        (seq, now, conv),
+        " ready_at = CASE WHEN last_seq > ?1 THEN max(?2, coalesce("
+        "  (SELECT not_before FROM inbox WHERE conv = ?3 AND seq = ?1 + 1), 0)) END WHERE id = ?3",
+        (last, now, conv),
     )
-    add_open_turns(db, -1)
+    add_open_turns(db, seq - last - 1)
 
 
 # --- start -----------------------------------------------------------------------------------------------
@@ -315,6 +366,12 @@ def recover(db: sqlite3.Connection, hold: Collection[str], context: Context) -> 
             "UPDATE conv SET owner = NULL, suspect = ?, ready_at = ? WHERE id = ?",
             (int(suspect), now if suspect else at, conv),
         )
+    # Pieces that were waited for: the clock may have been set while nobody looked.
+    db.execute(
+        "UPDATE conv SET ready_at = ?1 WHERE ready_at > ?1 AND suspect = 0 AND NOT EXISTS (SELECT 1 FROM inbox i"
+        " WHERE i.conv = conv.id AND i.seq = conv.done_seq + 1 AND i.state = 'waiting')",
+        (now,),
+    )
     # This version may read what another one could not.
     db.execute(
         "UPDATE conv SET stuck = NULL, ready_at = CASE WHEN last_seq > done_seq THEN ? END"

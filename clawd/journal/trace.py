@@ -11,13 +11,20 @@ from clawd.journal.reading import DeliveryView, TraceLine
 from clawd.journal.records import (
     ModelIntent,
     ModelResult,
+    PatternAllowed,
+    QuestionAnswered,
     Record,
     SessionStarted,
     SettingsChanged,
+    SummaryIntent,
+    SummaryResult,
     ToolDone,
     ToolIntent,
     TurnFinished,
+    TurnMerged,
     TurnStarted,
+    TurnsUndone,
+    TurnWaiting,
 )
 from clawd.journal.sqlite_context import ACCEPTED
 
@@ -79,8 +86,26 @@ def _detail(record: Record) -> Detail:
             return _some(
                 step=record.step, tool=record.name, outcome=record.outcome, seconds=f"{record.duration_s:.3f}"
             )
+        case TurnWaiting():
+            return _some(
+                step=record.step, tool=record.name, about=record.about, deadline=record.deadline.isoformat()
+            )
+        case QuestionAnswered():
+            answer = "approved" if record.approved else "denied"
+            return _some(step=record.step, answer=answer, why=record.why, by=record.by)
+        case TurnMerged():
+            return _some(step=record.step, messages=", ".join(map(str, record.seqs)))
+        case SummaryIntent():
+            return _some(step=record.step, route=record.route)
+        case SummaryResult():
+            covered = (("through_seq", str(record.through_seq)), ("through_step", str(record.through_step)))
+            return (("step", str(record.step)), *covered, *_response(record.response))
         case SessionStarted():
             return _some(session=record.session)
+        case PatternAllowed():
+            return _some(pattern=record.pattern)
+        case TurnsUndone():
+            return _some(messages=", ".join(map(str, record.seqs)), again=record.again)
         case SettingsChanged():
             return _some(model=record.model, language=record.language)
         case TurnFinished():

@@ -20,13 +20,14 @@ from clawd.journal.reading import (
 )
 from clawd.journal.records import TurnFinished
 from clawd.journal.sqlite_context import ACCEPTED, OPEN_TURNS, Context, parse_address
+from clawd.journal.sqlite_questions import OPEN_QUESTIONS, read_question
 from clawd.journal.trace import control_lines, delivery_lines, record_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from clawd.ids import TurnId
-    from clawd.journal.base import TurnState
+    from clawd.journal.base import OpenQuestion, TurnState
     from clawd.messages import Address
     from clawd.store.sqlite import Row, Store
 
@@ -35,14 +36,14 @@ UNREADABLE: Final = "(can't be read)"
 
 _TURN: Final = (
     "SELECT c.id, i.seq, coalesce(c.moved_to, c.address), i.state, i.attempts, i.v, i.body, i.at, i.ended_at,"
-    " c.done_seq, c.stuck,"
-    " (SELECT body FROM journal j WHERE j.conv = i.conv AND j.seq = i.seq AND j.step = 0"
-    "  AND j.kind = 'turn.finished' AND j.v = 1),"
+    " c.done_seq, c.stuck, i.merged_into,"
+    " (SELECT body FROM journal j WHERE j.conv = i.conv AND j.seq = coalesce(i.merged_into, i.seq)"
+    "  AND j.step = 0 AND j.kind = 'turn.finished' AND j.v = 1),"
     " (SELECT sum(json_extract(body, '$.response.usage.input_tokens')) FROM journal j"
-    "  WHERE j.conv = i.conv AND j.seq = i.seq AND j.kind = 'llm.result' AND json_valid(body)),"
+    "  WHERE j.conv = i.conv AND j.seq = coalesce(i.merged_into, i.seq) AND j.kind = 'llm.result' AND json_valid(body)),"
     " (SELECT sum(json_extract(body, '$.response.usage.output_tokens')) FROM journal j"
-    "  WHERE j.conv = i.conv AND j.seq = i.seq AND j.kind = 'llm.result' AND json_valid(body)),"
-    " (SELECT count(*) FROM journal j WHERE j.conv = i.conv AND j.seq = i.seq"
+    "  WHERE j.conv = i.conv AND j.seq = coalesce(i.merged_into, i.seq) AND j.kind = 'llm.result' AND json_valid(body)),"
+    " (SELECT count(*) FROM journal j WHERE j.conv = i.conv AND j.seq = coalesce(i.merged_into, i.seq)"
     "  AND j.kind IN ('llm.result', 'tool.result'))"
     " FROM inbox i JOIN conv c ON c.id = i.conv"
 )
@@ -78,7 +79,7 @@ class SqliteViews:
         return [self._turn_view(row) for row in rows]
 
     def _turn_view(self, row: Row) -> TurnView:
-        conv, seq, address, state, attempts, version, body, at, ended_at, done_seq, stuck, *rest = row
+        conv, seq, address, state, attempts, version, body, at, ended_at, done_seq, stuck, merged, *rest = row
         finished_body, input_tokens, output_tokens, steps = rest
         finished = _finished(finished_body)
         return TurnView(
@@ -98,7 +99,17 @@ class SqliteViews:
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             steps=steps,
+            merged_into=self._context.turn(conv, merged) if merged is not None else None,
         )
+
+    async def questions(self, *, address: Address | None = None, limit: int = 100) -> Sequence[OpenQuestion]:
+        which = "" if address is None else " AND c.address = ?"
+        values = () if address is None else (str(address),)
+        rows = await self._store.read(
+            f"{OPEN_QUESTIONS}{which} ORDER BY i.deadline LIMIT ?", (*values, limit)
+        )
+        found = (read_question(self._context, row) for row in rows)
+        return [question for question in found if question is not None]
 
     # --- conversations ----------------------------------------------------------------------------------
 

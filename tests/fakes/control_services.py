@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from clawd.journal.base import Item, Stored
+    from clawd.journal.base import Item, OpenQuestion, Stored
     from clawd.journal.records import Outcome
     from clawd.messages import AcceptResult, Cursor, Inbound
 
@@ -238,6 +238,9 @@ class _Views:
         if happening is not None:
             happening()
         return view
+
+    async def questions(self, *, address: Address | None = None, limit: int = 100) -> Sequence[OpenQuestion]:
+        return []
 
     async def turns(
         self, *, address: Address | None = None, state: TurnState | None = None, limit: int = 50

@@ -14,16 +14,36 @@ import asyncio
 import resource
 import signal
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from clawd.config.schema import JournalConfig
 from clawd.errors import JournalError
 from clawd.ids import SystemClock
-from clawd.journal.base import AdmittedMessage, NewDelivery, Sent
+from clawd.journal.base import (
+    AdmittedControl,
+    AdmittedMessage,
+    Journal,
+    Lease,
+    NewDelivery,
+    Sent,
+    Snapshot,
+)
 from clawd.journal.opening import OpenJournal, open_journal
-from clawd.journal.records import ModelIntent, ModelResult, ToolDone, ToolIntent, TurnFinished
-from clawd.messages import Address, Cursor, InboundMessage, MessageId, Sender, Text
+from clawd.journal.records import (
+    ModelIntent,
+    ModelResult,
+    QuestionAnswered,
+    SummaryIntent,
+    SummaryResult,
+    ToolDone,
+    ToolIntent,
+    TurnFinished,
+    TurnMerged,
+    TurnsUndone,
+    TurnWaiting,
+)
+from clawd.messages import Address, Cursor, InboundControl, InboundMessage, MessageId, Sender, Text
 from clawd.response import ModelResponse
 
 
@@ -69,7 +89,7 @@ async def turn(opened: OpenJournal) -> None:
     journal = opened.journal
     await journal.recover(())
     say("recover")
-    await journal.accept([message(1)])
+    await journal.accept([message(1), message(8)])
     say("accept")
     (lease,) = await journal.claim(1)
     await journal.release(lease)
@@ -87,13 +107,46 @@ async def turn(opened: OpenJournal) -> None:
     say("tool.intent")
     await journal.record(lease, ToolDone(step=2, call_id="c", name="t", text="done"))
     say("tool.result")
-    end = TurnFinished(outcome="answered", text="reply", answers=(1,))
+    await journal.record(lease, TurnMerged(step=3, seqs=(2,)))
+    say("turn.merged")
+    lease = await ask_and_answer(journal, lease)
+    await journal.record(lease, TurnsUndone(seqs=()))
+    say("session.undone")
+    journal.note(lease, SummaryIntent(step=-1, route="summary"))
+    summary = ModelResponse(model="m", text="")
+    await journal.record(
+        lease, SummaryResult(step=-1, through_seq=0, through_step=0, text="all", response=summary)
+    )
+    say("summary.result")
+    journal.snapshot(lease, Snapshot(session=1, through_seq=1, summary="all"))
+    await journal.ping()
+    end = TurnFinished(outcome="answered", text="reply", answers=(1, 2))
     await journal.record(lease, end, outbox=[NewDelivery(part=0, parts=1, text="reply")], done=True)
     say("turn.finished")
     (taken,) = (await journal.outbox_take(1, ["tg"])).rows
     say("outbox.take")
     await journal.outbox_mark(taken.row, Sent(remote_id="77"))
     say("outbox.mark")
+
+
+async def ask_and_answer(journal: Journal, lease: Lease) -> Lease:
+    """Wait for a person, and go on by their word."""
+    deadline = datetime.now(UTC) + timedelta(days=1)
+    question = TurnWaiting(step=4, about="approval", name="t", subject="t", deadline=deadline)
+    await journal.record(lease, question)
+    say("turn.waiting")
+    yes = InboundControl(
+        id=MessageId("yes"),
+        address=lease.address,
+        sender=lease.message.sender,
+        kind="approve",
+        sent_at=datetime.now(UTC),
+    )
+    await journal.accept([AdmittedControl(control=yes)])
+    (lease,) = await journal.claim(1)
+    await journal.record(lease, QuestionAnswered(step=4, approved=True))
+    say("turn.resumed")
+    return lease
 
 
 async def run(verb: str, state_dir: Path) -> None:

@@ -196,6 +196,9 @@ async def test_a_database_locked_by_another_program_cannot_be_opened_now(
     other.close()
 
 
+NEWEST = max(int(path.name.split("_")[0]) for path in MIGRATIONS.glob("[0-9]*.sql"))
+
+
 # --- schema ----------------------------------------------------------------------------------------------
 
 
@@ -206,7 +209,7 @@ async def test_a_newer_schema_is_refused_and_left_alone(state_dir: Path, open_st
     db.close()
     with pytest.raises(SchemaTooNew) as caught:
         await open_store(state_dir)
-    assert (caught.value.found, caught.value.supported) == (99, 1)
+    assert (caught.value.found, caught.value.supported) == (99, NEWEST)
 
 
 async def test_another_programs_database_is_refused(state_dir: Path, open_store: OpenStore) -> None:
@@ -223,7 +226,7 @@ def migrations(tmp_path: Path) -> Path:
     """The product's migrations and one more."""
     folder = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, folder)
-    (folder / "0002_more.sql").write_text(
+    (folder / f"{NEWEST + 1:04}_more.sql").write_text(
         "-- two; statements\nCREATE TABLE more (a);\nINSERT INTO more VALUES (';');\n"
     )
     return folder
@@ -240,7 +243,7 @@ async def test_an_upgrade_keeps_a_backup_and_the_data(
     (backup,) = (state_dir / "backups").iterdir()
     assert oct(backup.stat().st_mode & 0o777) == "0o600"
     old = sqlite3.connect(backup)
-    assert old.execute("PRAGMA user_version").fetchone() == (1,)
+    assert old.execute("PRAGMA user_version").fetchone() == (NEWEST,)
     assert highest(old) == 3
     old.close()
 
@@ -256,11 +259,12 @@ async def test_an_upgrade_that_fails_changes_nothing(
     state_dir: Path, migrations: Path, open_store: OpenStore
 ) -> None:
     await fill(state_dir, open_store)
-    (migrations / "0003_wrong.sql").write_text("CREATE TABLE third (a);\nINSERT INTO nowhere VALUES (1);\n")
+    wrong = migrations / f"{NEWEST + 2:04}_wrong.sql"
+    wrong.write_text("CREATE TABLE third (a);\nINSERT INTO nowhere VALUES (1);\n")
     with pytest.raises(JournalError, match="can't be opened"):
         await open_store(state_dir, migrations=migrations)
     faults.arm({"CLAWD_FAULT": "journal.before_commit:migration:1:raise"})
-    (migrations / "0003_wrong.sql").unlink()
+    wrong.unlink()
     try:
         with pytest.raises(faults.InjectedFault):
             await open_store(state_dir, migrations=migrations)
