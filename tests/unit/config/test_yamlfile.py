@@ -42,7 +42,8 @@ BROKEN: list[tuple[Any, str, str]] = [
         "python/object/apply:os.system is not supported",
     ),
     ("agent: {instructions: !secret x}\n", ":1:23", "the tag !secret is not supported"),
-    ("a: " + "[" * 5000, f":1:{4 + MAX_DEPTH - 1}", f"nested deeper than {MAX_DEPTH} levels"),
+    ("a: " + "[" * 5000, ":1:", "nest"),  # newer parsers have a limit of their own, in their own words
+    ("a: " + "[" * 500, f":1:{4 + MAX_DEPTH - 1}", f"nested deeper than {MAX_DEPTH} levels"),
     ("a: " + "{a: " * 5000, f":1:{4 + 4 * (MAX_DEPTH - 1)}", f"nested deeper than {MAX_DEPTH} levels"),
     ("x" * (MAX_FILE_BYTES + 1), "", "the file is larger than 1024 KiB"),
     ("x-a: [" + "1," * (MAX_NODES + 1) + "]\n", ":1:", f"more than {MAX_NODES} values"),
