@@ -10,12 +10,36 @@ from typing import Final, Literal
 # A path such as /usr/bin is not a command: after the name comes white space or the end.
 _COMMAND = re.compile(r"/([A-Za-z][A-Za-z0-9_]{0,31})(?:@\w+)?(?:\s+(.*))?", re.DOTALL)
 
-NAMES: Final = ("new", "stop", "model", "lang", "status", "help", "start")
+NAMES: Final = (
+    "new",
+    "stop",
+    "retry",
+    "undo",
+    "approve",
+    "deny",
+    "model",
+    "lang",
+    "status",
+    "help",
+    "start",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
     """A control: ends what is running now, takes no place in the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """A control: yes to the open question; `always` lets later calls pass too, "" for exactly this one."""
+
+    always: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """A control: no to the open question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +76,22 @@ class ChooseLanguage:
     tag: str | None
 
 
-InPlace = NewSession | ChooseModel | ChooseLanguage
-"""Commands that are messages: they keep their place in the conversation and end without a model."""
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A message: the last one is asked again, its answer forgotten."""
 
-Command = Stop | Query | UnknownCommand | InPlace
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """A message: the last exchange is forgotten."""
+
+
+InPlace = NewSession | ChooseModel | ChooseLanguage | Retry | Undo
+"""Commands that are messages: they keep their place in the conversation; only `Retry` needs a model."""
+
+Answer = Approve | Deny
+
+Command = Stop | Answer | Query | UnknownCommand | InPlace
 
 
 def parse(text: str) -> Command | None:
@@ -71,8 +107,17 @@ def parse(text: str) -> Command | None:
             return Query(name)
         case "start":
             return Query("welcome")
+        case "approve":
+            word, _, pattern = rest.partition(" ")
+            return Approve(always=pattern.strip() if word.lower() == "always" else None)
+        case "deny":
+            return Deny()
         case "new":
             return NewSession()
+        case "retry":
+            return Retry()
+        case "undo":
+            return Undo()
         case "model":
             return ChooseModel(rest or None)
         case "lang":

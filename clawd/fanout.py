@@ -122,6 +122,7 @@ class LiveTurn:
 
     turn: TurnId
     attempt: int = 1
+    claims: int = 1  # of the turn, with this one
     visible: GrowingText = field(default_factory=GrowingText)
 
     @property
@@ -186,7 +187,7 @@ class Fanout:
     def _follow(self, address: Address, event: Event) -> None:
         match event:
             case Started(lease=lease):
-                self._live[address] = LiveTurn(turn=lease.turn, attempt=lease.attempts)
+                self._live[address] = LiveTurn(turn=lease.turn, attempt=lease.attempts, claims=lease.claims)
             case Delta():
                 if live := self._live.get(address):
                     live.visible.add(event.text)

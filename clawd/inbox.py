@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from clawd.commands import Command, Query, Stop, UnknownCommand, parse
+from clawd.commands import Approve, Command, Deny, Query, Stop, UnknownCommand, parse
 from clawd.errors import JournalError, JournalUnavailable
 from clawd.fanout import Arrived
 from clawd.journal.base import AdmittedControl, AdmittedMessage, Item, Push, Pushed, Stored
 from clawd.messages import (
     Accepted,
     AcceptResult,
+    ControlKind,
     Cursor,
     Duplicate,
     Inbound,
@@ -66,14 +67,16 @@ class DurableInbox:
         fanout: Fanout,
         clock: Clock,
         *,
-        on_control: Callable[[TurnId], None],
+        on_stop: Callable[[TurnId], None],
+        on_message: Callable[[InboundMessage], None],
         status_text: StatusText,
     ) -> None:
         self._journal = journal
         self._access = access
         self._fanout = fanout
         self._clock = clock
-        self._on_control = on_control
+        self._on_stop = on_stop
+        self._on_message = on_message
         self._status_text = status_text
         self._limit = "20/min"
         self._rate = RateLimit(self._limit, clock)
@@ -114,9 +117,7 @@ class DurableInbox:
             case Unreadable():
                 return _Plan(event)
             case InboundControl():
-                if self._access.right_of(event.address.bridge, event.sender) is None:
-                    return _Plan(None, Refused(reason="stranger"))
-                return _Plan(AdmittedControl(control=event))
+                return await self._plan_control(event)
             case InboundMessage():
                 return await self._plan_message(event)
 
@@ -127,9 +128,9 @@ class DurableInbox:
         if right is None:
             return await self._plan_stranger(message)
         command = parse(message.text)
-        if isinstance(command, Stop):
+        if isinstance(command, Stop | Approve | Deny):
             # Also from somebody over the limit: it makes less work, not more.
-            return _Plan(AdmittedControl(control=_stop(message)))
+            return await self._plan_control(_control(message, command), message)
         rated = self._take(message)
         try:
             plan = await self._plan_admitted(message, right, command, rated[1] if rated else "ok")
@@ -137,6 +138,26 @@ class DurableInbox:
             self._give_back(rated)
             raise
         return replace(plan, rated=rated)
+
+    async def _plan_control(self, control: InboundControl, said: InboundMessage | None = None) -> _Plan:
+        """Let a control in; `said` is the message that it was written as, where it was."""
+        right = self._access.right_of(control.address.bridge, control.sender)
+        if right is None:
+            return _Plan(None, Refused(reason="stranger"))
+        if control.kind != "stop" and not await self._may_answer(control, right):
+            text = say("not_yours", await self._language(control))
+            refused = Refused(reason="not_yours", text=text)
+            return self._refusal(said, refused) if said is not None else _Plan(None, refused)
+        return _Plan(AdmittedControl(control=control))
+
+    async def _may_answer(self, control: InboundControl, right: Right) -> bool:
+        """Whether this person may answer the question: an owner, or who asked, with the right to tools."""
+        if right == "owner":
+            return True
+        question = await self._journal.question(control.address)
+        if question is None or control.question not in (None, question.id):
+            return True  # nothing to answer; the commit will find that out
+        return right == "tools" and question.asker.id == control.sender.id
 
     async def _plan_admitted(
         self, message: InboundMessage, right: Right, command: Command | None, verdict: Verdict
@@ -208,6 +229,7 @@ class DurableInbox:
             case Accepted():
                 assert isinstance(event, InboundMessage)  # noqa: S101 - only messages are accepted
                 self._fanout.publish(event.address, Arrived())
+                self._on_message(event)
                 return outcome
             case Stored() if isinstance(plan.item, AdmittedControl):
                 return await self._control_result(plan.item.control, outcome)
@@ -217,14 +239,20 @@ class DurableInbox:
                 self._give_back(plan.rated)
                 if isinstance(plan.item, AdmittedControl) and turn is not None:
                     # Whoever brought it first may have been cancelled before it was passed on.
-                    self._on_control(turn)
+                    self._pass_on(plan.item.control, turn)
                 return plan.answer or outcome
 
+    def _pass_on(self, control: InboundControl, turn: TurnId) -> None:
+        """Let a stop reach the turn that runs; an answer is found by the worker that claims its turn."""
+        if control.kind == "stop":
+            self._on_stop(turn)
+
     async def _control_result(self, control: InboundControl, stored: Stored) -> AcceptResult:
+        done, nothing = _TOLD[control.kind]
         if stored.turn is not None:
-            self._on_control(stored.turn)
-            return Replied(text=say("stopping", await self._language(control)))
-        text = say("nothing_to_stop", await self._language(control))
+            self._pass_on(control, stored.turn)
+            return Replied(text=say(done, await self._language(control)))
+        text = say(nothing, await self._language(control))
         if not control.address.pulls:
             key = MessageId(f"{control.id}:reply")
             try:
@@ -235,12 +263,23 @@ class DurableInbox:
         return Replied(text=text)
 
 
-def _stop(message: InboundMessage) -> InboundControl:
+_TOLD: Final[dict[ControlKind, tuple[str, str]]] = {
+    "stop": ("stopping", "nothing_to_stop"),
+    "approve": ("approved", "nothing_to_answer"),
+    "deny": ("denied", "nothing_to_answer"),
+}
+"""What is said of a control: that it was taken, or that there was nothing for it."""
+
+
+def _control(message: InboundMessage, command: Stop | Approve | Deny) -> InboundControl:
+    """Return a command as the control that it is."""
+    kinds: dict[type, ControlKind] = {Stop: "stop", Approve: "approve", Deny: "deny"}
     return InboundControl(
         id=message.id,
         address=message.address,
         sender=message.sender,
-        kind="stop",
+        kind=kinds[type(command)],
+        always=command.always if isinstance(command, Approve) else None,
         sent_at=message.sent_at,
     )
 

@@ -203,7 +203,7 @@ class Replied:
 class Refused:
     """Not let in; nothing of the message is kept."""
 
-    reason: Literal["stranger", "rate", "not_addressed", "unreadable"]
+    reason: Literal["stranger", "rate", "not_addressed", "unreadable", "not_yours"]
     text: str = ""  # what the sender is told, empty for silence
 
 

@@ -11,7 +11,7 @@ from clawd.models.base import AssistantMessage, ChatMessage, SystemMessage, Tool
 from clawd.texts import say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from clawd.journal.base import PastTurn
     from clawd.messages import InboundMessage, Part
@@ -24,6 +24,7 @@ def build_context(
     turn: Turn,
     *,
     history_chars: int,
+    merged: Mapping[int, InboundMessage] | None = None,
 ) -> tuple[ChatMessage, ...]:
     """Return the messages of the next request.
 
@@ -33,6 +34,7 @@ def build_context(
         message: The message that this turn answers.
         turn: What has happened in this turn.
         history_chars: Greatest size of the history in characters; the newest turns that fit are kept.
+        merged: Further messages that became part of this turn, by their sequence number.
     """
     kept: list[list[ChatMessage]] = []
     left = history_chars
@@ -43,7 +45,7 @@ def build_context(
             break
         kept.append(messages)
     older = [m for messages in reversed(kept) for m in messages]
-    return (SystemMessage(instructions), *older, _user(message), *_steps(turn))
+    return (SystemMessage(instructions), *older, _user(message), *_steps(turn, merged or {}))
 
 
 def _past(past: PastTurn) -> list[ChatMessage]:
@@ -52,21 +54,31 @@ def _past(past: PastTurn) -> list[ChatMessage]:
         return []
     if isinstance(parse(past.message.text), InPlace):
         return []  # a command: its words matter to people, not to the model
-    steps = _steps(turn)
+    steps = _steps(turn, {queued.seq: queued.message for queued in past.merged})
     if turn.finished.outcome != "answered":
         # A model must not see calls without results, nor its own half sentence as if it were whole.
-        steps = [AssistantMessage(text=turn.finished.text)]
+        more = [_user(queued.message) for queued in past.merged]
+        steps = [*more, AssistantMessage(text=turn.finished.text)]
     return [_user(past.message), *steps]
 
 
-def _steps(turn: Turn) -> list[ChatMessage]:
+def _steps(turn: Turn, merged: Mapping[int, InboundMessage]) -> list[ChatMessage]:
     messages: list[ChatMessage] = []
+    merges = list(turn.merges)
+
+    def take_in(before: int | None) -> None:
+        """Add what was merged in front of this step; all that is left for None."""
+        while merges and (before is None or merges[0].step <= before):
+            messages.extend(_user(merged[seq]) for seq in merges.pop(0).seqs if seq in merged)
+
     for result in turn.responses:
+        take_in(result.step)
         response = result.response
         messages.append(AssistantMessage(text=response.text, tool_calls=response.tool_calls))
         for step, call in enumerate(response.tool_calls, start=result.step + 1):
             if done := turn.done.get(step):
                 messages.append(ToolMessage(call_id=call.id, name=call.name, text=done.text))
+    take_in(None)
     return messages
 
 

@@ -16,6 +16,7 @@ from clawd.errors import (
 from clawd.texts import say
 
 if TYPE_CHECKING:
+    from clawd.agent.mailbox import Cause
     from clawd.agent.turn import Answered
     from clawd.journal.records import Outcome, Record
 
@@ -45,10 +46,12 @@ def command_done(text: str, *records: Record) -> Ending:
     return Ending(outcome="answered", text=text, records=records)
 
 
-def stopped(visible: str, language: str | None) -> Ending:
-    """A person stopped it; what was visible stays, marked as cut."""
-    text = f"{visible}\n\n{say('cut', language)}" if visible else say("stopped", language)
-    return Ending(outcome="cancelled", text=text, error="E-STOPPED", exit_code=EXIT_INTERRUPTED)
+def stopped(visible: str, language: str | None, *, cause: Cause = "stopped") -> Ending:
+    """A person stopped it, or wrote something newer; what was visible stays, marked as cut."""
+    nothing = say("stopped" if cause == "stopped" else "superseded", language)
+    text = f"{visible}\n\n{say('cut', language)}" if visible else nothing
+    error = "E-STOPPED" if cause == "stopped" else "E-SUPERSEDED: a newer message took its place"
+    return Ending(outcome="cancelled", text=text, error=error, exit_code=EXIT_INTERRUPTED)
 
 
 def out_of_time(language: str | None, limit_s: float) -> Ending:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clawd.agent.ending import Ending, command_done
-from clawd.commands import ChooseLanguage, ChooseModel, InPlace, NewSession
+from clawd.commands import ChooseLanguage, ChooseModel, NewSession
 from clawd.journal.records import SessionStarted, SettingsChanged
 from clawd.texts import LANGUAGES, language_for, say
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def carry_out(
-    command: InPlace, settings: ConversationSettings, language: str | None, models: Sequence[str]
+    command: NewSession | ChooseModel | ChooseLanguage,
+    settings: ConversationSettings,
+    language: str | None,
+    models: Sequence[str],
 ) -> Ending:
     """Return the end of a turn whose message is a command.
 

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from clawd.agent import ending as endings
-from clawd.agent.run import language_of
+from clawd.agent.attempt import language_of
 from clawd.errors import Fenced, JournalBroken, JournalError, JournalUnavailable
 from clawd.fanout import HandedBack
 
@@ -84,7 +84,7 @@ class Workers:
             task = turns.create_task(self._work(lease), name=lease.turn)
             self._tasks.add(task)
             task.add_done_callback(self._over)
-        return None
+        return self._journal.next_due_s
 
     async def _work(self, lease: Lease) -> None:
         try:

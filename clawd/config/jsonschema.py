@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic.json_schema import models_json_schema
 
 from clawd.config.schema import Config
+from clawd.config.sections import TOOL_RULES
 from clawd.errors import ClawdError
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def config_schema(plugins: InstalledPlugins) -> tuple[Schema, list[ClawdError]]:
         "patternProperties": _FREE,
         "additionalProperties": {"anyOf": [_typed(s, t) for t, s in bridges.items()]},
     }
-    tool_keys = {"on_unknown": definitions["ToolsConfig"]["properties"]["on_unknown"], **tools}
+    rules = definitions["ToolsConfig"]["properties"]
+    tool_keys = {**{key: rules[key] for key in sorted(TOOL_RULES)}, **tools}
     properties["tools"] = {
         "type": "object",
         "properties": tool_keys,

@@ -89,9 +89,11 @@ def _build(root: Entries, values: Values, plugins: InstalledPlugins, problems: P
     if part := _section("models", root, data):
         rest["models"] = sections.models(part, plugins, problems)
     if part := _section("tools", root, data):
-        rest["tools"] = {"settings": sections.tools(part, plugins, problems)}
-        if isinstance(part.data, dict) and "on_unknown" in part.data:
-            rest["tools"]["on_unknown"] = part.data["on_unknown"]
+        own = part.data.items() if isinstance(part.data, dict) else ()
+        rest["tools"] = {
+            **{key: value for key, value in own if key in sections.TOOL_RULES},
+            "settings": sections.tools(part, plugins, problems),
+        }
     config = sections.validate(Config, rest, Section((), root.mark, root, data), problems)
     return config or Config.model_validate({key: rest[key] for key in rest if not problems.touch((key,))})
 

@@ -40,7 +40,7 @@ class AgentConfig(Section):
     max_turn_usd: Annotated[float, Field(gt=0)] = 1.0
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 6
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 32
-    busy: Literal["queue"] = "queue"
+    busy: Literal["queue", "steer", "interrupt"] = "queue"  # what a message does to a turn in work
     history_chars: Annotated[int, Field(ge=1000)] = (
         60_000  # older turns of the session stay out of the request
     )
@@ -128,7 +128,8 @@ class ToolConfig(PluginConfig):
 class ToolsConfig(Section):
     """The tools offered to the model."""
 
-    on_unknown: Literal["report"] = "report"
+    on_unknown: Literal["report", "ask", "retry"] = "report"  # for a call that a crash cut off
+    approval_timeout_s: PositiveSeconds = 3600  # a question without an answer by then means no
     settings: dict[str, InstanceOf[ToolConfig]] = {}  # the other keys of `tools:`, one per tool
 
 

@@ -10,12 +10,15 @@ from pydantic import BaseModel, ValidationError
 
 from clawd.config.nodes import Entries, Items, KeyPath, Mark, Node, Scalar, describe, find
 from clawd.config.problems import Problems, did_you_mean
-from clawd.config.schema import BridgeConfig, ModelConfig, ToolConfig
+from clawd.config.schema import BridgeConfig, ModelConfig, ToolConfig, ToolsConfig
 from clawd.config.values import PlainValue
 from clawd.config.wording import add_bool_numbers, add_errors
 from clawd.errors import ClawdError
 
 M = TypeVar("M", bound=BaseModel)
+
+TOOL_RULES = frozenset(ToolsConfig.model_fields) - {"settings"}
+"""Keys of `tools:` that name no tool."""
 
 
 class Declares(Protocol):
@@ -122,7 +125,7 @@ def tools(section: Section, plugins: InstalledPlugins, problems: Problems) -> di
     """Return the valid tool sections by the tool's name."""
     found: dict[str, ToolConfig] = {}
     for name, part in _named(section, problems):
-        if name == "on_unknown":
+        if name in TOOL_RULES:
             continue
         data = _settings(part, problems)
         plugin = _plugin(plugins.tools, name, None, "tool", part, problems)

@@ -26,7 +26,8 @@ def view(config: Config) -> dict[str, Any]:
     """Return the configuration in the shape of its file, JSON values only."""
     data: dict[str, Any] = _plain(config)
     tools = data["tools"]
-    data["tools"] = {"on_unknown": tools["on_unknown"], **tools["settings"]}
+    settings = tools.pop("settings")
+    data["tools"] = {**tools, **settings}
     return data
 
 

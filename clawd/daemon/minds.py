@@ -72,6 +72,7 @@ class Minds:
             router=models.router,
             models=self.route(models),
             tools=Toolbox.build(self._plugins.tools, config.tools),
+            asking=config.tools,
         )
 
     @staticmethod

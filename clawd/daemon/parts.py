@@ -115,7 +115,15 @@ def build(
     async def status_text(language: str | None) -> str:
         return await _status_text(situation, opened, minds, language)
 
-    inbox = DurableInbox(journal, access, fanout, clock, on_control=mailbox.stop, status_text=status_text)
+    inbox = DurableInbox(
+        journal,
+        access,
+        fanout,
+        clock,
+        on_stop=mailbox.stop,
+        on_message=mailbox.arrived,
+        status_text=status_text,
+    )
 
     def create(name: str, section: BridgeConfig) -> Bridge:
         network = section.network or situation.loaded.config.network

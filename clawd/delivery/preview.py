@@ -21,7 +21,7 @@ from clawd.errors import (
     JournalError,
     JournalUnavailable,
 )
-from clawd.fanout import Delta, Ended, HandedBack, Started
+from clawd.fanout import Asked, Delta, Ended, HandedBack, Started
 from clawd.journal.base import Wake
 from clawd.messages import Preview
 
@@ -78,11 +78,11 @@ class LiveView:
                     match event:
                         case Started(lease=lease):
                             bridge = self._bridges().get(address.bridge)
-                            if bridge is not None and lease.turn not in self._followers:
-                                follower = _Follower(self, lease, bridge)
+                            if bridge is not None:
+                                follower = _Follower(self, lease, bridge, self._followers.get(lease.turn))
                                 self._followers[lease.turn] = follower
                                 followers.create_task(follower.run(), name=f"preview:{lease.turn}")
-                        case Delta(turn=turn) | Ended(turn=turn) | HandedBack(turn=turn):
+                        case Delta(turn=turn) | Ended(turn=turn) | HandedBack(turn=turn) | Asked(turn=turn):
                             if follower_of := self._followers.get(turn):
                                 follower_of.wake.set()
                         case _:
@@ -99,14 +99,17 @@ class LiveView:
         while self._followers:
             await next(iter(self._followers.values())).over.wait()
 
-    def forget(self, turn: TurnId) -> None:
+    def forget(self, turn: TurnId, follower: _Follower) -> None:
         """A follower is done."""
-        self._followers.pop(turn, None)
+        if self._followers.get(turn) is follower:
+            del self._followers[turn]
 
     def text_of(self, lease: Lease) -> str | None:
-        """Return the visible text of a turn in work here, None when it is not."""
+        """Return what of a turn's visible text is still to be told, None when this lease is over."""
         live = self._fanout.live(lease.address)
-        return live.text if live is not None and live.turn == lease.turn else None
+        if live is None or (live.turn, live.claims) != (lease.turn, lease.claims):
+            return None
+        return live.text[lease.told :]
 
     @property
     def journal(self) -> Journal:
@@ -122,7 +125,8 @@ class LiveView:
 class _Follower:
     """Shows one turn in one chat until the turn is no longer in work."""
 
-    def __init__(self, view: LiveView, lease: Lease, bridge: Bridge) -> None:
+    def __init__(self, view: LiveView, lease: Lease, bridge: Bridge, before: _Follower | None) -> None:
+        self._before = before  # of an earlier lease of the turn; it may have a request on the wire
         self._view = view
         self._lease = lease
         self._bridge = bridge
@@ -135,16 +139,20 @@ class _Follower:
 
     async def run(self) -> None:
         try:
+            if self._before is not None:
+                self._before.wake.set()
+                await self._before.over.wait()
+                self._before = None
             await self._resume()
             await self._follow()
         except JournalError as error:
             log.info("preview_ended", extra={"turn": self._lease.turn, "error": str(error)})
         finally:
-            self._view.forget(self._lease.turn)
+            self._view.forget(self._lease.turn, self)
             self.over.set()
 
     async def _resume(self) -> None:
-        if self._lease.attempts > 1 and not self._gave_up:
+        if self._lease.claims > 1 and not self._gave_up:
             opened = await self._view.journal.open_preview(self._lease)
             if opened is not None:
                 self._row, self._remote_id = opened

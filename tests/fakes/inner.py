@@ -16,7 +16,7 @@ from clawd.agent.mailbox import Mailbox
 from clawd.agent.run import Brain, TurnRunner
 from clawd.agent.workers import Workers
 from clawd.bridge import BridgeConfig
-from clawd.config.schema import AccessConfig, AgentConfig, DeliveryConfig, JournalConfig
+from clawd.config.schema import AccessConfig, AgentConfig, DeliveryConfig, JournalConfig, ToolsConfig
 from clawd.delivery.outbox import Outbox
 from clawd.delivery.preview import LiveView
 from clawd.delivery.split import split_reply
@@ -63,6 +63,7 @@ class Inner:
         agent: AgentConfig | None = None,
         access: AccessConfig | None = None,
         delivery: DeliveryConfig | None = None,
+        asking: ToolsConfig | None = None,
         sections: dict[str, BridgeConfig] | None = None,
         models: Sequence[str] = ("scripted", "other"),
         max_queue: int = 10_000,
@@ -75,6 +76,7 @@ class Inner:
         self.clock = clock or SystemClock()
         self.tools = tuple(tools)
         self.agent = agent or AgentConfig()
+        self.asking = asking or ToolsConfig()
         self.access_config = access or AccessConfig(default="allow", rate="100000/s")
         self.delivery = delivery or DeliveryConfig()
         self.sections = sections or {name: BridgeConfig(type="recording") for name in self._bridges}
@@ -120,7 +122,8 @@ class Inner:
             self.access,
             self.fanout,
             self.clock,
-            on_control=lambda turn: self.mailbox.stop(turn),
+            on_stop=lambda turn: self.mailbox.stop(turn),
+            on_message=lambda message: self.mailbox.arrived(message),
             status_text=self._status_text,
         )
         self.supervisor = Supervisor(
@@ -159,7 +162,13 @@ class Inner:
         self.supervisor.configure(self.sections)
 
     def _brain(self) -> Brain:
-        return Brain(agent=self.agent, router=self.model, models=self.models, tools=Toolbox(self.tools))
+        return Brain(
+            agent=self.agent,
+            router=self.model,
+            models=self.models,
+            tools=Toolbox(self.tools),
+            asking=self.asking,
+        )
 
     def _split(self, address: Address, text: str) -> Sequence[str]:
         return split_reply(text, self._bridges[address.bridge].capabilities)
@@ -243,6 +252,19 @@ class Inner:
         """Return once no turn and no delivery is open."""
         async with asyncio.timeout(PATIENCE_S):
             while (stats := await self.views.stats()).deliveries_open or stats.queued or stats.running:
+                await asyncio.sleep(0.01)
+
+    async def shown(self, text: str, chat: str = "1") -> None:
+        """Return once a turn in work there shows this text."""
+        address = message(bridge=self.bridge.name, chat=chat).address
+        async with asyncio.timeout(PATIENCE_S):
+            while (live := self.fanout.live(address)) is None or live.text != text:
+                await asyncio.sleep(0.005)
+
+    async def settled_deliveries(self) -> None:
+        """Return once no delivery is open; turns may be."""
+        async with asyncio.timeout(PATIENCE_S):
+            while (await self.views.stats()).deliveries_open:
                 await asyncio.sleep(0.01)
 
     async def seen(self, kind: type[Event], count: int = 1) -> Event:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from clawd.response import ToolCall
-from clawd.tools.base import ToolResult, ToolSpec
+from clawd.tools.base import Consent, ToolResult, ToolSpec
 
 if TYPE_CHECKING:
     from clawd.response import Effect, JsonObject
@@ -55,6 +55,13 @@ class ScriptedTool:
                 self._called.clear()
                 await self._called.wait()
         return self.calls[count - 1]
+
+
+class AskingTool(ScriptedTool):
+    """A tool whose calls want a person's word: its subject is the raw line that it is asked to act on."""
+
+    def consent(self, arguments: JsonObject) -> Consent:
+        return Consent(verdict="ask", subject=str(arguments.get("line", "it")))
 
 
 def call(name: str = "act", arguments: str = "{}", id: str = "call-1") -> ToolCall:  # noqa: A002 - the field's name

@@ -102,7 +102,7 @@ async def test_a_stop_that_was_committed_before_a_crash_is_applied_after_it(stat
     async with Inner(state_dir, model=model) as inner:
         turn = await inner.say()
         await model.asked()
-        inner.inbox._on_control = lambda _turn: None  # the word does not reach the turn before the crash
+        inner.inbox._on_stop = lambda _turn: None  # the word does not reach the turn before the crash
         await inner.accept("/stop")
         await inner.restart()
         assert (await inner.ended(turn)).state == "cancelled"
@@ -115,9 +115,9 @@ async def test_a_stop_brought_again_reaches_a_turn_that_the_first_one_did_not(st
     async with Inner(state_dir, model=model) as inner:
         turn = await inner.say()
         await model.asked()
-        passed_on, inner.inbox._on_control = inner.inbox._on_control, lambda _turn: None
+        passed_on, inner.inbox._on_stop = inner.inbox._on_stop, lambda _turn: None
         await inner.accept("/stop", id="update-7")
-        inner.inbox._on_control = passed_on
+        inner.inbox._on_stop = passed_on
         await inner.accept("/stop", id="update-7")
         assert (await inner.ended(turn)).state == "cancelled"
 

@@ -40,7 +40,13 @@ async def daemon(state_dir: Path, **section: Any) -> AsyncIterator[tuple[Site, D
         access.configure(AccessConfig(default="deny", rate="1000/min"), {"hook": config})
         await access.load()
         inbox = DurableInbox(
-            opened.journal, access, Fanout(), clock, on_control=lambda _turn: None, status_text=_status
+            opened.journal,
+            access,
+            Fanout(),
+            clock,
+            on_stop=lambda _turn: None,
+            on_message=lambda _message: None,
+            status_text=_status,
         )
         inbox.configure(AccessConfig(default="deny", rate="1000/min"))
         context = BridgeContext(name="hook", network=NetworkConfig(), clock=clock, version="1.2")

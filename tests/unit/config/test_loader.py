@@ -58,7 +58,11 @@ MISTAKES = [
     ("agent: {max_steps: }", "1:20 agent.max_steps", "expected a whole number, got nothing"),
     ("agent: {max_turn_usd: nan}", "1:23 agent.max_turn_usd", "expected"),
     ("agent: {instructions: 12}", "1:23 agent.instructions", "expected text, got the number 12"),
-    ("agent: {busy: quee}", "1:15 agent.busy", "expected 'queue', got 'quee'; did you mean 'queue'?"),
+    (
+        "agent: {busy: quee}",
+        "1:15 agent.busy",
+        "expected 'queue', 'steer' or 'interrupt', got 'quee'; did you mean 'queue'?",
+    ),
     ("agent: 3", "1:8 agent", "expected a section, got the number 3"),
     ("agent: [1]", "1:1 agent", "expected a section, got a list"),
     ("gateway: {port: yes}", "1:17 gateway.port", "expected a number, got true"),

@@ -1,0 +1,307 @@
+"""One attempt at one turn under a lease: the only place where a turn has effects.
+
+Each effect is committed before it begins where a repeat would matter, and its result before anything
+follows from it. `turn.advance` decides what is next; this file does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from clawd.agent import ending as endings
+from clawd.agent.context import build_context
+from clawd.agent.mailbox import Stopped, takes_place_of
+from clawd.agent.merging import followers, pieces
+from clawd.agent.questions import decide, refusal, word_on
+from clawd.agent.settings import carry_out
+from clawd.agent.turn import AlreadyFinished, Answered, AskModel, CallTool, OutOfSteps, advance, apply, fold
+from clawd.agent.undoing import asked_again, kept, last_exchange
+from clawd.commands import ChooseLanguage, ChooseModel, NewSession, Retry, Undo, parse
+from clawd.errors import ModelError
+from clawd.fanout import ToolNote
+from clawd.journal.records import (
+    ModelIntent,
+    ModelResult,
+    PatternAllowed,
+    ToolDone,
+    ToolIntent,
+    TurnMerged,
+    TurnsUndone,
+    TurnWaiting,
+)
+from clawd.models.base import ModelRequest, collect
+from clawd.texts import say
+from clawd.tools.base import ToolContext
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Literal
+
+    from clawd.agent.mailbox import Box
+    from clawd.agent.run import Brain, TurnRunner
+    from clawd.agent.turn import Turn
+    from clawd.journal.base import Lease, Loaded
+    from clawd.journal.records import Record
+    from clawd.messages import InboundMessage
+    from clawd.response import ModelResponse
+
+T = TypeVar("T")
+
+
+class _OutOfTime(Exception):
+    """The turn has used up `agent.max_turn_s`."""
+
+
+class _Waiting(Exception):
+    """The turn waits for a person now; the lease is over."""
+
+
+class Attempt:
+    """One attempt at one turn."""
+
+    def __init__(self, runner: TurnRunner, brain: Brain, lease: Lease, loaded: Loaded, box: Box) -> None:
+        self._runner = runner
+        self._brain = brain
+        self._lease = lease
+        self._loaded = loaded
+        self._box = box
+        self._language = language_of(lease)
+        self._merged = {queued.seq: queued for queued in loaded.merged}
+        self._allowed = set(lease.settings.allowed)
+        self.turn: Turn = fold(loaded.records)
+        """What is known of the turn by now."""
+        self._voice = runner.voice(lease, self.turn.visible_text)
+        self._deadline = asyncio.get_running_loop().time() + brain.agent.max_turn_s
+        box.arrived |= lease.waiting > 0
+
+    async def reach_end(self) -> endings.Ending | None:
+        """Return how the turn ends; None when its end is recorded already, or it waits for a person."""
+        match parse(self._lease.message.text):
+            case NewSession() | ChooseModel() | ChooseLanguage() as command:
+                return carry_out(command, self._lease.settings, self._language, self._brain.models)
+            case Undo():
+                return self._undo()
+            case Retry() if not await self._ask_again():
+                return endings.command_done(say("nothing_to_retry", self._language))
+            case _:
+                pass
+        try:
+            await self._settle_question()
+            await self._look_behind()
+            return await self._go_on()
+        except _Waiting:
+            return None
+        except Stopped as stopped:
+            return endings.stopped(self._voice.text, self._language, cause=stopped.cause)
+        except _OutOfTime:
+            return endings.out_of_time(self._language, self._brain.agent.max_turn_s)
+        except ModelError as error:
+            return endings.no_model(error, self._language)
+
+    async def _go_on(self) -> endings.Ending | None:
+        while True:
+            match advance(self.turn, max_steps=self._brain.agent.max_steps):
+                case AskModel(step=step):
+                    await self._take_in(step)
+                    result = ModelResult(step=step, response=await self._ask(step))
+                    self.turn = apply(self.turn, result)
+                    answer = advance(self.turn, max_steps=self._brain.agent.max_steps)
+                    if isinstance(answer, Answered):
+                        # The answer, the turn's end and its deliveries are one commit.
+                        return endings.answered(answer, self._language, records=(result,))
+                    await self._runner.commit(self._lease, result)
+                    self._voice.commit(self.turn.visible_text)
+                case CallTool() as action:
+                    await self._commit(await self._call(action))
+                case Answered() as answer:
+                    return endings.answered(answer, self._language)
+                case OutOfSteps(steps=steps):
+                    return endings.out_of_steps(self._language, steps)
+                case AlreadyFinished():
+                    return None
+
+    async def _commit(self, *records: Record) -> None:
+        await self._runner.commit(self._lease, *records)
+        for record in records:
+            self.turn = apply(self.turn, record)
+            if isinstance(record, PatternAllowed):
+                self._allowed.add(record.pattern)
+
+    async def _limited(self, work: Coroutine[None, None, T]) -> T:
+        """Return what `work` returns; raises Stopped, or _OutOfTime where the turn's own limit is over."""
+        limit = asyncio.timeout_at(self._deadline)
+        try:
+            async with limit:
+                return await self._box.until_stopped(work)
+        except TimeoutError as error:
+            if limit.expired():
+                raise _OutOfTime from error
+            raise  # the work's own, a bug
+
+    # --- messages -----------------------------------------------------------------------------------------
+
+    async def _look_behind(self) -> None:
+        """Let a newer message of the asker take the turn's place, also one that came while nobody worked."""
+        if self._brain.agent.busy != "interrupt" or self._lease.waiting == 0:
+            return
+        behind = await self._runner.behind(self._lease)
+        rest = pieces(self._lease.message, behind)
+        if any(q.seq not in rest and takes_place_of(q.message, self._lease) for q in behind):
+            self._box.stop("superseded")
+            self._box.check()
+
+    async def _take_in(self, step: int) -> None:
+        """Merge what belongs to this turn: the rest of a message in pieces, or what steers it."""
+        begins = not self.turn.responses
+        steers = self._brain.agent.busy == "steer"
+        if not self._box.arrived or not (begins or steers):
+            return
+        self._box.arrived = False
+        behind = await self._runner.behind(self._lease)
+        seqs = followers(self._lease, behind) if steers else pieces(self._newest(), behind)
+        if seqs:
+            await self._commit(TurnMerged(step=step, seqs=seqs))
+            self._merged |= {queued.seq: queued for queued in behind if queued.seq in seqs}
+
+    def _newest(self) -> InboundMessage:
+        """Return the last message that is part of the turn."""
+        merged = self.turn.merged
+        return self._merged[merged[-1]].message if merged else self._lease.message
+
+    async def _ask_again(self) -> bool:
+        """Undo the last exchange, to ask its message again; False when there is none."""
+        if self.turn.undone is None:
+            past = last_exchange(self._loaded.history)
+            if past is None:
+                return False
+            await self._commit(TurnsUndone(seqs=(past.seq,), again=past.seq))
+        return True
+
+    def _undo(self) -> endings.Ending:
+        past = last_exchange(self._loaded.history)
+        if past is None:
+            return endings.command_done(say("nothing_to_undo", self._language))
+        asked = asked_again(self._loaded.history, past.seq)
+        text = (asked or past).message.text
+        short = text if len(text) <= 80 else f"{text[:79]}…"
+        return endings.command_done(say("undone", self._language, text=short), TurnsUndone(seqs=(past.seq,)))
+
+    # --- people -------------------------------------------------------------------------------------------
+
+    async def _settle_question(self) -> None:
+        """Commit the word that an open question waited for; raises _Waiting while there is none."""
+        waiting = self.turn.waiting
+        if waiting is None:
+            return
+        self._box.check()
+        behind = await self._runner.behind(self._lease)
+        records = word_on(waiting, self._lease, self._loaded.controls, behind)
+        if not records:
+            await self._runner.wait_on(self._lease, waiting)
+            raise _Waiting
+        await self._commit(*records)
+        merged = self.turn.merged
+        self._merged |= {queued.seq: queued for queued in behind if queued.seq in merged}
+
+    async def _wait_for_word(
+        self, action: CallTool, about: Literal["approval", "unknown"], subject: str
+    ) -> None:
+        visible = self.turn.visible_text
+        timeout = timedelta(seconds=self._brain.asking.approval_timeout_s)
+        waiting = TurnWaiting(
+            step=action.step,
+            about=about,
+            name=action.call.name,
+            subject=subject,
+            deadline=self._runner.clock.now() + timeout,
+            told=len(visible),
+        )
+        await self._runner.ask(self._lease, waiting, visible[self.turn.told :].strip(), self._language)
+        raise _Waiting
+
+    # --- models -------------------------------------------------------------------------------------------
+
+    async def _ask(self, step: int) -> ModelResponse:
+        history = self._loaded.history
+        undone = self.turn.undone
+        again = asked_again(history, undone.again) if undone is not None else None
+        request = ModelRequest(
+            messages=build_context(
+                self._brain.agent.instructions,
+                kept(history, self.turn),
+                again.message if again is not None else self._lease.message,
+                self.turn,
+                history_chars=self._brain.agent.history_chars,
+                merged={seq: queued.message for seq, queued in self._merged.items()},
+            ),
+            tools=self._brain.tools.specs(self._lease.right),
+            pin=self._lease.settings.model,
+        )
+        # The route itself asks again what may pass; a step is asked once.
+        self._runner.note(self._lease, ModelIntent(step=step, route=request.route, pin=request.pin))
+        return await self._limited(collect(self._brain.router, request, self._voice.hear))
+
+    # --- tools --------------------------------------------------------------------------------------------
+
+    async def _call(self, action: CallTool) -> ToolDone:
+        """Run one call, or say why it does not run; raises _Waiting where a person is asked first."""
+        call, step = action.call, action.step
+        consent = self._brain.tools.consent(call.name, call.arguments, self._lease.right)
+        decision = decide(action, consent, self._allowed, self._brain.asking.on_unknown)
+        match decision.next:
+            case "ask":
+                subject = consent.subject if consent is not None else call.arguments
+                await self._wait_for_word(action, decision.about, subject)
+            case "denied":
+                text = refusal(action.answer)
+                return ToolDone(step=step, call_id=call.id, name=call.name, text=text, outcome="denied")
+            case "unknown":
+                text = say("tool_unknown", "en")
+                return ToolDone(step=step, call_id=call.id, name=call.name, text=text, outcome="unknown")
+            case "run":
+                pass
+        return await self._run(action)
+
+    async def _run(self, action: CallTool) -> ToolDone:
+        """Run one call, its intent committed first where a repeat would matter."""
+        call, step = action.call, action.step
+        effect = self._brain.tools.effect(call.name)
+        if effect != "pure" and (action.intent is None or effect == "once"):
+            intent = ToolIntent(
+                step=step, call_id=call.id, name=call.name, arguments=call.arguments, effect=effect
+            )
+            await self._commit(intent)
+        self._tell(call.name, "started", call.arguments)
+        began = self._runner.clock.monotonic()
+        context = ToolContext(
+            turn=self._lease.turn,
+            step=step,
+            address=self._lease.address,
+            sender=self._lease.message.sender,
+            clock=self._runner.clock,
+        )
+        work = self._brain.tools.call(call.name, call.arguments, context, self._lease.right)
+        text, outcome = await self._limited(work)
+        duration_s = self._runner.clock.monotonic() - began
+        self._tell(call.name, outcome, text, duration_s)
+        return ToolDone(
+            step=step, call_id=call.id, name=call.name, text=text, outcome=outcome, duration_s=duration_s
+        )
+
+    def _tell(self, name: str, phase: str, summary: str, duration_s: float = 0.0) -> None:
+        short = summary if len(summary) <= 200 else f"{summary[:199]}…"
+        note = ToolNote(
+            turn=self._lease.turn,
+            name=name,
+            phase="started" if phase == "started" else "ok" if phase == "ok" else "error",
+            summary=short,
+            duration_s=duration_s,
+        )
+        self._runner.publish_tool(self._lease, note)
+
+
+def language_of(lease: Lease) -> str | None:
+    """Return the language to speak in a conversation: chosen by /lang, else the sender's."""
+    return lease.settings.language or lease.message.sender.language
