@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from clawd.alarms import GivenUp
 from clawd.commands import Approve, Command, Deny, Query, Stop, UnknownCommand, parse
 from clawd.errors import JournalError, JournalUnavailable
 from clawd.fanout import Arrived
@@ -35,6 +36,7 @@ from clawd.texts import say
 
 if TYPE_CHECKING:
     from clawd.access import Access
+    from clawd.alarms import Alarms
     from clawd.config.schema import AccessConfig
     from clawd.fanout import Fanout
     from clawd.ids import Clock, TurnId
@@ -70,6 +72,7 @@ class DurableInbox:
         on_stop: Callable[[TurnId], None],
         on_message: Callable[[InboundMessage], None],
         status_text: StatusText,
+        alarms: Alarms,
     ) -> None:
         self._journal = journal
         self._access = access
@@ -78,6 +81,7 @@ class DurableInbox:
         self._on_stop = on_stop
         self._on_message = on_message
         self._status_text = status_text
+        self._alarms = alarms
         self._limit = "20/min"
         self._rate = RateLimit(self._limit, clock)
 
@@ -233,6 +237,9 @@ class DurableInbox:
                 return outcome
             case Stored() if isinstance(plan.item, AdmittedControl):
                 return await self._control_result(plan.item.control, outcome)
+            case Stored() if isinstance(event, Unreadable):
+                self._alarms.given_up(GivenUp(id=None, bridge=event.bridge, conversation=None, why=event.why))
+                return Refused(reason="unreadable")
             case Stored() | None | Pushed():
                 return plan.answer or Refused(reason="unreadable")
             case Duplicate(turn=turn):

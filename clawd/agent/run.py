@@ -11,6 +11,7 @@ from clawd.agent import ending as endings
 from clawd.agent.attempt import Attempt, language_of
 from clawd.agent.questions import choices, wording
 from clawd.agent.voice import Voice
+from clawd.alarms import GivenUp
 from clawd.errors import JournalUnavailable
 from clawd.fanout import Asked, Ended, Started, ToolNote
 from clawd.ids import question_id
@@ -20,6 +21,7 @@ from clawd.journal.records import TurnFinished
 if TYPE_CHECKING:
     from clawd.agent.mailbox import Mailbox
     from clawd.agent.turn import Turn
+    from clawd.alarms import Alarms
     from clawd.config.schema import AgentConfig, ToolsConfig
     from clawd.fanout import Fanout
     from clawd.ids import Clock
@@ -60,6 +62,7 @@ class TurnRunner:
         *,
         brain: Callable[[], Brain],
         split: Split,
+        alarms: Alarms,
     ) -> None:
         self._journal = journal
         self._fanout = fanout
@@ -67,6 +70,7 @@ class TurnRunner:
         self._clock = clock
         self._brain = brain
         self._split = split
+        self._alarms = alarms
 
     async def run(self, lease: Lease) -> None:
         """Bring the turn to its end and commit it.
@@ -80,7 +84,6 @@ class TurnRunner:
         with self._mailbox.open(lease, interruptible=interruptible) as box:
             self._fanout.publish(lease.address, Started(lease=lease))
             if lease.attempts > brain.agent.max_attempts:
-                log.error("turn_dead", extra={"turn": lease.turn, "attempts": lease.attempts})
                 await self.finish(lease, endings.dead(lease.attempts - 1, language_of(lease)), whole=True)
                 return
             loaded = await self._journal.load(lease)
@@ -125,6 +128,9 @@ class TurnRunner:
         )
         extra = {"turn": lease.turn, "outcome": ending.outcome, "model": ending.model, "error": ending.error}
         log.info("turn_finished", extra=extra)
+        if ending.outcome == "dead":
+            bridge, why = lease.address.bridge, ending.error or ""
+            self._alarms.given_up(GivenUp(id=lease.turn, bridge=bridge, conversation=lease.address, why=why))
 
     async def commit(
         self, lease: Lease, *records: Record, outbox: Sequence[NewDelivery] = (), done: bool = False

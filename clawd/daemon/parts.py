@@ -14,6 +14,7 @@ from clawd.access import Access
 from clawd.agent.mailbox import Mailbox
 from clawd.agent.run import TurnRunner
 from clawd.agent.workers import Workers
+from clawd.alarms import Alarms
 from clawd.bridge import BridgeContext
 from clawd.delivery.outbox import Outbox
 from clawd.delivery.preview import LiveView
@@ -78,6 +79,7 @@ class Parts:
     supervisor: Supervisor
     outbox: Outbox
     live_view: LiveView
+    alarms: Alarms
     gateway: Gateway
 
     async def configure(self) -> None:
@@ -110,6 +112,7 @@ def build(
     situation = Situation(loaded=loaded, started_at=clock.now())
     journal, fanout, mailbox = opened.journal, Fanout(), Mailbox()
     minds = Minds(plugins, environ, clock)
+    alarms = Alarms()
     access = Access(opened.store, clock)
 
     async def status_text(language: str | None) -> str:
@@ -123,6 +126,7 @@ def build(
         on_stop=mailbox.stop,
         on_message=mailbox.arrived,
         status_text=status_text,
+        alarms=alarms,
     )
 
     def create(name: str, section: BridgeConfig) -> Bridge:
@@ -139,6 +143,7 @@ def build(
         connected=supervisor.connected,
         refused=supervisor.refused,
         settle=live_view.settle,
+        alarms=alarms,
     )
     supervisor.close_when(outbox.idle)
 
@@ -146,7 +151,7 @@ def build(
         bridge = supervisor.bridges().get(address.bridge)
         return split_reply(text, bridge.capabilities) if bridge is not None else [text]
 
-    runner = TurnRunner(journal, fanout, mailbox, clock, brain=minds.brain, split=split)
+    runner = TurnRunner(journal, fanout, mailbox, clock, brain=minds.brain, split=split, alarms=alarms)
     workers = Workers(journal, fanout, runner, concurrency=lambda: situation.loaded.config.agent.concurrency)
     gateway = Gateway(
         loaded.config.gateway,
@@ -176,6 +181,7 @@ def build(
         supervisor=supervisor,
         outbox=outbox,
         live_view=live_view,
+        alarms=alarms,
         gateway=gateway,
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from clawd.alarms import GivenUp
 from clawd.errors import (
     BridgeError,
     DeliveryMoved,
@@ -26,6 +27,7 @@ from clawd.ids import to_ms
 from clawd.journal.base import Dead, DeliveryOutcome, Held, OutboxRow, Parked, RetryAt, Sent
 
 if TYPE_CHECKING:
+    from clawd.alarms import Alarms
     from clawd.bridge import Bridge
     from clawd.config.schema import BridgeConfig, DeliveryConfig
     from clawd.ids import Clock, DeliveryId, TurnId
@@ -49,6 +51,7 @@ class Outbox:
         connected: Callable[[], Collection[str]],
         refused: Callable[[str, BridgeError], None],
         settle: Callable[[TurnId], Awaitable[None]],
+        alarms: Alarms,
     ) -> None:
         """Create the service.
 
@@ -59,6 +62,7 @@ class Outbox:
             connected: Names of the bridges that can send now; the others' deliveries wait.
             refused: Told when a bridge's credentials were refused in a send.
             settle: Returns once no preview of that turn is on the wire any more.
+            alarms: Told of deliveries that were given up, and of those that an owner must decide on.
         """
         self._journal = journal
         self._clock = clock
@@ -66,6 +70,7 @@ class Outbox:
         self._connected = connected
         self._refused = refused
         self._settle = settle
+        self._alarms = alarms
         self._config: DeliveryConfig | None = None
         self._policies: Mapping[str, BridgeConfig] = {}
         self._sending: dict[asyncio.Task[None], str] = {}  # to the bridge's name
@@ -146,6 +151,17 @@ class Outbox:
             await self._commit(lambda: self._journal.outbox_mark(row.row, outcome), row.message.id)
         except Fenced as error:
             log.warning("receipt_fenced", extra={"delivery": row.message.id, "error": str(error)})
+            return
+        if (isinstance(outcome, Dead) and not outcome.unreachable) or isinstance(outcome, Held):
+            message = row.message
+            self._alarms.given_up(
+                GivenUp(
+                    id=message.id,
+                    bridge=message.address.bridge,
+                    conversation=message.address,
+                    why=outcome.why,
+                )
+            )
 
     def _over(self, task: asyncio.Task[None]) -> None:
         del self._sending[task]
@@ -155,9 +171,7 @@ class Outbox:
         message = row.message
         age_s = (to_ms(self._clock.now()) - row.first_try_at_ms) / 1000
         if age_s > self._settings.max_age_s:
-            why = f"not delivered within {self._settings.max_age_s:g} s"
-            log.error("delivery_dead", extra={"delivery": message.id, "error": why})
-            return Dead(why=why)
+            return Dead(why=f"not delivered within {self._settings.max_age_s:g} s")
         bridge = self._bridges().get(message.address.bridge)
         if bridge is None:
             return RetryAt(delay_s=60, why=f"no bridge {message.address.bridge} is configured")
@@ -181,9 +195,8 @@ class Outbox:
             await self._commit(lambda: self._journal.move_address(message.address, moved), message.id)
             return RetryAt(delay_s=0, why=str(error))
         except DeliveryRejected as error:
-            level = logging.INFO if error.unreachable else logging.ERROR
-            log.log(level, "delivery_dead", extra={"delivery": message.id, "error": str(error)})
-            return Dead(why=str(error))
+            log.info("delivery_dead", extra={"delivery": message.id, "error": str(error)})
+            return Dead(why=str(error), unreachable=error.unreachable)
         except Exception as error:  # noqa: BLE001 - whatever a bridge raises, the message may have arrived
             return self._ambiguous(row, bridge, error)
         log.info("delivery_sent", extra={"delivery": message.id, "turn": message.turn})

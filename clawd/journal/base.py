@@ -264,6 +264,7 @@ class Dead:
     """Given up; the later parts of the same turn die with it."""
 
     why: str
+    unreachable: bool = False  # the user has left or blocked us: nothing for an owner to mend
 
 
 DeliveryOutcome = Sent | RetryAt | Parked | Held | Dead

@@ -15,6 +15,7 @@ from clawd.access import Access
 from clawd.agent.mailbox import Mailbox
 from clawd.agent.run import Brain, TurnRunner
 from clawd.agent.workers import Workers
+from clawd.alarms import Alarms, GivenUp
 from clawd.bridge import BridgeConfig
 from clawd.config.schema import AccessConfig, AgentConfig, DeliveryConfig, JournalConfig, ToolsConfig
 from clawd.delivery.outbox import Outbox
@@ -85,6 +86,8 @@ class Inner:
         self._journal_config = JournalConfig(max_queue=max_queue, lock_timeout_s=0.05)
         self._running: AsyncExitStack | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self.hear: list[GivenUp] = []
+        """What owners would have been told."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -104,6 +107,7 @@ class Inner:
         self.configure()
         await self.journal.recover(self.outbox.holding())
         self._running = AsyncExitStack()
+        self._running.enter_context(self.alarms.listening(lambda event: self.hear.append(event)))
         tasks = await self._running.enter_async_context(asyncio.TaskGroup())
         parts = {
             "supervisor": self.supervisor.run,
@@ -115,7 +119,7 @@ class Inner:
         await asyncio.sleep(0)
 
     def _build(self) -> None:
-        self.fanout, self.mailbox = Fanout(), Mailbox()
+        self.fanout, self.mailbox, self.alarms = Fanout(), Mailbox(), Alarms()
         self.access = Access(self.opened.store, self.clock)
         self.inbox = DurableInbox(
             self.journal,
@@ -125,6 +129,7 @@ class Inner:
             on_stop=lambda turn: self.mailbox.stop(turn),
             on_message=lambda message: self.mailbox.arrived(message),
             status_text=self._status_text,
+            alarms=self.alarms,
         )
         self.supervisor = Supervisor(
             self.inbox,
@@ -146,9 +151,16 @@ class Inner:
             connected=self.supervisor.connected,
             refused=self.supervisor.refused,
             settle=self.live_view.settle,
+            alarms=self.alarms,
         )
         self.runner = TurnRunner(
-            self.journal, self.fanout, self.mailbox, self.clock, brain=self._brain, split=self._split
+            self.journal,
+            self.fanout,
+            self.mailbox,
+            self.clock,
+            brain=self._brain,
+            split=self._split,
+            alarms=self.alarms,
         )
         self.workers = Workers(
             self.journal, self.fanout, self.runner, concurrency=lambda: self.agent.concurrency

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bridges.webhook import WebhookConfig
 from bridges.webhook.bridge import WebhookBridge
 from clawd.access import Access
+from clawd.alarms import Alarms
 from clawd.bridge import BridgeContext, NetworkConfig
 from clawd.config.schema import AccessConfig, JournalConfig
 from clawd.fanout import Fanout
@@ -47,6 +48,7 @@ async def daemon(state_dir: Path, **section: Any) -> AsyncIterator[tuple[Site, D
             on_stop=lambda _turn: None,
             on_message=lambda _message: None,
             status_text=_status,
+            alarms=Alarms(),
         )
         inbox.configure(AccessConfig(default="deny", rate="1000/min"))
         context = BridgeContext(name="hook", network=NetworkConfig(), clock=clock, version="1.2")
