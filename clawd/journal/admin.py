@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from clawd.errors import NotFound, NotPossible
 from clawd.ids import TurnId, parse_row_id, update_id
 from clawd.journal import sqlite_inbox as inbox
+from clawd.journal import sqlite_merging as merging
 from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_turns as turns
 
@@ -136,24 +137,36 @@ def _delete(db: sqlite3.Connection, address: Address) -> int:
 
 
 def _ask_again(db: sqlite3.Connection, context: Context, turn: TurnId) -> TurnId:
-    """Append a copy of a finished turn's message to its conversation; return the new turn's id."""
+    """Append copies of a finished turn's messages to its conversation; return the first new turn's id."""
     parsed = context.parse_turn(turn)
     row = (
         parsed
         and db.execute(
-            'SELECT i.state, i."right", i.v, i.body, c.last_seq, c.done_seq FROM inbox i'
-            " JOIN conv c ON c.id = i.conv WHERE i.conv = ? AND i.seq = ?",
+            "SELECT i.state, c.last_seq, c.done_seq FROM inbox i JOIN conv c ON c.id = i.conv"
+            " WHERE i.conv = ? AND i.seq = ?",
             parsed,
         ).fetchone()
     )
     if parsed is None or row is None:
         raise NotFound(f"there is no turn {turn}", remedy="clawd turns list")
-    state, right, version, body, last_seq, done_seq = row
+    state, last_seq, done_seq = row
     if state not in ("failed", "cancelled", "dead"):
         raise NotPossible(f"{turn} is {state}", why="only failed, cancelled and dead turns are asked again")
-    conv = inbox.Conversation(parsed[0], last_seq, done_seq)
-    seq = inbox.enqueue(db, conv, right=right, version=version, body=body, now=context.now_ms())
-    return context.turn(parsed[0], seq)
+    conv, seq = parsed
+    messages = db.execute(
+        'SELECT "right", v, body FROM inbox WHERE conv = ? AND seq BETWEEN ? AND ? ORDER BY seq',
+        (conv, seq, merging.last_of(db, conv, seq)),
+    ).fetchall()
+    for place, (right, version, body) in enumerate(messages):
+        inbox.enqueue(
+            db,
+            inbox.Conversation(conv, last_seq + place, done_seq),
+            right=right,
+            version=version,
+            body=body,
+            now=context.now_ms(),
+        )
+    return context.turn(conv, last_seq + 1)
 
 
 def _expect_dead(db: sqlite3.Connection, turn: tuple[int, int], identifier: str) -> None:
