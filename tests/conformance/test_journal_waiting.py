@@ -314,6 +314,8 @@ async def test_a_summary_stands_for_the_turns_that_it_covers(bench: Bench) -> No
     loaded = await bench.journal.load(lease)
     assert loaded.summary == "a and b"
     assert [past.message.text for past in loaded.history] == ["c"]
+    await bench.journal.release(lease)
+    lease = await bench.claim()
     with pytest.raises(JournalError):
         await bench.journal.record(lease, summary(2, "paid twice"))
 

@@ -264,17 +264,21 @@ async def test_a_once_call_may_be_retried_by_the_settings(state_dir: Path) -> No
 
 async def test_text_that_grew_before_a_question_is_finished_and_the_rest_grows_anew(state_dir: Path) -> None:
     bridge, shown = RecordingBridge("chat", previews=True), asyncio.Event()
-    model = ScriptedModel(["Let me push.", shown, call()], "Done.")
+    finished = asyncio.Event()
+    model = ScriptedModel(["Let me push.", shown, call()], ["Done.", finished, " Really."])
     async with Inner(state_dir, **asking(model, AskingTool(), bridges=[bridge])) as inner:
         turn = await inner.say()
         await bridge.until(lambda: len(bridge.preview_calls) == 1)
         shown.set()
         question = await question_of(inner)
         await press(inner, "approve", question=question.id)
+        await bridge.until(lambda: len(bridge.preview_calls) == 2)
+        assert bridge.preview_calls[1].text == "Done."
+        finished.set()
         await inner.ended(turn)
         await inner.settled()
         texts = bridge.texts()
-        assert (texts[0], texts[2], len(texts)) == ("Let me push.", "Done.", 3)
+        assert (texts[0], texts[2], len(texts)) == ("Let me push.", "Done. Really.", 3)
 
 
 async def test_a_question_is_told_to_who_watches(state_dir: Path) -> None:
