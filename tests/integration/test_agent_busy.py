@@ -215,6 +215,7 @@ async def test_pieces_that_come_behind_a_running_turn_wait_for_each_other_too(st
         await inner.ended(first)
         await inner.workers.ping()
         await inner.workers.ping()
+        assert (await inner.views.turn(one)).state == "queued"
         two = await inner.say("p2", piece_of="album:1")
         await inner.workers.ping()
         assert len(model.requests) == 1
