@@ -74,7 +74,7 @@ def files_of(folder: Path) -> dict[str, str]:
         (b'agent: {instructions: "a\xff"}\n', ":1:25", "not UTF-8: byte 0xFF"),
         (b'agent: {instructions: "a\0"}\n', ":1:25", "U+0000 is not allowed"),
         (b'agent: {instructions: "\\ud800"}\n', ":1:26", "invalid Unicode character"),
-        (b"[" * 100_000, ":1:33", "nested deeper than 32 levels"),
+        (b"[" * 500, ":1:33", "nested deeper than 32 levels"),
         (b"bridges: {telegram: {token: {env: CLAWD_NO_SUCH}}}", ":1:35", "CLAWD_NO_SUCH is not set"),
         (f"bridges: {{telegram: {{token: {SECRET}}}}}".encode(), ":1:29", "not a bot token"),
         (b"bridges: {hook: {type: webhook}}", ":1:11", "bridges.hook.secret: this key is missing"),
