@@ -105,7 +105,7 @@ class Lifecycle:
     async def _start(self, lasting: asyncio.TaskGroup) -> None:
         """Take up what an earlier run left, before anything new comes in."""
         parts = self._parts
-        await parts.minds.configure(parts.situation.loaded.config, lasting)
+        await parts.minds.configure(parts.situation.loaded, lasting)
         await parts.configure()
         await parts.supervisor.prepare()
         left = await parts.opened.journal.recover(parts.outbox.holding())

@@ -10,11 +10,13 @@ from clawd import __version__
 from clawd.agent.run import Brain
 from clawd.models.base import ModelContext
 from clawd.models.registry import build_models
-from clawd.tools.registry import Toolbox
+from clawd.tools.registry import Toolbox, tool_site
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
 
+    from clawd.config.loader import LoadedConfig
     from clawd.config.schema import Config
     from clawd.ids import Clock
     from clawd.models.base import ModelInfo
@@ -27,24 +29,28 @@ log = logging.getLogger(__name__)
 class Minds:
     """The brain in force, and the earlier ones that turns under way still use."""
 
-    def __init__(self, plugins: Plugins, environ: Mapping[str, str], clock: Clock) -> None:
+    def __init__(
+        self, plugins: Plugins, environ: Mapping[str, str], clock: Clock, *, state_dir: Path
+    ) -> None:
         self._plugins = plugins
         self._environ = environ
         self._clock = clock
+        self._state_dir = state_dir
         self._models: ModelSet | None = None
         self._upkeep: asyncio.Task[None] | None = None
         self._brain: Brain | None = None
 
     async def configure(
-        self, config: Config, tasks: asyncio.TaskGroup, users: Collection[asyncio.Task[None]] = ()
+        self, loaded: LoadedConfig, tasks: asyncio.TaskGroup, users: Collection[asyncio.Task[None]] = ()
     ) -> None:
         """Think by this configuration from now on.
 
         Args:
-            config: The configuration.
+            loaded: The configuration.
             tasks: Owns what models do between requests.
             users: Turns under way, which keep the models that they began with.
         """
+        config, tools = loaded.config, await self._tools(loaded)
         context = ModelContext(
             network=config.network,
             limits=config.breaker,
@@ -56,22 +62,28 @@ class Minds:
         old, upkeep = self._models, self._upkeep
         self._models = models
         self._upkeep = tasks.create_task(models.run(), name="models")
-        self._set(config, models)
+        self._set(config, models, tools)
         if old is not None and upkeep is not None:
             tasks.create_task(_retire(old, upkeep, users), name="retire-models")
 
-    def adjust(self, config: Config) -> None:
+    async def adjust(self, loaded: LoadedConfig) -> None:
         """Take over instructions, limits and tools; the models stay."""
         if self._models is None:
             raise RuntimeError("models are configured first")
-        self._set(config, self._models)
+        models = self._models
+        self._set(loaded.config, models, await self._tools(loaded))
 
-    def _set(self, config: Config, models: ModelSet) -> None:
+    async def _tools(self, loaded: LoadedConfig) -> Toolbox:
+        # In a thread: a tool is imported, and may have to run a program to learn whether it works here.
+        site = tool_site(loaded, self._state_dir, self._environ)
+        return await asyncio.to_thread(Toolbox.build, self._plugins.tools, loaded.config.tools, site)
+
+    def _set(self, config: Config, models: ModelSet, tools: Toolbox) -> None:
         self._brain = Brain(
             agent=config.agent,
             router=models.router,
             models=self.route(models),
-            tools=Toolbox.build(self._plugins.tools, config.tools),
+            tools=tools,
             asking=config.tools,
         )
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from clawd.access import Principal
     from clawd.bridge import BridgeStatus
+    from clawd.config.loader import LoadedConfig
     from clawd.config.schema import Config
     from clawd.config.stamps import Stamp
     from clawd.models.base import ModelInfo
@@ -96,11 +97,12 @@ class DaemonOperations:
             )
             parts.logs.redactor.add(loaded.secrets)
             try:
-                await self._swap_what_may_fail(kept, changed)
+                loaded = replace(loaded, config=kept)
+                await self._swap_what_may_fail(loaded, changed)
             except ConfigError as error:
                 self._refuse(error, loaded.stamps)
                 raise
-            situation.loaded = replace(loaded, config=kept)
+            situation.loaded = loaded
             situation.config_error = ""
             situation.refused = {}
             parts.logs.apply(kept.logging)
@@ -108,14 +110,14 @@ class DaemonOperations:
             log.info("config_loaded", extra={"changed": changed, "restart_needed": restart})
             return ReloadReport(changed=changed, restart_needed=restart)
 
-    async def _swap_what_may_fail(self, config: Config, changed: Sequence[str]) -> None:
+    async def _swap_what_may_fail(self, loaded: LoadedConfig, changed: Sequence[str]) -> None:
         """Set up models and gateway; raises ConfigError for what only shows when it is used."""
         parts = self._parts
         if {"models", "routes", "breaker", "network"} & set(changed):
-            await parts.minds.configure(config, self._tasks, parts.workers.tasks())
+            await parts.minds.configure(loaded, self._tasks, parts.workers.tasks())
         else:
-            parts.minds.adjust(config)
-        await parts.gateway.configure(config.gateway)
+            await parts.minds.adjust(loaded)
+        await parts.gateway.configure(loaded.config.gateway)
 
     def _refuse(self, error: ConfigError, stamps: Mapping[Path, Stamp]) -> None:
         """Let the status and the log say why the old configuration stays."""

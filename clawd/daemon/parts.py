@@ -111,7 +111,7 @@ def build(
     """Return the parts, connected but not yet running."""
     situation = Situation(loaded=loaded, started_at=clock.now())
     journal, fanout, mailbox = opened.journal, Fanout(), Mailbox()
-    minds = Minds(plugins, environ, clock)
+    minds = Minds(plugins, environ, clock, state_dir=state_dir)
     alarms = Alarms()
     access = Access(opened.store, clock)
 

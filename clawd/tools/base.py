@@ -10,6 +10,7 @@ from clawd.response import Effect, JsonObject, JsonValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from clawd.ids import Clock, TurnId
     from clawd.messages import Address, Sender
@@ -91,10 +92,20 @@ __all__ = [
     "ToolContext",
     "ToolPlugin",
     "ToolResult",
+    "ToolSite",
     "ToolSpec",
 ]
 
 C = TypeVar("C", bound=ToolConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSite:
+    """Where a tool is made: the installation, as far as tools are concerned."""
+
+    state_dir: Path  # absolute; a tool that keeps files takes a folder of its own in it
+    environ: Mapping[str, str]  # the daemon's; it holds secrets, so no child gets it whole
+    private: tuple[Path, ...] = ()  # files and folders that nothing a tool runs may read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,4 +114,4 @@ class ToolPlugin(Generic[C]):
 
     name: str
     config: type[C]
-    create: Callable[[C], Tool]
+    create: Callable[[ToolSite, C], Tool]  # called in a thread: it may read files and run a short program

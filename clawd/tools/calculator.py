@@ -235,4 +235,4 @@ class CalculatorTool:
         return ToolResult(str(value) if isinstance(value, int) else format(value, ".15g"))
 
 
-PLUGIN = ToolPlugin(name=NAME, config=CalculatorConfig, create=CalculatorTool)
+PLUGIN = ToolPlugin(name=NAME, config=CalculatorConfig, create=lambda _site, config: CalculatorTool(config))

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import ValidationError
 
 from clawd.errors import ClawdError, ToolError
+from clawd.paths import socket_path
 from clawd.strict_json import BadJson, parse_object
 from clawd.tools import schema
-from clawd.tools.base import AskingTool
+from clawd.tools.base import AskingTool, ToolSite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from clawd.config.loader import LoadedConfig
     from clawd.config.schema import ToolsConfig
     from clawd.journal.base import Right
     from clawd.response import Effect, JsonObject
@@ -42,13 +45,15 @@ class Toolbox:
             self._tools.setdefault(tool.spec.name, tool)
 
     @classmethod
-    def build(cls, plugins: Mapping[str, ToolPlugin[Any]], config: ToolsConfig) -> Toolbox:
-        """Return the tools that are installed and not disabled.
+    def build(cls, plugins: Mapping[str, ToolPlugin[Any]], config: ToolsConfig, site: ToolSite) -> Toolbox:
+        """Return the tools that are installed and not disabled; it may take a moment, call it in a thread.
 
         One that the configuration does not name runs on its defaults. One that can't be loaded, or needs
         to be configured, is left out with a line in the log: the others go on.
         """
-        return cls(tool for name in sorted(plugins) if (tool := _create(name, plugins, config)) is not None)
+        return cls(
+            tool for name in sorted(plugins) if (tool := _create(name, plugins, config, site)) is not None
+        )
 
     def specs(self, right: Right) -> tuple[ToolSpec, ...]:
         """Return what is offered to the model for a sender with this right, in a constant order.
@@ -105,6 +110,22 @@ class Toolbox:
         return await _run(tool, parsed, context)
 
 
+def tool_site(loaded: LoadedConfig, state_dir: Path, environ: Mapping[str, str]) -> ToolSite:
+    """Return where tools are made: private are state, control socket, configuration and secret files.
+
+    Raises:
+        ConfigError: the control socket's path is too long.
+    """
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    private = (
+        state_dir,
+        socket_path(loaded.config.state_dir, environ),
+        *loaded.files,
+        *([Path(credentials)] if credentials else []),
+    )
+    return ToolSite(state_dir=state_dir, environ=environ, private=private)
+
+
 def _parse(arguments: str) -> JsonObject:
     """Return a call's arguments as the model wrote them, empty for nothing; raises BadJson."""
     return parse_object(arguments.encode("utf-8", "surrogatepass")) if arguments.strip() else {}
@@ -128,20 +149,24 @@ async def _run(tool: Tool, arguments: JsonObject, context: ToolContext) -> tuple
     return _bounded(result.text), "ok"
 
 
-def _create(name: str, plugins: Mapping[str, ToolPlugin[Any]], config: ToolsConfig) -> Tool | None:
+def _create(
+    name: str, plugins: Mapping[str, ToolPlugin[Any]], config: ToolsConfig, site: ToolSite
+) -> Tool | None:
     """Return one tool, None when it is disabled or can't be had."""
     settings = config.settings.get(name)
     if settings is not None and not settings.enabled:
         return None
     try:
         plugin = plugins[name]
-        tool = plugin.create(settings if settings is not None else plugin.config())
+        settings = settings if settings is not None else plugin.config()
+        # Again, as a tool may be off unless it is asked for.
+        tool = plugin.create(site, settings) if settings.enabled else None
     except ClawdError as error:
         log.warning("tool_left_out", extra={"tool": name, "why": str(error)})
     except ValidationError:
         log.info("tool_left_out", extra={"tool": name, "why": f"it needs settings: tools.{name}"})
     else:
-        if _NAME.fullmatch(tool.spec.name):
+        if tool is None or _NAME.fullmatch(tool.spec.name):
             return tool
         log.warning(
             "tool_left_out", extra={"tool": name, "why": f"no model takes the name {tool.spec.name!r}"}

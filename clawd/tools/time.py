@@ -110,4 +110,4 @@ def _told(moment: datetime, zone: str) -> str:
     return f"{_DAYS[moment.weekday()]}, {stamp} ({zone})"
 
 
-PLUGIN = ToolPlugin(name=NAME, config=TimeConfig, create=TimeTool)
+PLUGIN = ToolPlugin(name=NAME, config=TimeConfig, create=lambda _site, config: TimeTool(config))

@@ -37,13 +37,14 @@ from clawd.testing import ManualClock, ScriptedModel
 from clawd.tools.calculator import PLUGIN as CALCULATOR
 from tests.fakes.openai_api import FakeOpenAI, Reply
 from tests.unit.models.conftest import ask, make_context
+from tests.unit.tools.context import SITE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from clawd.models.base import ModelProvider
 
-SPEC = CALCULATOR.create(CALCULATOR.config()).spec
+SPEC = CALCULATOR.create(SITE, CALCULATOR.config()).spec
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from clawd.models.base import AssistantMessage, ModelRequest, TextDelta, ToolMes
 from clawd.models.demo import LABEL, PLUGIN, DemoConfig
 from clawd.tools.calculator import PLUGIN as CALCULATOR
 from tests.unit.models.conftest import ask, make_context
+from tests.unit.tools.context import SITE
 
 DEMO = PLUGIN.create(make_context(), DemoConfig(name="demo"))
-SPEC = CALCULATOR.create(CALCULATOR.config()).spec
+SPEC = CALCULATOR.create(SITE, CALCULATOR.config()).spec
 
 
 async def test_it_says_what_it_is_and_echoes_in_several_pieces() -> None:

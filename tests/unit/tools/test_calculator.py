@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clawd.errors import ToolRetry
 from clawd.tools.calculator import MAX_LENGTH, PLUGIN, Wrong, calculate
-from tests.unit.tools.context import context
+from tests.unit.tools.context import SITE, context
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_nothing_takes_long(expression: str) -> None:
 
 
 async def test_the_tool_answers_in_plain_numbers() -> None:
-    tool = PLUGIN.create(PLUGIN.config())
+    tool = PLUGIN.create(SITE, PLUGIN.config())
     for expression, text in (
         ("0.1 + 0.2", "0.3"),
         ("4 / 2", "2"),
@@ -195,6 +195,6 @@ async def test_the_tool_answers_in_plain_numbers() -> None:
 
 
 async def test_the_tool_lets_the_model_correct_itself() -> None:
-    tool = PLUGIN.create(PLUGIN.config())
+    tool = PLUGIN.create(SITE, PLUGIN.config())
     with pytest.raises(ToolRetry, match="division by zero"):
         await tool.call({"expression": "1/0"}, context())

@@ -16,7 +16,7 @@ from clawd.tools import calculator
 from clawd.tools import time as time_tool
 from clawd.tools.base import ToolContext, ToolPlugin, ToolResult, ToolSpec
 from clawd.tools.registry import MAX_TEXT, Toolbox
-from tests.unit.tools.context import context
+from tests.unit.tools.context import SITE, context
 
 
 class Probe:
@@ -185,9 +185,9 @@ class Installed(Mapping[str, ToolPlugin[Any]]):
 def test_tools_come_from_plugins_and_one_that_fails_costs_itself_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    keyed = ToolPlugin(name="keyed", config=NeedsKey, create=lambda config: Probe(f"got_{config.key}"))
-    named = ToolPlugin(name="named", config=ToolConfig, create=lambda _config: Probe("Bad-Name"))
-    unset = ToolPlugin(name="unset", config=NeedsKey, create=lambda _config: Probe("unset"))
+    keyed = ToolPlugin(name="keyed", config=NeedsKey, create=lambda _site, config: Probe(f"got_{config.key}"))
+    named = ToolPlugin(name="named", config=ToolConfig, create=lambda _site, _config: Probe("Bad-Name"))
+    unset = ToolPlugin(name="unset", config=NeedsKey, create=lambda _site, _config: Probe("unset"))
     plugins = Installed(
         time=time_tool.PLUGIN, calculator=calculator.PLUGIN, keyed=keyed, named=named, unset=unset
     )
@@ -196,7 +196,7 @@ def test_tools_come_from_plugins_and_one_that_fails_costs_itself_alone(
         "time": time_tool.TimeConfig(enabled=False),
     }
     with caplog.at_level("INFO"):
-        box = Toolbox.build(plugins, ToolsConfig(settings=settings))
+        box = Toolbox.build(plugins, ToolsConfig(settings=settings), SITE)
     assert [spec.name for spec in box.specs("chat")] == ["calculator", "got_x"]
     left_out = {record.__dict__["tool"]: record.__dict__["why"] for record in caplog.records}
     assert left_out == {
@@ -210,4 +210,4 @@ def test_the_built_in_tools_are_found_through_their_entry_points() -> None:
     found = {point.name: point.load() for point in entry_points(group="clawd.tools")}
     assert found["time"] is time_tool.PLUGIN
     assert found["calculator"] is calculator.PLUGIN
-    assert all(plugin.create(plugin.config()).spec.name == name for name, plugin in found.items())
+    assert all(plugin.create(SITE, plugin.config()).spec.name == name for name, plugin in found.items())

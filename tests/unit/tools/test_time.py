@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from clawd.errors import ToolFailed, ToolRetry
 from clawd.tools.base import Tool
 from clawd.tools.time import PLUGIN, TimeConfig
-from tests.unit.tools.context import context
+from tests.unit.tools.context import SITE, context
 
 
 @pytest.mark.parametrize(
@@ -24,13 +24,13 @@ from tests.unit.tools.context import context
     ],
 )
 async def test_it_tells_the_time_in_a_zone(zone: str, text: str) -> None:
-    tool = PLUGIN.create(TimeConfig())
+    tool = PLUGIN.create(SITE, TimeConfig())
     assert (await tool.call({"zone": zone}, context())).text == text
 
 
 @pytest.fixture
 def in_tokyo() -> Tool:
-    return PLUGIN.create(TimeConfig(zone="Asia/Tokyo"))
+    return PLUGIN.create(SITE, TimeConfig(zone="Asia/Tokyo"))
 
 
 async def test_without_a_zone_the_configured_one_is_meant(in_tokyo: Tool) -> None:
@@ -39,7 +39,7 @@ async def test_without_a_zone_the_configured_one_is_meant(in_tokyo: Tool) -> Non
 
 async def test_without_any_zone_it_is_the_hosts_own() -> None:
     moment = context().clock.now().astimezone().isoformat(sep=" ", timespec="seconds")
-    text = (await PLUGIN.create(TimeConfig()).call({}, context())).text
+    text = (await PLUGIN.create(SITE, TimeConfig()).call({}, context())).text
     assert moment in text
     assert text.endswith("(local time)")
 
@@ -60,7 +60,7 @@ async def test_without_any_zone_it_is_the_hosts_own() -> None:
 )
 async def test_an_unknown_zone_lets_the_model_correct_itself(zone: str, advice: str) -> None:
     with pytest.raises(ToolRetry) as caught:
-        await PLUGIN.create(TimeConfig()).call({"zone": zone}, context())
+        await PLUGIN.create(SITE, TimeConfig()).call({"zone": zone}, context())
     assert advice in caught.value.why
 
 
@@ -73,7 +73,7 @@ async def test_a_host_without_zone_data_still_tells_utc(
     zoneinfo.ZoneInfo.clear_cache()
     try:
         with pytest.raises(ToolFailed) as caught:
-            await PLUGIN.create(TimeConfig()).call({"zone": "Asia/Tokyo"}, context())
+            await PLUGIN.create(SITE, TimeConfig()).call({"zone": "Asia/Tokyo"}, context())
     finally:
         monkeypatch.undo()
         zoneinfo.reset_tzpath()
