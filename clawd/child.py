@@ -5,15 +5,17 @@ watcher that holds the read end of a pipe whose only write end is ours: when we 
 the kernel closes it and the watcher kills the group. The child needs to know nothing of this.
 (PR_SET_PDEATHSIG would follow the thread that started the child, and kill when that thread ends.)
 
-A grandchild that makes itself a new session escapes the group; what carries `CLAWD_TURN` is then found
-by `leftovers` at the next start.
+A grandchild that makes itself a new session escapes the group; what carries `CLAWD_TURN` is ended by
+`end_leftovers`, after the call that it belongs to and at the next start.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process, SubprocessStreamProtocol
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -23,15 +25,26 @@ from typing import TYPE_CHECKING, Final
 from clawd.ids import TurnId
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
-__all__ = ["DEVNULL", "PIPE", "TURN_VARIABLE", "Child", "Leftover", "launch", "leftovers", "start"]
+__all__ = [
+    "DEVNULL",
+    "PIPE",
+    "TURN_VARIABLE",
+    "Child",
+    "Leftover",
+    "end_leftovers",
+    "launch",
+    "leftovers",
+    "start",
+]
 
 TURN_VARIABLE: Final = "CLAWD_TURN"
 
 # The watcher is a grandchild, so that a program that waits for all its children does not wait for it.
 # $0 is the pipe's number; "$@" replaces the shell, so the group's leader is the program itself.
 _LAUNCHER: Final = '( ( exec >/dev/null 2>&1 </dev/null; read -r _ <"/dev/fd/$0"; kill -9 0 ) & ); exec "$@"'
+_END_S: Final = 2.0
 _REAP_S: Final = 5.0  # a killed process is gone within milliseconds unless it hangs in the kernel
 _STREAM_LIMIT: Final = 256 * 1024  # bytes of one line
 
@@ -186,22 +199,77 @@ class Leftover:
     turn: TurnId
 
 
-def leftovers(proc: Path = Path("/proc")) -> list[Leftover]:
-    """Return own processes, but for this one, that carry `CLAWD_TURN`; reads files, call it in a thread.
+def leftovers(
+    belongs: Callable[[TurnId], bool] = lambda _turn: True, proc: Path = Path("/proc")
+) -> list[Leftover]:
+    """Return own processes, but for this one, that carry a `CLAWD_TURN` that `belongs`.
 
-    Empty where there is no /proc.
+    Empty where there is no /proc. It reads the files of every own process: call it in a thread.
     """
-    mark = f"{TURN_VARIABLE}=".encode()
     own_uid, own_pid = os.getuid(), os.getpid()
     found: list[Leftover] = []
-    for folder in proc.glob("[0-9]*"):
-        pid = int(folder.name)
-        try:
-            if pid == own_pid or folder.stat().st_uid != own_uid:
-                continue
-            environ = (folder / "environ").read_bytes()
-        except OSError:  # ended meanwhile, or hides its environment
+    try:
+        with os.scandir(proc) as entries:
+            pids = [int(entry.name) for entry in entries if entry.name.isdecimal()]
+    except OSError:
+        return []
+    for pid in pids:
+        if pid == own_pid:
             continue
-        turns = [e.removeprefix(mark) for e in environ.split(b"\0") if e.startswith(mark)]
-        found.extend(Leftover(pid=pid, turn=TurnId(turn.decode("utf-8", "replace"))) for turn in turns)
+        try:
+            if (proc / str(pid)).stat().st_uid != own_uid:
+                continue
+        except OSError:  # ended meanwhile
+            continue
+        found += [Leftover(pid=pid, turn=turn) for turn in _turns(pid, proc) if belongs(turn)]
     return sorted(found, key=lambda leftover: leftover.pid)
+
+
+def end_leftovers(belongs: Callable[[TurnId], bool]) -> list[Leftover]:
+    """Kill the processes that `leftovers` finds and what they start meanwhile; return them once they are gone.
+
+    Blocks, for milliseconds as a rule: call it in a thread. What the kernel does not let die within two
+    seconds is left behind.
+    """
+    ended: list[Leftover] = []
+    until = time.monotonic() + _END_S
+    while (found := leftovers(belongs)) and time.monotonic() < until:
+        held = [(left, fd) for left in found if (fd := _hold(left, belongs)) is not None]
+        try:
+            for left, fd in held:
+                with suppress(ProcessLookupError, PermissionError):
+                    signal.pidfd_send_signal(fd, signal.SIGKILL)
+                    ended.append(left)
+            for _left, fd in held:
+                gone = select.poll()  # not select.select: a busy daemon's descriptors have numbers above 1023
+                gone.register(fd, select.POLLIN)
+                gone.poll(max(0.0, until - time.monotonic()) * 1000)
+        finally:
+            for _left, fd in held:
+                os.close(fd)
+    return list(dict.fromkeys(ended))
+
+
+def _hold(left: Leftover, belongs: Callable[[TurnId], bool]) -> int | None:
+    """Return a descriptor of the process itself: its number may be somebody else's by now."""
+    try:
+        fd = os.pidfd_open(left.pid)
+    except OSError:
+        return None
+    if any(belongs(turn) for turn in _turns(left.pid)):
+        return fd
+    os.close(fd)
+    return None
+
+
+def _turns(pid: int, proc: Path = Path("/proc")) -> list[TurnId]:
+    """Return what a process carries as `CLAWD_TURN`; a zombie carries nothing."""
+    mark = f"{TURN_VARIABLE}=".encode()
+    try:
+        environ = (proc / str(pid) / "environ").read_bytes()
+    except OSError:  # ended meanwhile, or hides its environment
+        return []
+    if mark not in environ:
+        return []
+    entries = environ.split(b"\0")
+    return [TurnId(e.removeprefix(mark).decode("utf-8", "replace")) for e in entries if e.startswith(mark)]

@@ -16,6 +16,7 @@ from clawd.notify import Notifier, watchdog_interval
 from clawd.paths import config_candidates
 from clawd.watchdog import Watchdog
 
+from . import leftovers
 from .operations import DaemonOperations
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class Lifecycle:
     async def _start(self, lasting: asyncio.TaskGroup) -> None:
         """Take up what an earlier run left, before anything new comes in."""
         parts = self._parts
+        await leftovers.end_those_of(parts.opened.journal.instance)
         await parts.minds.configure(parts.situation.loaded, lasting)
         await parts.configure()
         await parts.supervisor.prepare()

@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from clawd.child import DEVNULL, PIPE, launch, leftovers, start
+from clawd.child import DEVNULL, PIPE, end_leftovers, launch, leftovers, start
 from clawd.ids import TurnId
 
 ENVIRON = {"PATH": os.environ["PATH"]}
@@ -192,3 +192,21 @@ async def test_a_turns_processes_are_found_later_and_only_those() -> None:
         assert os.getpid() not in pids
     await _gone(*pids)
     assert all(leftover.turn != TURN for leftover in await asyncio.to_thread(leftovers))
+
+
+async def test_ending_leftovers_ends_those_that_belong_and_what_they_start_meanwhile() -> None:
+    breeding = "echo up; while :; do setsid sh -c 'sleep 0.3; sleep 100' & sleep 0.01; done"
+    other = TurnId("turn:test-1-2")
+    async with (
+        start(["setsid", "sh", "-c", breeding], environ=ENVIRON, turn=TURN) as marked,
+        start(["sh", "-c", "echo up; exec sleep 100"], environ=ENVIRON, turn=other) as stranger,
+    ):
+        for child in (marked, stranger):
+            assert child.stdout is not None
+            await child.stdout.readline()
+        ended = await asyncio.to_thread(end_leftovers, lambda turn: turn == TURN)
+        assert ended
+        assert {left.turn for left in ended} == {TURN}
+        assert await asyncio.to_thread(leftovers, lambda turn: turn == TURN) == []
+        assert _alive(stranger.pid)
+    assert await asyncio.to_thread(end_leftovers, lambda turn: turn == TURN) == []
