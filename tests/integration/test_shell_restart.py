@@ -29,8 +29,8 @@ def shell_call(command: str) -> Reply:
     return Reply(text="", tool_calls=[{"id": "call-1", "name": "shell", "arguments": arguments}])
 
 
-def settings(sandbox: str) -> dict[str, object]:
-    return {"access": OPEN, "tools": {"shell": {"enabled": True, "approval": "auto", "sandbox": sandbox}}}
+def shell(sandbox: str) -> dict[str, object]:
+    return {"shell": {"enabled": True, "approval": "auto", "sandbox": sandbox}}
 
 
 @pytest.mark.timeout(90)
@@ -43,7 +43,7 @@ async def test_nothing_of_a_shell_call_is_left_after_a_kill_and_a_restart(
     other, theirs = TurnId("turn:otherxyz-1-1"), marked_sleep()
     async with (
         start(theirs.split(), environ={"PATH": os.environ["PATH"]}, turn=other),
-        world(state_dir, **settings(sandbox)) as here,
+        world(state_dir, access=OPEN, tools=shell(sandbox)) as here,
     ):
         here.model.replies.append(shell_call(f"{sleep} & setsid {sleep}"))
         await here.start()
@@ -63,7 +63,7 @@ async def test_nothing_of_a_shell_call_is_left_after_a_kill_and_a_restart(
 
 @pytest.mark.timeout(60)
 async def test_a_model_runs_a_command_and_answers_from_its_output(state_dir: Path) -> None:
-    async with world(state_dir, **settings("none")) as here:
+    async with world(state_dir, access=OPEN, tools=shell("none")) as here:
         here.model.replies.append(shell_call("echo $((6 * 7)); exit 4"))
         await here.start()
         here.say(11, "compute")
@@ -77,7 +77,7 @@ async def test_a_model_runs_a_command_and_answers_from_its_output(state_dir: Pat
 
 @pytest.mark.timeout(60)
 async def test_without_bubblewrap_the_model_is_not_offered_a_shell(state_dir: Path) -> None:
-    async with world(state_dir, **settings("auto")) as here:
+    async with world(state_dir, access=OPEN, tools=shell("auto")) as here:
         await here.start(environ={"PATH": "/nonexistent"})
         here.say(11, "compute")
         await here.all_answered()
