@@ -53,7 +53,7 @@ _ISOLATION: Final = (
     *("--cap-drop", "ALL"),
 )
 
-_PROBE: Final = "test -w . && test -r /proc/self/status && test -c /dev/null && echo works"
+PROBE: Final = "test -w . && test -r /proc/self/status && test -c /dev/null && echo works"
 _PROBE_S: Final = 20.0
 
 
@@ -118,7 +118,7 @@ def probe(sandbox: Sandbox, environ: Mapping[str, str]) -> None:
     Raises:
         NoSandbox: it did not work.
     """
-    argv = [*sandbox.argv(environ), "/bin/sh", "-c", _PROBE]
+    argv = [*sandbox.argv(environ), "/bin/sh", "-c", PROBE]
     try:
         done = subprocess.run(
             argv,
