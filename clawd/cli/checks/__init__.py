@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clawd.cli.checks import configuration, daemon, files, host, journal, outside
+from clawd.cli.checks import configuration, daemon, files, host, journal, outside, shell
 from clawd.cli.checks.site import Finding, Site
 
 __all__ = ["Finding", "Site", "examine"]
@@ -21,6 +21,7 @@ _NEAR = (
     host.check_open_files,
     host.check_clock,
     host.check_local_model,
+    shell.check_shell,
     outside.check_webhooks,
 )
 _FAR = (outside.check_models, outside.check_bridges)
