@@ -29,8 +29,8 @@ def shell_call(command: str) -> Reply:
     return Reply(text="", tool_calls=[{"id": "call-1", "name": "shell", "arguments": arguments}])
 
 
-def shell(sandbox: str) -> dict[str, object]:
-    return {"shell": {"enabled": True, "approval": "auto", "sandbox": sandbox}}
+def shell(sandbox: str, approval: str = "auto") -> dict[str, object]:
+    return {"shell": {"enabled": True, "approval": approval, "sandbox": sandbox}}
 
 
 @pytest.mark.timeout(90)
@@ -61,18 +61,31 @@ async def test_nothing_of_a_shell_call_is_left_after_a_kill_and_a_restart(
         assert await here.stop() == 0
 
 
-@pytest.mark.timeout(60)
-async def test_a_model_runs_a_command_and_answers_from_its_output(state_dir: Path) -> None:
-    async with world(state_dir, access=OPEN, tools=shell("none")) as here:
-        here.model.replies.append(shell_call("echo $((6 * 7)); exit 4"))
+@pytest.mark.timeout(90)
+async def test_a_command_that_must_be_asked_about_runs_after_a_yes_that_a_killed_daemon_waited_for(
+    state_dir: Path,
+) -> None:
+    ran = state_dir / "state" / "workspace" / "ran"
+    async with world(state_dir, access=OPEN, tools=shell("none", approval="ask")) as here:
+        here.model.replies.append(shell_call("echo once >> ran; echo $((6 * 7)); exit 4"))
         await here.start()
-        here.say(11, "compute")
-        await here.all_answered()
-        (told,) = [m["content"] for m in here.model.requests[-1].body["messages"] if m["role"] == "tool"]
-        assert told.startswith("The command ended with exit status 4 ")
-        assert told.endswith("\n42\n")
-        offered = [tool["function"]["name"] for tool in here.model.requests[0].body["tools"]]
-        assert offered == ["calculator", "shell", "time"]
+        here.say(11, "go")
+
+        def asked() -> bool:
+            return any("echo once >> ran" in text for text in here.answers(11))
+
+        await here.telegram.wait_until(asked, 30)
+        await here.kill()
+        assert not ran.exists()
+        await here.start()
+        here.telegram.user_says(11, "/approve")
+        await here.telegram.wait_until(lambda: "you said: go" in here.answers(11), 30)
+        assert ran.read_text() == "once\n"
+        asked_first, told = here.model.requests[0].body, here.model.requests[-1].body["messages"][-1]
+        assert [tool["function"]["name"] for tool in asked_first["tools"]] == ["calculator", "shell", "time"]
+        assert told["content"].startswith("The command ended with exit status 4 ")
+        assert told["content"].endswith("\n42\n")
+        assert await here.stop() == 0
 
 
 @pytest.mark.timeout(60)

@@ -55,15 +55,11 @@ def test_memory_is_bounded() -> None:
 
 
 async def test_a_flood_leaves_the_loop_to_others() -> None:
-    """Half a gigabyte a second would come; the loop must have time for other things nevertheless."""
+    """Some gigabytes a second would come; reading them all would leave the loop no time for anything else."""
     async with captured(1000) as capture:
         flood = await asyncio.create_subprocess_exec("yes", stdout=capture.file)
         capture.handed_over()
-        turns = 0
-        until = asyncio.get_running_loop().time() + 0.5
-        while asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(0)
-            turns += 1
+        await asyncio.sleep(0.5)
         flood.kill()
         await flood.wait()
         text = await capture.text()

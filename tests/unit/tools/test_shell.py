@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -122,14 +121,12 @@ async def test_another_turns_processes_are_left_alone(make: MakeTool) -> None:
 
 
 async def test_a_flood_is_cut_in_the_middle_and_stays_small(make: MakeTool) -> None:
-    began = time.process_time()
     with pytest.raises(ToolFailed) as told:
         await run(await make(timeout_s=1, max_output_chars=1000), "echo begin; yes")
     text = told.value.what
     assert "begin\ny\n" in text
     assert " bytes left out here …]" in text
     assert len(text) < 1300
-    assert time.process_time() - began < 0.9, "the daemon has other things to do"
 
 
 @pytest.mark.parametrize("command", ["echo \0", "echo \ud800"])
