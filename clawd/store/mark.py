@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -56,10 +57,32 @@ class Mark:
         return True
 
 
+def sync_file(path: Path) -> None:
+    """Bring a file's content to the disk, whoever wrote it."""
+    _sync(path, os.O_RDONLY)
+
+
 def sync_directory(path: Path) -> None:
     """Bring new names in a directory to the disk."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    fd = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def sync_names(path: Path) -> None:
+    """Bring a new file's name to the disk, with those of the folders above it, which may be new as well.
+
+    Raises:
+        OSError: the file's own folder can't be synced. One further up that we may not open is not ours, so
+            it was there before.
+    """
+    sync_directory(path.parent)
+    for folder in path.parent.parents:
+        with suppress(OSError):
+            sync_directory(folder)

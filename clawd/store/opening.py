@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from clawd.errors import JournalCorrupt, JournalError, JournalUnavailable
 from clawd.store.lock import StateLock
-from clawd.store.mark import Mark, sync_directory
+from clawd.store.mark import Mark, sync_names
 from clawd.store.schema import MIGRATIONS, migrate
 
 if TYPE_CHECKING:
@@ -97,12 +97,16 @@ def _find_or_make(path: Path, mark: Mark) -> None:
                 why=f"{mark.path.name} says it held entries up to {number}; remove that file to begin anew",
             ) from None
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        sync_directory(path.parent)
+        sync_names(path)
         return
     if head and head != _MAGIC:
         raise JournalCorrupt("this is not a database", where=str(path), why=f"it begins with {head[:8]!r}")
-    if not head and mark.read():
-        raise JournalCorrupt("the database is empty", where=str(path), why=f"{mark.path.name} says otherwise")
+    if not head:
+        if mark.read():
+            raise JournalCorrupt(
+                "the database is empty", where=str(path), why=f"{mark.path.name} says otherwise"
+            )
+        sync_names(path)  # whoever made it may have died before
 
 
 def _connect(path: Path, lock_timeout_s: float) -> sqlite3.Connection:
