@@ -10,7 +10,7 @@ from typing import Final
 
 from clawd.errors import JournalCorrupt, SchemaTooNew
 from clawd.store.faults import fault
-from clawd.store.mark import sync_directory
+from clawd.store.mark import sync_file, sync_names
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,8 @@ def back_up(db: sqlite3.Connection, database: Path, name: str) -> Path:
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)  # VACUUM INTO takes an empty file, and keeps its permissions
     db.execute("VACUUM INTO ?", (str(path),))
-    sync_directory(folder)
+    sync_file(path)  # SQLite does not: lang_vacuum.html, "VACUUM with an INTO clause"
+    sync_names(path)
     return path
 
 
