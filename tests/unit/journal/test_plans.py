@@ -103,3 +103,42 @@ async def test_starting_again_looks_only_at_what_was_in_work(bench: Bench, opene
     await opened.store.write(finish_the_rest)
     assert await steps_of(opened, lambda: bench.journal.recover(())) <= 2
     assert len(await bench.journal.claim(100)) == 10
+
+
+SMALL = {"CONSTANT", "kv", "sqlite_sequence"}  # no table, or one that does not grow with use
+
+
+async def test_no_statement_of_a_start_walks_a_table_that_grows(bench: Bench, opened: OpenJournal) -> None:
+    for n in range(3):
+        await bench.say(chat=f"c{n}")
+    await bench.finish(await bench.claim(), "on its way when the process died")
+    await bench.take_one()
+    await bench.claim()
+
+    statements: list[str] = []
+    reader = opened.store._reader._db
+    await opened.store.write(lambda db: db.set_trace_callback(statements.append))
+    await reader.set_trace_callback(statements.append)
+    assert await bench.journal.recover(()) == 2
+    (lease,) = await bench.journal.claim(1)
+    await bench.journal.load(lease)
+    assert len((await bench.journal.outbox_take(10, ["tg"])).rows) == 1
+    await bench.journal.accept([message("next")], Cursor(key="k", value="1"))
+    await opened.store.write(lambda db: db.set_trace_callback(None))
+    await reader.set_trace_callback(lambda _: None)
+
+    assert len(statements) > 30
+    assert await opened.store.write(lambda db: walks(db, statements)) == []
+
+
+def walks(db: sqlite3.Connection, statements: list[str]) -> list[str]:
+    """Return the steps of statements that look at all of a table, or of an index that is not of open rows."""
+    rows = db.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE '% WHERE %'")
+    harmless = {name for (name,) in rows} | SMALL
+    return [
+        f"{step}: {sql}"
+        for sql in statements
+        if sql.split()[0] in ("SELECT", "UPDATE", "INSERT", "DELETE")
+        for *_, step in db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
+        if step.startswith("SCAN ") and not harmless & set(step.split())
+    ]
