@@ -19,6 +19,12 @@ ROOT = Path(__file__).parents[1]
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
+def cpu_s(pid: int) -> float:
+    """User and system seconds of a process so far, all threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
 class Daemon:
     """A running daemon over a state directory of its own."""
 
@@ -28,8 +34,7 @@ class Daemon:
 
     def cpu_s(self) -> float:
         """User and system seconds so far, all threads."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        return cpu_s(self.process.pid)
 
     def rss_mb(self) -> float:
         """Resident megabytes (of 1,000,000 bytes)."""

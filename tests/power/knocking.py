@@ -66,10 +66,13 @@ class Visit:
                     stdout=asyncio.subprocess.PIPE,
                 )
                 try:
-                    await self._use(daemon)
+                    async with asyncio.timeout(90):
+                        await self._use(daemon)
+                        daemon.send_signal(signal.SIGTERM)
+                        await daemon.wait()
                 finally:
                     if daemon.returncode is None:
-                        daemon.send_signal(signal.SIGTERM)
+                        daemon.kill()
                     await daemon.wait()
             calls = await asyncio.to_thread(strace.finished, trace, daemon.pid)
         finally:
@@ -109,7 +112,7 @@ class Visit:
                     group.create_task(self._hook(http, f"hook-{n}-text"))
                     group.create_task(self._terminal(terminal, f"terminal-{n}-text"))
                     group.create_task(self._chat(f"chat-{n}-text", 10 + n))
-        # The last answer's receipt is waited for by asking for one more update.
+        # Telegram forgets an update once the offset is above it, which is one of the words to be judged.
         await self.telegram.wait_until(lambda: self.telegram.pending() == 0, 60)
 
     # --- the doors --------------------------------------------------------------------------------------
@@ -145,6 +148,7 @@ class Visit:
         await self.telegram.wait_for_messages(chat, 1, 60)
         later = "|".join(str(update + n) for n in range(1, 3 * EACH))
         self._promise(f"Telegram's offset above {text}", text, rf"getUpdates.*\boffset\W+({later})\b")
+        self._promise(f"the model asked about {text}", text, rf'"messages".*{text}')
         self._promise_sending(f"sendMessage of {text}", text, rf"sendMessage.*you said: {text}")
 
     # --- what has to come first --------------------------------------------------------------------------

@@ -12,6 +12,9 @@ from tests.power.disk import Disk
 from tests.power.knocking import Visit
 from tests.power.order import violations
 
+WORDS = 32
+"""Four messages each: 202 and answer; 202 and callback; the terminal's id; offset, question to the model, reply."""
+
 pytestmark = pytest.mark.skipif(not strace.AVAILABLE, reason="strace is not installed")
 
 
@@ -20,7 +23,8 @@ async def test_no_door_acknowledges_and_no_reply_leaves_before_its_commit_is_on_
     state_dir: Path,
 ) -> None:
     run = await Visit(state_dir).run()
-    assert len(run.promises) == 28, "four messages each: 202, 202 and callback, answer, offset and reply"
+    assert len(run.promises) == WORDS
+
     assert violations(run.calls, run.promises) == []
 
     disk, dice = Disk(state_dir), random.Random(1)
@@ -33,7 +37,7 @@ async def test_no_door_acknowledges_and_no_reply_leaves_before_its_commit_is_on_
 async def test_without_a_sync_at_each_commit_every_word_is_ahead_of_the_disk(state_dir: Path) -> None:
     run = await Visit(state_dir).run("normal")
     found = violations(run.calls, run.promises)
-    assert len(found) == len(run.promises) == 28
+    assert len(found) == len(run.promises) == WORDS
     assert all("said at" in sentence for sentence in found), found
 
 
