@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 CARELESS: Final = ROOT / "tests" / "fakes" / "careless"
+MEMORY: Final = Path(
+    "/dev/shm"
+)  # where nobody waits for a disk: what is started here has been cut off already
 SAID: Final = ("accepted", "answered", "sending", "sent")
 
 
@@ -65,18 +69,19 @@ class Acknowledged:
 
     @classmethod
     def before(cls, calls: Iterable[Call], moment: int) -> Acknowledged:
-        """Return what may have been read by somebody at `moment`."""
+        """Return what may have been read by somebody at `moment`; `calls` are writes to them."""
         result = cls()
         for call in calls:
-            if call.leaves and call.began <= moment:
+            if call.began <= moment:
                 what, *numbers = call.data.decode(errors="replace").split()
                 if what in SAID:
                     getattr(result, what).update(numbers)
         return result
 
 
-async def lost_at(files: Mapping[str, bytes], said: Acknowledged, folder: Path) -> list[str]:
-    """Start from what a cut left and return a sentence for each promise that is broken; `folder` is used up."""
+async def lost_at(files: Mapping[str, bytes], said: Acknowledged) -> list[str]:
+    """Start from what a cut left and return a sentence for each promise that is broken."""
+    folder = Path(tempfile.mkdtemp(prefix="clawd-", dir=MEMORY if MEMORY.is_dir() else None))
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)

@@ -36,10 +36,11 @@ async def cut_everywhere(
 ) -> list[Cut]:
     """Cut the power at each moment, in one way after the other, and start again from what was left."""
     disk, dice, results = Disk(folder), random.Random(SEED), []
+    words = [call for call in calls if call.leaves and call.path.startswith("pipe:")]
     for number, moment in enumerate(disk.run(calls, moments)):
         survival = survivals[number % len(survivals)]
         files = disk.after_cut(survival, dice)
-        broken = await lost_at(files, Acknowledged.before(calls, moment), folder / "cut")
+        broken = await lost_at(files, Acknowledged.before(words, moment))
         results.append(Cut(moment, survival, broken))
     return results
 
