@@ -19,6 +19,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -150,8 +151,8 @@ class Site:
             await self._seen.of("ready")
             self.telegram.user_says(chat, "and who is to look at it now?")
             await self.model.arrived(asked + 1)
+            began = time.perf_counter()
             await self.end(signal.SIGKILL)
-        began = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:
             await self.start(tasks)
             await self.model.arrived(asked + 2)
@@ -211,14 +212,28 @@ async def site(rows: int) -> AsyncIterator[Site]:
             yield Site(home, telegram, model)
 
 
-async def measure(rows: int, runs: int) -> tuple[list[float], list[float]]:
-    """Return medians: the seconds of `PARTS` and `CPU`, and those of status and first acceptance."""
-    async with site(rows) as here:
-        await here.restart(FIRST_CHAT)  # warms the caches of files, as a host's are that has been up
-        chats = [FIRST_CHAT + CONVERSATIONS // (runs + 1) * (n + 1) for n in range(runs)]
-        restarts = [await here.restart(chat) for chat in chats]
-        words = [await here.first_words() for _ in range(runs)]
-    return _medians(restarts), _medians(words)
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Medians of one site: the seconds of `PARTS` and `CPU`, and those of status and first acceptance."""
+
+    restart: list[float]
+    words: list[float]
+
+
+async def measure(rows: int, runs: int) -> tuple[Figures, Figures]:
+    """Return the figures with so many rows and with none, taken in turns: other work disturbs both alike."""
+    async with site(rows) as full, site(0) as empty:
+        sites = (full, empty)
+        for here in sites:
+            await here.restart(FIRST_CHAT)  # warms the caches of files, as a host's are that has been up
+        restarts: list[list[list[float]]] = [[], []]
+        words: list[list[tuple[float, float]]] = [[], []]
+        for run in range(1, runs + 1):
+            for here, taken, said in zip(sites, restarts, words, strict=True):
+                taken.append(await here.restart(FIRST_CHAT + CONVERSATIONS // (runs + 1) * run))
+                said.append(await here.first_words())
+    first, second = (Figures(_medians(r), _medians(w)) for r, w in zip(restarts, words, strict=True))
+    return first, second
 
 
 def _medians(samples: Sequence[Sequence[float]]) -> list[float]:
@@ -231,8 +246,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--runs", type=int, default=RUNS)
     options = parser.parse_args()
-    full, full_words = asyncio.run(measure(options.rows, options.runs))
-    empty, empty_words = asyncio.run(measure(0, options.runs))
+    full, empty = asyncio.run(measure(options.rows, options.runs))
     sys.stdout.write(
         f"seconds after SIGKILL, started again at once; medians of {options.runs} runs;"
         f" reach: the reply within {REACH_S} s\n\n"
@@ -240,13 +254,13 @@ def main() -> None:
     header = [f"{options.rows:,} rows", "empty", "ratio", "of the reach"]
     rows: list[list[Cell]] = [
         [name, a, b, a / b, a / REACH_S if name == PARTS[-1] else ""]
-        for name, a, b in zip((*PARTS, CPU), full, empty, strict=True)
+        for name, a, b in zip((*PARTS, CPU), full.restart, empty.restart, strict=True)
     ]
     sys.stdout.write(table(["what has happened", *header], rows) + "\n\n")
     names = (("clawd status (s)", STATUS_REACH_S), ("first message accepted after a start (s)", None))
     rows = [
         [name, a, b, a / b, a / reach if reach else ""]
-        for (name, reach), a, b in zip(names, full_words, empty_words, strict=True)
+        for (name, reach), a, b in zip(names, full.words, empty.words, strict=True)
     ]
     sys.stdout.write(table(["what", *header], rows) + "\n")
 
