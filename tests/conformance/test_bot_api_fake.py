@@ -27,7 +27,13 @@ from aiogram.exceptions import (
     TelegramUnauthorizedError,
 )
 from aiogram.methods import GetChat
-from aiogram.types import MessageEntity, ReplyParameters
+from aiogram.types import (
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    Message,
+    MessageEntity,
+    ReplyParameters,
+)
 
 from tests.fakes.bot_api import TOKEN, FakeBotApi
 from tests.fakes.bot_api_remote import bot_api_process
@@ -266,10 +272,123 @@ async def test_actions_are_noted_and_unknown_ones_refused(bot: Bot, api: FakeBot
 
 
 async def test_a_query_can_be_answered_once(bot: Bot, api: FakeBotApi) -> None:
-    query = api.press(CHAT, "yes")
-    await bot.answer_callback_query(query)
+    query = api.press_raw(CHAT, "yes")
+    with pytest.raises(TelegramBadRequest, match="MESSAGE_TOO_LONG"):
+        await bot.answer_callback_query(query, text="x" * 201)
+    await bot.answer_callback_query(query, text="x" * 200)
     with pytest.raises(TelegramBadRequest, match="query is too old"):
         await bot.answer_callback_query(query)
+    assert api.answers() == {query: "x" * 200}
+
+
+async def test_a_query_can_be_too_old(bot: Bot, api: FakeBotApi) -> None:
+    query = api.press_raw(CHAT, "yes")
+    api.expire_queries()
+    with pytest.raises(TelegramBadRequest, match="query is too old"):
+        await bot.answer_callback_query(query)
+
+
+# --- buttons ----------------------------------------------------------------------------------------------
+
+KEYBOARD = InlineKeyboardMarkup(
+    inline_keyboard=[
+        [
+            InlineKeyboardButton(text="Yes", callback_data="y"),
+            InlineKeyboardButton(text="Look", url="https://example.org"),
+        ]
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    "button",
+    [
+        {"text": "", "callback_data": "x"},
+        {"text": "  ", "callback_data": "x"},
+        {"callback_data": "x"},
+        {"text": "x"},
+        {"text": "x", "callback_data": ""},
+        {"text": "x", "callback_data": "x" * 65},
+        {"text": "x", "callback_data": "字" * 22},
+        {"text": "x", "callback_data": 5},
+        {"text": "x", "callback_data": "x", "url": "https://example.org"},
+        {"text": "x", "dance": "x"},
+        "x",
+    ],
+)
+@pytest.mark.parametrize("method", ["sendMessage", "editMessageText", "editMessageReplyMarkup"])
+async def test_buttons_that_nobody_could_press_are_refused(api: FakeBotApi, button: Any, method: str) -> None:
+    _, sent = await raw(api, "sendMessage", chat_id=CHAT, text="x")
+    place = {} if method == "sendMessage" else {"message_id": sent["result"]["message_id"]}
+    words = {} if method == "editMessageReplyMarkup" else {"text": "y"}
+    markup = {"inline_keyboard": [[button]]}
+    status, body = await raw(api, method, chat_id=CHAT, reply_markup=markup, **place, **words)
+    assert status == 400
+    assert "button" in body["description"].lower()
+
+
+@pytest.mark.parametrize(
+    "markup", [{}, [], {"inline_keyboard": {}}, {"inline_keyboard": [[]]}, {"keyboard": []}]
+)
+async def test_other_markup_is_refused(api: FakeBotApi, markup: Any) -> None:
+    status, body = await raw(api, "sendMessage", chat_id=CHAT, text="x", reply_markup=markup)
+    assert status == 400
+    assert "keyboard" in body["description"]
+
+
+async def test_exactly_64_bytes_of_data_are_taken(api: FakeBotApi) -> None:
+    markup = {"inline_keyboard": [[{"text": "x", "callback_data": "x" * 64}]]}
+    assert (await raw(api, "sendMessage", chat_id=CHAT, text="x", reply_markup=markup))[0] == 200
+
+
+async def test_a_press_brings_the_message_and_the_data_of_its_button(bot: Bot, api: FakeBotApi) -> None:
+    sent = await bot.send_message(CHAT, "Well?", reply_markup=KEYBOARD)
+    query = api.press(CHAT, sent.message_id, "Yes", sender=42)
+    press = (await bot.get_updates())[-1].callback_query
+    assert press is not None
+    assert (press.id, press.data, press.from_user.id) == (query, "y", 42)
+    assert press.message is not None
+    assert (press.message.message_id, press.message.chat.id) == (sent.message_id, CHAT)
+    assert isinstance(press.message, Message)
+    assert press.message.reply_markup is not None
+    assert press.message.reply_markup.model_dump() == KEYBOARD.model_dump()
+    for label in ("No", "Look"):
+        with pytest.raises(LookupError):
+            api.press(CHAT, sent.message_id, label)
+
+
+async def test_an_edit_of_the_text_takes_the_buttons_away_unless_it_names_them(
+    bot: Bot, api: FakeBotApi
+) -> None:
+    sent = await bot.send_message(CHAT, "one", reply_markup=KEYBOARD)
+    place: dict[str, Any] = {"chat_id": CHAT, "message_id": sent.message_id}
+    await bot.edit_message_text("two", **place, reply_markup=KEYBOARD)
+    assert api.sent(CHAT)[0].keyboard
+    await bot.edit_message_text("two", **place)
+    assert not api.sent(CHAT)[0].keyboard
+    with pytest.raises(LookupError):
+        api.press(CHAT, sent.message_id, "Yes")
+    api.press(CHAT, sent.message_id, "Yes", stale=True)
+
+
+async def test_the_buttons_alone_can_be_taken_away_once(bot: Bot, api: FakeBotApi) -> None:
+    sent = await bot.send_message(CHAT, "one", reply_markup=KEYBOARD)
+    await bot.edit_message_reply_markup(chat_id=CHAT, message_id=sent.message_id)
+    (message,) = api.sent(CHAT)
+    assert (message.text, message.keyboard) == ("one", [])
+    with pytest.raises(TelegramBadRequest, match="message is not modified"):
+        await bot.edit_message_reply_markup(chat_id=CHAT, message_id=sent.message_id)
+    with pytest.raises(TelegramBadRequest, match="message to edit not found"):
+        await bot.edit_message_reply_markup(chat_id=CHAT, message_id=99)
+
+
+async def test_an_album_is_one_message_for_each_photo_with_one_id(bot: Bot, api: FakeBotApi) -> None:
+    ids = api.user_sends_album(CHAT, 3, caption="look")
+    album = [update.message for update in (await bot.get_updates())[-3:]]
+    assert len(ids) == 3
+    assert [message.caption for message in album if message] == ["look", None, None]
+    assert len({message.media_group_id for message in album if message}) == 1
+    assert len({message.photo[-1].file_id for message in album if message and message.photo}) == 3
 
 
 # --- updates ----------------------------------------------------------------------------------------------
@@ -340,7 +459,7 @@ async def test_dropping_pending_updates_loses_them(bot: Bot) -> None:
 
 
 async def test_the_kinds_asked_for_stay_asked_for(bot: Bot, api: FakeBotApi) -> None:
-    api.press(CHAT, "x")
+    api.press_raw(CHAT, "x")
     assert len(await bot.get_updates(allowed_updates=["message"])) == 1
     assert len(await bot.get_updates()) == 1  # sticky, as on the real server
     assert len(await bot.get_updates(allowed_updates=["message", "callback_query"])) == 2

@@ -24,7 +24,7 @@ from aiohttp import web
 from tests.fakes.bot_api_faults import Fault, FaultPlan
 from tests.fakes.bot_api_http import Call, answer_of, error_answer, known_case, plain, raw_params
 from tests.fakes.bot_api_rules import ApiError, bad, read_params
-from tests.fakes.bot_api_world import SentMessage, World
+from tests.fakes.bot_api_world import SentMessage, World, natural_entities, photo_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,20 +33,24 @@ if TYPE_CHECKING:
 TOKEN = "123456789:AAFakeFakeFakeFakeFakeFakeFakeFake0"
 CONTROL = frozenset(
     {
+        "answers",
         "block",
         "calls",
         "clear_faults",
+        "expire_queries",
         "fault",
         "forum",
         "migrate",
         "pending",
         "press",
+        "press_raw",
         "push_update",
         "revoke",
         "sent",
         "set_webhook",
         "typing",
         "user_says",
+        "user_sends_album",
         "wait_for_calls",
         "wait_for_messages",
     }
@@ -131,14 +135,49 @@ class FakeBotApi:
         self._wake()
         return number
 
-    def press(self, chat: int, data: str, *, sender: int | None = None, query: str = "") -> str:
-        """Queue a button press; return the id of its callback query."""
-        query = query or f"query-{self.world.next_update}"
-        user = {"id": sender if sender is not None else abs(chat), "is_bot": False, "first_name": "User"}
-        self.world.queries.add(query)
-        event = {"id": query, "from": user, "chat_instance": str(chat), "data": data}
-        self.push_update({"callback_query": event})
-        return query
+    def user_sends_album(
+        self,
+        chat: int,
+        count: int,
+        *,
+        caption: str = "",
+        sender: int | None = None,
+        thread: int | None = None,
+    ) -> list[int]:
+        """Queue an album of photos, the caption on the first; return the update ids."""
+        album = str(13_000_000_000_000_000 + self.world.next_update)
+        ids = []
+        for number in range(count):
+            message = self.world.posted(chat, sender=sender, thread=thread)
+            message |= {"media_group_id": album, "photo": photo_of(f"{album}-{number}")}
+            if caption and number == 0:
+                message |= {"caption": caption, "caption_entities": natural_entities(caption)}
+            ids.append(self.push_update({"message": message}))
+        return ids
+
+    def press(
+        self, chat: int, message_id: int, label: str, *, sender: int | None = None, stale: bool = False
+    ) -> str:
+        """Queue a press on a button of the bot's message; return the id of its callback query.
+
+        Raises:
+            LookupError: nobody sees such a button there; `stale` is a client that still shows the last ones.
+        """
+        event = self.world.pressed(chat, message_id, label, stale=stale)
+        return self._query(sender if sender is not None else abs(chat), event)
+
+    def press_raw(self, sender: int, data: str, *, message: dict[str, Any] | None = None) -> str:
+        """Queue a press as a lying client or an old message gives it; return its callback query's id."""
+        return self._query(sender, {"data": data, **({"message": message} if message else {})})
+
+    def _query(self, sender: int, event: dict[str, Any]) -> str:
+        query = self.world.query(sender, event)
+        self.push_update({"callback_query": query})
+        return str(query["id"])
+
+    def expire_queries(self) -> None:
+        """Let all callback queries be too old to be answered."""
+        self.world.queries.clear()
 
     def fault(self, method: str, kind: Any, **options: Any) -> None:
         """Plan a fault, see `Fault`; method "*" means every one."""
@@ -182,6 +221,10 @@ class FakeBotApi:
         """Return the chat actions shown, with their times."""
         known = self.world.chats.get(chat)
         return list(known.actions) if known else []
+
+    def answers(self) -> dict[str, str]:
+        """Return the answered callback queries, in order, with the texts that were shown."""
+        return dict(self.world.answered)
 
     def calls(self, method: str | None = None, chat: int | None = None) -> list[Call]:
         """Return the requests, in order, of one method and one chat if given."""
@@ -263,6 +306,8 @@ class FakeBotApi:
                 return self.world.send(call.params)
             case "editMessageText":
                 return self.world.edit(call.params)
+            case "editMessageReplyMarkup":
+                return self.world.edit_keyboard(call.params)
             case "deleteMessage":
                 return self.world.delete(call.params)
             case "sendChatAction":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TEXT_LIMIT: Final = 4096  # UTF-16 code units
+QUERY_TEXT_LIMIT: Final = 200
 
 FieldKind = Literal["chat", "int", "bool", "str", "json"]
 
@@ -56,6 +57,13 @@ METHODS: Final[dict[str, dict[str, FieldKind]]] = {
         "chat_id": "chat",
         "inline_message_id": "str",
         "message_id": "int",
+    },
+    "editMessageReplyMarkup": {
+        "business_connection_id": "str",
+        "chat_id": "chat",
+        "inline_message_id": "str",
+        "message_id": "int",
+        "reply_markup": "json",
     },
     "deleteMessage": {"chat_id": "chat", "message_id": "int"},
     "sendChatAction": {

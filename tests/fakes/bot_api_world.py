@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tests.fakes.bot_api_rules import ACTIONS, ApiError, bad, clean_text, utf16
+from tests.fakes.bot_api_keyboards import Keyboard, data_behind, read_keyboard
+from tests.fakes.bot_api_rules import ACTIONS, QUERY_TEXT_LIMIT, ApiError, bad, clean_text, utf16
 
 ChatType = Literal["private", "group", "supergroup"]
 
@@ -25,6 +26,13 @@ class SentMessage:
     reply_to: int | None = None
     edited_at: float | None = None
     history: list[tuple[float, str]] = field(default_factory=list)
+    keyboard: Keyboard = field(default_factory=list)  # as people see it now
+    keyboard_was: Keyboard = field(default_factory=list)  # the last one it had
+
+    def show(self, keyboard: Keyboard) -> None:
+        """Put this keyboard under the message; an empty one takes it away."""
+        self.keyboard = keyboard
+        self.keyboard_was = keyboard or self.keyboard_was
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +76,21 @@ def natural_entities(text: str) -> list[dict[str, Any]]:
     ]
 
 
+def photo_of(file_id: str) -> list[dict[str, Any]]:
+    """Return the sizes of a photo; `file_id` is the largest one's."""
+    sizes = (("s", 90, 60, 1_300), ("m", 320, 213, 19_000), ("", 1280, 853, 170_000))
+    return [
+        {
+            "file_id": f"{file_id}{mark}",
+            "file_unique_id": f"u-{file_id}{mark}",
+            "width": width,
+            "height": height,
+            "file_size": size,
+        }
+        for mark, width, height, size in sizes
+    ]
+
+
 class World:
     """Chats and updates of one bot."""
 
@@ -78,7 +101,7 @@ class World:
         self.queue: list[Any] = []  # updates not yet confirmed, in order
         self.next_update = 1001
         self.queries: set[str] = set()  # callback queries that may still be answered
-        self.answered: list[str] = []
+        self.answered: dict[str, str] = {}  # in order: what was shown to whom pressed, mostly nothing
 
     # --- people ---------------------------------------------------------------------------------------
 
@@ -109,30 +132,50 @@ class World:
             return number
         return 0
 
-    def typed(self, chat_id: int, text: str, *, sender: int | None, thread: int | None) -> dict[str, Any]:
-        """Return the Message object of a text that somebody wrote there."""
+    def person(self, number: int) -> dict[str, Any]:
+        """Return the User object of somebody."""
+        name = {"first_name": f"User {number}", "language_code": "en"}
+        return {"id": number, "is_bot": number == self.bot_id, **name}
+
+    def posted(self, chat_id: int, *, sender: int | None, thread: int | None) -> dict[str, Any]:
+        """Return the Message object of something that somebody sent there, still without content."""
         chat = self.chat(chat_id)
         number = chat.new_message_id()
         chat.others.add(number)
-        user = sender if sender is not None else abs(chat_id)
         message: dict[str, Any] = {
             "message_id": number,
-            "from": {
-                "id": user,
-                "is_bot": user == self.bot_id,
-                "first_name": f"User {user}",
-                "language_code": "en",
-            },
+            "from": self.person(sender if sender is not None else abs(chat_id)),
             "chat": chat.as_json(),
             "date": int(time.time()),
-            "text": text,
         }
-        if entities := natural_entities(text):
-            message["entities"] = entities
         if thread is not None:
             chat.threads.add(thread)
             message |= {"message_thread_id": thread, "is_topic_message": True}
         return message
+
+    def typed(self, chat_id: int, text: str, *, sender: int | None, thread: int | None) -> dict[str, Any]:
+        """Return the Message object of a text that somebody wrote there."""
+        message = {**self.posted(chat_id, sender=sender, thread=thread), "text": text}
+        if entities := natural_entities(text):
+            message["entities"] = entities
+        return message
+
+    def pressed(self, chat_id: int, message_id: int, label: str, *, stale: bool) -> dict[str, Any]:
+        """Return what a press on this button of the bot's message tells: message and data.
+
+        Raises:
+            LookupError: there is no such button. `stale` is somebody whose client still shows the buttons
+                that the message had before.
+        """
+        message = self.chats[chat_id].messages[message_id]
+        keyboard = message.keyboard_was if stale else message.keyboard
+        return {"message": self.as_json(message), "data": data_behind(keyboard, label)}
+
+    def query(self, sender: int, event: dict[str, Any], number: str = "") -> dict[str, Any]:
+        """Return the CallbackQuery object of a press; it may be answered from now on."""
+        number = number or f"query-{self.next_update}"
+        self.queries.add(number)
+        return {"id": number, "from": self.person(sender), "chat_instance": "1", **event}
 
     # --- the bot ----------------------------------------------------------------------------------------
 
@@ -149,6 +192,7 @@ class World:
         """sendMessage."""
         chat = self._reachable(params)
         text, entities = clean_text(params)
+        keyboard = read_keyboard(params.get("reply_markup"))
         thread = params.get("message_thread_id")
         if thread is not None and thread not in chat.threads:
             raise bad("message thread not found")
@@ -164,11 +208,32 @@ class World:
             reply_to=reply_to,
             history=[(now, text)],
         )
+        message.show(keyboard)
         chat.messages[message.message_id] = message
         return self.as_json(message)
 
     def edit(self, params: dict[str, Any]) -> dict[str, Any]:
-        """editMessageText."""
+        """editMessageText; without `reply_markup` it takes the keyboard away."""
+        message = self._editable(params)
+        text, entities = clean_text(params)
+        keyboard = read_keyboard(params.get("reply_markup"))
+        if (text, entities, keyboard) == (message.text, message.entities, message.keyboard):
+            raise _not_modified()
+        message.text, message.entities, message.edited_at = text, entities, time.time()
+        message.show(keyboard)
+        message.history.append((message.edited_at, text))
+        return self.as_json(message)
+
+    def edit_keyboard(self, params: dict[str, Any]) -> dict[str, Any]:
+        """editMessageReplyMarkup; without `reply_markup` it takes the keyboard away."""
+        message = self._editable(params)
+        keyboard = read_keyboard(params.get("reply_markup"))
+        if keyboard == message.keyboard:
+            raise _not_modified()
+        message.show(keyboard)
+        return self.as_json(message)
+
+    def _editable(self, params: dict[str, Any]) -> SentMessage:
         chat = self._reachable(params)
         if "message_id" not in params:
             raise bad("message identifier is not specified")
@@ -176,15 +241,7 @@ class World:
         if message is None:
             other = params["message_id"] in chat.others
             raise bad("message can't be edited" if other else "message to edit not found")
-        text, entities = clean_text(params)
-        if (text, entities) == (message.text, message.entities):
-            raise bad(
-                "message is not modified: specified new message content and reply markup are exactly "
-                "the same as a current content and reply markup of the message"
-            )
-        message.text, message.entities, message.edited_at = text, entities, time.time()
-        message.history.append((message.edited_at, text))
-        return self.as_json(message)
+        return message
 
     def delete(self, params: dict[str, Any]) -> bool:
         """deleteMessage."""
@@ -206,10 +263,13 @@ class World:
     def answer_query(self, params: dict[str, Any]) -> bool:
         """answerCallbackQuery."""
         query = params.get("callback_query_id", "")
+        text = params.get("text", "")
+        if utf16(text) > QUERY_TEXT_LIMIT:
+            raise bad("MESSAGE_TOO_LONG")
         if query not in self.queries:
             raise bad("query is too old and response timeout expired or query ID is invalid")
         self.queries.discard(query)
-        self.answered.append(query)
+        self.answered[query] = text
         return True
 
     def as_json(self, message: SentMessage) -> dict[str, Any]:
@@ -218,6 +278,7 @@ class World:
         edited = {"edit_date": int(message.edited_at)} if message.edited_at else {}
         entities = {"entities": message.entities} if message.entities else {}
         thread = {"message_thread_id": message.thread, "is_topic_message": True} if message.thread else {}
+        keyboard = {"reply_markup": {"inline_keyboard": message.keyboard}} if message.keyboard else {}
         return {
             "message_id": message.message_id,
             "from": self.bot_json(),
@@ -227,6 +288,7 @@ class World:
             **edited,
             **entities,
             **thread,
+            **keyboard,
         }
 
     def _reachable(self, params: dict[str, Any]) -> Chat:
@@ -249,6 +311,13 @@ class World:
         if isinstance(reply, dict) and reply.get("allow_sending_without_reply"):
             return None
         raise bad("message to be replied not found")
+
+
+def _not_modified() -> ApiError:
+    return bad(
+        "message is not modified: specified new message content and reply markup are exactly "
+        "the same as a current content and reply markup of the message"
+    )
 
 
 def _number(update: Any) -> int:
