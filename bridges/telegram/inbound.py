@@ -10,12 +10,25 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from bridges.telegram.lean import Update
+from bridges.telegram.presses import Press, answers_ours, read_answer, read_press
 from bridges.telegram.units import utf16_slice
-from clawd.messages import Address, Audio, File, Image, InboundMessage, MessageId, Sender, Text, Unreadable
+from clawd.messages import (
+    Audio,
+    File,
+    Image,
+    InboundControl,
+    InboundMessage,
+    MessageId,
+    Sender,
+    Text,
+    Unreadable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
+    from bridges.telegram.account import Account
     from bridges.telegram.lean import Chat, Message, MessageEntity
     from clawd.messages import Inbound, Part
 
@@ -57,48 +70,50 @@ _GROUPS: Final = frozenset({"group", "supergroup"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """Who we are at Telegram, and which bridge asks."""
-
-    bridge: str
-    id: int
-    username: str  # without @, any case
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """What one getUpdates gave."""
 
     events: tuple[Inbound, ...]
-    queries: tuple[str, ...]  # pressed buttons that wait for an answer
+    presses: tuple[Press, ...]  # pressed buttons that wait for an answer
     next_offset: int | None  # one above the greatest update id, None when no update had one
 
 
-def read_batch(updates: Sequence[Any], account: Account) -> Batch:
+def read_batch(updates: Sequence[Any], account: Account, now: datetime) -> Batch:
     """Return the events of a batch in the order of their ids, each update read on its own.
 
-    An update that is nothing to us only moves the offset; one that can't be read is kept raw.
+    An update that is nothing to us only moves the offset; one that can't be read is kept raw. `now` is the
+    time of what carries none.
     """
     numbered = sorted(updates, key=lambda update: _number(update) or 0)
     numbers = [number for number in map(_number, numbered) if number is not None]
-    events = [event for event in (read_update(update, account) for update in numbered) if event is not None]
+    events: list[Inbound] = []
+    presses: list[Press] = []
+    for update in numbered:
+        event = read_update(update, account, now)
+        if event is not None:
+            events.append(event)
+        answer = event if isinstance(event, InboundControl) else None
+        if isinstance(update, dict) and (press := read_press(update.get("callback_query"), answer)):
+            presses.append(press)
     return Batch(
-        events=tuple(events),
-        queries=tuple(query for query in map(_query, numbered) if query),
-        next_offset=max(numbers) + 1 if numbers else None,
+        events=tuple(events), presses=tuple(presses), next_offset=max(numbers) + 1 if numbers else None
     )
 
 
-def read_update(raw: Any, account: Account) -> Inbound | None:
+def read_update(raw: Any, account: Account, now: datetime) -> Inbound | None:
     """Return the event of one update as JSON gave it, None when it is nothing to us."""
     number = _number(raw)
     if number is None:
         digest = hashlib.sha256(_dump(raw).encode()).hexdigest()[:16]
         return _unreadable(raw, account, digest, "no update_id")
-    if raw.get("message") is None:
+    pressed = raw.get("callback_query")
+    if raw.get("message") is None and not answers_ours(pressed):
         return None
+    event_id = f"tg:{account.id}:{number}"
     try:
         json.dumps(raw, ensure_ascii=False).encode()  # half characters could be stored nowhere
+        if raw.get("message") is None:
+            return read_answer(pressed, event_id, account, now)
         message = Update.model_validate({"update_id": number, "message": _pruned(raw["message"])}).message
     except UnicodeEncodeError:
         return _unreadable(raw, account, str(number), "not valid Unicode")
@@ -108,7 +123,7 @@ def read_update(raw: Any, account: Account) -> Inbound | None:
         return _unreadable(raw, account, str(number), f"{place}: {first['msg']}")
     except RecursionError:
         return _unreadable(raw, account, str(number), "nested too deeply")
-    return None if message is None else _read_message(message, f"tg:{account.id}:{number}", account)
+    return None if message is None else _read_message(message, event_id, account)
 
 
 def _pruned(message: Any) -> Any:
@@ -133,15 +148,9 @@ def _read_message(message: Message, event_id: str, account: Account) -> InboundM
     if not parts:  # somebody joined, a title changed …
         return None
     group = message.chat.type in _GROUPS
-    topic = message.message_thread_id if message.is_topic_message else None
     return InboundMessage(
         id=MessageId(event_id),
-        address=Address(
-            bridge=account.bridge,
-            account=str(account.id),
-            chat=str(message.chat.id),
-            thread=str(topic) if topic is not None else None,
-        ),
+        address=account.address_of(message),
         sender=sender,
         parts=parts,
         sent_at=message.date,
@@ -255,12 +264,6 @@ def _described(message: Message) -> str:
 def _number(raw: Any) -> int | None:
     number = raw.get("update_id") if isinstance(raw, dict) else None
     return number if isinstance(number, int) and not isinstance(number, bool) else None
-
-
-def _query(raw: Any) -> str:
-    query = raw.get("callback_query") if isinstance(raw, dict) else None
-    number = query.get("id") if isinstance(query, dict) else None
-    return number if isinstance(number, str) else ""
 
 
 def _unreadable(raw: Any, account: Account, key: str, why: str) -> Unreadable:

@@ -128,6 +128,7 @@ from aiogram.exceptions import (  # noqa: E402
 from aiogram.methods import (  # noqa: E402
     AnswerCallbackQuery,
     DeleteWebhook,
+    EditMessageReplyMarkup,
     EditMessageText,
     GetMe,
     GetUpdates,
@@ -137,6 +138,8 @@ from aiogram.methods import (  # noqa: E402
 )
 from aiogram.types import (  # noqa: E402
     Chat,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
     LinkPreviewOptions,
     Message,
     MessageEntity,
@@ -154,9 +157,12 @@ __all__ = [
     "Chat",
     "ClientDecodeError",
     "DeleteWebhook",
+    "EditMessageReplyMarkup",
     "EditMessageText",
     "GetMe",
     "GetUpdates",
+    "InlineKeyboardButton",
+    "InlineKeyboardMarkup",
     "LinkPreviewOptions",
     "Message",
     "MessageEntity",

@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bridges.telegram.format import Entity, Formatted, format_markdown
-from bridges.telegram.lean import LinkPreviewOptions, MessageEntity, ReplyParameters
+from bridges.telegram.keyboard import Button, buttons_of
+from bridges.telegram.lean import (
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    LinkPreviewOptions,
+    MessageEntity,
+    ReplyParameters,
+)
 from bridges.telegram.session import PostText, ReplaceText
 from bridges.telegram.units import TEXT_LIMIT, utf16_cut, utf16_len
 
@@ -27,6 +34,7 @@ class Draft:
     thread: int | None = None
     reply_to: int | None = None
     edit: int | None = None  # the message to replace
+    buttons: tuple[Button, ...] = ()
 
     def method(self) -> PostText | ReplaceText:
         """Return the request. No parse mode: the entities say all."""
@@ -36,6 +44,7 @@ class Draft:
             "entities": [_entity(entity) for entity in self.content.entities] or None,
             "parse_mode": None,
             "link_preview_options": LinkPreviewOptions(is_disabled=True),
+            "reply_markup": _keyboard(self.buttons),
         }
         if self.edit is not None:
             return ReplaceText(message_id=self.edit, **common)
@@ -55,6 +64,8 @@ class Draft:
                 return replace(self, thread=None)
             case "reply_gone" if self.reply_to is not None:
                 return replace(self, reply_to=None)
+            case "buttons" if self.buttons:
+                return replace(self, buttons=())  # the question can be answered in words
             case "edit_gone" if self.edit is not None:
                 return replace(self, edit=None)
             case _:
@@ -65,7 +76,7 @@ class Draft:
         head, tail = cut_in_two(self.source)
         if not head.strip() or not tail.strip():
             return None
-        first = replace(self, source=head, content=format_markdown(head))
+        first = replace(self, source=head, content=format_markdown(head), buttons=())
         return first, replace(self, source=tail, content=format_markdown(tail), edit=None, reply_to=None)
 
 
@@ -87,6 +98,7 @@ def draft_of(message: OutboundMessage) -> Draft:
         thread=thread,
         reply_to=_number(answers),
         edit=_number(message.edit_of),
+        buttons=buttons_of(message),
     )
 
 
@@ -123,6 +135,13 @@ def cut_in_two(text: str) -> tuple[str, str]:
         if after > 0:
             return text[:after], text[after + len(mark) :]
     return text[:middle], text[middle:]
+
+
+def _keyboard(buttons: tuple[Button, ...]) -> InlineKeyboardMarkup | None:
+    if not buttons:
+        return None
+    row = [InlineKeyboardButton(text=button.label, callback_data=button.data) for button in buttons]
+    return InlineKeyboardMarkup(inline_keyboard=[row])
 
 
 def _entity(entity: Entity) -> MessageEntity:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from bridges.telegram.account import Account
+from bridges.telegram.answers import Answers
 from bridges.telegram.errors import bridge_error
-from bridges.telegram.inbound import ALLOWED_UPDATES, Account, read_batch
+from bridges.telegram.inbound import ALLOWED_UPDATES, read_batch
 from bridges.telegram.lean import AiogramError, TelegramConflictError
-from bridges.telegram.session import AnswerCallbackQuery, DeleteWebhook, FetchUpdates, GetMe
+from bridges.telegram.session import DeleteWebhook, FetchUpdates, GetMe
 from clawd.errors import BridgeNotReady, InboxFull, JournalUnavailable
 from clawd.messages import Cursor
 
@@ -30,7 +32,6 @@ LIMIT: Final = 100
 _PROOF_S: Final = 10  # after a conflict: how long a poll must hold before we believe that it is over
 _MARGIN_S: Final = 15  # an answer may come this much later than the poll's own time
 _STALE_S: Final = 7 * 86400  # after a silent week Telegram may restart its update ids anywhere
-_QUERY_TIMEOUT_S: Final = 5
 
 
 class Polling:
@@ -39,6 +40,7 @@ class Polling:
     def __init__(self, name: str, bot: Bot, clock: Clock, *, timeout_s: int) -> None:
         self._name = name
         self._bot = bot
+        self._answers = Answers(name, bot)
         self._clock = clock
         self._timeout_s = timeout_s
         self._contested = False  # the last poll was ended by somebody else's
@@ -81,33 +83,27 @@ class Polling:
                 wait_s = self._timeout_s
                 continue
             wait_s = self._timeout_s
-            batch = read_batch(updates, account)
+            batch = read_batch(updates, account, self._clock.now())
             if batch.next_offset is None:
                 raise BridgeNotReady(
                     self._name, "Telegram sent updates without ids", why=f"{len(updates)} updates"
                 )
             cursor = Cursor(key=key, value=f"{batch.next_offset} {self._clock.now().timestamp():.0f}")
             try:
-                await inbox.accept(batch.events, cursor)
+                results = await inbox.accept(batch.events, cursor)
             except (InboxFull, JournalUnavailable) as error:
                 log.warning("updates_wait", extra={"bridge": self._name, "reason": error.what})
                 await self._clock.sleep(error.retry_after_s)
                 continue  # with the offset as it was: the same updates come again
             offset = batch.next_offset
-            for query in batch.queries:
-                await self._answer(query)
+            if batch.presses:
+                told = {event.id: result for event, result in zip(batch.events, results, strict=True)}
+                await self._answers.give(batch.presses, told)
 
     async def _fetch(self, offset: int | None, wait_s: int) -> list[Any]:
         poll = FetchUpdates(offset=offset, limit=LIMIT, timeout=wait_s, allowed_updates=list(ALLOWED_UPDATES))
         updates: list[Any] = await self._bot(poll, request_timeout=wait_s + _MARGIN_S)
         return updates
-
-    async def _answer(self, query: str) -> None:
-        """Stop the waiting sign on a pressed button; one that is too old no longer has it."""
-        try:
-            await self._bot(AnswerCallbackQuery(callback_query_id=query), request_timeout=_QUERY_TIMEOUT_S)
-        except AiogramError as error:
-            log.debug("query_not_answered", extra={"bridge": self._name, "reason": type(error).__name__})
 
 
 def _offset(stored: str | None, now_s: float) -> int | None:

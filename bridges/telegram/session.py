@@ -13,6 +13,7 @@ from bridges.telegram.lean import (
     BaseSession,
     ClientDecodeError,
     DeleteWebhook,
+    EditMessageReplyMarkup,
     EditMessageText,
     GetMe,
     GetUpdates,
@@ -62,6 +63,12 @@ class ReplaceText(EditMessageText):
     __returning__: ClassVar[Any] = Any
 
 
+class ReplaceButtons(EditMessageReplyMarkup):
+    """editMessageReplyMarkup, with the edited message as it came."""
+
+    __returning__: ClassVar[Any] = Any
+
+
 __all__ = [
     "AnswerCallbackQuery",
     "DeleteWebhook",
@@ -69,6 +76,7 @@ __all__ = [
     "GetMe",
     "NotSent",
     "PostText",
+    "ReplaceButtons",
     "ReplaceText",
     "SendChatAction",
     "Session",

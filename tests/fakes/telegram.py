@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Any
 from bridges.telegram import TelegramConfig
 from bridges.telegram.bridge import TelegramBridge
 from clawd.bridge import BridgeContext, NetworkConfig
-from clawd.ids import Clock, DeliveryId, SystemClock
-from clawd.messages import Address, OutboundMessage
+from clawd.ids import Clock, DeliveryId, QuestionId, SystemClock
+from clawd.messages import Address, Choice, OutboundMessage
 from tests.fakes.bot_api import TOKEN
 from tests.fakes.inbox import MemoryInbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+
+CHOICES = (
+    Choice(word="approve", label="Yes"),
+    Choice(word="always", label="Always"),
+    Choice(word="deny", label="No"),
+)
 
 
 def telegram_bridge(api_base: str, *, clock: Clock | None = None, **settings: Any) -> TelegramBridge:
@@ -35,8 +42,15 @@ def outbound(
     thread: int | None = None,
     reference: str | None = None,
     edit_of: str | None = None,
+    question: str | None = None,
+    choices: tuple[Choice, ...] = CHOICES,
+    part: int = 0,
+    parts: int = 1,
 ) -> OutboundMessage:
-    """Return a reply to this chat."""
+    """Return a reply to this chat, or with an id a question."""
+    asked: dict[str, Any] = {}
+    if question is not None:
+        asked = {"kind": "question", "question": QuestionId(question), "choices": choices}
     return OutboundMessage(
         id=DeliveryId("delivery:test-1"),
         address=Address(
@@ -49,6 +63,9 @@ def outbound(
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
         reference=reference,
         edit_of=edit_of,
+        part=part,
+        parts=parts,
+        **asked,
     )
 
 

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridges.telegram.inbound import Account, read_batch, read_update
+from bridges.telegram.account import Account
+from bridges.telegram.inbound import read_batch, read_update
+from bridges.telegram.presses import Press
 from clawd.messages import Address, Audio, File, Image, InboundMessage, Sender, Text, Unreadable
 
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
 US = Account(bridge="tg", id=123456789, username="Clawd_Bot")
 ANNA = {"id": 42, "is_bot": False, "first_name": "Anna", "last_name": "Li", "language_code": "zh-hans"}
 PRIVATE = {"id": 42, "first_name": "Anna", "type": "private"}
@@ -27,7 +30,7 @@ def message(**fields: Any) -> dict[str, Any]:
 
 
 def read(**fields: Any) -> InboundMessage:
-    event = read_update(message(**fields), US)
+    event = read_update(message(**fields), US, NOW)
     assert isinstance(event, InboundMessage)
     return event
 
@@ -129,7 +132,7 @@ def test_everything_a_person_can_send_becomes_parts(fields: dict[str, Any], part
     ],
 )
 def test_service_messages_bots_and_channels_are_nothing_to_us(fields: dict[str, Any]) -> None:
-    assert read_update(message(**fields), US) is None
+    assert read_update(message(**fields), US, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,7 @@ def test_service_messages_bots_and_channels_are_nothing_to_us(fields: dict[str, 
     ],
 )
 def test_other_kinds_are_nothing_to_us_however_they_look(update: Any) -> None:
-    assert read_update(update, US) is None
+    assert read_update(update, US, NOW) is None
 
 
 def test_an_anonymous_admin_is_known_by_the_chat_that_speaks() -> None:
@@ -234,7 +237,7 @@ def test_a_topic_is_a_thread_and_a_chain_of_replies_is_not() -> None:
     ],
 )
 def test_a_message_that_is_none_is_kept_raw(update: Any, key: str | None) -> None:
-    event = read_update(update, US)
+    event = read_update(update, US, NOW)
     if key is None:
         assert event is None
         return
@@ -247,14 +250,14 @@ def test_a_message_that_is_none_is_kept_raw(update: Any, key: str | None) -> Non
 
 @pytest.mark.parametrize("update", [None, 5, "x", [], {}, {"update_id": "7"}, {"update_id": True}])
 def test_what_has_no_id_is_kept_under_its_digest(update: Any) -> None:
-    first, again = read_update(update, US), read_update(update, US)
+    first, again = read_update(update, US, NOW), read_update(update, US, NOW)
     assert isinstance(first, Unreadable)
     assert first == again
     assert first.why == "no update_id"
 
 
 def test_of_a_huge_update_64_kilobytes_are_kept() -> None:
-    event = read_update({"update_id": 1, "message": {"x": "y" * 200_000}}, US)
+    event = read_update({"update_id": 1, "message": {"x": "y" * 200_000}}, US, NOW)
     assert isinstance(event, Unreadable)
     assert len(event.raw) == 64 * 1024
 
@@ -266,7 +269,7 @@ def test_a_part_that_is_not_read_can_not_cost_a_message() -> None:
 
 
 def test_an_error_does_not_repeat_what_the_person_wrote() -> None:
-    event = read_update({"update_id": 1, "message": {"text": ["secret words"]}}, US)
+    event = read_update({"update_id": 1, "message": {"text": ["secret words"]}}, US, NOW)
     assert isinstance(event, Unreadable)
     assert "secret words" not in event.why
 
@@ -276,22 +279,24 @@ def test_a_batch_is_sorted_and_names_the_next_offset() -> None:
         {**message(text=text), "update_id": number} for number, text in ((12, "c"), (10, "a"), (11, "b"))
     ]
     updates.append({"update_id": 13, "callback_query": {"id": "q", "data": 5}})
-    batch = read_batch(updates, US)
+    batch = read_batch(updates, US, NOW)
     assert [event.text for event in batch.events if isinstance(event, InboundMessage)] == ["a", "b", "c"]
     assert batch.next_offset == 14
-    assert batch.queries == ("q",)
+    assert batch.presses == (Press(query="q"),)
 
 
 def test_a_batch_without_any_id_names_no_offset() -> None:
-    assert read_batch([{"message": {}}, None], US).next_offset is None
+    assert read_batch([{"message": {}}, None], US, NOW).next_offset is None
 
 
 KEYS = [
     *("update_id", "message", "chat", "from", "text", "date", "entities", "photo", "id", "type", "offset"),
     *("callback_query", "message_id", "reply_to_message", "length", "sender_chat", "is_bot", "first_name"),
+    "data",
 ]
 json_values = st.recursive(
     st.none()
+    | st.just("a:abcd1234-7-12-3")
     | st.booleans()
     | st.integers(-(2**60), 2**60)
     | st.floats(allow_nan=False)
@@ -311,5 +316,5 @@ json_values = st.recursive(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(json_values, max_size=4))
 def test_no_batch_whatever_is_in_it_breaks_the_reading(updates: list[Any]) -> None:
-    batch = read_batch(updates, US)
+    batch = read_batch(updates, US, NOW)
     assert all(event.id.startswith("tg:123456789:") for event in batch.events)

@@ -35,17 +35,44 @@ def test_a_public_chat_may_be_named() -> None:
     assert draft_of(outbound("x", chat="@news")).chat == "@news"
 
 
-RUNGS: tuple[Trouble, ...] = ("entities", "thread_gone", "reply_gone", "edit_gone")
+def test_a_question_has_its_choices_in_one_row_under_it() -> None:
+    method = draft_of(outbound("May I?", question="approval:abcd1234-7-12-3")).method()
+    assert method.reply_markup is not None
+    assert method.reply_markup.model_dump(exclude_none=True) == {
+        "inline_keyboard": [
+            [
+                {"text": "Yes", "callback_data": "a:abcd1234-7-12-3"},
+                {"text": "Always", "callback_data": "w:abcd1234-7-12-3"},
+                {"text": "No", "callback_data": "d:abcd1234-7-12-3"},
+            ]
+        ]
+    }
+
+
+def test_a_question_that_replaces_a_preview_brings_its_buttons() -> None:
+    method = draft_of(outbound("May I?", question="approval:abcd1234-7-12-3", edit_of="9")).method()
+    assert isinstance(method, ReplaceText)
+    assert method.reply_markup is not None
+
+
+def test_of_a_question_in_halves_the_second_has_the_buttons() -> None:
+    halves = draft_of(outbound("one two three four", question="approval:abcd1234-7-12-3")).halves()
+    assert halves is not None
+    assert [bool(half.buttons) for half in halves] == [False, True]
+
+
+RUNGS: tuple[Trouble, ...] = ("entities", "buttons", "thread_gone", "reply_gone", "edit_gone")
 
 
 def test_the_ladder_ends() -> None:
-    draft = draft_of(outbound("**x**", chat=-1, thread=5, reference="6", edit_of="7"))
+    question = "approval:abcd1234-7-12-3"
+    draft = draft_of(outbound("**x**", chat=-1, thread=5, reference="6", edit_of="7", question=question))
     rungs = 0
     while below := [lower for rung in RUNGS if (lower := draft.below(rung)) is not None]:
         draft = below[0]
         rungs += 1
-    assert rungs == 4
-    assert (draft.thread, draft.reply_to, draft.edit) == (None, None, None)
+    assert rungs == 5
+    assert (draft.thread, draft.reply_to, draft.edit, draft.buttons) == (None, None, None, ())
     assert draft.content == Formatted("**x**")
 
 
