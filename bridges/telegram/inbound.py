@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from bridges.telegram.lean import Update
 from bridges.telegram.presses import Press, answers_ours, read_answer, read_press
-from bridges.telegram.units import utf16_slice
+from bridges.telegram.units import utf16_len, utf16_slice
 from clawd.messages import (
+    SPLIT_TEXT,
     Audio,
     File,
     Image,
@@ -35,6 +36,16 @@ if TYPE_CHECKING:
 ALLOWED_UPDATES: Final = ("message", "callback_query")
 """The kinds we ask for. Stated in each request, because the server remembers the last statement."""
 
+SPLIT_FROM: Final = 2000
+"""UTF-16 units of a text that may be a piece of a longer one.
+
+A text above 4,096 units is cut by the sender's own app, and nothing tells the pieces from messages of their
+own. They are not all full: Telegram Desktop cuts at the best paragraph, line or sentence in the second half
+(`TextUtilities::CutPart` begins to look behind limit / 2), iOS behind the last full stop or line end
+(`breakChatInputText`), Android at the limit (`processSendingText`); all of them trim white space off. A
+long text that was whole waits a second for nothing, which its answer takes anyway.
+"""
+
 _READ: Final = frozenset(
     {
         "message_id",
@@ -55,6 +66,7 @@ _READ: Final = frozenset(
         "dice",
         "document",
         "location",
+        "media_group_id",
         "photo",
         "poll",
         "sticker",
@@ -157,7 +169,17 @@ def _read_message(message: Message, event_id: str, account: Account) -> InboundM
         group=group,
         addressed=not group or _addressed(message, account),
         reference=str(message.message_id),
+        piece_of=_piece_of(message),
     )
+
+
+def _piece_of(message: Message) -> str | None:
+    """Return what a message is a piece of: an album, or perhaps a text that was too long for one message."""
+    if message.media_group_id is not None:
+        return message.media_group_id
+    if message.text is not None and utf16_len(message.text) >= SPLIT_FROM:
+        return SPLIT_TEXT
+    return None
 
 
 def _sender(message: Message, account: Account) -> Sender | None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from bridges.telegram.account import Account
 from bridges.telegram.inbound import read_batch, read_update
 from bridges.telegram.presses import Press
-from clawd.messages import Address, Audio, File, Image, InboundMessage, Sender, Text, Unreadable
+from bridges.telegram.units import utf16_len
+from clawd.messages import SPLIT_TEXT, Address, Audio, File, Image, InboundMessage, Sender, Text, Unreadable
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 US = Account(bridge="tg", id=123456789, username="Clawd_Bot")
@@ -152,6 +153,55 @@ def test_an_anonymous_admin_is_known_by_the_chat_that_speaks() -> None:
     anonymous = {"id": 1087968824, "is_bot": True, "first_name": "Group"}
     event = read(text="x", chat=GROUP, sender_chat=GROUP, **{"from": anonymous})
     assert event.sender == Sender(id="-1001234567890", name="Team")
+
+
+# --- pieces of one message ---------------------------------------------------------------------------------
+
+
+def test_the_pieces_of_an_album_carry_its_id_and_each_its_own_caption() -> None:
+    album = [
+        read(photo=PHOTO, media_group_id="13579246801234567", caption="look", message_id=77),
+        read(video=VIDEO, media_group_id="13579246801234567", message_id=78),
+    ]
+    assert [message.piece_of for message in album] == ["13579246801234567"] * 2
+    assert [message.text for message in album] == ["look", ""]
+
+
+# What the apps make of a text of three paragraphs that is too long for one message. Telegram Desktop cuts
+# behind the last paragraph in the second half, iOS behind the last line or sentence, Android at the limit.
+PARAGRAPHS = ("first " * 350).strip(), ("second " * 400).strip(), ("third " * 200).strip()
+LONG = "\n\n".join(PARAGRAPHS)
+
+
+@pytest.mark.parametrize(
+    ("app", "piece"),
+    [
+        ("desktop", PARAGRAPHS[0]),
+        ("ios", PARAGRAPHS[0]),
+        ("android", LONG[:4096]),
+        ("emoji, 2 units each", "😀" * 2048),
+    ],
+)
+def test_a_text_that_may_go_on_is_marked(app: str, piece: str) -> None:
+    assert 2000 <= utf16_len(piece) <= 4096
+    assert read(text=piece).piece_of == SPLIT_TEXT
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text": "hello"},
+        {"text": "x" * 1999},
+        {"text": "😀" * 999},
+        {"photo": PHOTO, "caption": "x" * 1024},
+    ],
+)
+def test_other_messages_are_whole(fields: dict[str, Any]) -> None:
+    assert read(**fields).piece_of is None
+
+
+def test_a_long_text_of_an_album_belongs_to_the_album() -> None:
+    assert read(photo=PHOTO, media_group_id="135", caption="x" * 4096).piece_of == "135"
 
 
 # --- groups -----------------------------------------------------------------------------------------------
