@@ -152,7 +152,7 @@ class DurableInbox:
             text = say("not_yours", await self._language(control))
             refused = Refused(reason="not_yours", text=text)
             return self._refusal(said, refused) if said is not None else _Plan(None, refused)
-        return _Plan(AdmittedControl(control=control))
+        return _Plan(AdmittedControl(control=control, own_only=right != "owner"))
 
     async def _may_answer(self, control: InboundControl, right: Right) -> bool:
         """Whether this person may answer the question: an owner, or who asked, with the right to tools."""
@@ -260,7 +260,8 @@ class DurableInbox:
             self._pass_on(control, stored.turn)
             return Replied(text=say(done, await self._language(control)))
         text = say(nothing, await self._language(control))
-        if not control.address.pulls:
+        # Who pressed a button reads it there; the others in the chat have no use for it.
+        if not control.address.pulls and control.question is None:
             key = MessageId(f"{control.id}:reply")
             try:
                 await self._journal.accept([Push(id=key, address=control.address, text=text)])

@@ -54,9 +54,14 @@ class AdmittedMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmittedControl:
-    """A control that access let in."""
+    """A control that access let in.
+
+    `own_only` holds approve and deny to a question that is open at the control's own address and that its
+    sender asked for: the id in a control may be made up.
+    """
 
     control: InboundControl
+    own_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,8 +63,8 @@ def accept(
                 if full:
                     raise InboxFull(depth)
                 results.append(_message(db, context, item, now))
-            case AdmittedControl(control=control):
-                results.append(_control(db, context, control, now))
+            case AdmittedControl():
+                results.append(_control(db, context, item, now))
             case Push():
                 results.append(_push(db, context, item, now))
             case Unreadable():
@@ -221,12 +221,12 @@ def _message(db: sqlite3.Connection, context: Context, item: AdmittedMessage, no
     return Accepted(turn=context.turn(conv.id, seq), position=seq - conv.done_seq - 1)
 
 
-def _control(db: sqlite3.Connection, context: Context, control: InboundControl, now: int) -> Stored:
-    body = ""
+def _control(db: sqlite3.Connection, context: Context, item: AdmittedControl, now: int) -> Stored:
+    control, body = item.control, ""
     if control.kind == "stop":
         target = _target(db, context, control)
     else:
-        question = questions.answer_target(db, context, control, _head(db, control.address))
+        question = questions.answer_target(db, context, item, _head(db, control.address))
         target = question[:2] if question is not None else None
         body = questions.answer_body(control, question[2]) if question is not None else ""
     if target is None:

@@ -13,7 +13,7 @@ from clawd.journal.records import TurnWaiting
 from clawd.journal.sqlite_context import Context, parse_address
 
 if TYPE_CHECKING:
-    from clawd.journal.base import Lease
+    from clawd.journal.base import AdmittedControl, Lease
     from clawd.messages import InboundControl, InboundMessage
 
 OPEN_QUESTIONS: Final = (
@@ -68,37 +68,41 @@ def wake_by_message(
     ).fetchone()
     if row is None:
         return
-    try:
-        asker = decode_message(*row).sender
-    except JournalCorrupt:
-        return  # its claim will tell
-    if asker.id == message.sender.id:
+    if _asker(*row) == message.sender.id:
         wake(db, conv, now)
 
 
+def _asker(version: int, body: str) -> str | None:
+    """Return who wrote the message of a turn; None when it can't be read, which its claim will tell."""
+    try:
+        return decode_message(version, body).sender.id
+    except JournalCorrupt:
+        return None
+
+
 def answer_target(
-    db: sqlite3.Connection, context: Context, control: InboundControl, head: tuple[int, int] | None
+    db: sqlite3.Connection, context: Context, item: AdmittedControl, here: tuple[int, int] | None
 ) -> tuple[int, int, int] | None:
     """Return (conv, seq, step) of the question that a control answers, None when that is not open.
 
-    `head` is the turn that is next to end where the control was given.
+    `here` is the turn that is next to end where the control was given.
     """
-    step: int | None = None
-    if control.question is not None:
-        named = parse_question_id(control.question)
+    head, step = here, None
+    if item.control.question is not None:
+        named = parse_question_id(item.control.question)
         head = context.parse_turn(named[0]) if named is not None else None
         step = named[1] if named is not None else None
-    if head is None:
+    if head is None or (item.own_only and head != here):
         return None
     row = db.execute(
-        "SELECT j.v, j.body, j.id FROM inbox i JOIN journal j ON j.conv = i.conv AND j.seq = i.seq"
+        "SELECT i.v, i.body, j.v, j.body, j.id FROM inbox i JOIN journal j ON j.conv = i.conv AND j.seq = i.seq"
         " WHERE i.conv = ? AND i.seq = ? AND i.state = 'waiting' AND j.kind = 'turn.waiting'"
         " ORDER BY j.id DESC LIMIT 1",
         head,
     ).fetchone()
-    if row is None:
+    if row is None or (item.own_only and _asker(*row[:2]) != item.control.sender.id):
         return None
-    waiting = _waiting(*row)
+    waiting = _waiting(*row[2:])
     return (*head, waiting.step) if waiting is not None and step in (None, waiting.step) else None
 
 

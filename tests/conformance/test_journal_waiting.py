@@ -55,6 +55,26 @@ async def answer(bench: Bench, kind: Any = "approve", **fields: Any) -> Stored:
     return stored
 
 
+@pytest.mark.parametrize(
+    ("sender", "chat", "heard"), [("42", "1", True), ("7", "1", False), ("42", "2", False), ("7", "2", False)]
+)
+@pytest.mark.parametrize("named", [True, False])
+async def test_an_answer_that_must_be_the_askers_own_comes_from_there_and_by_who_asked(
+    bench: Bench, sender: str, chat: str, heard: bool, named: bool
+) -> None:
+    turn, question = await waiting_turn(bench)
+    control = InboundControl(
+        id=MessageId("answer"),
+        address=address(chat),
+        sender=Sender(id=sender),
+        kind="approve",
+        question=question.id if named else None,
+        sent_at=SENT_AT,
+    )
+    (stored,) = await bench.journal.accept([AdmittedControl(control=control, own_only=True)])
+    assert stored == Stored(turn=turn if heard else None)
+
+
 async def waiting_turn(bench: Bench) -> tuple[TurnId, OpenQuestion]:
     turn = await bench.say()
     await ask(bench, await bench.claim())

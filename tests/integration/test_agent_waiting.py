@@ -32,8 +32,10 @@ async def question_of(inner: Inner) -> OpenQuestion:
     return question
 
 
-async def press(inner: Inner, kind: Any, *, sender: str = "42", **fields: Any) -> AcceptResult:
-    asked = message(bridge=inner.bridge.name)
+async def press(
+    inner: Inner, kind: Any, *, sender: str = "42", chat: str = "1", **fields: Any
+) -> AcceptResult:
+    asked = message(bridge=inner.bridge.name, chat=chat)
     control = InboundControl(
         id=MessageId(f"press:{asked.id}"),
         address=asked.address,
@@ -132,6 +134,51 @@ async def test_text_of_somebody_else_in_a_group_is_no_answer(state_dir: Path) ->
         await press(inner, "approve", question=question.id)
         await inner.ended(turn)
         assert (await inner.ended(bob)).answer == "Hello Bob."
+
+
+@pytest.mark.parametrize("waits_here_too", [True, False])
+async def test_a_question_of_another_conversation_is_not_answered_by_who_names_it(
+    state_dir: Path, waits_here_too: bool
+) -> None:
+    tool, model = AskingTool(), ScriptedModel([call()], [call()])
+    async with Inner(state_dir, **asking(model, tool)) as inner:
+        turn = await inner.say()
+        question = await question_of(inner)
+        if waits_here_too:
+            await inner.say(chat="2", sender="7")
+            await inner.bridge.until(lambda: [m.kind for m in inner.bridge.sends].count("question") == 2)
+        forged = await press(inner, "approve", sender="7", chat="2", question=question.id)
+        assert forged == Replied(text=say("nothing_to_answer"))
+        await inner.workers.ping()
+        assert (await inner.views.turn(turn)).state == "waiting"
+        assert not tool.calls
+
+
+async def test_an_owner_may_answer_from_anywhere(state_dir: Path) -> None:
+    tool, model = AskingTool(), ScriptedModel([call()], "Done.")
+    access = AccessConfig(default="allow", grant="tools", rate="100000/s", owners=("chat:99",))
+    async with Inner(state_dir, **asking(model, tool, access=access)) as inner:
+        turn = await inner.say()
+        question = await question_of(inner)
+        await press(inner, "approve", sender="99", chat="99", question=question.id)
+        assert (await inner.ended(turn)).state == "answered"
+
+
+async def test_a_press_that_comes_too_late_is_told_to_who_pressed_and_not_to_the_chat(
+    state_dir: Path,
+) -> None:
+    tool, model = AskingTool(), ScriptedModel([call()], "Done.")
+    async with Inner(state_dir, **asking(model, tool)) as inner:
+        turn = await inner.say()
+        question = await question_of(inner)
+        await inner.accept("/approve")
+        await inner.ended(turn)
+        assert await press(inner, "deny", question=question.id) == Replied(text=say("nothing_to_answer"))
+        await inner.settled()
+        assert say("nothing_to_answer") not in inner.bridge.texts()
+        await inner.accept("/deny")
+        await inner.settled()
+        assert inner.bridge.texts()[-1] == say("nothing_to_answer"), "what was typed is answered in the chat"
 
 
 async def test_an_owner_may_answer_for_the_asker(state_dir: Path) -> None:
