@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_S: Final = 5
 _TEXT_LIMIT: Final = 200  # Bot API, answerCallbackQuery, field `text`
 
 
@@ -32,12 +31,13 @@ class Answers:
     no longer open, and takes them away.
     """
 
-    def __init__(self, name: str, bot: Bot) -> None:
+    def __init__(self, name: str, bot: Bot, *, timeout_s: int) -> None:
         self._name = name
         self._bot = bot
+        self._timeout_s = timeout_s
 
     async def give(self, presses: Sequence[Press], results: Mapping[MessageId, AcceptResult]) -> None:
-        """Answer all presses of a batch side by side; returns after TIMEOUT_S at the latest."""
+        """Answer all presses of a batch side by side; returns after `timeout_s` at the latest."""
         async with asyncio.TaskGroup() as tasks:
             for press in presses:
                 result = results.get(press.event) if press.event is not None else None
@@ -52,7 +52,7 @@ class Answers:
 
     async def _try(self, method: TelegramMethod[Any]) -> None:
         try:
-            await self._bot(method, request_timeout=TIMEOUT_S)
+            await self._bot(method, request_timeout=self._timeout_s)
         except AiogramError as error:
             if trouble(error) != "unchanged":
                 reason = {"bridge": self._name, "reason": type(error).__name__}

@@ -6,6 +6,7 @@ import logging
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
+from bridges.telegram.answers import Answers
 from bridges.telegram.errors import bridge_error, delivery_error, trouble
 from bridges.telegram.lean import AiogramError, Bot
 from bridges.telegram.outbound import Draft, draft_of, preview_of, target
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TYPING_TIMEOUT_S: Final = 5
+_ASIDE_TIMEOUT_S: Final = 5  # what is only nice to have: typing, answers to presses
 
 
 class TelegramBridge:
@@ -40,8 +41,9 @@ class TelegramBridge:
             user_agent=f"clawd/{context.version}",
         )
         self._bot = Bot(config.token.reveal(), session=session)
-        self._typing_timeout_s = min(_TYPING_TIMEOUT_S, ceil(config.request_timeout_s))
-        self._polling = Polling(self.name, self._bot, context.clock, timeout_s=config.poll_timeout_s)
+        self._aside_timeout_s = min(_ASIDE_TIMEOUT_S, ceil(config.request_timeout_s))
+        answers = Answers(self.name, self._bot, timeout_s=self._aside_timeout_s)
+        self._polling = Polling(self.name, self._bot, context.clock, answers, timeout_s=config.poll_timeout_s)
 
     @property
     def capabilities(self) -> BridgeCapabilities:
@@ -87,7 +89,7 @@ class TelegramBridge:
         try:
             chat, thread = target(address)
             action = SendChatAction(chat_id=chat, message_thread_id=thread, action="typing")
-            await self._bot(action, request_timeout=self._typing_timeout_s)
+            await self._bot(action, request_timeout=self._aside_timeout_s)
         except (AiogramError, ValueError) as error:
             log.debug("typing_not_shown", extra={"bridge": self.name, "reason": type(error).__name__})
 

@@ -10,7 +10,6 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from bridges.telegram.account import Account
-from bridges.telegram.answers import Answers
 from bridges.telegram.errors import bridge_error
 from bridges.telegram.inbound import ALLOWED_UPDATES, read_batch
 from bridges.telegram.lean import AiogramError, TelegramConflictError
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from bridges.telegram.answers import Answers
     from bridges.telegram.lean import Bot
     from clawd.bridge import Inbox
     from clawd.ids import Clock
@@ -37,10 +37,10 @@ _STALE_S: Final = 7 * 86400  # after a silent week Telegram may restart its upda
 class Polling:
     """The updates of one bot, from getMe on."""
 
-    def __init__(self, name: str, bot: Bot, clock: Clock, *, timeout_s: int) -> None:
+    def __init__(self, name: str, bot: Bot, clock: Clock, answers: Answers, *, timeout_s: int) -> None:
         self._name = name
         self._bot = bot
-        self._answers = Answers(name, bot)
+        self._answers = answers
         self._clock = clock
         self._timeout_s = timeout_s
         self._contested = False  # the last poll was ended by somebody else's

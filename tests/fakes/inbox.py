@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from clawd.ids import turn_id
-from clawd.messages import Accepted, Duplicate, InboundMessage
+from clawd.messages import Accepted, Duplicate, InboundControl, InboundMessage, Replied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +21,7 @@ class MemoryInbox:
         self.accepted: list[Inbound] = []  # without repeats
         self.batches: list[tuple[tuple[Inbound, ...], Cursor | None]] = []  # as they came, committed ones
         self.cursors: dict[str, str] = {}
+        self.answers: dict[str, AcceptResult] = {}  # by question: what is said to its controls
         self._refusals: list[Exception] = []
         self._seen: dict[str, tuple[Accepted, str | None]] = {}
         self._changed = asyncio.Event()
@@ -69,6 +70,8 @@ class MemoryInbox:
         self.accepted.append(event)
         accepted = Accepted(turn=turn_id("memory", 1, len(self.accepted)))
         self._seen[event.id] = (accepted, digest)
+        if isinstance(event, InboundControl):
+            return self.answers.get(event.question or "", Replied(text=""))
         return accepted
 
     def _wake(self) -> None:

@@ -196,19 +196,6 @@ async def test_a_hundred_updates_are_one_batch(
     assert texts(inbox) == [f"m{n}" for n in range(150)]
 
 
-async def test_a_pressed_button_is_answered_once_it_is_stored(
-    api: FakeBotApi, bridge: TelegramBridge, inbox: MemoryInbox
-) -> None:
-    late = api.press_raw(7, "late")
-    api.expire_queries()  # refused, and no harm done
-    query = api.press_raw(7, "yes")
-    async with running(bridge, inbox):
-        await api.wait_until(lambda: query in api.answers())
-        assert late not in api.answers()
-        api.user_says(7, "still here")
-        await inbox.wait_for(1)
-
-
 async def test_only_the_kinds_that_are_read_are_asked_for_in_every_request(
     api: FakeBotApi, bridge: TelegramBridge, inbox: MemoryInbox
 ) -> None:

@@ -135,6 +135,45 @@ async def test_typing_is_shown_and_its_failures_are_nobodys_business(
     await bridge.working(address)
 
 
+QUESTION = "approval:abcd1234-7-12-3"
+
+
+async def test_a_question_has_buttons_and_its_command_line_stays_data(
+    api: FakeBotApi, bridge: TelegramBridge
+) -> None:
+    await bridge.send(outbound("May I?\n````\nls *; **echo** ```\n````\n/deny", question=QUESTION))
+    (message,) = api.sent(CHAT)
+    line = "ls *; **echo** ```"
+    assert message.text == f"May I?\n{line}\n/deny"
+    assert message.entities == [{"type": "pre", "offset": 7, "length": len(line)}]
+    assert [button["text"] for button in message.keyboard[0]] == ["Yes", "Always", "No"]
+
+
+async def test_buttons_that_are_refused_cost_no_question(api: FakeBotApi, bridge: TelegramBridge) -> None:
+    api.fault("sendMessage", "400", description="BUTTON_DATA_INVALID")
+    await bridge.send(outbound("**May** I?", question=QUESTION))
+    (message,) = api.sent(CHAT)
+    assert (message.text, message.keyboard, len(message.entities)) == ("May I?", [], 1)
+
+
+async def test_a_question_that_is_refused_for_its_formatting_keeps_its_buttons(
+    api: FakeBotApi, bridge: TelegramBridge
+) -> None:
+    api.fault("sendMessage", "400", description="can't parse entities")
+    await bridge.send(outbound("**May** I?", question=QUESTION))
+    (message,) = api.sent(CHAT)
+    assert message.text == "**May** I?"
+    assert message.keyboard
+
+
+async def test_of_a_question_that_is_too_long_the_end_has_the_buttons(
+    api: FakeBotApi, bridge: TelegramBridge
+) -> None:
+    await bridge.send(outbound(" ".join(["word"] * 1000), question=QUESTION))
+    first, second = api.sent(CHAT)
+    assert (bool(first.keyboard), bool(second.keyboard)) == (False, True)
+
+
 # --- the ladder -------------------------------------------------------------------------------------------
 
 
