@@ -13,6 +13,7 @@ from bridges.telegram.account import Account
 from bridges.telegram.errors import bridge_error
 from bridges.telegram.inbound import ALLOWED_UPDATES, read_batch
 from bridges.telegram.lean import AiogramError, TelegramConflictError
+from bridges.telegram.pieces import Pieces
 from bridges.telegram.session import DeleteWebhook, FetchUpdates, GetMe
 from clawd.errors import BridgeNotReady, InboxFull, JournalUnavailable
 from clawd.messages import Cursor
@@ -41,6 +42,7 @@ class Polling:
         self._name = name
         self._bot = bot
         self._answers = answers
+        self._pieces = Pieces()
         self._clock = clock
         self._timeout_s = timeout_s
         self._contested = False  # the last poll was ended by somebody else's
@@ -88,16 +90,17 @@ class Polling:
                 raise BridgeNotReady(
                     self._name, "Telegram sent updates without ids", why=f"{len(updates)} updates"
                 )
+            events = self._pieces.addressed(batch.events)
             cursor = Cursor(key=key, value=f"{batch.next_offset} {self._clock.now().timestamp():.0f}")
             try:
-                results = await inbox.accept(batch.events, cursor)
+                results = await inbox.accept(events, cursor)
             except (InboxFull, JournalUnavailable) as error:
                 log.warning("updates_wait", extra={"bridge": self._name, "reason": error.what})
                 await self._clock.sleep(error.retry_after_s)
                 continue  # with the offset as it was: the same updates come again
             offset = batch.next_offset
             if batch.presses:
-                told = {event.id: result for event, result in zip(batch.events, results, strict=True)}
+                told = {event.id: result for event, result in zip(events, results, strict=True)}
                 await self._answers.give(batch.presses, told)
 
     async def _fetch(self, offset: int | None, wait_s: int) -> list[Any]:

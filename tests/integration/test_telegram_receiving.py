@@ -196,6 +196,17 @@ async def test_a_hundred_updates_are_one_batch(
     assert texts(inbox) == [f"m{n}" for n in range(150)]
 
 
+async def test_an_album_with_our_name_in_its_caption_is_ours_as_a_whole(
+    api: FakeBotApi, bridge: TelegramBridge, inbox: MemoryInbox
+) -> None:
+    api.user_sends_album(-1001, 3, caption="@clawd_test_bot look", sender=42)
+    api.user_sends_album(-1001, 2, caption="look", sender=42)
+    async with running(bridge, inbox):
+        await inbox.wait_for(5)
+    assert [message.addressed for message in inbox.messages] == [True, True, True, False, False]
+    assert [message.text for message in inbox.messages] == ["@clawd_test_bot look", "", "", "look", ""]
+
+
 async def test_only_the_kinds_that_are_read_are_asked_for_in_every_request(
     api: FakeBotApi, bridge: TelegramBridge, inbox: MemoryInbox
 ) -> None:

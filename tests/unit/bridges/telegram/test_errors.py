@@ -72,7 +72,7 @@ def test_other_words_and_other_codes_are_no_trouble_that_can_be_mended() -> None
 
 @pytest.mark.parametrize(
     ("error", "kind"),
-    [
+    [  # no DeliveryParked: Telegram has no quota that the user's next message frees
         (TelegramRetryAfter(CALL, "x", 3), DeliveryRetryLater),
         (NotSent(CALL, "ClientConnectorError: refused"), DeliveryRetryLater),
         (TelegramMigrateToChat(CALL, "x", -1009), DeliveryMoved),
