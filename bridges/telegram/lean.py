@@ -75,12 +75,17 @@ def _import_deferred() -> None:
 def _self_test() -> None:
     """Use aiogram in the ways this bridge does; raises one of `_DRIFT` when that no longer works."""
     from aiogram.methods import SendMessage
-    from aiogram.types import MessageEntity, Update
+    from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, MessageEntity, Update
 
     entity = MessageEntity(type="bold", offset=0, length=1)
-    call = SendMessage(chat_id=1, text="x", entities=[entity]).model_dump(warnings=False)
+    button = InlineKeyboardButton(text="x", callback_data="y")
+    keyboard = InlineKeyboardMarkup(inline_keyboard=[[button]])
+    send = SendMessage(chat_id=1, text="x", entities=[entity], reply_markup=keyboard)
+    call = send.model_dump(warnings=False)
     if call["text"] != "x" or call["entities"][0]["type"] != "bold":
         raise TypeError("aiogram writes a message differently")
+    if call["reply_markup"]["inline_keyboard"][0][0]["callback_data"] != "y":
+        raise TypeError("aiogram writes buttons differently")
     chat = {"id": 1, "type": "private", "first_name": "x"}
     body = {"message_id": 1, "date": 1, "chat": chat, "text": "x", "new_field": 1}
     update = Update.model_validate({"update_id": 1, "message": body})
