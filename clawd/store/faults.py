@@ -42,13 +42,19 @@ COMMIT_KINDS: Final = frozenset(
         "outbox.mark",
         "recover",
         "migration",
+        "retention",
+        "delete",
+        "vacuum",
     }
 )
 """Labels of commits; each has a point before its COMMIT and one after it, before any waiter is told."""
 
+RESTORE_STEPS: Final = ("copy", "adapt", "plan", "aside", "aside_log", "swap", "mark")
+"""What `clawd restore` has done, in this order, when it comes by `restore.after:STEP`."""
+
 POINTS: Final = frozenset(
     f"journal.{moment}_commit:{kind}" for kind in COMMIT_KINDS for moment in ("before", "after")
-)
+) | frozenset(f"restore.after:{step}" for step in RESTORE_STEPS)
 
 
 class InjectedFault(RuntimeError):

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from clawd.errors import JournalCorrupt, JournalError, JournalUnavailable
+from clawd.store.faults import fault
 from clawd.store.lock import StateLock
 from clawd.store.mark import Mark, sync_names
+from clawd.store.restoring import tidy
 from clawd.store.schema import MIGRATIONS, migrate
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 FILE: Final = "clawd.db"
 _MAGIC: Final = b"SQLite format 3\0"
 QUICK_CHECK_BYTES: Final = 16 << 20  # a greater file is checked by `clawd doctor`, not at every start
+VACUUM_BYTES: Final = 256 << 20  # a greater file is not rewritten at a start, nor while others wait
+INCREMENTAL: Final = 2  # PRAGMA auto_vacuum: free pages can be given back bit by bit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +69,14 @@ def open_database(
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = StateLock.take(state_dir)
         try:
+            found = tidy(state_dir, FILE)
             mark = Mark(state_dir)
             _find_or_make(path, mark)
             db = _connect(path, lock_timeout_s)
             try:
                 migrate(db, path, migrations)
-                warnings = tuple(_compare(db, highest, mark))
+                _make_shrinkable(db, path)
+                warnings = (*((found,) if found else ()), *_compare(db, highest, mark))
             except BaseException:
                 db.close()
                 raise
@@ -127,6 +133,9 @@ def _connect(path: Path, lock_timeout_s: float) -> sqlite3.Connection:
 
 
 def _set_up(db: sqlite3.Connection, path: Path) -> None:
+    if not path.stat().st_size:
+        # A property of the file, set before anything is in it; later on it would be a write at every start.
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise JournalError("the database can't use a write-ahead log", where=str(path), why=f"mode {mode}")
@@ -134,10 +143,30 @@ def _set_up(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA wal_autocheckpoint = 0")  # upkeep.py does it between batches
     db.execute("PRAGMA temp_store = MEMORY")
+    # Old versions of a row are zeroed in the page where they stood: a deletion can't find them any more.
+    db.execute("PRAGMA secure_delete = FAST")
     if path.stat().st_size <= QUICK_CHECK_BYTES:
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise JournalCorrupt("the database is damaged", where=str(path), why=verdict)
+
+
+def _make_shrinkable(db: sqlite3.Connection, path: Path) -> None:
+    """Let a file of an earlier version give back what it frees; it is rewritten once for that."""
+    if db.execute("PRAGMA auto_vacuum").fetchone() == (INCREMENTAL,) or path.stat().st_size > VACUUM_BYTES:
+        return
+    fault("journal.before_commit:vacuum")
+    db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect with the VACUUM
+    try:
+        db.execute("VACUUM")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
+            raise
+        log.warning("vacuum_put_off", extra={"error": str(error)})
+        return
+    fault("journal.after_commit:vacuum")
+    log.info("database_made_shrinkable", extra={"bytes": path.stat().st_size})
 
 
 def _compare(

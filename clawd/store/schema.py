@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from clawd.errors import JournalCorrupt, SchemaTooNew
+from clawd.store.backup import FOLDER, copy_to
 from clawd.store.faults import fault
-from clawd.store.mark import sync_file, sync_names
 
 log = logging.getLogger(__name__)
 
 APPLICATION_ID: Final = 0x636C7764  # "clwd", tells our files from other programs'
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
-BACKUPS: Final = "backups"  # folder of the state directory
 
 
 def migrate(db: sqlite3.Connection, database: Path, migrations: Path = MIGRATIONS) -> Path | None:
@@ -37,7 +36,10 @@ def migrate(db: sqlite3.Connection, database: Path, migrations: Path = MIGRATION
         )
     if found == newest:
         return None
-    backup = back_up(db, database, f"before-schema-{newest}") if found else None
+    backup = None
+    if found:
+        backup = database.parent / FOLDER / f"{database.stem}-before-schema-{newest}.db"
+        copy_to(db, backup)
     db.execute("BEGIN IMMEDIATE")
     try:
         for number in range(found + 1, newest + 1):
@@ -56,17 +58,9 @@ def migrate(db: sqlite3.Connection, database: Path, migrations: Path = MIGRATION
     return backup
 
 
-def back_up(db: sqlite3.Connection, database: Path, name: str) -> Path:
-    """Write a copy of the whole database to the folder `backups`, replacing one of that name."""
-    folder = database.parent / BACKUPS
-    folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"{database.stem}-{name}.db"
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o600)  # VACUUM INTO takes an empty file, and keeps its permissions
-    db.execute("VACUUM INTO ?", (str(path),))
-    sync_file(path)  # SQLite does not: lang_vacuum.html, "VACUUM with an INTO clause"
-    sync_names(path)
-    return path
+def newest_schema(migrations: Path = MIGRATIONS) -> int:
+    """Return the schema that this version writes."""
+    return max(number for number, _ in _steps(migrations))
 
 
 def _steps(migrations: Path) -> Iterator[tuple[int, Path]]:

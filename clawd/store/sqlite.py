@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from clawd.store.opening import Opened, open_database
+from clawd.store.opening import VACUUM_BYTES, Opened, open_database
 from clawd.store.reader import Parameters, Reader, Row
 from clawd.store.schema import MIGRATIONS
-from clawd.store.upkeep import LAZY_S, WalUpkeep
+from clawd.store.upkeep import LAZY_S, Job, WalUpkeep, give_back
 from clawd.store.writer import Work, Writer
 
 if TYPE_CHECKING:
@@ -21,13 +22,18 @@ __all__ = ["Row", "Store", "Work"]
 
 T = TypeVar("T")
 
+SCRUB_TRIES: Final = 200
+SCRUB_PAUSE_S: Final = 0.1  # reads last at most a second; a backup or a check may take minutes
+
 
 class Store:
     """An open database. Close it before the event loop ends."""
 
-    def __init__(self, opened: Opened, writer: Writer, reader: Reader) -> None:
+    def __init__(self, opened: Opened, writer: Writer, reader: Reader, upkeep: WalUpkeep) -> None:
         self._lock = opened.lock
+        self._mark = opened.mark
         self._writer = writer
+        self._upkeep = upkeep
         self._reader = reader
         self.path = opened.path
         self.warnings = opened.warnings
@@ -53,9 +59,10 @@ class Store:
             opened.db.close()
             opened.lock.release()
             raise
-        writer = Writer(opened.db, WalUpkeep(opened.path, opened.mark, highest, lazy_s=lazy_s))
+        upkeep = WalUpkeep(opened.path, opened.mark, highest, lazy_s=lazy_s)
+        writer = Writer(opened.db, upkeep)
         writer.start()
-        return cls(opened, writer, reader)
+        return cls(opened, writer, reader, upkeep)
 
     async def write(
         self,
@@ -85,6 +92,40 @@ class Store:
         """Return once the writer has taken an empty item: it lives, and nothing was committed."""
         await self._writer.write(None)
 
+    async def scrub(self, *, tries: int = SCRUB_TRIES) -> bool:
+        """Leave nothing of deleted rows in the files; return whether that was possible.
+
+        A database of up to `opening.VACUUM_BYTES` is rewritten whole: pages keep stale copies of rows that
+        have moved. In a greater one, where others would wait for too long, the deleted content was zeroed
+        and its pages are given back. Then the log is cut, which has to wait for readers; and a reader that
+        never ends is what False means.
+
+        Raises:
+            JournalUnavailable: the disk is too full to do it now.
+            JournalBroken: the disk failed.
+        """
+        await self._between(_rewrite)
+        for _ in range(tries):
+            if await self._between(lambda db: self._upkeep.checkpoint(db, "TRUNCATE")):
+                return True
+            await asyncio.sleep(SCRUB_PAUSE_S)
+        return False
+
+    async def _between(self, job: Job[T]) -> T:
+        """Return what `job` returned; it ran in the writer's thread outside of transactions."""
+        done: Future[T] = Future()
+        try:
+            await self._writer.write(lambda _: self._upkeep.ask(job, done))
+        except BaseException:
+            done.cancel()
+            raise
+        return await asyncio.wrap_future(done)
+
+    @property
+    def mark(self) -> int:
+        """What the side file says now; reads a file."""
+        return self._mark.read() or 0
+
     @property
     def pause(self) -> str:
         """Why nothing could be committed the last time (disk full, locked), empty when it could."""
@@ -101,3 +142,13 @@ class Store:
         finally:
             await self._reader.close()
             self._lock.release()
+
+
+def _rewrite(db: sqlite3.Connection) -> None:
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    (size,) = db.execute("PRAGMA page_size").fetchone()
+    if pages * size <= VACUUM_BYTES:
+        db.execute("VACUUM")
+        return
+    while give_back(db, keep=0, bite=1024):
+        pass

@@ -8,8 +8,11 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
+from clawd.errors import JournalUnavailable
 from clawd.store.mark import Mark
-from clawd.store.upkeep import GROWTH, LOG_LIMIT, WalUpkeep
+from clawd.store.upkeep import FREE_PAGES, GROWTH, LOG_LIMIT, WalUpkeep
 from tests.unit.store.conftest import OpenStore
 from tests.unit.store.tables import highest, put
 
@@ -107,3 +110,72 @@ def test_a_side_file_that_cannot_be_written_is_tried_again(state_dir: Path) -> N
     (state_dir / "missing").mkdir()
     assert mark.write(2)
     assert mark.read() == 2
+
+
+async def test_free_pages_are_given_back_when_idle_and_the_store_rests_again(
+    state_dir: Path, open_store: OpenStore
+) -> None:
+    store = await open_store(state_dir, lazy_s=0.05)
+    for n in range(100):
+        await store.write(put(n, "x" * 50_000))
+    await store.write(lambda db: db.execute("DELETE FROM kv"))
+    free = "SELECT freelist_count FROM pragma_freelist_count"
+    async with asyncio.timeout(20):
+        while (await store.read(free))[0][0] > FREE_PAGES or (state_dir / "clawd.db-wal").stat().st_size:
+            await asyncio.sleep(0.02)
+    assert await store.read(free) == [(FREE_PAGES,)]
+    assert (state_dir / "clawd.db").stat().st_size < 2_000_000
+    before = time.process_time()
+    await asyncio.sleep(0.3)
+    assert time.process_time() - before < 0.05
+
+
+async def test_a_write_comes_between_two_bites(state_dir: Path, open_store: OpenStore) -> None:
+    store = await open_store(state_dir, lazy_s=0.02)
+    for n in range(200):
+        await store.write(put(n, "x" * 100_000))
+    await store.write(lambda db: db.execute("DELETE FROM kv"))
+    slowest = 0.0
+    async with asyncio.timeout(20):
+        n = 0
+        while (await store.read("SELECT freelist_count FROM pragma_freelist_count"))[0][0] > FREE_PAGES:
+            began = time.monotonic()
+            await store.write(put(f"between {n}"))
+            slowest = max(slowest, time.monotonic() - began)
+            await asyncio.sleep(0.03)
+            n += 1
+    assert n > 3
+    assert slowest < 1
+
+
+async def test_a_file_of_an_earlier_version_learns_to_shrink_at_the_next_start(
+    state_dir: Path, open_store: OpenStore
+) -> None:
+    await (await open_store(state_dir)).close()
+    db = sqlite3.connect(state_dir / "clawd.db", isolation_level=None)
+    db.execute("PRAGMA auto_vacuum = NONE")
+    db.execute("VACUUM")
+    db.close()
+    store = await open_store(state_dir)
+    assert await store.read("SELECT auto_vacuum FROM pragma_auto_vacuum") == [(2,)]
+
+
+async def test_whoever_waits_for_the_files_to_be_put_in_order_hears_of_a_failure(
+    state_dir: Path, open_store: OpenStore
+) -> None:
+    store = await open_store(state_dir)
+    await store.write(lambda db: db.execute("PRAGMA max_page_count = 1"))  # a full disk, in effect
+
+    def fail(db: sqlite3.Connection) -> None:
+        for n in range(100_000):
+            db.execute("INSERT INTO kv (key, value) VALUES (?, ?)", (f"k{n}", "x" * 4000))
+
+    with pytest.raises(JournalUnavailable):
+        await store._between(fail)
+    assert store.pause == ""
+
+
+async def test_a_start_that_changes_nothing_writes_nothing(state_dir: Path, open_store: OpenStore) -> None:
+    await (await open_store(state_dir)).close()
+    await open_store(state_dir)
+    assert (state_dir / "clawd.db-wal").stat().st_size == 0

@@ -1,0 +1,151 @@
+"""Copies of a database in use: nobody waits, whole under their name or not there, and readable by us alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from clawd.errors import JournalError
+from clawd.store.backup import (
+    FOLDER,
+    BackupExists,
+    BackupStopped,
+    default_name,
+    list_backups,
+    write_backup,
+)
+from clawd.store.sqlite import Store
+from tests.unit.store.conftest import OpenStore
+from tests.unit.store.tables import put
+
+
+def rows_in(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return int(db.execute("SELECT count(*) FROM kv").fetchone()[0])
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+async def test_a_copy_is_made_while_the_writer_goes_on(state_dir: Path, store: Store) -> None:
+    for number in range(200):
+        await store.write(put(number, "x" * 20_000))
+    target = default_name(state_dir, datetime(2026, 11, 25, 18, 47, 38, tzinfo=UTC))
+    assert target == state_dir / "backups" / "clawd-20261125T184738Z.db"
+    committed = 200
+    slowest = 0.0
+    loop = asyncio.get_running_loop()
+    copying = asyncio.ensure_future(asyncio.to_thread(write_backup, store.path, target))
+    while not copying.done():
+        began = loop.time()
+        await store.write(put(committed))
+        slowest = max(slowest, loop.time() - began)
+        committed += 1
+    done = await copying
+    assert done.bytes == target.stat().st_size
+    assert 200 <= rows_in(target) <= committed
+    assert committed > 201, "the copy was over before anything could be written"
+    assert slowest < 2
+    assert (mode(target), mode(target.parent)) == (0o600, 0o700)
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+async def test_a_write_ahead_log_that_nobody_has_open_counts(
+    state_dir: Path, tmp_path: Path, open_store: OpenStore
+) -> None:
+    store = await open_store(state_dir)
+    await store.write(put("in the log"))
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    for name in ("clawd.db", "clawd.db-wal"):
+        (killed / name).write_bytes((state_dir / name).read_bytes())
+    await asyncio.to_thread(write_backup, killed / "clawd.db", tmp_path / "copy.db")
+    assert rows_in(tmp_path / "copy.db") == 1
+
+
+async def test_a_file_of_that_name_stays_unless_told_otherwise(tmp_path: Path, store: Store) -> None:
+    target = tmp_path / "mine.db"
+    target.write_text("precious")
+    with pytest.raises(BackupExists) as caught:
+        await asyncio.to_thread(write_backup, store.path, target)
+    assert target.read_text() == "precious"
+    assert "--force" in caught.value.remedy
+    await asyncio.to_thread(write_backup, store.path, target, force=True)
+    assert rows_in(target) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.db"]
+
+
+async def test_a_file_that_appears_meanwhile_stays_as_well(tmp_path: Path, store: Store) -> None:
+    for number in range(300):
+        await store.write(put(number, "x" * 20_000))
+    target = tmp_path / "mine.db"
+
+    def appear(_done: int, _of: int) -> bool:
+        target.write_text("precious")
+        return True
+
+    with pytest.raises(BackupExists):
+        await asyncio.to_thread(write_backup, store.path, target, progress=appear)
+    assert target.read_text() == "precious"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.db"]
+
+
+async def test_a_copy_that_nobody_waits_for_leaves_nothing(tmp_path: Path, store: Store) -> None:
+    for number in range(300):
+        await store.write(put(number, "x" * 20_000))
+    told: list[tuple[int, int]] = []
+
+    def once(done: int, of: int) -> bool:
+        told.append((done, of))
+        return False
+
+    with pytest.raises(BackupStopped):
+        await asyncio.to_thread(write_backup, store.path, tmp_path / "copy.db", progress=once)
+    assert told[0][1] > 500_000
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_a_killed_copy_left_is_replaced(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "copy.db.partial").write_bytes(b"half of it")
+    await asyncio.to_thread(write_backup, store.path, tmp_path / "copy.db")
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.db"]
+
+
+async def test_a_place_that_can_not_be_written_is_told(store: Store) -> None:
+    with pytest.raises(JournalError, match="can't be written"):
+        await asyncio.to_thread(write_backup, store.path, Path("/nowhere/at/all/copy.db"))
+
+
+async def test_a_damaged_database_makes_no_backup(
+    state_dir: Path, tmp_path: Path, open_store: OpenStore
+) -> None:
+    store = await open_store(state_dir)
+    for number in range(500):
+        await store.write(put(number, "x" * 100))
+    await store.close()
+    path = state_dir / "clawd.db"
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size - 8 * 4096)
+        file.write(os.urandom(4 * 4096))
+    with pytest.raises(JournalError):
+        await asyncio.to_thread(write_backup, path, tmp_path / "copy.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_newest_backup_is_the_last_of_the_list(tmp_path: Path) -> None:
+    folder = tmp_path / FOLDER
+    assert list_backups(folder) == []
+    (folder / "replaced-x").mkdir(parents=True)
+    for number, name in enumerate(["b.db", "a.db", "replaced-x/clawd.db"]):
+        (folder / name).touch()
+        os.utime(folder / name, (number, number))
+    (folder / "c.db.partial").touch()
+    assert [path.name for path, _ in list_backups(folder)] == ["b.db", "a.db", "clawd.db"]
