@@ -171,6 +171,7 @@ class JournalConfig(Section):
 
     max_queue: Annotated[int, Field(ge=1)] = 10_000  # open turns before new messages are refused
     dedup_days: Annotated[int, Field(ge=7)] = 7
+    keep_days: Annotated[int, Field(ge=1)] | None = None  # finished turns that are older go; None: for ever
     lock_timeout_s: PositiveSeconds = 5
 
 

@@ -11,6 +11,7 @@ from clawd.journal import sqlite_inbox as inbox
 from clawd.journal import sqlite_merging as merging
 from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_turns as turns
+from clawd.journal.erasing import erase_conversation
 
 if TYPE_CHECKING:
     from clawd.journal.base import Wake
@@ -32,7 +33,7 @@ class SqliteAdmin:
         await self._store.write(lambda db: _reset(db, address))
 
     async def delete(self, address: Address) -> int:
-        return await self._store.write(lambda db: _delete(db, address))
+        return await self._store.write(lambda db: _delete(db, address), kinds=("delete",))
 
     async def retry(self, turn: TurnId) -> TurnId:
         return await self._store.write(
@@ -111,26 +112,7 @@ def _reset(db: sqlite3.Connection, address: Address) -> None:
 
 
 def _delete(db: sqlite3.Connection, address: Address) -> int:
-    conv = _find(db, address)
-    if conv.done_seq < conv.last_seq:
-        raise NotPossible(
-            "this conversation has open turns",
-            where=str(address),
-            remedy="clawd turns cancel, or wait until they are over",
-        )
-    if db.execute("SELECT 1 FROM outbox WHERE conv = ? AND state = 'sending'", (conv.id,)).fetchone():
-        raise NotPossible(
-            "a delivery to this conversation is on its way", where=str(address), remedy="try again"
-        )
-    for statement in (
-        "DELETE FROM journal WHERE conv = ?",
-        "DELETE FROM outbox WHERE conv = ?",
-        "DELETE FROM control WHERE conv = ?",
-    ):
-        db.execute(statement, (conv.id,))
-    count = db.execute("DELETE FROM inbox WHERE conv = ?", (conv.id,)).rowcount
-    db.execute("DELETE FROM conv WHERE id = ?", (conv.id,))
-    return count
+    return erase_conversation(db, _find(db, address).id, address)
 
 
 # --- turns -----------------------------------------------------------------------------------------------

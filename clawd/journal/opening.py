@@ -7,11 +7,13 @@ import os
 import secrets
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from clawd.journal.admin import SqliteAdmin
+from clawd.journal.restoring import told
 from clawd.journal.sqlite import SqliteJournal
-from clawd.journal.sqlite_context import OPEN_TURNS, Context
+from clawd.journal.sqlite_context import INSTANCE, OPEN_TURNS, Context, draw_instance
+from clawd.journal.sqlite_keeping import SqliteKeeping
 from clawd.journal.views import SqliteViews
 from clawd.store.sqlite import Store
 
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_INSTANCE: Final = "instance"
-_ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenJournal:
@@ -34,6 +33,7 @@ class OpenJournal:
     journal: SqliteJournal
     views: SqliteViews
     admin: SqliteAdmin
+    keeping: SqliteKeeping
     store: Store
     warnings: tuple[str, ...]
 
@@ -53,7 +53,7 @@ async def open_journal(state_dir: Path, config: JournalConfig, clock: Clock) -> 
     """
     store = await Store.open(state_dir, _highest, lock_timeout_s=config.lock_timeout_s)
     try:
-        instance = await store.write(_instance)
+        instance, restored = await store.write(lambda db: (_instance(db), told(db)))
     except BaseException:
         await store.close()
         raise
@@ -69,8 +69,9 @@ async def open_journal(state_dir: Path, config: JournalConfig, clock: Clock) -> 
         journal=journal,
         views=SqliteViews(store, context),
         admin=SqliteAdmin(store, context, work=journal.work, outgoing=journal.outgoing),
+        keeping=SqliteKeeping(store, context, keep_days=config.keep_days),
         store=store,
-        warnings=store.warnings,
+        warnings=(*((restored,) if restored else ()), *store.warnings),
     )
 
 
@@ -81,7 +82,6 @@ def _highest(db: sqlite3.Connection) -> int:
 
 def _instance(db: sqlite3.Connection) -> str:
     """Return the database's own name, drawn the first time."""
-    drawn = "".join(secrets.choice(_ALPHABET) for _ in range(8))
-    db.execute("INSERT OR IGNORE INTO kv (key, value) VALUES (?, ?)", (_INSTANCE, drawn))
+    db.execute("INSERT OR IGNORE INTO kv (key, value) VALUES (?, ?)", (INSTANCE, draw_instance()))
     db.execute("INSERT OR IGNORE INTO kv (key, value) VALUES (?, 0)", (OPEN_TURNS,))
-    return str(db.execute("SELECT value FROM kv WHERE key = ?", (_INSTANCE,)).fetchone()[0])
+    return str(db.execute("SELECT value FROM kv WHERE key = ?", (INSTANCE,)).fetchone()[0])

@@ -165,7 +165,10 @@ class Admin(Protocol):
         ...
 
     async def delete(self, address: Address) -> int:
-        """Remove a conversation with no open turn; return the number of turns removed. Dedup keys stay."""
+        """Remove a conversation with no open turn; return the number of turns removed. Dedup keys stay.
+
+        Its words may still show in the files until `Keeping.scrub_if_wanted`.
+        """
         ...
 
     async def retry(self, turn: TurnId) -> TurnId:

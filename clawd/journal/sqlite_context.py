@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,9 @@ PUSHED: Final = "pushed"
 """A journal row that is no record: a push was written; `step` is its outbox row."""
 
 OPEN_TURNS: Final = "open_turns"  # key in kv: how many turns are not over
+FORGOTTEN: Final = "forgotten:"  # with a conversation's row a key in kv: up to there retention left gaps
+INSTANCE: Final = "instance"  # key in kv: the database's own name, in every public id
+_ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,11 @@ class Context:
         """Return (conv, seq) of one of this database's turns, None for anything else."""
         parsed = parse_turn_id(identifier)
         return parsed if parsed is not None and self.turn(*parsed) == identifier else None
+
+
+def draw_instance() -> str:
+    """Return a fresh name for a database."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(8))
 
 
 def parse_address(text: str) -> Address:
