@@ -27,7 +27,7 @@ from clawd.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from clawd.response import JsonObject
@@ -181,15 +181,38 @@ class Client:
         """Return the answer to a change; raises as `get`. After Disconnected it may have happened."""
         return self._request("POST", _target(path, {}), body or {}, 0.0, timeout_s)
 
-    def stream(self, path: str, **query: Query) -> Stream:
-        """Return an open stream of frames; raises as `get`."""
+    def stream(self, path: str, *, post: JsonObject | None = None, **query: Query) -> Stream:
+        """Return an open stream of frames, of a read or, with a body to `post`, of a change; raises as `get`."""
         connection = self._connect(self._timeout_s)
         try:
-            response = _exchange(connection, "GET", _target(path, query), None, self._timeout_s)
+            method = "GET" if post is None else "POST"
+            response = _exchange(connection, method, _target(path, query), post, self._timeout_s)
             return Stream(connection, response, self._silence_s)
         except BaseException:
             connection.close()
             raise
+
+    def result(
+        self,
+        path: str,
+        *,
+        post: JsonObject | None = None,
+        each: Callable[[dict[str, Any]], None] = lambda _: None,
+        **query: Query,
+    ) -> dict[str, Any]:
+        """Return the `done` frame of a stream that ends; raises as `get`, also what its `error` frame says.
+
+        `each` is given every frame before it.
+        """
+        with self.stream(path, post=post, **query) as frames:
+            for frame in frames:
+                kind = frame.pop("type", "")
+                if kind == "done":
+                    return frame
+                if kind == "error":
+                    raise RemoteError(200, frame.get("error") or {})
+                each({"type": kind, **frame})
+        raise AssertionError("a stream ends with its last frame or an error")
 
     def _request(
         self, method: str, target: str, body: JsonObject | None, wait_s: float, timeout_s: float | None = None

@@ -64,7 +64,6 @@ class Changes:
             web.post(f"{prefix}/turns/{{id}}/cancel", self.cancel),
             web.post(f"{prefix}/turns/{{id}}/retry", self.retry),
             web.post(f"{prefix}/conversations/reset", self.reset),
-            web.post(f"{prefix}/conversations/delete", self.delete),
             web.post(f"{prefix}/push", self.push),
             web.post(f"{prefix}/dead/resubmit", self.resubmit),
             web.post(f"{prefix}/dead/drop", self.drop),
@@ -129,9 +128,6 @@ class Changes:
     async def reset(self, request: web.Request) -> web.Response:
         await self._services.admin.reset(await _conversation(request))
         return answer({})
-
-    async def delete(self, request: web.Request) -> web.Response:
-        return answer({"turns": await self._services.admin.delete(await _conversation(request))})
 
     async def push(self, request: web.Request) -> web.Response:
         body, uid = await body_of(request), request[PEER].uid

@@ -16,7 +16,11 @@ the header `X-Clawd-Protocol`.
 | GET /conversations | ?limit= | {"conversations": [ConversationView]} |
 | GET /entries | ?conversation=ADDRESS-OR-NAME&after=CURSOR&limit= | Page |
 | GET /stream | ?conversation=&after=CURSOR | NDJSON frames, see `frames` below |
-| POST /conversations/reset, /conversations/delete | {"conversation"} | {} / {"turns"} |
+| POST /conversations/reset, /conversations/delete | {"conversation"} | {} / {"turns", "clean", "backups"} |
+| GET /export | ?conversation= | NDJSON: `conversation`, `turn` and `push` frames, `done {turns}` |
+| GET /journal | | JournalFacts |
+| POST /backup | {"file"?, "force"} | NDJSON: `progress {done, of}`, `done {file, bytes, duration_s}` |
+| POST /journal/check | {"quick"} | NDJSON: `progress {done, of}`, `done` with the Report |
 | POST /push | {"address", "text", "id"?} | {"delivery"}, null when this id was pushed before |
 | GET /trace/ID | | Trace |
 | GET /dead; POST /dead/resubmit, /dead/drop | {"id"} | {"dead": [DeadView]} / {"id"} / {} |

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from clawd.control.answers import MAX_BODY_BYTES, NotAllowed, error_answer, errors_in_four_fields, stamp
 from clawd.control.changes import Changes
+from clawd.control.keeping import KeepingRoutes
 from clawd.control.listening import gid_of, group_of, listen, unlink_own
 from clawd.control.peers import peer_of
 from clawd.control.protocol import PREFIX
@@ -57,6 +58,7 @@ class ControlServer:
         app.on_response_prepare.append(stamp)
         app.add_routes(Reads(self._services, self._requests).routes(PREFIX))
         app.add_routes(Changes(self._services).routes(PREFIX))
+        app.add_routes(KeepingRoutes(self._services, self._requests).routes(PREFIX))
         self._runner = web.AppRunner(
             app, access_log=None, handle_signals=False, shutdown_timeout=_DRAIN_S, keepalive_timeout=15
         )

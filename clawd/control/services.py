@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from clawd.fanout import Fanout
     from clawd.ids import Clock
     from clawd.journal.base import Item, Pushed, Stored
+    from clawd.journal.keeping import Keeping
     from clawd.journal.reading import Admin, Views
     from clawd.messages import Accepted, Cursor, Duplicate
 
@@ -33,6 +34,7 @@ class ControlServices:
     journal: PushJournal
     views: Views
     admin: Admin
+    keeping: Keeping
     fanout: Fanout
     operations: Operations
     clock: Clock

@@ -98,6 +98,7 @@ class Lifecycle:
             journal=parts.opened.journal,
             views=parts.opened.views,
             admin=parts.opened.admin,
+            keeping=parts.opened.keeping,
             fanout=parts.fanout,
             operations=operations,
             clock=parts.clock,
@@ -127,6 +128,7 @@ class Lifecycle:
         async with asyncio.TaskGroup() as delivery:
             outbox = delivery.create_task(parts.outbox.run(), name="outbox")
             view = delivery.create_task(parts.live_view.run(), name="live-view")
+            keeper = delivery.create_task(parts.keeper.run(), name="keeper")
             async with parts.gateway:
                 async with asyncio.TaskGroup() as work:
                     workers = work.create_task(parts.workers.run(), name="workers")
@@ -144,6 +146,7 @@ class Lifecycle:
             outbox.cancel()
             previews.cancel()
             view.cancel()
+            keeper.cancel()
 
     async def _take_in(self, operations: DaemonOperations) -> None:
         """Receive from every side until stopped."""

@@ -27,6 +27,7 @@ from clawd.inbox import DurableInbox
 from clawd.supervisor import Supervisor
 from clawd.texts import say
 
+from .keeper import Keeper
 from .minds import Minds
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Parts:
     live_view: LiveView
     alarms: Alarms
     gateway: Gateway
+    keeper: Keeper
 
     async def configure(self) -> None:
         """Bring every part but the models in line with the configuration in force."""
@@ -183,6 +185,7 @@ def build(
         live_view=live_view,
         alarms=alarms,
         gateway=gateway,
+        keeper=Keeper(opened.keeping, clock),
     )
 
 

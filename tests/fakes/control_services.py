@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clawd.bridge import BridgeStatus
@@ -20,6 +21,16 @@ from clawd.errors import NotFound, NotPossible
 from clawd.fanout import Arrived, Delta, Ended, Fanout, Started
 from clawd.ids import DeliveryId, SystemClock, TurnId, delivery_id, turn_id
 from clawd.journal.base import ConversationSettings, Lease, Push, Pushed, TurnState
+from clawd.journal.check import Finding
+from clawd.journal.checking import Report
+from clawd.journal.keeping import (
+    Exported,
+    ExportedConversation,
+    ExportedDelivery,
+    ExportedPush,
+    JournalFacts,
+    Progress,
+)
 from clawd.journal.reading import (
     ConversationView,
     DeadView,
@@ -42,10 +53,10 @@ from clawd.messages import (
     Text,
 )
 from clawd.models.base import ModelInfo
+from clawd.store.backup import Backup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from clawd.journal.base import Item, OpenQuestion, Stored
     from clawd.journal.records import Outcome
@@ -70,6 +81,8 @@ class World:
     dead: list[DeadView] = field(default_factory=list)
     failure: Exception | None = None  # the inbox raises it
     reload_failure: Exception | None = None
+    backups: int = 0
+    findings: list[Finding] = field(default_factory=list)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     asked: asyncio.Event = field(default_factory=asyncio.Event)  # set by each read of a turn
     state: str = "ready"
@@ -168,6 +181,7 @@ class World:
             journal=_Journal(self),
             views=_Views(self),
             admin=_Admin(self),
+            keeping=_Keeping(self),
             fanout=self.fanout,
             operations=_Operations(self),
             clock=SystemClock(),
@@ -335,6 +349,66 @@ class _Admin:
     def _known(self, address: Address) -> None:
         if address not in self.world.entries:
             raise NotFound("there is no such conversation", where=str(address))
+
+
+@dataclass(slots=True)
+class _Keeping:
+    world: World
+
+    async def facts(self) -> JournalFacts:
+        return JournalFacts(
+            file=Path("/var/lib/clawd/clawd.db"),
+            bytes=1 << 20,
+            free_bytes=0,
+            wal_bytes=0,
+            shrinks=True,
+            keep_days=None,
+            backups=self.world.backups,
+            last_backup=None,
+            last_backup_at=None,
+        )
+
+    async def backup(
+        self, target: Path | None, *, force: bool, tell: Callable[[Progress], Awaitable[None]]
+    ) -> Backup:
+        self.world.calls.append(("backup", str(target), str(force)))
+        await tell(Progress(done=1, of=2))
+        return Backup(file=target or Path("/var/lib/clawd/backups/x.db"), bytes=2, duration_s=0.1)
+
+    async def check(self, *, quick: bool, tell: Callable[[Progress], Awaitable[None]]) -> Report:
+        findings = tuple(self.world.findings)
+        return Report(
+            findings=findings, count=len(findings), turns=1, conversations=1, duration_s=0.1, quick=quick
+        )
+
+    async def export(self, address: Address) -> AsyncIterator[Exported]:
+        if address not in self.world.entries:
+            raise NotFound(f"there is no conversation {address}")
+        yield ExportedConversation(
+            address=address, moved_to=None, turns=1, settings=ConversationSettings(), exported_at=AT
+        )
+        for number, entry in enumerate(self.world.entries[address]):
+            yield ExportedPush(
+                row=number,
+                delivery=ExportedDelivery(
+                    id=delivery_id(INSTANCE, number),
+                    part=0,
+                    state="sent",
+                    attempts=1,
+                    text=entry.text,
+                    remote_id=None,
+                    why="",
+                    at=AT,
+                    taken_at=AT,
+                    ended_at=AT,
+                ),
+            )
+
+    async def scrub_if_wanted(self) -> bool:
+        return True
+
+    async def forget(self, pause: Callable[[], Awaitable[None]]) -> datetime | None:
+        return None
 
 
 @dataclass(slots=True)

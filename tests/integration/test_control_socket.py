@@ -493,7 +493,11 @@ async def test_a_stop_names_the_process_that_ends(client: Client, world: World) 
 async def test_conversations_are_reset_and_deleted_by_name(client: Client, world: World) -> None:
     await post(client, "/messages", {"text": "hi", "conversation": "work"})
     await post(client, "/conversations/reset", {"conversation": "work"})
-    assert await post(client, "/conversations/delete", {"conversation": "work"}) == {"turns": 1}
+    assert await post(client, "/conversations/delete", {"conversation": "work"}) == {
+        "turns": 1,
+        "clean": True,
+        "backups": 0,
+    }
     assert [call[0] for call in world.calls] == ["reset", "delete"]
     with pytest.raises(RemoteError) as caught:
         await post(client, "/conversations/reset", {"conversation": "work"})
