@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json, Limit, Yes, confirm
-from clawd.cli.printing import counted, emit, one_line, out, say, table, when
+from clawd.cli.printing import SCHEMA_VERSION, clean, counted, emit, one_line, out, say, table, when
 from clawd.cli.tail import show as show_entry
+from clawd.cli.transcripts import Frame, jsonl, markdown, one_object
+from clawd.cli.writing import write_new
+from clawd.client import RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from clawd.client import Client
+    from collections.abc import Iterable, Iterator
 
 app = command_app()
 
-_PAGE = 1000
+_DELETE_S = 600.0  # a database of 256 MB is rewritten, and readers are waited for
+
+
+class Form(StrEnum):
+    """How an export is written."""
+
+    MARKDOWN = "markdown"
+    JSON = "json"
+    JSONL = "jsonl"
+
 
 Name = Annotated[str, typer.Argument(metavar="CONVERSATION", help="A name, or bridge:account:chat.")]
 
@@ -60,15 +73,28 @@ def show(ctx: typer.Context, conversation: Name, limit: Limit = 50, as_json: Jso
 
 
 @app.command()
-def export(ctx: typer.Context, conversation: Name, as_json: Json = False) -> None:
-    """Print a whole conversation as Markdown, or as one JSON object."""
-    entries = _all_entries(invocation(ctx).client(), conversation)
-    if as_json:
-        emit({"conversation": conversation, "entries": list(entries)})
-        return
-    out(f"# {conversation}")
-    for entry in entries:
-        out(f"\n## {entry['role']}, {entry['at']}\n\n{entry['text']}")
+def export(
+    ctx: typer.Context,
+    conversation: Name,
+    form: Annotated[
+        Form, typer.Option("--format", help="For people, as one object, or as lines.")
+    ] = Form.MARKDOWN,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write it there, for your eyes only."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print a whole conversation. Messages, answers, tool calls with their results, deliveries, times, usage."""
+    form = Form.JSON if as_json else form
+    with invocation(ctx).client().stream("/export", conversation=conversation) as stream:
+        pieces = _written(_exported(stream), form)
+        if output is None:
+            sys.stdout.writelines(pieces)
+            return
+        write_new(output, pieces, force=force)
+    out(str(output))
 
 
 @app.command()
@@ -80,21 +106,40 @@ def reset(ctx: typer.Context, conversation: Name) -> None:
 
 @app.command()
 def delete(ctx: typer.Context, conversation: Name, yes: Yes = False, as_json: Json = False) -> None:
-    """Remove a conversation for good. One with open turns is refused."""
+    """Remove a conversation for good, also from the files. One with open turns is refused."""
     confirm(f"Delete {conversation} with all its turns for good?", yes=yes)
-    answer = invocation(ctx).client().post("/conversations/delete", {"conversation": conversation})
+    answer = (
+        invocation(ctx)
+        .client()
+        .post("/conversations/delete", {"conversation": conversation}, timeout_s=_DELETE_S)
+    )
     if as_json:
         emit(answer)
     else:
         out(f"{conversation} is deleted, with {counted(answer['turns'], 'turn')}")
+    if not answer["clean"]:
+        say(
+            "a reader is in the way: parts of it stay in the files until the next deletion, or the next start"
+        )
+    if answer["backups"]:
+        say(f"{counted(answer['backups'], 'backup')} made earlier may still hold it; remove them yourself")
 
 
-def _all_entries(client: Client, conversation: str) -> Iterator[dict[str, Any]]:
-    """Yield every entry from the first on, page by page."""
-    cursor = "0"  # clawd.journal.reading.BEGINNING, spelled out: commands import nothing of the daemon
-    while True:
-        page = client.get("/entries", conversation=conversation, after=cursor, limit=_PAGE)
-        yield from page["entries"]
-        if len(page["entries"]) < _PAGE:
+def _exported(stream: Iterable[Frame]) -> Iterator[Frame]:
+    """Yield an export's frames up to its end; raises what the daemon says went wrong on the way."""
+    for frame in stream:
+        if frame["type"] == "error":
+            raise RemoteError(500, frame["error"])
+        if frame["type"] == "done":
             return
-        cursor = page["cursor"]
+        yield frame
+
+
+def _written(frames: Iterable[Frame], form: Form) -> Iterator[str]:
+    match form:
+        case Form.MARKDOWN:
+            return (clean(piece) for piece in markdown(frames))
+        case Form.JSON:
+            return one_object(frames, SCHEMA_VERSION)
+        case Form.JSONL:
+            return jsonl(frames)

@@ -41,6 +41,9 @@ COMMANDS = (
     Entry("conversations", "List, show, export, reset and delete conversations.", "clawd.cli.conversations"),
     Entry("turns", "List, cancel and retry turns.", "clawd.cli.turns"),
     Entry("dead", "List, resubmit and drop what was given up.", "clawd.cli.dead"),
+    Entry("journal", "Look after the journal.", "clawd.cli.journal"),
+    Entry("backup", "Copy the journal into one file.", "clawd.cli.backup"),
+    Entry("restore", "Put a backup in the journal's place.", "clawd.cli.restore"),
     Entry("service", "Install the systemd unit.", "clawd.cli.service"),
 )
 

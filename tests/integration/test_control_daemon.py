@@ -110,7 +110,8 @@ async def test_a_message_is_answered_traced_and_logged(clawd: Shell, state_dir: 
     assert view["state"] == "answered"
     assert "accepted" in (await clawd("trace", turn)).out
     export = (await clawd("conversations", "export", "default", "--json")).json["entries"]
-    assert [entry["role"] for entry in export] == ["user", "assistant"]
+    assert [entry["type"] for entry in export] == ["turn"]
+    assert export[0]["records"][-1]["kind"] == "turn.finished"
     logged = await clawd("logs", "--json", "--since", "1h")
     events = [json.loads(line)["event"] for line in logged.out.splitlines()]
     assert "ready" in events

@@ -14,6 +14,7 @@ _NEAR = (
     files.check_disk,
     files.check_file_system,
     journal.check_journal,
+    journal.check_keeping,
     daemon.check_daemon,
     daemon.check_socket,
     daemon.check_gateway,

@@ -5,18 +5,22 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from clawd.cli.checks.site import Finding, fail, ok, warn
-from clawd.errors import JournalLocked
+from clawd.client import Client
+from clawd.errors import ClawdError, JournalLocked
+from clawd.journal.checking import check_file
+from clawd.jsonable import json_object
+from clawd.store.backup import FOLDER, list_backups
 from clawd.store.lock import StateLock
 from clawd.store.mark import Mark
-from clawd.store.opening import FILE
+from clawd.store.opening import FILE, VACUUM_BYTES
 from clawd.store.schema import APPLICATION_ID, MIGRATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from clawd.cli.checks.site import Site
@@ -46,6 +50,67 @@ def check_journal(site: Site) -> Iterator[Finding]:
     finally:
         lock.release()
     yield from _wal(path)
+
+
+def check_keeping(site: Site) -> Iterator[Finding]:
+    """Size, free pages and backups, and a quick look for work that nobody would be woken for."""
+    path = site.state_dir / FILE
+    try:
+        if site.status is not None:
+            client = Client(site.sockets)
+            facts, report = client.get("/journal"), client.result("/journal/check", post={"quick": True})
+            yield from _size(facts["bytes"], facts["free_bytes"], shrinks=facts["shrinks"])
+            yield _rows(report["findings"])
+        elif path.exists():
+            yield from _alone(site, path)
+    except ClawdError as error:
+        yield warn("rows", f"not looked at: {error}", error.remedy or "clawd journal check")
+    yield _backups(site)
+
+
+def _alone(site: Site, path: Path) -> Iterator[Finding]:
+    """The same of a database that no daemon has open."""
+    lock = StateLock.take(site.state_dir)
+    try:
+        with closing(_open(path)) as db:
+            pages, free, size, mode = (
+                int(db.execute(f"PRAGMA {name}").fetchone()[0])
+                for name in ("page_count", "freelist_count", "page_size", "auto_vacuum")
+            )
+        yield from _size(pages * size, free * size, shrinks=mode != 0)
+        report = check_file(path, mark=Mark(site.state_dir).read(), quick=True)
+        yield _rows([json_object(finding) for finding in report.findings])
+    except sqlite3.Error:
+        return  # told by check_journal
+    finally:
+        lock.release()
+
+
+def _size(size: int, free: int, *, shrinks: bool) -> Iterator[Finding]:
+    evidence = f"{size / 1e6:.1f} MB, {free / 1e6:.1f} MB of it free"
+    if shrinks:
+        yield ok("size", f"{evidence}; what is free is given back bit by bit")
+    elif size > VACUUM_BYTES:
+        fix = "clawd stop, clawd backup FILE, clawd restore FILE: that writes it anew"
+        yield warn("size", f"{evidence}; a file this large was not rewritten, so it never shrinks", fix)
+    else:
+        yield ok("size", f"{evidence}; the next start lets it shrink")
+
+
+def _rows(findings: Sequence[Mapping[str, Any]]) -> Finding:
+    if not findings:
+        return ok("rows", "no work lies about unseen (clawd journal check looks at everything)")
+    first = findings[0]
+    evidence = f"{len(findings)} findings, the first: {first['id']} {first['where']}: {first['what']}"
+    return warn("rows", evidence, "clawd journal check")
+
+
+def _backups(site: Site) -> Finding:
+    found = list_backups(site.state_dir / FOLDER)
+    if not found:
+        return ok("backup", "none yet in the state directory; clawd backup makes one")
+    path, at = found[-1]
+    return ok("backup", f"the last of {len(found)} is {(site.host.now() - at) / 86400:.1f} days old: {path}")
 
 
 def _locked(site: Site, path: Path, error: JournalLocked) -> Iterator[Finding]:
