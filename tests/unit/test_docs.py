@@ -115,6 +115,16 @@ def test_settings_that_a_page_shows_load(page: Path, tmp_path: Path) -> None:
         load_config(path, dict.fromkeys(names, TOKEN), find_plugins())
 
 
+def test_each_guarantee_names_a_test_that_exists() -> None:
+    page = (ROOT / "docs" / "guarantees.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    assert len(named) > 25
+    for file, test in named:
+        assert re.search(rf"^(async )?def {test}\(", (ROOT / file).read_text(), re.M), f"{file}::{test}"
+    promises = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line]
+    assert all("::" in line for line in promises if line != "| promise | held by |")
+
+
 def test_both_readmes_tell_the_same_commands_settings_and_links() -> None:
     english, chinese = ((ROOT / name).read_text() for name in ("README.md", "README.zh.md"))
     assert list(shell_lines(english)) == list(shell_lines(chinese))
