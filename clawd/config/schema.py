@@ -41,9 +41,7 @@ class AgentConfig(Section):
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 6
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 32
     busy: Literal["queue", "steer", "interrupt"] = "queue"  # what a message does to a turn in work
-    history_chars: Annotated[int, Field(ge=1000)] = (
-        60_000  # older turns of the session stay out of the request
-    )
+    context_tokens: Annotated[int, Field(ge=512)] = 32_000  # window of a model that says nothing of its own
 
 
 class ModelConfig(PluginConfig):
@@ -51,6 +49,11 @@ class ModelConfig(PluginConfig):
 
     name: Name
     type: str
+    context_tokens: Annotated[int, Field(ge=512)] | None = None  # its window; None: not known
+
+    def size(self) -> tuple[int | None, int | None, Literal["large", "small"]]:
+        """Return its window and the longest answer in tokens, None where not known, and its vocabulary."""
+        return self.context_tokens, None, "large"
 
 
 class RouteConfig(Section):

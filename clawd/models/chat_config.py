@@ -45,6 +45,9 @@ class ChatConfig(ModelConfig):
             raise ValueError("base_url and endpoint begin with https://HOST or http://HOST")
         return self
 
+    def size(self) -> tuple[int | None, int | None, Literal["large", "small"]]:
+        return self.context_tokens, self.max_tokens, "large"
+
     @property
     def url(self) -> str:
         """Where requests are posted to."""

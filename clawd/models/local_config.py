@@ -30,6 +30,9 @@ class LocalConfig(ModelConfig):
     start_s: PositiveSeconds = 60  # for loading the file
     first_token_timeout_s: PositiveSeconds = 120
 
+    def size(self) -> tuple[int | None, int | None, Literal["large", "small"]]:
+        return self.context_tokens or self.context, self.max_tokens, "small"
+
 
 def bundled_model() -> Path | None:
     """Return the bundled model's file, None when it is not installed; the package is not imported."""

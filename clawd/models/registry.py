@@ -12,11 +12,12 @@ from clawd.models.base import Completed, DescribedProvider, ModelInfo, RunningPr
 from clawd.models.detect import Found, detect_models
 from clawd.models.fallback import Fallback
 from clawd.models.tool_calls import without_tools
+from clawd.models.windows import DEFAULT_ROUTE, ModelSize, Windows, order_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
-    from clawd.config.schema import Config
+    from clawd.config.schema import Config, ModelConfig
     from clawd.ids import Clock
     from clawd.models.base import (
         ManagedProvider,
@@ -30,18 +31,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEFAULT_ROUTE = "default"
-
 
 class Member:
     """One model of the set: requests fitted to what it can, calls counted. A `ModelProvider` itself."""
 
-    def __init__(self, provider: ManagedProvider, *, kind: str, found: str) -> None:
+    def __init__(
+        self, provider: ManagedProvider, *, kind: str, found: str, size: ModelSize | None = None
+    ) -> None:
         self.name = provider.name
         self.provider = provider
         self.calls = 0
         self.errors = 0
         self.last_error = ""
+        self.size = size if size is not None else ModelSize()
         self._kind = kind
         self._found = found
 
@@ -100,13 +102,10 @@ class Router:
         """
         if request.pin is not None and request.pin not in self._members:
             raise self._unknown(request.pin)
-        route = self._routes.get(request.route)
-        if route is None:
-            route = self._routes[DEFAULT_ROUTE]
-        pinned = [request.pin] if request.pin is not None else []
-        names = [name for name in dict.fromkeys([*pinned, *route]) if name in self._members]
-        if not names and route:
-            raise self._unknown(route[0])
+        wanted = order_of(self._routes, request.route, request.pin)
+        names = [name for name in wanted if name in self._members]
+        if not names and wanted:
+            raise self._unknown(wanted[0])
         return names
 
     def _unknown(self, name: str) -> ModelUnavailable:
@@ -128,6 +127,7 @@ class ModelSet:
         self._members = {member.name: member for member in members}
         self._routes = dict(routes)
         self.router: ModelProvider = Router(self._members, self._routes, clock)
+        self.windows = Windows({member.name: member.size for member in members}, self._routes)
 
     @property
     def routes(self) -> Mapping[str, tuple[str, ...]]:
@@ -189,7 +189,12 @@ async def build_models(
     else:
         found = await detect_models(context.environ, plugins, servers)
     members = [
-        Member(plugins[f.config.type].create(context, f.config), kind=f.config.type, found=f.found)
+        Member(
+            plugins[f.config.type].create(context, f.config),
+            kind=f.config.type,
+            found=f.found,
+            size=_size(f.config),
+        )
         for f in found
     ]
     routes = {name: route.models for name, route in config.routes.items()}
@@ -199,3 +204,8 @@ async def build_models(
         if missing := [name for name in names if name not in known]:
             log.warning("route_names_unknown_models", extra={"route": route, "models": missing})
     return ModelSet(members, routes, context.clock)
+
+
+def _size(config: ModelConfig) -> ModelSize:
+    context_tokens, max_tokens, vocabulary = config.size()
+    return ModelSize(context_tokens=context_tokens, max_tokens=max_tokens, vocabulary=vocabulary)
