@@ -82,6 +82,7 @@ class Lifecycle:
             await parts.access.load()
             async with asyncio.TaskGroup() as lasting:
                 guard = lasting.create_task(parts.opened.store.broken(), name="journal-guard")
+                index = lasting.create_task(parts.opened.search.run(), name="search-index")
                 operations = DaemonOperations(parts, self._stop.wanted, lasting)
                 control = ControlServer(parts.socket, self._services(operations))
                 async with control:
@@ -89,6 +90,7 @@ class Lifecycle:
                     await self._work(operations)
                 await parts.minds.close()
                 guard.cancel()
+                index.cancel()
         log.info("stopped")
 
     def _services(self, operations: DaemonOperations) -> ControlServices:

@@ -153,7 +153,16 @@ def build(
         bridge = supervisor.bridges().get(address.bridge)
         return split_reply(text, bridge.capabilities) if bridge is not None else [text]
 
-    runner = TurnRunner(journal, fanout, mailbox, clock, brain=minds.brain, split=split, alarms=alarms)
+    runner = TurnRunner(
+        journal,
+        fanout,
+        mailbox,
+        clock,
+        brain=minds.brain,
+        split=split,
+        alarms=alarms,
+        history=opened.search,
+    )
     workers = Workers(journal, fanout, runner, concurrency=lambda: situation.loaded.config.agent.concurrency)
     gateway = Gateway(
         loaded.config.gateway,

@@ -14,6 +14,7 @@ from clawd.journal.restoring import told
 from clawd.journal.sqlite import SqliteJournal
 from clawd.journal.sqlite_context import INSTANCE, OPEN_TURNS, Context, draw_instance
 from clawd.journal.sqlite_keeping import SqliteKeeping
+from clawd.journal.sqlite_search import SearchIndex
 from clawd.journal.views import SqliteViews
 from clawd.store.sqlite import Store
 
@@ -34,6 +35,7 @@ class OpenJournal:
     views: SqliteViews
     admin: SqliteAdmin
     keeping: SqliteKeeping
+    search: SearchIndex
     store: Store
     warnings: tuple[str, ...]
 
@@ -64,12 +66,14 @@ async def open_journal(state_dir: Path, config: JournalConfig, clock: Clock) -> 
         max_queue=config.max_queue,
         dedup_ms=config.dedup_days * 86_400_000,
     )
-    journal = SqliteJournal(store, context)
+    search = SearchIndex(store, context)
+    journal = SqliteJournal(store, context, on_end=search.nudge)
     return OpenJournal(
         journal=journal,
         views=SqliteViews(store, context),
         admin=SqliteAdmin(store, context, work=journal.work, outgoing=journal.outgoing),
         keeping=SqliteKeeping(store, context, keep_days=config.keep_days),
+        search=search,
         store=store,
         warnings=(*((restored,) if restored else ()), *store.warnings),
     )

@@ -19,7 +19,7 @@ from clawd.messages import Accepted
 from clawd.store.faults import COMMIT_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from sqlite3 import Connection
 
     from clawd.journal.base import (
@@ -42,9 +42,10 @@ if TYPE_CHECKING:
 class SqliteJournal:
     """Implements `journal.base.Journal` on a store that this process alone has open."""
 
-    def __init__(self, store: Store, context: Context) -> None:
+    def __init__(self, store: Store, context: Context, *, on_end: Callable[[], None] = lambda: None) -> None:
         self._store = store
         self._context = context
+        self._on_end = on_end
         self.instance = context.instance
         self.work = Wake()
         self.outgoing = Wake()
@@ -122,6 +123,8 @@ class SqliteJournal:
             kinds=[record.kind for record in records if record.kind in COMMIT_KINDS],
             after=self._wake,
         )
+        if done:
+            self._on_end()
 
     def note(self, lease: Lease, record: Record) -> None:
         body = encode_record(record)
@@ -132,7 +135,12 @@ class SqliteJournal:
 
     def snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
         now = self._context.now_ms()
-        self._store.post(lambda db: snapshots.write(db, lease.conv, snapshot, now), kinds=("snapshot",))
+
+        def write(db: Connection) -> None:
+            if turns.is_ours(db, lease):
+                snapshots.write(db, lease.conv, snapshot, now)
+
+        self._store.post(write, kinds=("snapshot",))
 
     async def release(self, lease: Lease, *, count: bool = False) -> None:
         await self._store.write(

@@ -36,6 +36,7 @@ COMMIT_KINDS: Final = frozenset(
         "summary.result",
         "session.undone",
         "snapshot",
+        "search",
         "release",
         "preview",
         "outbox.take",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clawd.ids import Clock, TurnId
+    from clawd.journal.search import History
     from clawd.messages import Address, Sender
 
 
@@ -36,6 +37,7 @@ class ToolContext:
     address: Address
     sender: Sender
     clock: Clock
+    history: History | None = None  # what was said in the conversation, where that can be searched
 
     @property
     def key(self) -> str:

@@ -120,6 +120,8 @@ async def turn(opened: OpenJournal) -> None:
     say("summary.result")
     journal.snapshot(lease, Snapshot(session=1, through_seq=1, summary="all"))
     await journal.ping()
+    await opened.search.fill()
+    say("search")
     end = TurnFinished(outcome="answered", text="reply", answers=(1, 2))
     await journal.record(lease, end, outbox=[NewDelivery(part=0, parts=1, text="reply")], done=True)
     say("turn.finished")

@@ -41,6 +41,7 @@ TRACES = {
     "summary.result": "EXISTS (SELECT 1 FROM journal WHERE kind = 'summary.result')"
     " AND EXISTS (SELECT 1 FROM snapshot WHERE through_seq = 0)",
     "snapshot": "EXISTS (SELECT 1 FROM snapshot WHERE through_seq = 1)",
+    "search": "EXISTS (SELECT 1 FROM search) AND EXISTS (SELECT 1 FROM kv WHERE key = 'search_done')",
     "turn.finished": "EXISTS (SELECT 1 FROM journal WHERE kind = 'turn.finished')"
     " AND EXISTS (SELECT 1 FROM outbox WHERE state = 'pending' AND body IS NOT NULL)"
     " AND EXISTS (SELECT 1 FROM inbox WHERE state = 'answered')",
