@@ -15,6 +15,7 @@ NAMES: Final = (
     "stop",
     "retry",
     "undo",
+    "compact",
     "approve",
     "deny",
     "model",
@@ -86,8 +87,13 @@ class Undo:
     """A message: the last exchange is forgotten."""
 
 
-InPlace = NewSession | ChooseModel | ChooseLanguage | Retry | Undo
-"""Commands that are messages: they keep their place in the conversation; only `Retry` needs a model."""
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """A message: a summary stands for the session from here on."""
+
+
+InPlace = NewSession | ChooseModel | ChooseLanguage | Retry | Undo | Compact
+"""Commands that are messages: they keep their place in the conversation; `Retry` and `Compact` need a model."""
 
 Answer = Approve | Deny
 
@@ -118,6 +124,8 @@ def parse(text: str) -> Command | None:
             return Retry()
         case "undo":
             return Undo()
+        case "compact":
+            return Compact()
         case "model":
             return ChooseModel(rest or None)
         case "lang":

@@ -11,14 +11,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from clawd.agent import ending as endings
-from clawd.agent.context import build_context
 from clawd.agent.mailbox import Stopped, takes_place_of
+from clawd.agent.memory import Memory
 from clawd.agent.merging import followers, pieces
 from clawd.agent.questions import decide, refusal, word_on
 from clawd.agent.settings import carry_out
 from clawd.agent.turn import AlreadyFinished, Answered, AskModel, CallTool, OutOfSteps, advance, apply, fold
-from clawd.agent.undoing import asked_again, kept, last_exchange
-from clawd.commands import ChooseLanguage, ChooseModel, NewSession, Retry, Undo, parse
+from clawd.agent.undoing import asked_again, last_exchange
+from clawd.commands import ChooseLanguage, ChooseModel, Compact, NewSession, Retry, Undo, parse
 from clawd.errors import ModelError
 from clawd.fanout import ToolNote
 from clawd.journal.records import (
@@ -31,7 +31,7 @@ from clawd.journal.records import (
     TurnsUndone,
     TurnWaiting,
 )
-from clawd.models.base import ModelRequest, collect
+from clawd.models.base import collect
 from clawd.texts import say
 from clawd.tools.base import ToolContext
 
@@ -42,9 +42,10 @@ if TYPE_CHECKING:
     from clawd.agent.mailbox import Box
     from clawd.agent.run import Brain, TurnRunner
     from clawd.agent.turn import Turn
-    from clawd.journal.base import Lease, Loaded
+    from clawd.journal.base import Lease, Loaded, Snapshot
     from clawd.journal.records import Record
     from clawd.messages import InboundMessage
+    from clawd.models.base import ModelRequest
     from clawd.response import ModelResponse
 
 T = TypeVar("T")
@@ -74,11 +75,21 @@ class Attempt:
         """What is known of the turn by now."""
         self._voice = runner.voice(lease, self.turn.visible_text)
         self._deadline = asyncio.get_running_loop().time() + brain.agent.max_turn_s
+        self._memory = Memory(
+            lease,
+            loaded,
+            agent=brain.agent,
+            windows=brain.windows,
+            ask=self._ask_aside,
+            commit=self._commit,
+            note=lambda record: runner.note(lease, record),
+        )
         box.arrived |= lease.waiting > 0
 
     async def reach_end(self) -> endings.Ending | None:
         """Return how the turn ends; None when its end is recorded already, or it waits for a person."""
-        match parse(self._lease.message.text):
+        command = parse(self._lease.message.text)
+        match command:
             case NewSession() | ChooseModel() | ChooseLanguage() as command:
                 return carry_out(command, self._lease.settings, self._language, self._brain.models)
             case Undo():
@@ -88,6 +99,8 @@ class Attempt:
             case _:
                 pass
         try:
+            if isinstance(command, Compact):
+                return await self._compact()
             await self._settle_question()
             await self._look_behind()
             return await self._go_on()
@@ -224,24 +237,30 @@ class Attempt:
     # --- models -------------------------------------------------------------------------------------------
 
     async def _ask(self, step: int) -> ModelResponse:
-        history = self._loaded.history
-        undone = self.turn.undone
-        again = asked_again(history, undone.again) if undone is not None else None
-        request = ModelRequest(
-            messages=build_context(
-                self._brain.agent.instructions,
-                kept(history, self.turn),
-                again.message if again is not None else self._lease.message,
-                self.turn,
-                history_chars=self._brain.agent.history_chars,
-                merged={seq: queued.message for seq, queued in self._merged.items()},
-            ),
-            tools=self._brain.tools.specs(self._lease.right),
-            pin=self._lease.settings.model,
+        request = await self._memory.fit(
+            self.turn,
+            self._brain.tools.specs(self._lease.right),
+            {seq: queued.message for seq, queued in self._merged.items()},
         )
         # The route itself asks again what may pass; a step is asked once.
         self._runner.note(self._lease, ModelIntent(step=step, route=request.route, pin=request.pin))
-        return await self._limited(collect(self._brain.router, request, self._voice.hear))
+        response = await self._limited(collect(self._brain.router, request, self._voice.hear))
+        self._memory.learn(response)
+        return response
+
+    async def _ask_aside(self, request: ModelRequest) -> ModelResponse:
+        """Ask a model for something that nobody is shown."""
+        return await self._limited(collect(self._brain.router, request))
+
+    async def _compact(self) -> endings.Ending:
+        messages = await self._memory.compact(self.turn)
+        if messages is None:
+            return endings.command_done(say("nothing_to_compact", self._language))
+        return endings.command_done(say("compacted", self._language, messages=messages))
+
+    def snapshot(self) -> Snapshot | None:
+        """Return what later turns of the session could begin with; None when that is not due."""
+        return self._memory.snapshot()
 
     # --- tools --------------------------------------------------------------------------------------------
 
@@ -281,6 +300,7 @@ class Attempt:
             address=self._lease.address,
             sender=self._lease.message.sender,
             clock=self._runner.clock,
+            history=self._runner.history,
         )
         work = self._brain.tools.call(call.name, call.arguments, context, self._lease.right)
         text, outcome = await self._limited(work)

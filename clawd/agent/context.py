@@ -1,13 +1,15 @@
-"""What a model is shown: instructions, the session so far, this turn. Pure."""
+"""What a model may be shown: the session so far and this turn, as blocks that stay whole. Pure."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from clawd.agent.turn import Turn, fold
+from clawd.agent.undoing import asked_again, kept
 from clawd.commands import InPlace, parse
 from clawd.messages import Audio, File, Image, Text
-from clawd.models.base import AssistantMessage, ChatMessage, SystemMessage, ToolMessage, UserMessage
+from clawd.models.base import AssistantMessage, ChatMessage, ToolMessage, UserMessage
 from clawd.texts import say
 
 if TYPE_CHECKING:
@@ -16,74 +18,156 @@ if TYPE_CHECKING:
     from clawd.journal.base import PastTurn
     from clawd.messages import InboundMessage, Part
 
+TAKEN_BACK: Final = (
+    "[Note: the user took back an earlier exchange that the summary may still mention. Ignore that exchange.]"
+)
 
-def build_context(
-    instructions: str,
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Messages that are shown together or not at all: a past turn, or a model's step with its results."""
+
+    messages: tuple[ChatMessage, ...]
+    seq: int = 0  # of a past turn
+    needs_seq: int = 0  # the turn whose message a past one asked again, else its own
+    step: int = 0  # of this turn: the last step of the block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """All that could be shown, in order: past turns, the question, this turn's steps."""
+
+    past: tuple[Block, ...]
+    question: tuple[UserMessage, ...]
+    steps: tuple[Block, ...]
+    needs_seq: int | None = None  # a past turn whose message is the question
+
+
+def lay_out(
     history: Sequence[PastTurn],
+    past: tuple[Block, ...],
     message: InboundMessage,
     turn: Turn,
+    merged: Mapping[int, InboundMessage],
     *,
-    history_chars: int,
-    merged: Mapping[int, InboundMessage] | None = None,
-) -> tuple[ChatMessage, ...]:
-    """Return the messages of the next request.
+    through_step: int = 0,
+) -> Layout:
+    """Return what the next request could show.
 
     Args:
-        instructions: The system prompt.
         history: The session's finished turns, oldest first.
+        past: What `past_blocks` makes of them: the same for every request of a turn.
         message: The message that this turn answers.
         turn: What has happened in this turn.
-        history_chars: Greatest size of the history in characters; the newest turns that fit are kept.
         merged: Further messages that became part of this turn, by their sequence number.
+        through_step: This turn's steps up to here are in the summary; its messages are shown all the same.
     """
-    kept: list[list[ChatMessage]] = []
-    left = history_chars
-    for past in reversed(history):
-        messages = _past(past)
-        left -= sum(_size(m) for m in messages)
-        if left < 0:
-            break
-        kept.append(messages)
-    older = [m for messages in reversed(kept) for m in messages]
-    return (SystemMessage(instructions), *older, _user(message), *_steps(turn, merged or {}))
+    again = asked_again(history, turn.undone.again) if turn.undone is not None else None
+    first = [message]
+    if again is not None:
+        first = [again.message, *(queued.message for queued in again.merged)]
+    senders = {m.sender.id for m in (*first, *merged.values()) if m.group}
+    several = len(senders) > 1
+    early, blocks = _steps(turn, merged, through_step=through_step, several=several)
+    return Layout(
+        past=past,
+        question=(*(_user(m, several=several) for m in first), *early),
+        steps=blocks,
+        needs_seq=again.seq if again is not None else None,
+    )
 
 
-def _past(past: PastTurn) -> list[ChatMessage]:
-    turn = fold(past.records)
+def past_blocks(history: Sequence[PastTurn], turn: Turn) -> tuple[Block, ...]:
+    """Return what could be shown of the session's finished turns, oldest first."""
+    known = {past.seq for past in history}
+    blocks: list[Block] = []
+    shown = {past.seq: past for past in kept(history, turn)}
+    for past in history:
+        folded = fold(past.records)
+        if folded.undone is not None and _was_summarised(folded.undone.seqs, history, known):
+            blocks.append(
+                Block(messages=(UserMessage((Text(TAKEN_BACK),)),), seq=past.seq, needs_seq=past.seq)
+            )
+        if past.seq in shown and (messages := _past(shown[past.seq], folded)):
+            original = asked_again(history, past.seq) if folded.undone is not None else None
+            needs_seq = original.seq if original is not None else past.seq
+            blocks.append(Block(messages=messages, seq=past.seq, needs_seq=needs_seq))
+    return tuple(blocks)
+
+
+def _was_summarised(undone: Sequence[int], history: Sequence[PastTurn], known: set[int]) -> bool:
+    """Whether a summary may speak of turns that were undone: of the whole turn, or of its first steps."""
+    if not set(undone) <= known:
+        return True
+    return any(fold(past.records).summary is not None for past in history if past.seq in undone)
+
+
+def _past(past: PastTurn, turn: Turn) -> tuple[ChatMessage, ...]:
     if turn.finished is None or turn.finished.outcome == "dead":
-        return []
+        return ()
     if isinstance(parse(past.message.text), InPlace):
-        return []  # a command: its words matter to people, not to the model
-    steps = _steps(turn, {queued.seq: queued.message for queued in past.merged})
+        return ()  # a command: its words matter to people, not to the model
+    messages = [past.message, *(queued.message for queued in past.merged)]
+    several = len({m.sender.id for m in messages if m.group}) > 1
     if turn.finished.outcome != "answered":
         # A model must not see calls without results, nor its own half sentence as if it were whole.
-        more = [_user(queued.message) for queued in past.merged]
-        steps = [*more, AssistantMessage(text=turn.finished.text)]
-    return [_user(past.message), *steps]
+        said = AssistantMessage(text=turn.finished.text)
+        return (*(_user(m, several=several) for m in messages), said)
+    merged = {queued.seq: queued.message for queued in past.merged}
+    # Those that belong to the question of an exchange that was asked again were merged by no step.
+    question = [m for seq, m in merged.items() if seq not in turn.merged]
+    through_step = turn.summary.through_step if turn.summary is not None else 0
+    early, blocks = _steps(turn, merged, through_step=through_step, several=several)
+    return (
+        *(_user(m, several=several) for m in (past.message, *question)),
+        *early,
+        *(message for block in blocks for message in block.messages),
+    )
 
 
-def _steps(turn: Turn, merged: Mapping[int, InboundMessage]) -> list[ChatMessage]:
-    messages: list[ChatMessage] = []
+def _steps(
+    turn: Turn, merged: Mapping[int, InboundMessage], *, through_step: int, several: bool
+) -> tuple[list[UserMessage], tuple[Block, ...]]:
+    """Return the messages that were merged in front of the first shown step, and the steps."""
     merges = list(turn.merges)
+    early: list[UserMessage] = []
+    blocks: list[Block] = []
 
-    def take_in(before: int | None) -> None:
-        """Add what was merged in front of this step; all that is left for None."""
+    def taken_in(before: int | None) -> list[UserMessage]:
+        """Return what was merged in front of this step; all that is left for None."""
+        found: list[UserMessage] = []
         while merges and (before is None or merges[0].step <= before):
-            messages.extend(_user(merged[seq]) for seq in merges.pop(0).seqs if seq in merged)
+            seqs = merges.pop(0).seqs
+            found += [_user(merged[seq], several=several) for seq in seqs if seq in merged]
+        return found
 
     for result in turn.responses:
-        take_in(result.step)
         response = result.response
-        messages.append(AssistantMessage(text=response.text, tool_calls=response.tool_calls))
+        new: list[ChatMessage] = list(taken_in(result.step))
+        last = result.step + len(response.tool_calls)
+        if last <= through_step or not blocks:
+            early += [message for message in new if isinstance(message, UserMessage)]
+            new = []
+        if last <= through_step:
+            continue
+        new.append(AssistantMessage(text=response.text, tool_calls=response.tool_calls))
         for step, call in enumerate(response.tool_calls, start=result.step + 1):
             if done := turn.done.get(step):
-                messages.append(ToolMessage(call_id=call.id, name=call.name, text=done.text))
-    take_in(None)
-    return messages
+                new.append(ToolMessage(call_id=call.id, name=call.name, text=done.text))
+        blocks.append(Block(messages=tuple(new), step=last))
+    if late := taken_in(None):
+        if blocks:
+            blocks.append(Block(messages=tuple(late), step=blocks[-1].step + 1))
+        else:
+            early += late
+    return early, tuple(blocks)
 
 
-def _user(message: InboundMessage) -> UserMessage:
-    return UserMessage(tuple(_readable(part, message.sender.language) for part in message.parts))
+def _user(message: InboundMessage, *, several: bool = False) -> UserMessage:
+    parts = tuple(_readable(part, message.sender.language) for part in message.parts)
+    if several:
+        parts = (Text(f"[{message.sender.name or message.sender.id}]"), *parts)
+    return UserMessage(parts)
 
 
 def _readable(part: Part, language: str | None) -> Part:
@@ -97,13 +181,3 @@ def _readable(part: Part, language: str | None) -> Part:
             return Text(say("attachment", language, kind="audio", name=part.mime or ""))
         case File():
             return Text(say("attachment", language, kind="file", name=part.name or part.mime or ""))
-
-
-def _size(message: ChatMessage) -> int:
-    match message:
-        case UserMessage(parts):
-            return sum(len(p.text) for p in parts if isinstance(p, Text))
-        case AssistantMessage():
-            return len(message.text) + sum(len(c.arguments) for c in message.tool_calls)
-        case SystemMessage() | ToolMessage():
-            return len(message.text)

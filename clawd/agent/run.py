@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from clawd.fanout import Fanout
     from clawd.ids import Clock
     from clawd.journal.base import Journal, Lease, Queued
-    from clawd.journal.records import ModelIntent, Record, TurnWaiting
+    from clawd.journal.records import Record, TurnWaiting
+    from clawd.journal.search import History
     from clawd.messages import Address
     from clawd.models.base import ModelProvider
+    from clawd.models.windows import Windows
     from clawd.tools.registry import Toolbox
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class Brain:
     models: tuple[str, ...]  # names that /model may choose, the default route's first
     tools: Toolbox
     asking: ToolsConfig  # what becomes of calls that need a person
+    windows: Windows  # how much a request may hold
 
 
 class TurnRunner:
@@ -63,6 +66,7 @@ class TurnRunner:
         brain: Callable[[], Brain],
         split: Split,
         alarms: Alarms,
+        history: History | None = None,
     ) -> None:
         self._journal = journal
         self._fanout = fanout
@@ -71,6 +75,8 @@ class TurnRunner:
         self._brain = brain
         self._split = split
         self._alarms = alarms
+        self.history = history
+        """Searches what was said; None where nothing does."""
 
     async def run(self, lease: Lease) -> None:
         """Bring the turn to its end and commit it.
@@ -92,6 +98,8 @@ class TurnRunner:
             attempt = Attempt(self, brain, lease, loaded, box)
             ending = await attempt.reach_end()
             if ending is not None:
+                if (snapshot := attempt.snapshot()) is not None:
+                    self._journal.snapshot(lease, snapshot)
                 await self.finish(lease, ending, turn=attempt.turn)
 
     async def finish(
@@ -213,7 +221,7 @@ class TurnRunner:
         """Show that a tool call began or ended."""
         self._fanout.publish(lease.address, note)
 
-    def note(self, lease: Lease, intent: ModelIntent) -> None:
+    def note(self, lease: Lease, intent: Record) -> None:
         """Queue the intent of a model call; nobody waits for its commit."""
         self._journal.note(lease, intent)
 

@@ -28,6 +28,8 @@ def kept(history: Sequence[PastTurn], turn: Turn | None = None) -> tuple[PastTur
 
 
 def _as_asked(history: Sequence[PastTurn], past: PastTurn) -> PastTurn:
+    if all(again_of(record) is None for record in past.records):
+        return past  # nearly every one, without a look at the others
     original = asked_again(history, past.seq)
     if original is None or original is past:
         return past

@@ -85,6 +85,7 @@ class Minds:
             models=self.route(models),
             tools=tools,
             asking=config.tools,
+            windows=models.windows,
         )
 
     @staticmethod

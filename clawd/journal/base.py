@@ -185,6 +185,9 @@ class Loaded:
     controls: tuple[Control, ...]
     merged: tuple[Queued, ...] = ()  # the messages that became part of this turn, in order
     summary: str = ""  # stands for the session's turns before `history`
+    summary_seq: int = 0  # up to which turn it does; without one, where the session begins
+    behind: int = 0  # records that were read behind the snapshot
+    omitted: int = 0  # messages between the summary and `history`: more than a turn looks back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

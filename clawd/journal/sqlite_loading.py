@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from clawd.errors import JournalCorrupt
 from clawd.journal.base import Control, Lease, Loaded, PastTurn, Queued, Snapshot
 from clawd.journal.codec import decode_answer, decode_message, decode_record, decode_snapshot
 from clawd.journal.sqlite_merging import MAX_MERGED
@@ -12,7 +15,10 @@ if TYPE_CHECKING:
     from clawd.journal.records import Record
     from clawd.store.sqlite import Row, Store
 
-HISTORY_TURNS: Final = 100  # older turns of the session are not looked at
+log = logging.getLogger(__name__)
+
+HISTORY_TURNS: Final = 2000  # a session without a summary is looked back at no further
+_PAGE: Final = 200  # messages that one statement looks at, so that none takes long
 
 
 async def load(store: Store, lease: Lease) -> Loaded:
@@ -26,12 +32,16 @@ async def load(store: Store, lease: Lease) -> Loaded:
         (lease.conv, lease.seq),
     )
     snapshot = await _snapshot(store, lease)
+    past = await _history(store, lease, snapshot)
     return Loaded(
         records=tuple(_record(row) for row in rows),
-        history=await _history(store, lease, snapshot),
+        history=past.turns,
         controls=tuple(_control(lease, row) for row in controls),
         merged=await _merged(store, lease),
         summary=snapshot.summary,
+        summary_seq=snapshot.summary_seq,
+        behind=past.behind,
+        omitted=past.omitted,
     )
 
 
@@ -63,30 +73,61 @@ async def _merged(store: Store, lease: Lease) -> tuple[Queued, ...]:
 
 
 async def _snapshot(store: Store, lease: Lease) -> Snapshot:
-    """Return the session's snapshot; one of another session, or from another version, is as good as none."""
+    """Return the session's snapshot; one that can't be read is as good as none: the records are there."""
+    empty = Snapshot(
+        session=lease.settings.session,
+        through_seq=lease.settings.session_seq,
+        summary_seq=lease.settings.session_seq,
+    )
     rows = await store.read(
         "SELECT v, body FROM snapshot WHERE conv = ? AND session = ?", (lease.conv, lease.settings.session)
     )
-    empty = Snapshot(session=lease.settings.session, through_seq=lease.settings.session_seq)
-    return decode_snapshot(*rows[0]) if rows else empty
+    if not rows:
+        return empty
+    try:
+        return decode_snapshot(*rows[0])
+    except JournalCorrupt as error:
+        log.warning("snapshot_unreadable", extra={"turn": lease.turn, "error": str(error)})
+        return empty
 
 
-async def _history(store: Store, lease: Lease, snapshot: Snapshot) -> tuple[PastTurn, ...]:
+@dataclass(frozen=True, slots=True)
+class _Past:
+    turns: tuple[PastTurn, ...]
+    behind: int = 0
+    omitted: int = 0
+
+
+async def _history(store: Store, lease: Lease, snapshot: Snapshot) -> _Past:
+    """Return the snapshot's turns and those behind it, the newest `HISTORY_TURNS` of them."""
+    turns = list(snapshot.turns)
+    behind = 0
     first = max(snapshot.through_seq, lease.seq - 1 - HISTORY_TURNS)
-    if lease.seq - 1 <= first:
-        return snapshot.turns
-    span = (lease.conv, first, lease.seq)
+    for start in range(first, lease.seq - 1, _PAGE):
+        page, count = await _page(store, lease, start, min(start + _PAGE, lease.seq - 1))
+        turns += page
+        behind += count
+    kept = tuple(turns[-HISTORY_TURNS:])
+    omitted = 0
+    if len(turns) > len(kept) or first > snapshot.through_seq:
+        oldest = kept[0].seq if kept else lease.seq
+        omitted = max(0, oldest - 1 - snapshot.summary_seq)
+    return _Past(kept, behind, omitted)
+
+
+async def _page(store: Store, lease: Lease, after: int, through: int) -> tuple[list[PastTurn], int]:
+    """Return the finished turns with these sequence numbers, and how many records that took."""
     messages = await store.read(
-        'SELECT seq, v, body, "right", merged_into FROM inbox WHERE conv = ? AND seq > ? AND seq < ?'
+        'SELECT seq, v, body, "right", merged_into FROM inbox WHERE conv = ? AND seq > ? AND seq <= ?'
         " AND state IN ('answered', 'failed', 'cancelled', 'dead') ORDER BY seq",
-        span,
+        (lease.conv, after, through + MAX_MERGED),
     )
     rows = await store.read(
         # Intents and starts say nothing that results and the end do not.
-        "SELECT id, kind, v, body, seq FROM journal WHERE conv = ? AND seq > ? AND seq < ? AND kind IN"
-        " ('llm.result', 'tool.result', 'turn.merged', 'session.started', 'session.undone',"
-        "  'settings.changed', 'turn.finished') ORDER BY id",
-        span,
+        "SELECT id, kind, v, body, seq FROM journal WHERE conv = ? AND seq > ? AND seq <= ? AND kind IN"
+        " ('llm.result', 'tool.result', 'turn.merged', 'summary.result', 'session.started',"
+        "  'session.undone', 'settings.changed', 'turn.finished') ORDER BY id",
+        (lease.conv, after, through),
     )
     records: dict[int, list[Record]] = {}
     for row in rows:
@@ -95,7 +136,7 @@ async def _history(store: Store, lease: Lease, snapshot: Snapshot) -> tuple[Past
     for row in messages:
         if row[4] is not None:
             merged.setdefault(row[4], []).append(_queued(row))
-    tail = tuple(
+    turns = [
         PastTurn(
             seq=row[0],
             message=decode_message(row[1], row[2]),
@@ -103,9 +144,9 @@ async def _history(store: Store, lease: Lease, snapshot: Snapshot) -> tuple[Past
             merged=tuple(merged.get(row[0], ())),
         )
         for row in messages
-        if row[4] is None
-    )
-    return (*snapshot.turns, *tail)
+        if row[4] is None and row[0] <= through
+    ]
+    return turns, len(rows)
 
 
 def _queued(row: Row) -> Queued:

@@ -27,6 +27,7 @@ from clawd.ids import SystemClock
 from clawd.inbox import DurableInbox
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.messages import Accepted, AcceptResult, Address, InboundMessage, MessageId, Sender, Text
+from clawd.models.windows import Windows
 from clawd.supervisor import Supervisor
 from clawd.testing import RecordingBridge, ScriptedModel
 from clawd.texts import LANGUAGES, catalogue, say
@@ -65,6 +66,7 @@ class Inner:
         access: AccessConfig | None = None,
         delivery: DeliveryConfig | None = None,
         asking: ToolsConfig | None = None,
+        windows: Windows | None = None,
         sections: dict[str, BridgeConfig] | None = None,
         models: Sequence[str] = ("scripted", "other"),
         max_queue: int = 10_000,
@@ -78,6 +80,7 @@ class Inner:
         self.tools = tuple(tools)
         self.agent = agent or AgentConfig()
         self.asking = asking or ToolsConfig()
+        self.windows = windows or Windows({}, {"default": ()})
         self.access_config = access or AccessConfig(default="allow", rate="100000/s")
         self.delivery = delivery or DeliveryConfig()
         self.sections = sections or {name: BridgeConfig(type="recording") for name in self._bridges}
@@ -161,6 +164,7 @@ class Inner:
             brain=self._brain,
             split=self._split,
             alarms=self.alarms,
+            history=self.opened.search,
         )
         self.workers = Workers(
             self.journal, self.fanout, self.runner, concurrency=lambda: self.agent.concurrency
@@ -180,6 +184,7 @@ class Inner:
             models=self.models,
             tools=Toolbox(self.tools),
             asking=self.asking,
+            windows=self.windows,
         )
 
     def _split(self, address: Address, text: str) -> Sequence[str]:
