@@ -268,7 +268,7 @@ class DurableInbox:
             except JournalUnavailable as error:
                 # The batch is committed: it must not be refused for the sake of this answer.
                 log.warning("reply_lost", extra={"address": str(control.address), "error": str(error)})
-        return Replied(text=text)
+        return Replied(text=text, nothing=True)
 
 
 _TOLD: Final[dict[ControlKind, tuple[str, str]]] = {

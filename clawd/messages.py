@@ -197,6 +197,7 @@ class Replied:
     """Done without a turn (`/status`, `/help`, a stop); `text` went out, or is for the caller to show."""
 
     text: str
+    nothing: bool = False  # a control found nothing that it could be for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

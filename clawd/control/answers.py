@@ -175,6 +175,20 @@ def optional_text(body: JsonObject, key: str) -> str | None:
     return None if body.get(key) is None else text_field(body, key)
 
 
+def word_field(body: JsonObject, key: str, *, longest: int) -> str | None:
+    """Return a string of the body, which may be empty, None when it is absent.
+
+    Raises:
+        BadRequest: no string, or over `longest` characters.
+    """
+    value = body.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > longest:
+        raise BadRequest(f"{key} can't be used", why=f"expected a string of at most {longest} characters")
+    return value
+
+
 def flag_field(body: JsonObject, key: str) -> bool:
     """Return a boolean of the body, False when it is absent; raises BadRequest for anything else."""
     value = body.get(key, False)

@@ -10,9 +10,11 @@ the header `X-Clawd-Protocol`.
 | POST /stop | | {"pid"} and then the daemon drains and ends |
 | POST /reload | | {"changed": [section…], "restart_needed": [key…]}; 400 with `problems` |
 | POST /messages | {"text", "conversation" = "default", "id"?, "language"?} | {"kind": "accepted", "id", "position"} or {"kind": "duplicate", "id"} or {"kind": "replied", "text"} |
-| GET /turns/ID | ?wait=SECONDS (at most 600: returns earlier when the turn ends) | TurnView |
+| GET /turns/ID | ?wait=SECONDS (at most 600: returns earlier when the turn ends; with &wait_for=question also when it waits for a person) | TurnView |
 | POST /turns/ID/cancel, /turns/ID/retry | | {} / {"id"} |
 | GET /turns | ?conversation=&state=&limit= | {"turns": [TurnView]} |
+| GET /questions | ?conversation=&limit= | {"questions": [OpenQuestion]} |
+| POST /questions/ID/approve, /questions/ID/deny | {"always"?: "" or GLOB} / | {"text"}; 409 when it is no longer open |
 | GET /conversations | ?limit= | {"conversations": [ConversationView]} |
 | GET /entries | ?conversation=ADDRESS-OR-NAME&after=CURSOR&limit= | Page |
 | GET /stream | ?conversation=&after=CURSOR | NDJSON frames, see `frames` below |
@@ -38,10 +40,15 @@ Frames of /stream, one JSON object a line, `type` first: `snapshot {turn, attemp
 work when the stream begins; always before the entries), `entry {cursor, turn, role, text, at, state}`
 (durable; the answer of a turn comes before its `ended`), `started {turn, attempt}`, `delta {turn,
 attempt, offset, text}`, `reset {turn, attempt, reason}`, `tool {turn, name, phase, summary, duration_s}`,
-`ended {turn, outcome, text, model, exit_code}`, `handed_back {turn}`, `ping {}` after 15 s without
-another, and `error {error}` as the last one when the journal fails. A client that reads too slowly is
-given the state anew in the middle of the stream: `snapshot`, the entries it has not had, and an `ended`
-for each turn that these end.
+`question {id, turn, conversation, asker, about, tool, subject, asked_at, deadline}` (the turn waits for a
+person's word, until its `started` or `ended`; one that is open when the stream begins comes behind the
+entries), `ended {turn, outcome, text, model, exit_code}`, `handed_back {turn}`, `ping {}` after 15 s
+without another, and `error {error}` as the last one when the journal fails. A client that reads too
+slowly is given the state anew in the middle of the stream: `snapshot`, the entries it has not had, an
+`ended` for each turn that these end, and the open `question`.
+
+A message that became part of another turn (`merged_into` of its TurnView) has no frames of its own: it ends
+with that turn.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from clawd.control.answers import BadRequest, answer, number_query
 from clawd.control.naming import DEFAULT_CONVERSATION, address_named
 from clawd.control.peers import Peer
 from clawd.control.stream import ConversationStream
-from clawd.control.waiting import turn_after
+from clawd.control.waiting import Awaited, turn_after
 from clawd.errors import NotFound
 from clawd.ids import TurnId, parse_turn_id
 from clawd.journal.base import TurnState
@@ -65,7 +65,12 @@ class Reads:
     async def turn(self, request: web.Request) -> web.Response:
         wait_s = number_query(request, "wait", 0, MAX_WAIT_S)
         view = await turn_after(
-            self._services, self._requests, turn_in(request), wait_s, lambda: _connected(request)
+            self._services,
+            self._requests,
+            turn_in(request),
+            wait_s,
+            lambda: _connected(request),
+            until=_awaited(request),
         )
         return answer(view)
 
@@ -74,17 +79,17 @@ class Reads:
         views = await self._services.views.turns(
             address=None if not name else address_named(name, request[PEER].uid),
             state=_state(request),
-            limit=_limit(request, 50),
+            limit=limit_of(request, 50),
         )
         return answer({"turns": views})
 
     async def conversations(self, request: web.Request) -> web.Response:
-        views = await self._services.views.conversations(limit=_limit(request, 50))
+        views = await self._services.views.conversations(limit=limit_of(request, 50))
         return answer({"conversations": views})
 
     async def entries(self, request: web.Request) -> web.Response:
         page = await self._services.views.entries(
-            _conversation(request), after=request.query.get("after", ""), limit=_limit(request, 200)
+            _conversation(request), after=request.query.get("after", ""), limit=limit_of(request, 200)
         )
         return answer(page)
 
@@ -104,7 +109,7 @@ class Reads:
         return answer(await self._services.views.trace(request.match_info["id"]))
 
     async def dead(self, request: web.Request) -> web.Response:
-        return answer({"dead": await self._services.views.dead(limit=_limit(request, 100))})
+        return answer({"dead": await self._services.views.dead(limit=limit_of(request, 100))})
 
     async def pairings(self, _request: web.Request) -> web.Response:
         operations = self._services.operations
@@ -121,7 +126,8 @@ def _conversation(request: web.Request) -> Address:
     return address_named(request.query.get("conversation", DEFAULT_CONVERSATION), request[PEER].uid)
 
 
-def _limit(request: web.Request, default: int) -> int:
+def limit_of(request: web.Request, default: int) -> int:
+    """Return how many rows the query asks for; raises BadRequest below 1."""
     limit = int(number_query(request, "limit", default, MAX_LIMIT))
     if limit < 1:
         raise BadRequest("limit is below 1", why=f"1 to {MAX_LIMIT} are taken")
@@ -137,6 +143,15 @@ def _state(request: web.Request) -> TurnState | None:
         if state == text:
             return state
     raise BadRequest(f"there is no state {text!r:.40}", why=f"states: {', '.join(states)}")
+
+
+def _awaited(request: web.Request) -> Awaited:
+    text = request.query.get("wait_for", "end")
+    for awaited in get_args(Awaited):
+        if awaited == text:
+            found: Awaited = awaited
+            return found
+    raise BadRequest(f"nothing called {text!r:.40} can be waited for", why="end or question")
 
 
 def _connected(request: web.Request) -> bool:

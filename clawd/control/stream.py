@@ -9,7 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clawd.control.answers import error_body
-from clawd.control.frames import PING, ended_frame, entry_frame, frame_of, line, snapshot_frame, turn_of
+from clawd.control.frames import (
+    PING,
+    ended_frame,
+    entry_frame,
+    frame_of,
+    line,
+    question_frame,
+    snapshot_frame,
+    turn_of,
+)
 from clawd.errors import ClawdError
 from clawd.fanout import Arrived, Ended
 
@@ -77,7 +86,7 @@ class ConversationStream:
             await self._send({"type": "error", "error": error_body(error)})
 
     async def _state(self, *, again: bool) -> None:
-        """Write the turn in work, then every entry after the cursor.
+        """Write the turn in work, every entry after the cursor, and what a turn waits for a person to say.
 
         Nothing is awaited between the subscription and the look at the live turn: events that come
         later continue exactly where the snapshot ends.
@@ -90,6 +99,8 @@ class ConversationStream:
         if again:  # the live `ended` of these may be among what was lost
             for turn in ended:
                 await self._send(ended_frame(await self._services.views.turn(turn)))
+        for question in await self._services.views.questions(address=self._address):
+            await self._send(question_frame(question))
 
     async def _entries(self) -> list[TurnId]:
         """Write the entries after the cursor; return the turns that they show to be over."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from clawd.control.answers import Busy
-from clawd.fanout import Ended, HandedBack
+from clawd.fanout import Asked, Ended, HandedBack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MAX_OPEN = 256
 OPEN_STATES = frozenset({"queued", "running", "waiting"})
+
+Awaited = Literal["end", "question"]
+"""What a wait for a turn is over by: its end, or also that a person is asked."""
 
 LOOK_S = 15.0
 """A silent wait looks this often whether its client is still there; a stream pings it."""
@@ -72,30 +75,36 @@ async def turn_after(
     turn: TurnId,
     wait_s: float,
     connected: Callable[[], bool],
+    *,
+    until: Awaited = "end",
 ) -> TurnView:
     """Return the turn once it has ended, or as it stands after `wait_s` seconds.
+
+    A message that became part of another turn ends with that one. `until="question"` also returns a turn
+    that waits for a person.
 
     Raises:
         NotFound: no such turn.
         Busy: too many wait.
     """
     view = await services.views.turn(turn)
-    if wait_s <= 0 or view.state not in OPEN_STATES:
+    open_states = OPEN_STATES if until == "end" else OPEN_STATES - {"waiting"}
+    if wait_s <= 0 or view.state not in open_states:
         return view
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait_s
     with requests.one(), services.fanout.subscribe(view.conversation, size=100) as events:
         view = await services.views.turn(turn)  # it may have ended before we subscribed
-        while view.state in OPEN_STATES:
+        while view.state in open_states:
             left_s = deadline - loop.time()
             if left_s <= 0 or requests.closing or not connected():
                 return view
-            if await _something_ended(requests, events, turn, min(left_s, LOOK_S)):
+            if await _something_changed(requests, events, turn, min(left_s, LOOK_S)):
                 view = await services.views.turn(turn)
     return view
 
 
-async def _something_ended(
+async def _something_changed(
     requests: OpenRequests, events: Subscription, turn: TurnId, seconds: float
 ) -> bool:
     """Return True when the turn's state may have changed, False when nothing of it happened in time."""
@@ -103,7 +112,9 @@ async def _something_ended(
         async with requests.pause(seconds):
             while not events.lost:
                 _, event = await events.get()
-                if isinstance(event, Ended | HandedBack) and event.turn == turn:
+                if isinstance(event, Ended):
+                    return True  # perhaps that of the turn that the message has become part of
+                if isinstance(event, HandedBack | Asked) and event.turn == turn:
                     return True
     except TimeoutError:
         return False

@@ -103,7 +103,7 @@ class SqliteViews:
         )
 
     async def questions(self, *, address: Address | None = None, limit: int = 100) -> Sequence[OpenQuestion]:
-        which = "" if address is None else " AND c.address = ?"
+        which = "" if address is None else " AND coalesce(c.moved_to, c.address) = ?"
         values = () if address is None else (str(address),)
         rows = await self._store.read(
             f"{OPEN_QUESTIONS}{which} ORDER BY i.deadline LIMIT ?", (*values, limit)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from clawd.bridge import BridgeStatus
 from clawd.control.protocol import (
@@ -18,9 +18,18 @@ from clawd.control.protocol import (
 )
 from clawd.control.services import ControlServices
 from clawd.errors import NotFound, NotPossible
-from clawd.fanout import Arrived, Delta, Ended, Fanout, Started
-from clawd.ids import DeliveryId, SystemClock, TurnId, delivery_id, turn_id
-from clawd.journal.base import ConversationSettings, Lease, Push, Pushed, TurnState
+from clawd.fanout import Arrived, Asked, Delta, Ended, Fanout, Started
+from clawd.ids import (
+    DeliveryId,
+    QuestionId,
+    SystemClock,
+    TurnId,
+    delivery_id,
+    parse_turn_id,
+    question_id,
+    turn_id,
+)
+from clawd.journal.base import ConversationSettings, Lease, OpenQuestion, Push, Pushed, TurnState
 from clawd.journal.check import Finding
 from clawd.journal.checking import Report
 from clawd.journal.keeping import (
@@ -48,6 +57,7 @@ from clawd.messages import (
     InboundControl,
     InboundMessage,
     MessageId,
+    Refused,
     Replied,
     Sender,
     Text,
@@ -58,7 +68,7 @@ from clawd.store.backup import Backup
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from clawd.journal.base import Item, OpenQuestion, Stored
+    from clawd.journal.base import Item, Stored
     from clawd.journal.records import Outcome
     from clawd.messages import AcceptResult, Cursor, Inbound
 
@@ -79,6 +89,9 @@ class World:
     entries: dict[Address, list[EntryView]] = field(default_factory=dict)
     seen: dict[str, TurnId] = field(default_factory=dict)
     dead: list[DeadView] = field(default_factory=list)
+    questions: list[OpenQuestion] = field(default_factory=list)
+    before_answer: Callable[[], None] | None = None  # happens once, before a word reaches the inbox
+    may_answer: bool = True
     failure: Exception | None = None  # the inbox raises it
     reload_failure: Exception | None = None
     backups: int = 0
@@ -107,7 +120,7 @@ class World:
     def ask(self, address: Address, text: str) -> TurnId:
         """Add a message and its queued turn."""
         seq = sum(1 for turn in self.turns.values() if turn.conversation == address) + 1
-        conv = sorted({*map(str, self.entries), str(address)}).index(str(address)) + 1
+        conv = list(dict.fromkeys((*self.entries, address))).index(address) + 1
         turn = turn_id(INSTANCE, conv, seq)
         self.turns[turn] = TurnView(
             id=turn,
@@ -154,6 +167,46 @@ class World:
         address = self.turns[turn].conversation
         self.fanout.publish(address, Delta(turn=turn, attempt=1, offset=0, text=text))
 
+    def wait_for_person(
+        self,
+        turn: TurnId,
+        subject: str = "rm -rf build",
+        *,
+        step: int = 2,
+        about: Literal["approval", "unknown"] = "approval",
+        left_s: float = 600,
+    ) -> QuestionId:
+        """The turn waits for a person's word."""
+        view = self.turns[turn]
+        self.turns[turn] = replace(view, state="waiting", attempts=0)
+        parsed = parse_turn_id(turn)
+        assert parsed is not None
+        now = datetime.now(UTC)
+        question = OpenQuestion(
+            id=question_id(INSTANCE, *parsed, step),
+            turn=turn,
+            conversation=view.conversation,
+            asker=Sender(id="7", name="Ann"),
+            about=about,
+            tool="shell",
+            subject=subject,
+            asked_at=now,
+            deadline=now + timedelta(seconds=left_s),
+        )
+        self.questions.append(question)
+        self.fanout.publish(view.conversation, Asked(turn=turn, question=question))
+        return question.id
+
+    def answered(self, question: QuestionId) -> None:
+        """The word came, and a worker goes on."""
+        [open_one] = [found for found in self.questions if found.id == question]
+        self.questions.remove(open_one)
+        self.start(open_one.turn)
+
+    def merge(self, turn: TurnId, into: TurnId) -> None:
+        """A message becomes part of an earlier one's turn."""
+        self.turns[turn] = replace(self.turns[turn], state="running", merged_into=into)
+
     def finish(self, turn: TurnId, text: str, outcome: Outcome = "answered", exit_code: int = 0) -> None:
         """The turn's end is committed, then published."""
         self.commit(turn, text, outcome, exit_code)
@@ -172,6 +225,10 @@ class World:
             exit_code=exit_code,
         )
         self.turns[turn] = view
+        for merged in [other for other in self.turns.values() if other.merged_into == turn]:
+            self.turns[merged.id] = replace(
+                merged, state=outcome, answer=text, finished_at=AT, model="demo", exit_code=exit_code
+            )
         self.entry(view.conversation, "assistant", text, turn, outcome)
 
     def services(self) -> ControlServices:
@@ -199,6 +256,8 @@ class _Inbox:
 
     def _one(self, event: Inbound) -> AcceptResult:
         if isinstance(event, InboundControl):
+            if event.question is not None:
+                return self._word(event, event.question)
             self.world.controls.append(event)
             return Replied(text="stopping")
         assert isinstance(event, InboundMessage)
@@ -216,6 +275,18 @@ class _Inbox:
         self.world.messages.append(event)
         self.world.seen[event.id] = turn
         return Accepted(turn=turn, position=open_before)
+
+    def _word(self, event: InboundControl, question: QuestionId) -> AcceptResult:
+        happening, self.world.before_answer = self.world.before_answer, None
+        if happening is not None:
+            happening()
+        if not self.world.may_answer:
+            return Refused(reason="not_yours", text="not yours")
+        if all(found.id != question for found in self.world.questions):
+            return Replied(text="nothing to answer", nothing=True)
+        self.world.controls.append(event)
+        self.world.answered(question)
+        return Replied(text="approved" if event.kind == "approve" else "denied")
 
     async def cursor(self, key: str) -> str | None:
         return None
@@ -254,7 +325,8 @@ class _Views:
         return view
 
     async def questions(self, *, address: Address | None = None, limit: int = 100) -> Sequence[OpenQuestion]:
-        return []
+        found = [question for question in self.world.questions if address in (None, question.conversation)]
+        return found[:limit]
 
     async def turns(
         self, *, address: Address | None = None, state: TurnState | None = None, limit: int = 50
