@@ -40,6 +40,7 @@ COMMANDS = (
     Entry("pair", "Let people in, and out again.", "clawd.cli.pair"),
     Entry("conversations", "List, show, export, reset and delete conversations.", "clawd.cli.conversations"),
     Entry("turns", "List, cancel and retry turns.", "clawd.cli.turns"),
+    Entry("approvals", "List and answer what turns wait to be allowed.", "clawd.cli.approvals"),
     Entry("dead", "List, resubmit and drop what was given up.", "clawd.cli.dead"),
     Entry("journal", "Look after the journal.", "clawd.cli.journal"),
     Entry("backup", "Copy the journal into one file.", "clawd.cli.backup"),

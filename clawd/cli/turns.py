@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +11,11 @@ from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json, Limit
 from clawd.cli.printing import emit, one_line, out, table, when
+from clawd.cli.questions import Question
 from clawd.client import segment
+
+if TYPE_CHECKING:
+    from clawd.client import Client
 
 app = command_app()
 
@@ -41,9 +45,8 @@ def list_turns(
     as_json: Json = False,
 ) -> None:
     """List turns."""
-    answer = (
-        invocation(ctx).client().get("/turns", conversation=conversation, state=state or None, limit=limit)
-    )
+    client = invocation(ctx).client()
+    answer = client.get("/turns", conversation=conversation, state=state or None, limit=limit)
     if as_json:
         emit(answer)
         return
@@ -61,6 +64,17 @@ def list_turns(
             for turn in answer["turns"]
         ],
     )
+    for question in _waited_for(client, answer["turns"]):
+        out(f"{question.turn} waits, {question.left()} left: {question.asks} {question.call}")
+
+
+def _waited_for(client: Client, turns: list[dict[str, Any]]) -> list[Question]:
+    """Return the questions of those turns that wait for a person."""
+    waiting = {turn["id"] for turn in turns if turn["state"] == State.WAITING}
+    if not waiting:
+        return []
+    found = (Question.parse(item) for item in client.get("/questions", limit=1000)["questions"])
+    return [question for question in found if question.turn in waiting]
 
 
 @app.command()
