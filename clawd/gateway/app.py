@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 from aiohttp import web
 
 from clawd.errors import ClawdError
+from clawd.gateway.approvals import Approvals
 from clawd.gateway.bodies import BODY_TIMEOUT_S
 from clawd.gateway.bridges import BridgeMounts
 from clawd.gateway.connections import HEADER_TIMEOUT_S, Connections
@@ -86,6 +87,14 @@ class Gateway:
             inbox,
             views,
             self._waits,
+            tokens,
+            clock,
+            max_body_bytes=lambda: self._config.max_body_bytes,
+            body_timeout_s=body_timeout_s,
+        )
+        self._approvals = Approvals(
+            inbox,
+            views,
             tokens,
             clock,
             max_body_bytes=lambda: self._config.max_body_bytes,
@@ -176,7 +185,14 @@ class Gateway:
             # `debug` would send tracebacks to clients.
             handler_args={"debug": False, "logger": ServerLog(log)},
         )
-        app.add_routes([*self._health.routes(), *self._mounts.routes(), *self._messages.routes()])
+        app.add_routes(
+            [
+                *self._health.routes(),
+                *self._mounts.routes(),
+                *self._messages.routes(),
+                *self._approvals.routes(),
+            ]
+        )
         app.on_response_prepare.append(_sign)
         return app
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from clawd.gateway.problems import RequestRefused
+from clawd.jsonable import moment
 from clawd.messages import Address, InboundMessage, MessageId, Sender, Text
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from clawd.gateway.auth import Token
+    from clawd.journal.base import OpenQuestion
     from clawd.journal.reading import TurnView
     from clawd.response import JsonObject, JsonValue
 
@@ -55,7 +57,7 @@ def read_submission(body: JsonObject) -> Submission:
     return Submission(
         text=_text(body),
         conversation=_conversation(body.get("conversation")),
-        sender=_sender(body.get("sender")),
+        sender=read_sender(body.get("sender")),
     )
 
 
@@ -85,15 +87,20 @@ def to_inbound(
     return InboundMessage(
         id=MessageId(f"{BRIDGE}:{token.name}:{identity}"),
         address=Address(bridge=BRIDGE, account=token.name, chat=submission.conversation or own),
-        sender=Sender(id=f"{token.name}/{submission.sender}" if submission.sender else token.name),
+        sender=sender_of(token, submission.sender),
         parts=submission.text,
         sent_at=now,
         digest=hashlib.sha256(raw).hexdigest(),
     )
 
 
-def describe(view: TurnView, *, operator: bool) -> JsonObject:
-    """Return a turn as a client sees it; an operator also reads why it failed."""
+def sender_of(token: Token, name: str | None) -> Sender:
+    """Return who speaks: a person that the token's client names, or the client itself."""
+    return Sender(id=f"{token.name}/{name}" if name else token.name)
+
+
+def describe(view: TurnView, question: OpenQuestion | None = None, *, operator: bool) -> JsonObject:
+    """Return a turn as a client sees it, with what it waits for; an operator also reads why it failed."""
     told: JsonObject = {"text": view.answer, "parts": [{"type": "text", "text": view.answer}]}
     spoken = bool(view.answer) and view.state in {"answered", "cancelled"}
     body: JsonObject = {
@@ -106,6 +113,14 @@ def describe(view: TurnView, *, operator: bool) -> JsonObject:
     }
     if view.state == "queued":
         body["position"] = view.position
+    if question is not None:
+        body["question"] = {
+            "id": question.id,
+            "about": question.about,
+            "tool": question.tool,
+            "subject": question.subject,
+            "deadline": moment(question.deadline),
+        }
     if view.state in {"failed", "dead"}:
         error: JsonObject = {"code": f"turn_{view.state}", "message": view.answer or "the turn failed"}
         if operator:
@@ -149,7 +164,8 @@ def _conversation(value: JsonValue) -> str | None:
     return value
 
 
-def _sender(value: JsonValue) -> str | None:
+def read_sender(value: JsonValue) -> str | None:
+    """Return the name of a person that a client speaks for, None without one; raises RequestRefused (400)."""
     if value is None:
         return None
     if not isinstance(value, str) or not _SENDER.fullmatch(value):

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from aiohttp import web
 
-from clawd.errors import NotFound
 from clawd.gateway.bodies import BODY_TIMEOUT_S, read_json
-from clawd.gateway.messages import BRIDGE, check_key, describe, read_submission, to_inbound
+from clawd.gateway.messages import check_key, describe, read_submission, to_inbound
 from clawd.gateway.problems import RequestRefused, try_later
-from clawd.ids import TurnId, parse_turn_id
+from clawd.gateway.turns import own_turn
 from clawd.messages import Accepted, Duplicate, Refused, Replied
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clawd.bridge import Inbox
-    from clawd.gateway.auth import Token, TokenStore
+    from clawd.gateway.auth import TokenStore
     from clawd.gateway.waits import Waits
     from clawd.ids import Clock
+    from clawd.journal.base import OpenQuestion
     from clawd.journal.reading import TurnView, Views
     from clawd.messages import AcceptResult, InboundMessage
 
@@ -68,25 +68,26 @@ class Messages:
         return _answer(message, result)
 
     async def show(self, request: web.Request) -> web.Response:
-        """Answer with the turn; with `?wait=SECONDS` as soon as it has ended, or after that time."""
+        """Answer with the turn; with `?wait=SECONDS` as soon as it has ended, or after that time.
+
+        With `&wait_for=question` also as soon as it waits for a person.
+        """
         token = self._tokens.require(request.headers, "chat")
         wait_s = _seconds(request.query.get("wait", "0"))
-        view = await self._own_turn(request.match_info["id"], token)
-        view = await self._waits.turn(view, wait_s)
-        return web.json_response(describe(view, operator="admin" in token.scopes))
+        awaited = request.query.get("wait_for", "end")
+        if awaited not in ("end", "question"):
+            raise RequestRefused(400, "wait_for has to be end or question")
+        view = await own_turn(self._views, request.match_info["id"], token)
+        view = await self._waits.turn(view, wait_s, or_asked=awaited == "question")
+        question = await self._question(view)
+        return web.json_response(describe(view, question, operator="admin" in token.scopes))
 
-    async def _own_turn(self, identifier: str, token: Token) -> TurnView:
-        nothing = RequestRefused(404, "no message of this id")
-        if parse_turn_id(identifier) is None:
-            raise nothing
-        try:
-            view = await self._views.turn(TurnId(identifier))
-        except NotFound:
-            raise nothing from None
-        own = view.conversation.bridge == BRIDGE and view.conversation.account == token.name
-        if not own and "admin" not in token.scopes:
-            raise nothing  # that it exists is nobody else's business
-        return view
+    async def _question(self, view: TurnView) -> OpenQuestion | None:
+        """Return what a waiting turn asks; None for others, and for one that was answered just now."""
+        if view.state != "waiting":
+            return None
+        found = await self._views.questions(address=view.conversation)
+        return next((question for question in found if question.turn == view.id), None)
 
 
 def _answer(message: InboundMessage, result: AcceptResult) -> web.Response:

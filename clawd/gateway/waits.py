@@ -6,7 +6,7 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from clawd.fanout import Ended
+from clawd.fanout import Asked, Ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,13 +32,20 @@ class Waits:
         self._open: set[asyncio.Timeout] = set()
         self._closed = False
 
-    async def turn(self, view: TurnView, wait_s: float) -> TurnView:
+    async def turn(self, view: TurnView, wait_s: float, *, or_asked: bool = False) -> TurnView:
         """Return the turn as it is once it ended, after `wait_s`, or when `close` was called.
+
+        A message that became part of another turn ends with that one. `or_asked` also returns a turn that
+        waits for a person.
 
         Raises:
             NotFound: it was deleted meanwhile.
         """
-        if is_over(view) or wait_s <= 0 or self._closed:
+
+        def done(view: TurnView) -> bool:
+            return is_over(view) or (or_asked and view.state == "waiting")
+
+        if done(view) or wait_s <= 0 or self._closed:
             return view
         with self._fanout.subscribe(view.conversation) as events:
             # Read again: it may have ended before the subscription began.
@@ -46,8 +53,8 @@ class Waits:
             with self._limit(wait_s) as limit:
                 try:
                     async with limit:
-                        while not is_over(view):
-                            await _end_of(events, view.id)
+                        while not done(view):
+                            await _news_of(events, view.id)
                             view = await self._views.turn(view.id)
                 except TimeoutError:
                     if not limit.expired():
@@ -71,12 +78,14 @@ class Waits:
             self._open.discard(limit)
 
 
-async def _end_of(events: Subscription, turn: TurnId) -> None:
-    """Return when the turn ended, or when events were lost and it may have."""
+async def _news_of(events: Subscription, turn: TurnId) -> None:
+    """Return when the turn ended or waits for a person, or when it may, as events were lost."""
     while True:
         _, event = await events.get()
         if events.lost:
             events.lost = False
             return
-        if isinstance(event, Ended) and event.turn == turn:
+        if isinstance(event, Ended):
+            return  # perhaps that of the turn that the message has become part of
+        if isinstance(event, Asked) and event.turn == turn:
             return

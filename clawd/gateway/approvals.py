@@ -1,0 +1,125 @@
+"""`POST /v1/approvals/ID`: the word of a client on what one of its turns waits to do."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from aiohttp import web
+
+from clawd.gateway.bodies import BODY_TIMEOUT_S, read_json
+from clawd.gateway.messages import BRIDGE, read_sender, sender_of
+from clawd.gateway.problems import RequestRefused
+from clawd.gateway.turns import own_turn
+from clawd.ids import parse_question_id
+from clawd.messages import Address, InboundControl, MessageId, Refused, Replied
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clawd.bridge import Inbox
+    from clawd.gateway.auth import Token, TokenStore
+    from clawd.ids import Clock
+    from clawd.journal.base import OpenQuestion
+    from clawd.journal.reading import Views
+    from clawd.response import JsonObject
+
+_FIELDS: Final = frozenset({"answer", "always", "sender"})
+_MAX_PATTERN: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What a client says to a question, checked."""
+
+    kind: Literal["approve", "deny"]
+    always: str | None = None  # as `InboundControl.always`
+    sender: str | None = None
+
+
+class Approvals:
+    """Takes answers.
+
+    Args:
+        max_body_bytes: Asked for each request, as it may change with a reload.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        views: Views,
+        tokens: TokenStore,
+        clock: Clock,
+        *,
+        max_body_bytes: Callable[[], int],
+        body_timeout_s: float = BODY_TIMEOUT_S,
+    ) -> None:
+        self._inbox = inbox
+        self._views = views
+        self._tokens = tokens
+        self._clock = clock
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes to add to an application."""
+        return [web.post("/v1/approvals/{id}", self.answer)]
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer 200 once the word is committed, 409 when the question is no longer open."""
+        token = self._tokens.require(request.headers, "chat")
+        _, body = await read_json(request, self._max_body_bytes(), timeout_s=self._body_timeout_s)
+        word = read_word(body)
+        question = await self._open(request.match_info["id"], token)
+        control = InboundControl(
+            id=MessageId(f"{BRIDGE}:{token.name}:answer:{secrets.token_hex(16)}"),
+            # Where the word comes from, not where the turn is: rights are those of the one who answers.
+            address=Address(bridge=BRIDGE, account=token.name, chat=question.conversation.chat),
+            sender=sender_of(token, word.sender),
+            kind=word.kind,
+            question=question.id,
+            always=word.always,
+            sent_at=self._clock.now(),
+        )
+        (result,) = await self._inbox.accept([control])
+        if isinstance(result, Replied) and result.nothing:
+            raise _closed()  # another answer, or the deadline, was quicker
+        if isinstance(result, Refused):
+            raise RequestRefused(403, result.text or "this sender may not answer the question")
+        text = result.text if isinstance(result, Replied) else ""
+        return web.json_response({"id": question.id, "answer": word.kind, "text": text})
+
+    async def _open(self, identifier: str, token: Token) -> OpenQuestion:
+        named = parse_question_id(identifier)
+        if named is None:
+            raise RequestRefused(404, "no question of this id")
+        view = await own_turn(self._views, named[0], token)
+        for question in await self._views.questions(address=view.conversation):
+            if question.id == identifier:
+                return question
+        raise _closed()
+
+
+def _closed() -> RequestRefused:
+    return RequestRefused(409, "this question is no longer open")
+
+
+def read_word(body: JsonObject) -> Word:
+    """Return what the body says; raises RequestRefused (400) for anything else."""
+    if unknown := sorted(body.keys() - _FIELDS):
+        raise RequestRefused(
+            400, f"unknown field {unknown[0][:40]}", remedy=f"the fields are {', '.join(sorted(_FIELDS))}"
+        )
+    kind, always = body.get("answer"), body.get("always")
+    if kind not in ("approve", "deny"):
+        raise RequestRefused(400, "answer has to be approve or deny")
+    if always is not None and (kind == "deny" or not isinstance(always, str) or len(always) > _MAX_PATTERN):
+        raise RequestRefused(
+            400, f"always goes with approve and has to be a string of at most {_MAX_PATTERN} characters"
+        )
+    return Word(
+        kind="approve" if kind == "approve" else "deny",
+        always=always if isinstance(always, str) else None,
+        sender=read_sender(body.get("sender")),
+    )
