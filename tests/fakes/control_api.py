@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from queue import SimpleQueue
 from socketserver import ThreadingMixIn, UnixStreamServer
@@ -38,6 +39,8 @@ class FakeControlApi:
         self.by_id: dict[str, str] = {}
         self.posts: list[Frame] = []
         self.cancelled: list[str] = []
+        self.questions: dict[str, Frame] = {}  # what is asked, by id
+        self.words: list[tuple[str, str, Frame]] = []  # answers: question, word, body
         self.models = ["main", "standby"]
         self.snapshot: Frame | None = None
         self.replies: dict[str, str] = {"/status": "all is well"}
@@ -90,6 +93,42 @@ class FakeControlApi:
             self.send(type="delta", turn=turn, attempt=attempt, offset=offset, text=piece)
             offset += len(piece)
 
+    def ask(self, turn: str, subject: str = "rm -rf build", *, step: int = 2, left_s: float = 600) -> str:
+        """Let a turn wait for a person's word; return the question's id."""
+        with self.changed:
+            self.turns[turn]["state"] = "waiting"
+            deadline = datetime.now(UTC) + timedelta(seconds=left_s)
+            question: Frame = {
+                "id": f"approval:{turn.removeprefix('turn:')}-{step}",
+                "turn": turn,
+                "conversation": "terminal:1000:default",
+                "asker": {"id": "1000", "name": None, "language": None},
+                "about": "approval",
+                "tool": "shell",
+                "subject": subject,
+                "asked_at": AT,
+                "deadline": deadline.isoformat(),
+            }
+            self.questions[question["id"]] = question
+            for stream in self._streams:
+                stream.put({"type": "question", **question})
+            self.changed.notify_all()
+            return str(question["id"])
+
+    def settle(self, question: str) -> None:
+        """Let the turn go on, whoever has answered."""
+        with self.changed:
+            turn = self.questions.pop(question)["turn"]
+            self.turns[turn]["state"] = "running"
+            for stream in self._streams:
+                stream.put({"type": "started", "turn": turn, "attempt": 1})
+            self.changed.notify_all()
+
+    def merge(self, turn: str, into: str) -> None:
+        """Let a message become part of an earlier one's turn."""
+        with self.changed:
+            self.turns[turn]["merged_into"] = into
+
     def end(
         self, turn: str, text: str, outcome: str = "answered", exit_code: int = 0, error: str | None = None
     ) -> None:
@@ -97,6 +136,9 @@ class FakeControlApi:
         with self.changed:
             view = self.turns[turn]
             view.update(state=outcome, answer=text, model="main", exit_code=exit_code, error=error)
+            for other in self.turns.values():
+                if other.get("merged_into") == turn:
+                    other.update(state=outcome, answer=text, model="main", exit_code=exit_code, error=error)
             self._entry(turn, "assistant", text, outcome)
             ended = {"outcome": outcome, "text": text, "model": "main", "exit_code": exit_code}
             for stream in self._streams:
@@ -155,6 +197,8 @@ class FakeControlApi:
                 stream.put({"type": "snapshot", **self.snapshot})
             for entry in self.page({"after": after})["entries"]:
                 stream.put({"type": "entry", **entry})
+            for question in self.questions.values():
+                stream.put({"type": "question", **question})
             self._streams.append(stream)
             self.changed.notify_all()
         return stream
@@ -166,6 +210,15 @@ class FakeControlApi:
     def disconnected(self, sock: socket.socket) -> None:
         with self.changed:
             self._sockets.discard(sock)
+
+    def word(self, question: str, word: str, body: Frame) -> bool:
+        """Take an answer; return whether the question was open."""
+        with self.changed:
+            if question not in self.questions:
+                return False
+            self.words.append((question, word, body))
+            self.settle(question)
+            return True
 
     def cancel(self, turn: str) -> None:
         with self.changed:
@@ -255,6 +308,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif path.endswith("/cancel"):
             api.cancel(path.removeprefix("/turns/").removesuffix("/cancel"))
             self._answer(200, {})
+        elif path.startswith("/questions/"):
+            question, _, word = path.removeprefix("/questions/").partition("/")
+            if api.word(question, word, body):
+                self._answer(200, {"text": ""})
+            else:
+                self._answer(409, {"error": {"code": "E-STATE", "what": "this question is no longer open"}})
         else:
             self._answer(404, {"error": {"code": "E-NOT-FOUND", "what": "not here", "exit_code": 1}})
 

@@ -123,7 +123,14 @@ def _ask(call: Invocation, options: Options, talker: Conversation, prompt: str) 
         quiet = OneShot(talker, FinalOutput(StringIO(), sys.stderr, notes=False))
         _choose_model(talker, options.model, quiet)
     wants_frames = options.as_json and options.stream is not False
-    shot = OneShot(talker, _output(call.environ, options), sys.stdout if wants_frames else None)
+    answers = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty() and not options.as_json
+    shot = OneShot(
+        talker,
+        _output(call.environ, options),
+        sys.stdout if wants_frames else None,
+        keyboard=sys.stdin.fileno() if answers else None,
+        program=shlex.join(_program(call)),
+    )
     memory = Memory.open(call.environ)
     sockets = call.client().sockets
     result = shot.run(prompt)
@@ -212,13 +219,18 @@ def _sit(call: Invocation, options: Options, talker: Conversation) -> int:
 
 def _resume(call: Invocation, options: Options) -> str:
     """Return the command that leads back to where the person is now."""
-    words = ["clawd"]
-    for name, value in (("--socket", call.socket), ("--config", call.config)):
-        words += [name, value] if value else []
-    words.append("chat")
+    words = [*_program(call), "chat"]
     if options.conversation != "default":
         words += ["-c", options.conversation]
     return shlex.join(words)
+
+
+def _program(call: Invocation) -> list[str]:
+    """Return how this program was called, up to the command."""
+    words = ["clawd"]
+    for name, value in (("--socket", call.socket), ("--config", call.config)):
+        words += [name, value] if value else []
+    return words
 
 
 def _both_terminals() -> bool:

@@ -20,6 +20,7 @@ from clawd.errors import EXIT_TRY_LATER, ClawdError, ControlError, DaemonNotRunn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from clawd.cli.chat.answering import Word
     from clawd.cli.chat.events import Ended, Frame
     from clawd.client import Client, Stream
 
@@ -33,6 +34,7 @@ MISSED: Final = 200
 """How many entries of those that arrived since the last look are shown at most."""
 
 _DELAYS_S: Final = (0.1, 0.2, 0.4, 0.8, 1.5)
+_CONFLICT: Final = 409
 _PASSING: Final = (Disconnected, NoAnswer, DaemonNotRunning)
 
 
@@ -120,17 +122,39 @@ class Conversation:
 
     def end_of(self, turn: str) -> Frame | None:
         """Return the `ended` frame of a turn, None while it is open."""
+        return _ended(turn, self._client.get(f"/turns/{turn}"))
+
+    def standing(self, turn: str) -> Frame | None:
+        """Return that a message became part of another's turn, else as `end_of`."""
         view = self._client.get(f"/turns/{turn}")
-        if view.get("state") not in OUTCOMES:
-            return None
-        return {
-            "type": "ended",
-            "turn": turn,
-            "outcome": view["state"],
-            "text": view.get("answer") or "",
-            "model": view.get("model"),
-            "exit_code": view.get("exit_code"),
-        }
+        if into := view.get("merged_into"):
+            return {"type": "merged", "turn": turn, "into": str(into)}
+        return _ended(turn, view)
+
+    def answer(self, question: str, word: Word) -> str:
+        """Give a person's word on a question; return what the daemon says to it.
+
+        Raises:
+            RemoteError: the question waits no more, or it is not ours to answer.
+            ControlError: the daemon stayed away, or what answers is not ours.
+        """
+        path = f"/questions/{question}/{'deny' if word == 'deny' else 'approve'}"
+        delays = _delays(self._patience_s)
+        again = False
+        while True:
+            try:
+                answer = self._client.post(path, {"always": ""} if word == "always" else {})
+                return str(answer.get("text") or "")
+            except RemoteError as error:
+                if again and error.status == _CONFLICT:
+                    return ""  # the answer whose receipt got lost was taken
+                raise
+            except _PASSING:
+                delay_s = next(delays, None)
+                if delay_s is None:
+                    raise
+                again = True
+                time.sleep(delay_s)
 
     def explained(self, event: Ended) -> Ended:
         """Return the end of a failed turn with the operator's line about it; other ends as they are."""
@@ -279,6 +303,21 @@ def _delays(patience_s: float) -> Iterator[float]:
     while time.monotonic() < deadline:
         yield _DELAYS_S[min(step, len(_DELAYS_S) - 1)]
         step += 1
+
+
+def _ended(turn: str, view: dict[str, Any]) -> Frame | None:
+    """Return the `ended` frame of a turn's view, None while it is open."""
+    if view.get("state") not in OUTCOMES:
+        return None
+    return {
+        "type": "ended",
+        "turn": turn,
+        "outcome": view["state"],
+        "text": view.get("answer") or "",
+        "model": view.get("model"),
+        "exit_code": view.get("exit_code"),
+        "merged_into": view.get("merged_into"),
+    }
 
 
 def _receipt(answer: dict[str, Any]) -> Receipt:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from clawd.cli.questions import Question
 
 Frame = dict[str, Any]
 """One line of the daemon's stream, as it came; `type` says which."""
@@ -100,7 +103,33 @@ class HandedBack:
     turn: str
 
 
-Event = Began | Grew | Rewrote | Switched | ToolRan | Over | Ended | Said | HandedBack
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The turn waits for a person's word; told again only for another question."""
+
+    turn: str
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The turn no longer waits with this question: it was answered, somewhere, or its time was up."""
+
+    turn: str
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """This message became part of an earlier one's turn, which answers both: it has no end of its own."""
+
+    turn: str
+    into: str
+
+
+Event = (
+    Began | Grew | Rewrote | Switched | ToolRan | Asked | Resumed | Over | Ended | Merged | Said | HandedBack
+)
 
 
 # --- the connection ---------------------------------------------------------------------------------------
@@ -139,4 +168,11 @@ class Interrupted:
     """The person pressed Ctrl-C."""
 
 
-Signal = Received | Connected | Lost | GaveUp | Interrupted
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A line was typed while a question is open; None: there are no more."""
+
+    text: str | None
+
+
+Signal = Received | Connected | Lost | GaveUp | Interrupted | Typed

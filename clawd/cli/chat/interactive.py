@@ -7,18 +7,25 @@ import signal
 import time
 from collections import deque
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from clawd.cli.chat.answering import Answering, Word, done, how_here
 from clawd.cli.chat.events import (
+    Asked,
     Began,
     Connected,
     Ended,
     GaveUp,
+    Grew,
     Interrupted,
     Lost,
     Over,
     Received,
+    Resumed,
     Signal,
+    ToolRan,
+    Typed,
 )
 from clawd.cli.chat.oneshot import queue_note
 from clawd.cli.chat.presenter import Presenter, one_line
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
 
     from clawd.cli.chat.conversation import Backlog, Conversation, Follower
     from clawd.cli.chat.events import Event, Frame
+    from clawd.cli.questions import Question
 
 _AFTER_SIGNAL = 128
 _WAITING_SHOWN = 3
@@ -41,10 +49,15 @@ _WAITING_SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """Something typed. `shown`: it stands in the scrollback already, nothing being in its way."""
+    """Something typed.
+
+    `shown`: it stands in the scrollback already, nothing being in its way. `answers`: it is the word on a
+    question, and no message.
+    """
 
     text: str
     shown: bool
+    answers: tuple[Question, Word] | None = None
 
 
 class Interactive:
@@ -84,6 +97,8 @@ class Interactive:
         self._output = TerminalOutput(self._prompt, environ, lambda: self._prompt.width)
         self._presenter = Presenter(self._output)
         self._transcript = Transcript()
+        self._answering = Answering()
+        self._stepped = False  # a tool ran: before the next words of the model messages may have joined
         self._messages: asyncio.Queue[_Message] = asyncio.Queue()
         self._signals: asyncio.Queue[Signal] = asyncio.Queue()
         self._sending = asyncio.Lock()
@@ -138,11 +153,14 @@ class Interactive:
     # --- out -----------------------------------------------------------------------------------------------
 
     def _queue_message(self, text: str) -> None:
+        question, word = self._answering.question, self._answering.word(text)
         idle = self._presenter.idle and not self._unsent and not self._transcript.open_turns
-        message = _Message(text, shown=idle)
+        shown = idle or question is not None  # what is typed at a question belongs right below it
+        message = _Message(text, shown, (question, word) if question and word else None)
         self._unsent.append(message)
         self._messages.put_nowait(message)
-        if idle:
+        if shown:
+            self._output.settle()
             self._output.question(text)
             self._prompt.flush()
         self._prompt.redraw()
@@ -155,14 +173,29 @@ class Interactive:
             self._prompt.flush()
             # What the stream says about this message waits until its turn has a name here.
             async with self._sending:
-                await self._send(message)
+                if message.answers is None:
+                    await self._send(message)
+                else:
+                    self._answering.said(message.text)
+                    await self._answer(*message.answers)
                 self._unsent.popleft()
                 self._prompt.flush()
 
+    async def _answer(self, question: Question, word: Word) -> None:
+        try:
+            text = await call(lambda: self._conversation.answer(question.id, word))
+        except ClawdError as error:
+            self._answering.unsaid()
+            self._output.note(one_line(f"not taken: {error.what}: {error.why}", 300))
+        else:
+            self._output.note(text or done(word))
+
     async def _send(self, message: _Message) -> None:
+        self._answering.said(message.text)
         try:
             receipt = await call(lambda: self._conversation.send(message.text))
         except ClawdError as error:
+            self._answering.unsaid()
             self._output.error(f"{four_lines(error)}\nnot sent: {message.text}")
             self._prompt.restore(message.text)
             return
@@ -228,6 +261,8 @@ class Interactive:
                 self._output.note("the next message tries again; Ctrl-D leaves")
             case Interrupted():
                 await self._cancel()
+            case Typed():
+                pass  # here the line is the prompt's
 
     async def _apply(self, frame: Frame) -> None:
         for event in self._transcript.apply(frame):
@@ -243,29 +278,54 @@ class Interactive:
             case Ended():
                 self._presenter.handle(await call(lambda: self._conversation.explained(event)))
                 self._running = ""
+                await self._look_behind()
+            case Asked(turn, question):
+                self._running = turn
+                self._busy.set()
+                self._answering.asked(question)
+                self._presenter.handle(event)
+            case Resumed(_, question):
+                if note := self._answering.settled(question, datetime.now(UTC)):
+                    self._output.note(note)
+                self._prompt.redraw()
+            case Grew() if self._stepped:
+                self._stepped = False
+                await self._look_behind()
+                self._presenter.handle(event)
             case Began(turn):
                 self._running, self._began_at = turn, time.monotonic()
                 self._busy.set()
                 self._presenter.handle(event)
             case _:
+                self._stepped = self._stepped or isinstance(event, ToolRan)
                 self._presenter.handle(event)
 
     async def _look_at_open_turns(self) -> None:
         for turn in self._transcript.open_turns:
             await self._look_at(turn)
 
-    async def _look_at(self, turn: str) -> None:
+    async def _look_behind(self) -> None:
+        """Ask what became of the messages that wait: those that joined another's turn come first."""
+        for turn in dict.fromkeys((*self._transcript.open_turns, *self._presenter.held_turns)):
+            if turn != self._running and not await self._look_at(turn):
+                return
+
+    async def _look_at(self, turn: str) -> bool:
+        """Show that a turn is over, or became part of another one; return whether that is so."""
         try:
-            frame = await call(lambda: self._conversation.end_of(turn))
+            frame = await call(lambda: self._conversation.standing(turn))
         except ClawdError:
-            return  # the follower tells when the daemon is gone
-        if frame is not None:
-            await self._apply(frame)
+            return False  # the follower tells when the daemon is gone
+        if frame is None:
+            return False
+        await self._apply(frame)
+        return True
 
     async def _cancel(self) -> None:
         turn = self._running or next(iter(self._transcript.open_turns), "")
         if not turn:
             return
+        self._answering.acted()
         try:
             await call(lambda: self._conversation.cancel(turn))
         except ClawdError as error:
@@ -292,6 +352,8 @@ class Interactive:
             lines.append(f"  … {len(waiting) - _WAITING_SHOWN} more")
         if self._away:
             return [*lines, "waiting for the daemon"]
+        if question := self._answering.question:
+            return [*lines, f"{how_here(question)} · Ctrl-C stops"]
         if self._busy.is_set():
             more = f" · {len(waiting)} waiting" if waiting else ""
             return [*lines, f"working {time.monotonic() - self._began_at:.0f} s{more} · Ctrl-C stops"]

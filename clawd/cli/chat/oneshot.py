@@ -7,11 +7,14 @@ import signal
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TextIO
 
+from clawd.cli.chat.answering import Answering, done, how_elsewhere, how_here
 from clawd.cli.chat.batch import coalesced
 from clawd.cli.chat.events import (
+    Asked,
     Connected,
     Ended,
     GaveUp,
@@ -19,9 +22,12 @@ from clawd.cli.chat.events import (
     Lost,
     Over,
     Received,
+    Resumed,
     Said,
     Signal,
+    Typed,
 )
+from clawd.cli.chat.keyboard import Keyboard
 from clawd.cli.chat.presenter import Presenter
 from clawd.cli.chat.transcript import Transcript
 from clawd.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, ClawdError
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from clawd.cli.chat.conversation import Conversation, Receipt
     from clawd.cli.chat.events import Event, Frame
     from clawd.cli.chat.output import Output
+    from clawd.cli.questions import Question
 
 SCHEMA_VERSION = 1
 _FRAME_S = 0.04
@@ -49,6 +56,7 @@ class Result:
     model: str | None
     exit_code: int
     error: str | None = None
+    merged_into: str | None = None  # the turn that answered this message together with its own
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that is printed."""
@@ -63,15 +71,31 @@ class OneShot:
         conversation: Where they go.
         output: Where the answer is shown, None when only frames are wanted.
         frames: Takes the frames of our turn as JSON lines, None when they are not wanted.
+        keyboard: The terminal at which somebody can answer a question, None when there is nobody.
+        program: How this program is called, for a command that answers a question.
     """
 
-    def __init__(self, conversation: Conversation, output: Output, frames: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        conversation: Conversation,
+        output: Output,
+        frames: TextIO | None = None,
+        *,
+        keyboard: int | None = None,
+        program: str = "clawd",
+    ) -> None:
         self._conversation = conversation
         self._output = output
-        self._presenter = Presenter(output)
+        self._program = program
+        self._keyboard: Keyboard | None = None
+        if keyboard is not None:
+            self._keyboard = Keyboard(keyboard, lambda line: self._signals.put(Typed(line)))
+        self._presenter = Presenter(output, self._how)
         self._frames = frames
         self._signals: SimpleQueue[Signal] = SimpleQueue()
         self._transcript = Transcript()
+        self._answering = Answering()
+        self._merged_into: str | None = None
         self._asked_to_stop = False
         self._away = False
         self._drawn_at = 0.0
@@ -93,6 +117,7 @@ class OneShot:
             KeyboardInterrupt: Ctrl-C for the second time, or before the message was sent.
         """
         self._signals, self._asked_to_stop, self._away = SimpleQueue(), False, False
+        self._answering, self._merged_into = Answering(), None
         self.began_at = self._conversation.backlog("").cursor
         self._transcript = Transcript(self.began_at)
         follower = self._conversation.follow(lambda: self._transcript.cursor, self._signals.put)
@@ -105,6 +130,7 @@ class OneShot:
                 return self._replied(receipt) if receipt.turn is None else self._wait(receipt.turn, receipt)
         finally:
             follower.close()
+            self._stop_reading()
 
     def _replied(self, receipt: Receipt) -> Result:
         self._output.end(receipt.text)
@@ -156,6 +182,8 @@ class OneShot:
                 self._away = True
             case Interrupted():
                 self._stop(turn)
+            case Typed(text):
+                self._hear(text)
             case GaveUp(error):
                 self._output.settle()
                 self._output.note(f"your message is kept: {turn} goes on when the daemon runs")
@@ -168,7 +196,10 @@ class OneShot:
         if self._frames is not None and frame.get("turn") == turn:
             self._frames.write(json.dumps(frame, ensure_ascii=False) + "\n")
             self._frames.flush()
-        return self._show(turn, self._transcript.apply(frame))
+        ended = self._show(turn, self._transcript.apply(frame))
+        if ended is None and frame.get("type") == "ended":
+            return self._look(turn)  # perhaps that was the end of our message too, as a part of that turn
+        return ended
 
     def _look(self, turn: str) -> Ended | None:
         """Ask the journal whether the turn is over."""
@@ -176,7 +207,10 @@ class OneShot:
             frame = self._conversation.end_of(turn)
         except ClawdError:
             return None  # the stream tells when the daemon is gone
-        return self._take(turn, frame) if frame else None
+        if frame is None:
+            return None
+        self._merged_into = frame.get("merged_into")
+        return self._take(turn, frame)
 
     def _show(self, turn: str, events: list[Event]) -> Ended | None:
         """Show what belongs to our turn; return its end."""
@@ -190,8 +224,53 @@ class OneShot:
                 event = self._conversation.explained(event)
                 self._presenter.handle(event)
                 return event
+            if isinstance(event, Asked):
+                self._answering.asked(event.question)
+                if self._keyboard is not None:
+                    self._keyboard.open()
+            elif isinstance(event, Resumed):
+                self._settled(event)
             self._presenter.handle(event)
         return None
+
+    # --- a question ----------------------------------------------------------------------------------------
+
+    def _how(self, question: Question) -> str:
+        """Return how to answer: at the keyboard where somebody sits, else by another command."""
+        return how_here(question) if self._keyboard is not None else how_elsewhere(question, self._program)
+
+    def _settled(self, event: Resumed) -> None:
+        self._stop_reading()
+        if note := self._answering.settled(event.question, datetime.now(UTC)):
+            self._output.note(note)
+
+    def _stop_reading(self) -> None:
+        if self._keyboard is not None:
+            self._keyboard.close()
+
+    def _hear(self, text: str | None) -> None:
+        """Take a typed line: the word on the question, else a message, which counts as no."""
+        question = self._answering.question
+        if question is None or (text is not None and not text.strip()):
+            return
+        if text is None:  # Ctrl-D: nobody answers here any more
+            self._stop_reading()
+            self._output.note(how_elsewhere(question, self._program))
+            return
+        word = self._answering.word(text)
+        self._answering.said(text)
+        try:
+            if word:
+                self._output.note(self._conversation.answer(question.id, word) or done(word))
+            elif (receipt := self._conversation.send(text)).turn is not None:
+                self._transcript.sent(receipt.turn)
+            else:
+                self._output.aside(receipt.text)
+        except ClawdError as error:
+            self._answering.unsaid()
+            self._output.note(f"not taken: {error.what}: {error.why}")
+
+    # --- the end -------------------------------------------------------------------------------------------
 
     def _result(self, ended: Ended) -> Result:
         code = ended.exit_code
@@ -205,10 +284,12 @@ class OneShot:
             model=ended.model,
             exit_code=code,
             error=ended.why or None,
+            merged_into=self._merged_into,
         )
 
     def _stop(self, turn: str) -> None:
         self._asked_to_stop = True
+        self._answering.acted()
         self._output.note("stopping; Ctrl-C again leaves at once")
         try:
             self._conversation.cancel(turn)

@@ -46,6 +46,10 @@ class Output(Protocol):
         """Show what was asked from another place."""
         ...
 
+    def asks(self, head: str, call: str, how: str) -> None:
+        """Show what a person has to decide: the sentence, the call in full, how to answer."""
+        ...
+
 
 class FinalOutput:
     """For pipes and files: only the committed text, whole. What is written there can't be taken back.
@@ -87,6 +91,9 @@ class FinalOutput:
 
     def question(self, text: str) -> None:
         """Whoever reads a pipe asked the one question himself."""
+
+    def asks(self, head: str, call: str, how: str) -> None:
+        self._say(f"{head}\n    {call}\n{how}")  # also where nobody sees the notes: it waits for a person
 
     def _say(self, text: str) -> None:
         # A provider's words and a tool's name come from outside, and this is a terminal more often than not.
@@ -151,6 +158,10 @@ class RawOutput(FinalOutput):
     def question(self, text: str) -> None:
         self._break()
         self.note(self._clean(f"> {text}"))
+
+    def asks(self, head: str, call: str, how: str) -> None:
+        self._break()
+        super().asks(head, call, how)
 
     def _break(self) -> None:
         if self._written and not self._written.endswith("\n"):

@@ -36,7 +36,7 @@ def sit(conversation: Conversation, backlog: Backlog, read: Callable[[str], None
         for event in transcript.apply(frame):
             presenter.handle(event)
     read(backlog.cursor)
-    shot = OneShot(conversation, output)
+    shot = OneShot(conversation, output, keyboard=sys.stdin.fileno())
     try:
         while True:
             if text := (first or input("> ")).strip():

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, assert_never
 
+from clawd.cli.chat.answering import how_here
 from clawd.cli.chat.events import (
+    Asked,
     Began,
     Ended,
     Event,
     Grew,
     HandedBack,
+    Merged,
     Over,
+    Resumed,
     Rewrote,
     Said,
     Switched,
@@ -19,17 +23,26 @@ from clawd.cli.chat.events import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from clawd.cli.chat.output import Output
+    from clawd.cli.questions import Question
 
 _SUMMARY_CHARS = 60
 _CODE = re.compile(r"(E-[A-Z0-9-]+)(?:: |$)(.*)", re.DOTALL)
 
 
 class Presenter:
-    """Shows events on an output."""
+    """Shows events on an output.
 
-    def __init__(self, output: Output) -> None:
+    Args:
+        output: Where they are shown.
+        how: Tells how to answer a question here.
+    """
+
+    def __init__(self, output: Output, how: Callable[[Question], str] = how_here) -> None:
         self._output = output
+        self._how = how
         self._turn = ""
         self._text = ""
         self._held: dict[str, str] = {}
@@ -43,6 +56,11 @@ class Presenter:
     def held(self) -> list[str]:
         """Questions whose turns have not begun, oldest first."""
         return list(self._held.values())
+
+    @property
+    def held_turns(self) -> list[str]:
+        """The turns of `held`, in the same order."""
+        return list(self._held)
 
     def asked(self, turn: str, text: str) -> None:
         """Show a question when its turn begins: now, unless another answer is growing."""
@@ -80,8 +98,14 @@ class Presenter:
                 self._output.aside(event.text)
             case Ended():
                 self._end(event)
-            case Over():
-                pass  # its end follows
+            case Asked(turn, question):
+                self._at(turn)
+                self._output.settle()
+                self._output.asks(question.asks, question.call, self._how(question))
+            case Merged(turn, into):
+                self._merge(turn, into)
+            case Over() | Resumed():
+                pass  # its end follows; who answered is known to whoever reads the keyboard
             case _:
                 assert_never(event)
 
@@ -92,6 +116,16 @@ class Presenter:
             self._turn = turn
             if question := self._held.pop(turn, ""):
                 self._output.question(question)
+
+    def _merge(self, turn: str, into: str) -> None:
+        """Show a message that waited in vain for a turn of its own."""
+        if question := self._held.pop(turn, ""):
+            self._output.settle()
+            self._output.question(question)
+            growing = into == self._turn
+            self._output.note(
+                "goes into the answer above" if growing else "answered above, with the one before"
+            )
 
     def _leave(self) -> None:
         if self._text:

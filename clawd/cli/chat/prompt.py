@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 COMMANDS: Final = {
     "/new": "start a new conversation",
     "/stop": "stop what is running now",
+    "/approve": "let what is asked run; /approve always",
+    "/deny": "refuse what is asked",
+    "/retry": "answer my last message again",
+    "/undo": "forget the last message and its answer",
     "/status": "how things are",
     "/help": "list the commands",
     "/model": "show or choose the model",

@@ -88,6 +88,11 @@ class TerminalOutput:
         first, *more = printable(text).strip("\n").split("\n")
         self._lines([f"{BOLD}› {first}{PLAIN}", *(f"{BOLD}  {line}{PLAIN}" for line in more)], block=True)
 
+    def asks(self, head: str, call: str, how: str) -> None:
+        # The call is left to the terminal to wrap: what is decided about must be there to the character.
+        hints = [f"{DIM}{line}{PLAIN}" for line in self._wrapped(how)]
+        self._lines([f"{BOLD}? {head}{PLAIN}", f"    {call}", *hints], block=True)
+
     def _wrapped(self, text: str) -> list[str]:
         """Return printable lines, cut between words; a line that goes on is indented."""
         return [

@@ -12,19 +12,25 @@ from typing import Final
 
 from clawd.cli.chat.events import (
     OUTCOMES,
+    Asked,
     Began,
     Ended,
     Event,
     Frame,
     Grew,
     HandedBack,
+    Merged,
     Outcome,
     Over,
+    Resumed,
     Rewrote,
     Said,
     Switched,
     ToolRan,
 )
+from clawd.cli.questions import Question
+
+_AT_WORK: Final = frozenset({"started", "snapshot", "delta", "reset", "tool", "ended"})
 
 _REMEMBERED: Final = 200
 """How many ended turns are known by id, so that their entries are not shown again."""
@@ -48,6 +54,7 @@ class Transcript:
         self._open: dict[str, _Shown] = {}
         self._mine: set[str] = set()
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._questions: dict[str, Question] = {}
 
     @property
     def open_turns(self) -> list[str]:
@@ -72,6 +79,13 @@ class Transcript:
             return self._entry(frame, turn)
         if not turn or turn in self._ended:
             return []
+        if kind == "question":
+            return self._asked(turn, frame)
+        if kind == "merged":
+            return self._merged(turn, _text(frame, "into"))
+        return [*self._resumed(turn, kind), *self._goes_on(turn, kind, frame)]
+
+    def _goes_on(self, turn: str, kind: object, frame: Frame) -> list[Event]:
         match kind:
             case "started":
                 return self._started(turn, _int(frame, "attempt", 1))
@@ -100,6 +114,31 @@ class Transcript:
     def _started(self, turn: str, attempt: int) -> list[Event]:
         self._open.setdefault(turn, _Shown())
         return [Began(turn, attempt)]
+
+    def _asked(self, turn: str, frame: Frame) -> list[Event]:
+        try:
+            question = Question.parse(frame)
+        except (KeyError, ValueError):
+            return []  # a newer daemon's; `clawd approvals` of its version answers it
+        known = self._questions.get(turn)
+        if known is not None and known.id == question.id:
+            return []
+        shown = self._open.setdefault(turn, _Shown())
+        shown.since_tool = len(shown.text)
+        self._questions[turn] = question
+        before: list[Event] = [] if known is None else [Resumed(turn, known)]
+        return [*before, Asked(turn, question)]
+
+    def _resumed(self, turn: str, kind: object) -> list[Event]:
+        """Return that a question is settled, if it is: whatever happens in its turn says so."""
+        if kind not in _AT_WORK or turn not in self._questions:
+            return []
+        return [Resumed(turn, self._questions.pop(turn))]
+
+    def _merged(self, turn: str, into: str) -> list[Event]:
+        self._open.pop(turn, None)
+        self._remember(turn)
+        return [Merged(turn, into)]
 
     def _snapshot(self, turn: str, attempt: int, text: str) -> list[Event]:
         known = turn in self._open
@@ -160,10 +199,7 @@ class Transcript:
         self, turn: str, outcome: Outcome, text: str, *, model: str | None, exit_code: int
     ) -> list[Event]:
         shown = self._open.pop(turn, None) or _Shown()
-        self._ended[turn] = None
-        while len(self._ended) > _REMEMBERED:
-            forgotten, _ = self._ended.popitem(last=False)
-            self._mine.discard(forgotten)
+        self._remember(turn)
         rest = unshown(shown.text, shown.since_tool, text) if not shown.missing else None
         events: list[Event] = []
         if rest is None and outcome == "answered":
@@ -175,6 +211,13 @@ class Transcript:
             Ended(turn=turn, outcome=outcome, text=text, rest=rest, model=model, exit_code=exit_code)
         )
         return events
+
+    def _remember(self, turn: str) -> None:
+        """Know that a turn is over, for as long as something late may come about it."""
+        self._ended[turn] = None
+        while len(self._ended) > _REMEMBERED:
+            forgotten, _ = self._ended.popitem(last=False)
+            self._mine.discard(forgotten)
 
 
 def unshown(shown: str, since_tool: int, final: str) -> str | None:

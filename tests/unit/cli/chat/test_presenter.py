@@ -56,6 +56,9 @@ class Recorder:
     def question(self, text: str) -> None:
         self.told.append(("question", text))
 
+    def asks(self, head: str, call: str, how: str) -> None:
+        self.told.append(("asks", f"{head} {call}"))
+
 
 def told(*events: Event) -> list[tuple[str, str]]:
     recorder = Recorder()

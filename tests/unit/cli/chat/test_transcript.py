@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clawd.cli.chat.events import Began, Ended, Event, Grew, Over, Rewrote, Said, Switched
+from clawd.cli.chat.events import Began, Ended, Event, Grew, Merged, Over, Rewrote, Said, Switched
 from clawd.cli.chat.transcript import Transcript, unshown
 
 T = "turn:x-1-1"
@@ -150,3 +150,66 @@ def test_however_deltas_repeat_or_are_lost_the_person_ends_with_the_committed_te
 )
 def test_what_was_not_shown_yet_is_found(shown: str, since_tool: int, final: str, rest: str | None) -> None:
     assert unshown(shown, since_tool, final) == rest
+
+
+# --- questions and merged messages -------------------------------------------------------------------------
+
+
+def question(step: int = 2, turn: str = T, **fields: Any) -> dict[str, Any]:
+    return {
+        "type": "question",
+        "id": f"approval:x-1-1-{step}",
+        "turn": turn,
+        "tool": "shell",
+        "subject": "ls",
+        "deadline": "2026-01-31T12:00:00.000Z",
+        **fields,
+    }
+
+
+def kinds(events: list[Event]) -> list[str]:
+    return [type(event).__name__ for event in events]
+
+
+def test_a_question_is_told_once_however_often_it_comes() -> None:
+    transcript = Transcript()
+    assert kinds(run(question(), question(), transcript=transcript)) == ["Asked"]
+    assert transcript.open_turns == [T]
+
+
+@pytest.mark.parametrize("kind", ["started", "snapshot", "delta", "reset", "tool", "ended"])
+def test_whatever_happens_in_its_turn_settles_a_question(kind: str) -> None:
+    transcript = Transcript()
+    run(question(), transcript=transcript)
+    frame = {"type": kind, "turn": T, "text": "x", "offset": 0, "outcome": "answered"}
+    assert kinds(transcript.apply({**frame, "turn": "turn:x-2-1"}))[0] != "Resumed"
+    assert kinds(transcript.apply(frame))[0] == "Resumed"
+    assert "Resumed" not in kinds(transcript.apply(frame))
+
+
+def test_a_second_question_of_a_turn_takes_the_place_of_the_first() -> None:
+    assert kinds(run(question(2), question(4))) == ["Asked", "Resumed", "Asked"]
+
+
+def test_a_question_of_a_newer_daemon_changes_nothing() -> None:
+    assert run(question(deadline="soon"), {"type": "question", "turn": T}) == []
+
+
+def test_what_is_said_after_a_question_is_not_said_again_from_the_start() -> None:
+    final = "I leave it."
+    assert kinds(run(delta("Let me.", 0), question(), ended(final))) == [
+        "Began",
+        "Grew",
+        "Asked",
+        "Resumed",
+        "Ended",
+    ]
+
+
+def test_a_merged_message_is_over_with_the_turn_that_took_it() -> None:
+    transcript = Transcript()
+    transcript.sent(T)
+    merged = {"type": "merged", "turn": T, "into": "turn:x-1-0"}
+    assert transcript.apply(merged) == [Merged(T, "turn:x-1-0")]
+    assert transcript.open_turns == []
+    assert run(merged, ended("late"), transcript=transcript) == []
