@@ -62,11 +62,16 @@ def environ(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def daemon(home: Path) -> Iterator[subprocess.Popen[str]]:
+def daemon(home: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
     """A running daemon, ready to answer."""
     argv = [PYTHON, "-m", "clawd.daemon"]
     with subprocess.Popen(
-        argv, env=environ(home), cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        argv,
+        env={**environ(home), **env},
+        cwd=home,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert process.stderr is not None
