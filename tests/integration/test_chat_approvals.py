@@ -126,7 +126,7 @@ def test_a_call_runs_by_the_word_of_the_person_at_the_chat(state_dir: Path) -> N
         terminal.type("third\r")
         terminal.until("? writer wants to run:\n    three\n")
         terminal.type("a\r")
-        seen = terminal.until("Twice.")
+        seen = terminal.until(lambda screen: screen.visible().endswith("Twice.\n›"))
         assert seen.count("wants to run:") == 3
         assert here.ran == ["one", "three", "three"]
         terminal.type("\x04")
