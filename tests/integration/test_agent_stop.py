@@ -91,9 +91,11 @@ async def test_a_queued_turn_is_stopped_before_it_costs_anything(state_dir: Path
 
 async def test_a_stop_without_a_turn_says_so(state_dir: Path) -> None:
     async with Inner(state_dir) as inner:
-        assert await inner.accept("/stop", language="zh") == Replied(text=say("nothing_to_stop", "zh"))
+        assert await inner.accept("/stop", language="zh") == Replied(
+            text=say("nothing_to_stop", "zh"), nothing=True
+        )
         await inner.delivered(say("nothing_to_stop", "zh"))
-        assert await inner.accept("/stop", bridge="api") == Replied(text=say("nothing_to_stop"))
+        assert await inner.accept("/stop", bridge="api") == Replied(text=say("nothing_to_stop"), nothing=True)
         assert len(inner.bridge.sends) == 1, "a client that pulls shows the result itself"
 
 

@@ -246,7 +246,7 @@ async def test_a_stop_ends_a_waiting_turn(state_dir: Path) -> None:
         await inner.accept("/stop")
         assert (await inner.ended(turn)).state == "cancelled"
         late = await press(inner, "approve", question=question.id)
-        assert late == Replied(text=say("nothing_to_answer"))
+        assert late == Replied(text=say("nothing_to_answer"), nothing=True)
         assert not tool.calls
 
 
