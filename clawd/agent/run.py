@@ -165,17 +165,7 @@ class TurnRunner:
             untold: Visible text that was not delivered before; goes out in front of the question.
             language: The language to ask in.
         """
-        question = OpenQuestion(
-            id=question_id(self._journal.instance, lease.conv, lease.seq, waiting.step),
-            turn=lease.turn,
-            conversation=lease.address,
-            asker=lease.message.sender,
-            about=waiting.about,
-            tool=waiting.name,
-            subject=waiting.subject,
-            asked_at=self._clock.now(),
-            deadline=waiting.deadline,
-        )
+        question = self._question(lease, waiting)
         texts: list[str] = []
         if not lease.address.pulls:
             said = self._split(lease.address, untold) if untold else ()
@@ -188,8 +178,22 @@ class TurnRunner:
         log.info("turn_waiting", extra={"turn": lease.turn, "tool": waiting.name, "about": waiting.about})
 
     async def wait_on(self, lease: Lease, waiting: TurnWaiting) -> None:
-        """Let a turn wait further that was woken for nothing; nobody is asked again."""
+        """Let a turn wait further that was woken for nothing; nobody is asked again, who watches is told."""
         await self.commit(lease, waiting)
+        self._fanout.publish(lease.address, Asked(turn=lease.turn, question=self._question(lease, waiting)))
+
+    def _question(self, lease: Lease, waiting: TurnWaiting) -> OpenQuestion:
+        return OpenQuestion(
+            id=question_id(self._journal.instance, lease.conv, lease.seq, waiting.step),
+            turn=lease.turn,
+            conversation=lease.address,
+            asker=lease.message.sender,
+            about=waiting.about,
+            tool=waiting.name,
+            subject=waiting.subject,
+            asked_at=self._clock.now(),
+            deadline=waiting.deadline,
+        )
 
     async def behind(self, lease: Lease) -> Sequence[Queued]:
         """Return the messages queued right behind the turn."""

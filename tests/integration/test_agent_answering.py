@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from clawd.config.schema import AccessConfig
+from clawd.fanout import Asked
 from clawd.messages import Address, InboundControl, MessageId, Replied, Sender
 from clawd.testing import ScriptedModel
 from clawd.texts import say
@@ -69,3 +71,20 @@ async def test_only_the_asker_or_an_owner_allows_a_call(
             assert result == Replied(text=say("nothing_to_answer"), nothing=True)
             assert [q.id for q in await inner.views.questions()] == [question.id]
             assert not tool.calls
+
+
+async def test_a_turn_that_is_woken_for_nothing_is_seen_to_wait_again(state_dir: Path) -> None:
+    model = ScriptedModel([call(arguments='{"line": "git push"}')])
+    options: dict[str, Any] = {"model": model, "tools": [AskingTool()], "access": ACCESS}
+    async with Inner(state_dir, **options) as inner, asyncio.TaskGroup() as tasks:
+        await inner.say("push it")
+        question = await question_of(inner)
+        again = tasks.create_task(inner.seen(Asked))
+        await asyncio.sleep(0)
+        await inner.opened.store.write(lambda db: db.execute("UPDATE conv SET ready_at = 0").rowcount)
+        inner.opened.journal.work.set()
+        event = await again
+        assert isinstance(event, Asked)
+        assert event.question.id == question.id
+        assert inner.fanout.live(question.conversation) is None
+        assert len([m for m in inner.bridge.sends if m.kind == "question"]) == 1
