@@ -310,7 +310,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, {})
         elif path.startswith("/questions/"):
             question, _, word = path.removeprefix("/questions/").partition("/")
-            if api.word(question, word, body):
+            how = api.break_posts.pop(0) if api.break_posts else None
+            taken = how != "before" and api.word(question, word, body)
+            if how is not None:
+                self._break()
+            elif taken:
                 self._answer(200, {"text": ""})
             else:
                 self._answer(409, {"error": {"code": "E-STATE", "what": "this question is no longer open"}})

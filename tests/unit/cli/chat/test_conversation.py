@@ -172,3 +172,31 @@ def test_a_reading_thread_that_breaks_down_does_not_leave_anybody_waiting(
     conversation(api).follow(broken, sink.queue.put)
     assert isinstance(sink.next(), GaveUp)
     assert calls == [1]
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_an_answer_whose_receipt_was_lost_counts_once_and_is_no_error(api: FakeControlApi, how: str) -> None:
+    talker = conversation(api)
+    turn = talker.send("hi").turn
+    assert turn is not None
+    question = api.ask(turn)
+    api.break_posts = [how]  # type: ignore[list-item]
+    assert talker.answer(question, "always") == ""
+    assert api.words == [(question, "approve", {"always": ""})]
+    with pytest.raises(RemoteError, match="no longer open"):
+        talker.answer(question, "deny")
+
+
+def test_a_message_that_joined_another_turn_says_so_before_and_after_its_end(api: FakeControlApi) -> None:
+    talker = conversation(api)
+    first, second = (str(talker.send(text).turn) for text in ("one", "two"))
+    assert talker.standing(second) is None
+    api.merge(second, first)
+    merged = {"type": "merged", "turn": second, "into": first}
+    assert talker.standing(second) == merged
+    assert talker.end_of(second) is None
+    api.end(first, "Both.")
+    assert talker.standing(second) == merged
+    ended = talker.end_of(second)
+    assert ended is not None
+    assert (ended["text"], ended["merged_into"]) == ("Both.", first)
