@@ -12,6 +12,7 @@ from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Limit
 from clawd.cli.printing import SCHEMA_VERSION, clean, emit, out, paint, when
+from clawd.cli.questions import Question
 from clawd.client import RemoteError
 
 app = command_app()
@@ -59,6 +60,9 @@ def _print(frame: dict[str, Any], *, as_json: bool) -> None:
             out(json.dumps({"schema_version": SCHEMA_VERSION, **frame}, ensure_ascii=False))
     elif frame["type"] == "entry":
         show(frame)
+    elif frame["type"] == "question":
+        question = Question.parse(frame)
+        out(paint(f"? {question.asks} {question.call}", "yellow"))
     elif frame["type"] == "tool" and frame["phase"] == "started":
         out(paint(f"> {frame['name']}({clean(frame['summary'])})", "dim"))
     sys.stdout.flush()

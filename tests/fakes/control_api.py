@@ -283,6 +283,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, {"models": [{"name": name} for name in api.models]})
         elif path == "/stream":
             self._stream(api.subscribe(query.get("after", "")))
+        elif path == "/questions":
+            self._answer(200, {"questions": list(api.questions.values())})
         elif path.startswith("/turns/") and path.removeprefix("/turns/") in api.turns:
             self._answer(200, api.turns[path.removeprefix("/turns/")])
         else:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -341,8 +342,6 @@ def test_without_a_terminal_the_question_says_how_to_answer_and_waits(
         asking(api, turn, text, subject="rm\x1b[2K -rf build")
 
     def answer(api: FakeControlApi, turn: str, text: str) -> None:
-        import threading
-
         threading.Thread(target=script, args=(api, turn, text), daemon=True).start()
         api.wait(lambda: Q in api.questions and api.open_streams == 1)
         api.word(Q, "deny", {})
@@ -374,3 +373,16 @@ def test_a_dumb_terminal_asks_without_a_single_escape(api: FakeControlApi) -> No
         api.wait(lambda: [post["text"] for post in api.posts] == ["clean up", "next"])
         assert api.words == [(Q, "approve", {"always": ""})]
         assert "\x1b" not in terminal.raw
+
+
+def test_a_dumb_terminal_shows_an_open_question_on_start(api: FakeControlApi) -> None:
+    asked = threading.Thread(target=api.accept, args=({"text": "clean up", "id": "x"},))
+    asked.start()
+    api.wait(lambda: Q in api.questions)
+    with chat(api, TERM="dumb") as terminal:
+        terminal.until(WORDS)
+        terminal.type("n\r")
+        terminal.until("The answer was deny.")
+        terminal.until(lambda screen: screen.text().endswith("\n>"))
+        assert api.words == [(Q, "deny", {})]
+    asked.join()

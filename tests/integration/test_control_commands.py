@@ -221,6 +221,10 @@ async def test_tail_shows_what_was_and_what_comes_until_interrupted(clawd: Shell
     world.fanout.publish(MINE, ToolNote(turn=turn, name="time", phase="started", summary="{}"))
     while not world.fanout._by_address:  # the stream is open once somebody watches
         await asyncio.sleep(0.01)
+    world.start(turn)
+    question = world.wait_for_person(turn, "ls\x1b[m\n")
+    assert rb"? shell wants to run: ls\e[m\n" in await process.stdout.readline()
+    world.answered(question)
     world.finish(turn, "hello")
     assert b"hello" in await process.stdout.readline()
     process.send_signal(signal.SIGINT)

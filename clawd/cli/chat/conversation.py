@@ -131,6 +131,11 @@ class Conversation:
             return {"type": "merged", "turn": turn, "into": str(into)}
         return _ended(turn, view)
 
+    def asking(self) -> str | None:
+        """Return the turn of this conversation that waits for a person's word, None when none does."""
+        questions = self._client.get("/questions", conversation=self.name, limit=1)["questions"]
+        return str(questions[0]["turn"]) if questions else None
+
     def answer(self, question: str, word: Word) -> str:
         """Give a person's word on a question; return what the daemon says to it.
 

@@ -116,6 +116,21 @@ class OneShot:
             ClawdError: not sent, or the daemon stayed away while the turn was open.
             KeyboardInterrupt: Ctrl-C for the second time, or before the message was sent.
         """
+        with self._following():
+            receipt = self._conversation.send(text)
+            if receipt.turn is None:
+                return self._replied(receipt)
+            return self._wait(receipt.turn, receipt.position)
+
+    def join(self, turn: str) -> Result:
+        """Return the committed end of a turn that is open already; raises as `run`."""
+        with self._following():
+            ended = self._look(turn)  # it may be over since it was seen
+            return self._wait(turn) if ended is None else self._result(ended)
+
+    @contextmanager
+    def _following(self) -> Iterator[None]:
+        """Follow the conversation from here on, with Ctrl-C as a signal."""
         self._signals, self._asked_to_stop, self._away = SimpleQueue(), False, False
         self._answering, self._merged_into = Answering(), None
         self.began_at = self._conversation.backlog("").cursor
@@ -126,8 +141,7 @@ class OneShot:
             if isinstance(first, GaveUp):
                 raise first.error
             with self._stopping():
-                receipt = self._conversation.send(text)
-                return self._replied(receipt) if receipt.turn is None else self._wait(receipt.turn, receipt)
+                yield
         finally:
             follower.close()
             self._stop_reading()
@@ -143,10 +157,10 @@ class OneShot:
             exit_code=EXIT_OK,
         )
 
-    def _wait(self, turn: str, receipt: Receipt) -> Result:
+    def _wait(self, turn: str, position: int = 0) -> Result:
         self._transcript.sent(turn)
-        if receipt.position:
-            self._output.note(queue_note(receipt.position))
+        if position:
+            self._output.note(queue_note(position))
         while True:
             for news in self._next():
                 ended = self._on(turn, news)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from clawd.cli.chat.markdown import printable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clawd.cli.chat.conversation import Backlog, Conversation
+    from clawd.cli.chat.oneshot import Result
 
 
 def sit(conversation: Conversation, backlog: Backlog, read: Callable[[str], None], first: str = "") -> int:
@@ -38,9 +40,11 @@ def sit(conversation: Conversation, backlog: Backlog, read: Callable[[str], None
     read(backlog.cursor)
     shot = OneShot(conversation, output, keyboard=sys.stdin.fileno())
     try:
+        if not first and (waiting := conversation.asking()):
+            _follow(lambda: shot.join(waiting), shot, read)
         while True:
             if text := (first or input("> ")).strip():
-                _ask(shot, text, read)
+                _follow(partial(shot.run, text), shot, read)
             first = ""
     except EOFError:
         return EXIT_OK
@@ -48,9 +52,9 @@ def sit(conversation: Conversation, backlog: Backlog, read: Callable[[str], None
         return EXIT_INTERRUPTED
 
 
-def _ask(shot: OneShot, text: str, read: Callable[[str], None]) -> None:
+def _follow(turn: Callable[[], Result], shot: OneShot, read: Callable[[str], None]) -> None:
     try:
-        shot.run(text)
+        turn()
         read(shot.read_to)
     except ClawdError as error:
         sys.stderr.write(f"{four_lines(error)}\n")
