@@ -69,7 +69,7 @@ class Once:
         return Receipt(remote_id="1")
 
 
-TOOL = ToolPlugin(name="writer", config=ToolConfig, create=lambda config: Writer())
+TOOL = ToolPlugin(name="writer", config=ToolConfig, create=lambda site, config: Writer())
 BRIDGE = BridgePlugin(type="once", config=BridgeConfig, create=lambda context, config: Once(context.name))
 '''
 

@@ -100,6 +100,7 @@ def test_json_ends_with_the_result(api: FakeControlApi) -> None:
         "model": "main",
         "exit_code": 0,
         "error": None,
+        "merged_into": None,
     }
     [only] = chat(api, "hi", "--json", "--no-stream").stdout.splitlines()
     assert json.loads(only)["type"] == "result"
