@@ -83,10 +83,9 @@ class Approvals:
             sent_at=self._clock.now(),
         )
         (result,) = await self._inbox.accept([control])
-        if isinstance(result, Replied) and result.nothing:
-            raise _closed()  # another answer, or the deadline, was quicker
-        if isinstance(result, Refused):
-            raise RequestRefused(403, result.text or "this sender may not answer the question")
+        if isinstance(result, Refused) or (isinstance(result, Replied) and result.nothing):
+            await self._open(question.id, token)  # another answer, or the deadline, was quicker
+            raise RequestRefused(403, "this sender may not answer the question")
         text = result.text if isinstance(result, Replied) else ""
         return web.json_response({"id": question.id, "answer": word.kind, "text": text})
 
@@ -98,11 +97,7 @@ class Approvals:
         for question in await self._views.questions(address=view.conversation):
             if question.id == identifier:
                 return question
-        raise _closed()
-
-
-def _closed() -> RequestRefused:
-    return RequestRefused(409, "this question is no longer open")
+        raise RequestRefused(409, "this question is no longer open")
 
 
 def read_word(body: JsonObject) -> Word:

@@ -281,6 +281,8 @@ class _Inbox:
         if happening is not None:
             happening()
         if not self.world.may_answer:
+            if event.address.bridge == "api":  # so it is where the question is another conversation's
+                return Replied(text="nothing to answer", nothing=True)
             return Refused(reason="not_yours", text="not yours")
         if all(found.id != question for found in self.world.questions):
             return Replied(text="nothing to answer", nothing=True)

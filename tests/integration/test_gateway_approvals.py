@@ -81,7 +81,7 @@ async def test_a_question_that_is_not_open_or_not_ours_is_told_apart(state_dir: 
         assert (await answer(here, question, deny, token=""))[0] == 401
         here.world.may_answer = False
         status, body = await answer(here, question, deny, token="third-secret")
-        assert (status, body["error"]["message"]) == (403, "not yours")
+        assert (status, body["error"]["message"]) == (403, "this sender may not answer the question")
         here.world.may_answer = True
         assert (await answer(here, question, deny, token="first-secret"))[0] == 200
         status, body = await answer(here, question, deny, token="first-secret")
