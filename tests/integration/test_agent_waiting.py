@@ -148,7 +148,7 @@ async def test_a_question_of_another_conversation_is_not_answered_by_who_names_i
             await inner.say(chat="2", sender="7")
             await inner.bridge.until(lambda: [m.kind for m in inner.bridge.sends].count("question") == 2)
         forged = await press(inner, "approve", sender="7", chat="2", question=question.id)
-        assert forged == Replied(text=say("nothing_to_answer"))
+        assert forged == Replied(text=say("nothing_to_answer"), nothing=True)
         await inner.workers.ping()
         assert (await inner.views.turn(turn)).state == "waiting"
         assert not tool.calls
@@ -173,7 +173,9 @@ async def test_a_press_that_comes_too_late_is_told_to_who_pressed_and_not_to_the
         question = await question_of(inner)
         await inner.accept("/approve")
         await inner.ended(turn)
-        assert await press(inner, "deny", question=question.id) == Replied(text=say("nothing_to_answer"))
+        assert await press(inner, "deny", question=question.id) == Replied(
+            text=say("nothing_to_answer"), nothing=True
+        )
         await inner.settled()
         assert say("nothing_to_answer") not in inner.bridge.texts()
         await inner.accept("/deny")

@@ -117,10 +117,9 @@ def test_a_call_runs_by_the_word_of_the_person_at_the_chat(state_dir: Path) -> N
         terminal.type("second\r")
         terminal.until("? writer wants to run:\n    two\n")
         terminal.type("better not\r")
-        seen = terminal.until("I left it.")
+        seen = terminal.until(lambda screen: screen.visible().endswith("I left it.\n›"))
         assert "› better not\nthat was taken as no\n" in seen
         assert any("better not" in str(message["content"]) for message in here.asked[-1])
-        terminal.until(lambda screen: screen.visible().endswith("I left it.\n›"))
         merged, second = turns(state_dir)[:2]
         assert (merged["state"], merged["merged_into"]) == ("answered", second["id"])
         terminal.type("third\r")

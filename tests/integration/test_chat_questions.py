@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.fakes.terminal import Terminal
+
 Q = "approval:t-1-1-2"
+OVER = "the test is over"
 WORDS = "[y]es once, [a]lways, [n]o"
 HIDDEN = "rm -rf build\x1b[2K\x1b[1Gls\n" + "x" * 100
 
@@ -30,7 +33,11 @@ def asking(api: FakeControlApi, turn: str, text: str, *, subject: str = "rm -rf 
     api.send(type="started", turn=turn, attempt=1)
     api.say(turn, "I will clean up.")
     question = api.ask(turn, subject)
-    api.wait(lambda: question not in api.questions or turn in api.cancelled, timeout_s=60)
+    api.wait(
+        lambda: question not in api.questions or turn in api.cancelled or OVER in api.gates, timeout_s=60
+    )
+    if OVER in api.gates:
+        return
     if turn in api.cancelled:
         api.end(turn, "I will clean up.\n\n(stopped here)", "cancelled", 130)
         return
@@ -43,6 +50,12 @@ def asking(api: FakeControlApi, turn: str, text: str, *, subject: str = "rm -rf 
 def api(state_dir: Path) -> Iterator[FakeControlApi]:
     with FakeControlApi(state_dir / "s.sock", asking) as api:
         yield api
+        open_gate(api, OVER)  # nobody answers any more
+
+
+def at_rest(terminal: Terminal, words: str) -> str:
+    """Return the screen once a turn that ended in these words is over, and everything about it is printed."""
+    return terminal.until(lambda screen: screen.visible().endswith(f"{words}\n›"))
 
 
 # --- the interactive chat ----------------------------------------------------------------------------------
@@ -66,13 +79,12 @@ def test_the_next_line_answers_the_question(
         terminal.until(f"{WORDS} · ")
         terminal.until("left, then no · Ctrl-C stops")
         terminal.type(f"\r{typed}\r")  # an empty Enter is no answer
-        seen = terminal.until(f"The answer was {word}.")
+        seen = at_rest(terminal, f"The answer was {word}.")
         assert api.words == [(Q, word, body)]
         assert [post["text"] for post in api.posts] == ["clean up"]
         assert "I will clean up.\n\n? shell wants to run:\n    rm -rf build\n" in seen
         assert f"› {typed}\n{note}\n\nThe answer was" in seen
         assert "elsewhere" not in seen
-        terminal.until(lambda screen: screen.visible().endswith(f"was {word}.\n›"))
 
 
 def test_the_call_is_shown_in_full_and_hides_nothing(api: FakeControlApi) -> None:
@@ -93,10 +105,9 @@ def test_other_text_is_a_message_and_means_no(api: FakeControlApi) -> None:
         api.wait(lambda: len(api.posts) == 2)
         api.merge("turn:t-1-2", "turn:t-1-1")
         api.settle(Q)
-        seen = terminal.until("The answer was nothing.")
+        seen = at_rest(terminal, "The answer was nothing.")  # nothing is waited for
         assert (api.posts[1]["text"], api.words) == ("keep the logs", [])
         assert "› keep the logs\nthat was taken as no\n\nThe answer was nothing." in seen
-        terminal.until(lambda screen: screen.visible().endswith("nothing.\n›"))  # nothing is waited for
         terminal.type(CTRL_D)
         terminal.wait()
         assert "still being worked on" not in terminal.screen.text()
@@ -108,9 +119,8 @@ def test_a_question_answered_elsewhere_goes_away_with_a_note(api: FakeControlApi
         terminal.type("clean up\r")
         terminal.until(WORDS)
         api.settle(Q)
-        seen = terminal.until("The answer was nothing.")
+        seen = at_rest(terminal, "The answer was nothing.")
         assert "settled elsewhere\n\nThe answer was" in seen
-        terminal.until(lambda screen: "Ctrl-C stops" not in screen.visible())
         terminal.type("y\r")  # is a message again
         api.wait(lambda: [post["text"] for post in api.posts] == ["clean up", "y"])
 
@@ -146,7 +156,7 @@ def test_ctrl_c_stops_the_turn_and_escape_does_nothing(api: FakeControlApi, key:
         terminal.until(WORDS)
         terminal.type(key)
         if key == CTRL_C:
-            seen = terminal.until("(stopped here)")
+            seen = at_rest(terminal, "(stopped here)")
             assert "elsewhere" not in seen
         else:
             terminal.type("\r")
