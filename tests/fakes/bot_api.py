@@ -67,7 +67,15 @@ class _Poll:
 class FakeBotApi:
     """The server and its script. Times are wall times, so that processes can compare them."""
 
-    def __init__(self, *, token: str = TOKEN, username: str = "clawd_test_bot", port: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        token: str = TOKEN,
+        username: str = "clawd_test_bot",
+        port: int = 0,
+        on_effect: Callable[[Call, Any], None] | None = None,
+    ) -> None:
+        """Create the server; `on_effect` is told each call that did what it asked for, and its result."""
         self.token = token
         self.username = username
         self.bot_id = int(token.partition(":")[0])
@@ -75,6 +83,7 @@ class FakeBotApi:
         self.faults = FaultPlan()
         self.port = port
         self.log: list[Call] = []
+        self._on_effect = on_effect
         self.webhook = ""
         self.long_polls = True  # False: answer every getUpdates at once, as a broken proxy might
         self._revoked = False
@@ -276,6 +285,8 @@ class FakeBotApi:
         except ApiError as error:
             return self._finish(call, error_answer(error), f"{error.status} {error.description}")
         call.effect = True
+        if self._on_effect is not None:
+            self._on_effect(call, result)
         if fault is not None and fault.when == "after" and fault.kind != "delay":
             self._wake()
             return await self._commit(fault, call, request)

@@ -64,7 +64,10 @@ class Call:
 class WebhookReceiver:
     """An endpoint that keeps every call in order."""
 
-    def __init__(self, secret: str = SECRET, *, port: int = 0) -> None:
+    def __init__(
+        self, secret: str = SECRET, *, port: int = 0, on_call: Callable[[Call], None] | None = None
+    ) -> None:
+        self._on_call = on_call  # told of each call as it comes
         self.calls: list[Call] = []
         self.huge_mib = 0  # how much of huge answers was read, or lies in buffers
         self.released = asyncio.Event()  # lets hanging answers go
@@ -180,6 +183,8 @@ class WebhookReceiver:
             repeat=repeat,
         )
         self.calls.append(call)
+        if self._on_call is not None:
+            self._on_call(call)
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -1,0 +1,59 @@
+"""A third party's package of tools whose effects are seen outside: each call is a POST to `EFFECTS_URL`.
+
+`install` puts it where an installed package would be, so the daemon finds it through its entry points.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+
+from clawd.config.schema import ToolConfig
+from clawd.tools.base import Effect, ToolPlugin, ToolResult, ToolSpec
+
+if TYPE_CHECKING:
+    from clawd.response import JsonObject
+    from clawd.tools.base import ToolContext
+
+VARIABLE: Final = "EFFECTS_URL"
+KINDS: Final[tuple[Effect, ...]] = ("pure", "idempotent", "keyed", "once")
+
+
+class NoteTool:
+    """Tells the outside that it was called, and as what."""
+
+    def __init__(self, effect: Effect) -> None:
+        self.spec = ToolSpec(
+            name=f"note_{effect}",
+            description=f"Leaves a note ({effect}).",
+            parameters={"type": "object"},
+            effect=effect,
+        )
+
+    async def call(self, arguments: JsonObject, context: ToolContext) -> ToolResult:
+        body = {"tool": self.spec.name, "key": context.key, "arguments": arguments}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(os.environ[VARIABLE], json=body) as response,
+        ):
+            return ToolResult(await response.text())
+
+
+def _plugin(effect: Effect) -> ToolPlugin[ToolConfig]:
+    return ToolPlugin(name=f"note_{effect}", config=ToolConfig, create=lambda _: NoteTool(effect))
+
+
+PURE, IDEMPOTENT, KEYED, ONCE = (_plugin(effect) for effect in KINDS)
+
+
+def install(site: Path) -> None:
+    """Write the package `effect_tools` with its metadata into a directory that goes onto PYTHONPATH."""
+    (site / "effect_tools.py").write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    metadata = site / "effect_tools-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: effect-tools\nVersion: 1.0\n")
+    points = "\n".join(f"note_{effect} = effect_tools:{effect.upper()}" for effect in KINDS)
+    (metadata / "entry_points.txt").write_text(f"[clawd.tools]\n{points}\n")
