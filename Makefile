@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench clean
+.PHONY: help run test check bench soak clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,6 +39,12 @@ bench: $(VENV)/.clawd-dev ## measure, and print tables
 	        $(BIN)/python -m "$${module//\//.}"
 	    fi
 	done
+
+KILLS ?= 1000
+SEED ?= $(shell date +%s)
+soak: $(VENV)/.clawd-dev ## kill the daemon 1,000 times under load, and judge what came of it (KILLS=, SEED=)
+	@echo "KILLS=$(KILLS) SEED=$(SEED)"
+	$(BIN)/python -m tests.crash.soak --kills $(KILLS) --seed $(SEED)
 
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

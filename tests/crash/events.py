@@ -102,26 +102,21 @@ class Notebook:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.owed: set[str] = set()
-        self.answered: set[str] = set()
+        self.unanswered: set[str] = set()  # words, also of those not taken yet
         self._changed = asyncio.Event()
 
     def add(self, event: Event) -> None:
         """Note an event; call it at the moment that it happens."""
         self.events.append(event)
         match event:
-            case Said(word=word, owed=True) | Taken(word=word):
-                self.owed.add(word)
+            case Said(word=word):
+                self.unanswered.add(word)
             case Shown(text=text) if (answered := answered_word(text)) is not None:
-                self.answered.add(answered)
+                self.unanswered.discard(answered)
             case _:
                 pass
         self._changed.set()
         self._changed = asyncio.Event()
-
-    def open(self) -> set[str]:
-        """Return the words of messages that are owed an answer and have none yet."""
-        return self.owed - self.answered
 
     async def wait_until(self, condition: Callable[[], object], timeout_s: float) -> None:
         """Return once the condition holds; it is asked after each event. Raises TimeoutError."""

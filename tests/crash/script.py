@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 class Script:
     """Chooses the replies of a `FakeOpenAI`."""
 
-    def __init__(self, notebook: Notebook, *, first_token: int = 0) -> None:
+    def __init__(self, notebook: Notebook) -> None:
         self.delay_s = 0.0  # before each response
         self.piece_delay_s = 0.65  # between the three pieces of a slow answer
+        self.slow_again = True  # whether a slow answer is slow when it is asked for again
         self._notebook = notebook
-        self._tokens = first_token
+        self._slow: set[str] = set()
+        self.tokens = 0  # given so far
 
     def choose(self, seen: Seen) -> Reply:
         """Return the reply to a request, and note it."""
         messages = seen.body["messages"]
         text, step, results = position(messages)
         wish = Wish.parse(text)
-        token = f"tok{self._tokens}x"
-        self._tokens += 1
+        token = f"tok{self.tokens}x"
+        self.tokens += 1
         kinds = wish.steps[step] if step < len(wish.steps) else ()
         calls = tuple(Call(id=f"call-{token}-{n}", kind=kind) for n, kind in enumerate(kinds))
         self._notebook.add(
@@ -49,7 +51,8 @@ class Script:
         if calls:
             return Reply(text="", tool_calls=_wire(wish.word, step, token, calls), delay_s=self.delay_s)
         answer = answer_text(wish.word, token)
-        if wish.slow:
+        if wish.slow and (self.slow_again or wish.word not in self._slow):
+            self._slow.add(wish.word)
             third = len(answer) // 3
             pieces = [answer[:third], answer[third : 2 * third], answer[2 * third :]]
             return Reply(chunks=pieces, chunk_delay_s=self.piece_delay_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
 from contextlib import asynccontextmanager
@@ -26,9 +27,10 @@ from tests.fakes.webhook_receiver import WebhookReceiver
 from tests.fakes.webhook_sender import SECRET, event, signed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from tests.crash.events import Event
     from tests.crash.oracle import Verdict
     from tests.fakes.bot_api_http import Call as BotCall
     from tests.fakes.effects import Effect
@@ -82,6 +84,14 @@ class Stage:
             **sections,
         }
         (self.home / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+
+    def goes_on_after(self, events: Sequence[Event], *, words: int, tokens: int) -> None:
+        """Begin where an earlier run ended: with what was seen of it, and fresh words and tokens."""
+        for old in events:
+            self.notebook.add(old)
+        self._words = words
+        self.script.tokens = tokens
+        self.daemon.starts = max(old.life for old in events if isinstance(old, Died))
 
     # --- people -----------------------------------------------------------------------------------------
 
@@ -168,11 +178,11 @@ class Stage:
 
     async def all_answered(self, timeout_s: float = 90) -> None:
         """Return once every message is taken, answered, and nothing is left to do."""
-        said = {e.word for e in self.notebook.events if isinstance(e, Said)}
+        book = self.notebook
         try:
-            await self.notebook.wait_until(lambda: said <= self.notebook.answered, timeout_s)
+            await book.wait_until(lambda: not book.unanswered, timeout_s)
         except TimeoutError:
-            missing = sorted(said - self.notebook.answered)
+            missing = sorted(book.unanswered)
             raise AssertionError(f"not answered: {missing}\n{self.daemon.tail()}") from None
         await self.daemon.settled()
 
@@ -233,6 +243,8 @@ def free_port() -> int:
 @asynccontextmanager
 async def stage(home: Path, *, telegram: bool = True, **sections: object) -> AsyncIterator[Stage]:
     """A stage with a configuration and no daemon yet; at the end none is left."""
+    # A client that dies in the middle of a request is what these tests are about; aiohttp logs each.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     notebook = Notebook()
     async with asyncio.TaskGroup() as posts:
         here = Stage(home, notebook, Script(notebook), posts)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.crash.stage import stage
 
-DOORS: Final = ("accept", "claim", "turn.finished", "outbox.take", "outbox.mark")
+DOORS: Final = ("accept", "turn.finished", "outbox.take", "outbox.mark")
 STEPS: Final = ("llm.intent", "llm.result", "tool.intent", "tool.result")
 RECOVERY: Final = ("recover", "claim", "llm.result", "outbox.take")
 
@@ -23,7 +23,7 @@ def both(*kinds: str) -> tuple[str, ...]:
     return tuple(f"journal.{moment}_commit:{kind}" for kind in kinds for moment in ("before", "after"))
 
 
-KILLS_AT: Final = frozenset(both(*DOORS, *STEPS, "recover", "release"))
+KILLS_AT: Final = frozenset(both(*DOORS, *STEPS, *RECOVERY, "release"))
 
 
 @pytest.mark.timeout(120)
@@ -56,3 +56,42 @@ async def test_no_step_is_paid_for_or_acts_twice_whichever_commit_of_it_dies(sta
         verdict = here.judge()
         assert not verdict.broken, here.daemon.tail()
         assert (verdict.kills, verdict.same_id, verdict.marked) == (len(both(*STEPS)), 0, 0)
+
+
+@pytest.mark.timeout(120)
+async def test_a_recovery_that_dies_again_and_again_loses_and_doubles_nothing(state_dir: Path) -> None:
+    points = both(*RECOVERY)
+    async with stage(state_dir, telegram=False) as here:
+        await here.start("journal.after_commit:tool.intent:1:kill")
+        for number in range(len(points)):
+            here.post(f"order-{number}", here.wish("once+keyed"))
+        assert await here.died() == -9
+        for point in points:
+            await here.start(f"{point}:1:kill")
+            assert await here.died() == -9, point
+        await here.start()
+        await here.all_answered()
+        verdict = here.judge()
+        assert not verdict.broken, here.daemon.tail()
+        assert verdict.kills == 1 + len(points)
+        assert verdict.unknown, "a call was cut off"
+
+
+@pytest.mark.timeout(120)
+async def test_a_stop_that_dies_while_it_hands_a_turn_back_loses_nothing(state_dir: Path) -> None:
+    shutdown = {"grace_s": 0.1, "delivery_s": 0.1}
+    async with stage(state_dir, telegram=False, shutdown=shutdown) as here:
+        here.script.delay_s = 600
+        for point, asked in zip(both("release"), (2, 5), strict=True):
+            await here.start(f"{point}:1:kill")
+            here.post("order-1", here.wish())
+            here.post(f"other-{asked}", here.wish())
+            await here.model.arrived(asked)
+            here.daemon.terminate()
+            assert await here.died() == -9, point
+        here.script.delay_s = 0
+        await here.start()
+        await here.all_answered()
+        verdict = here.judge()
+        assert not verdict.broken, here.daemon.tail()
+        assert verdict.asked_again == 2 + 3

@@ -1,12 +1,11 @@
-"""A real daemon process in a world of fakes that outlive it, and the oracle that reads only the fakes."""
+"""A real daemon in a small world: Telegram, a model that repeats what was said, and what came of it.
+
+For tests of one thing at a time; `stage.py` has both doors, tools with effects, and the whole oracle.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,11 +15,12 @@ from typing import Any
 
 import yaml
 
+from tests.crash.process import ROOT, DaemonProcess
+from tests.crash.words import MARK
 from tests.fakes.bot_api import FakeBotApi
 from tests.fakes.openai_api import FakeOpenAI, Reply
 
-MARK = "(may be a repeat)"
-ROOT = Path(__file__).parents[2]
+__all__ = ["MARK", "ROOT", "Verdict", "World", "answer_to", "messages", "world"]
 
 
 @dataclass(kw_only=True)
@@ -48,9 +48,7 @@ class World:
         self.telegram = telegram
         self.model = model
         self.said: dict[int, list[str]] = {}
-        self.daemon: asyncio.subprocess.Process | None = None
-        self.output = state_dir / "output.log"
-        self.starts = 0
+        self.runs = DaemonProcess(state_dir)
 
     @property
     def config_path(self) -> Path:
@@ -78,48 +76,50 @@ class World:
 
     # --- the daemon -------------------------------------------------------------------------------------
 
+    @property
+    def daemon(self) -> asyncio.subprocess.Process | None:
+        """The latest process, None before the first start."""
+        return self.runs.process
+
+    @property
+    def output(self) -> Path:
+        """What the daemon wrote to standard error."""
+        return self.runs.output
+
+    @property
+    def starts(self) -> int:
+        """How many processes there have been."""
+        return self.runs.starts
+
     async def start(self, *, fault: str | None = None, environ: Mapping[str, str] | None = None) -> None:
         """Start the daemon and return once it is ready, or has died of its fault before."""
-        env = {**os.environ, "CLAWD_HOME": str(self.state_dir), **(environ or {})}
-        env.pop("CLAWD_FAULT", None)
-        if fault is not None:
-            env["CLAWD_FAULT"] = fault
-        self.starts += 1
-        with self.output.open("ab") as log:
-            self.daemon = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "clawd.daemon",
-                env=env,
-                cwd=ROOT,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-            )
-        assert self.daemon.stdout is not None
-        async with asyncio.timeout(15):
-            line = await self.daemon.stdout.readline()
-        if line:
-            assert line == b"clawd is ready\n", line
+        await self.runs.spawn(fault=fault, environ=environ)
+        await self.runs.ready()
 
     async def wait_dead(self, timeout_s: float = 20) -> int:
         """Return the exit code of the daemon once it is gone."""
-        assert self.daemon is not None
-        async with asyncio.timeout(timeout_s):
-            return await self.daemon.wait()
+        return await self.runs.dead(timeout_s)
 
     async def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
-        assert self.daemon is not None
-        if self.daemon.returncode is None:
-            self.daemon.send_signal(signal.SIGKILL)
-        await self.daemon.wait()
+        await self.runs.kill()
 
     async def stop(self) -> int:
         """SIGTERM, and return the exit code."""
-        assert self.daemon is not None
-        self.daemon.send_signal(signal.SIGTERM)
-        return await self.wait_dead(40)
+        self.runs.terminate()
+        return await self.runs.dead(40)
+
+    async def settled(self) -> None:
+        """Return once the daemon has nothing left to send: what would double has doubled by then."""
+        await self.runs.settled()
+
+    async def control(self, path: str) -> Any:
+        """Return what the control socket answers to a GET."""
+        return await self.runs.control(path)
+
+    def tail(self, lines: int = 40) -> str:
+        """Return the end of the daemon's log."""
+        return self.runs.tail(lines)
 
     # --- the oracle -------------------------------------------------------------------------------------
 
@@ -143,16 +143,6 @@ class World:
             verdict = self.judge()
             raise AssertionError(f"not answered: {verdict.lost}\n{self.tail()}") from None
 
-    async def settled(self) -> None:
-        """Return once the daemon has nothing left to send: what would double has doubled by then."""
-        status = await self.control("status")
-        async with asyncio.timeout(20):
-            while (
-                status["queue"]["deliveries_open"] or status["queue"]["running"] or status["queue"]["queued"]
-            ):
-                await asyncio.sleep(0.05)
-                status = await self.control("status")
-
     def judge(self) -> Verdict:
         """Compare what was said with what the fakes saw."""
         verdict = Verdict()
@@ -175,22 +165,6 @@ class World:
     def paid_for(self, text: str) -> int:
         """Return how often the model was asked about this message."""
         return sum(1 for seen in self.model.requests if seen.last_user_text == text)
-
-    async def control(self, path: str) -> Any:
-        """Return what the control socket answers to a GET."""
-        reader, writer = await asyncio.open_unix_connection(str(self.state_dir / "state" / "clawd.sock"))
-        try:
-            writer.write(f"GET /control/v1/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-            await writer.drain()
-            raw = await reader.read()
-        finally:
-            writer.close()
-        return json.loads(raw.partition(b"\r\n\r\n")[2])
-
-    def tail(self, lines: int = 40) -> str:
-        """Return the end of the daemon's log."""
-        text = self.output.read_text(encoding="utf-8", errors="replace") if self.output.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
 
 
 def answer_to(text: str) -> str:
