@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from clawd.config.schema import ToolConfig
-from clawd.tools.base import Effect, ToolPlugin, ToolResult, ToolSpec
+from clawd.tools.base import Consent, Effect, ToolPlugin, ToolResult, ToolSpec
 
 if TYPE_CHECKING:
     from clawd.response import JsonObject
@@ -25,9 +25,9 @@ KINDS: Final[tuple[Effect, ...]] = ("pure", "idempotent", "keyed", "once")
 class NoteTool:
     """Tells the outside that it was called, and as what."""
 
-    def __init__(self, effect: Effect) -> None:
+    def __init__(self, effect: Effect, name: str = "") -> None:
         self.spec = ToolSpec(
-            name=f"note_{effect}",
+            name=f"note_{name or effect}",
             description=f"Leaves a note ({effect}).",
             parameters={"type": "object"},
             effect=effect,
@@ -42,11 +42,19 @@ class NoteTool:
             return ToolResult(await response.text())
 
 
+class AskingNoteTool(NoteTool):
+    """The same, after a person's yes."""
+
+    def consent(self, arguments: JsonObject) -> Consent:
+        return Consent(verdict="ask", subject=f"note {arguments['place']}")
+
+
 def _plugin(effect: Effect) -> ToolPlugin[ToolConfig]:
     return ToolPlugin(name=f"note_{effect}", config=ToolConfig, create=lambda _: NoteTool(effect))
 
 
 PURE, IDEMPOTENT, KEYED, ONCE = (_plugin(effect) for effect in KINDS)
+ASKED = ToolPlugin(name="note_asked", config=ToolConfig, create=lambda _: AskingNoteTool("once", "asked"))
 
 
 def install(site: Path) -> None:
@@ -55,5 +63,5 @@ def install(site: Path) -> None:
     metadata = site / "effect_tools-1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: effect-tools\nVersion: 1.0\n")
-    points = "\n".join(f"note_{effect} = effect_tools:{effect.upper()}" for effect in KINDS)
+    points = "\n".join(f"note_{effect} = effect_tools:{effect.upper()}" for effect in (*KINDS, "asked"))
     (metadata / "entry_points.txt").write_text(f"[clawd.tools]\n{points}\n")

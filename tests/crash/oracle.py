@@ -14,11 +14,12 @@ from tests.crash.events import Acted, Asked, Call, Died, Said, Shown, Started, T
 from tests.crash.words import Answer, is_part, whole_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tests.crash.events import Event
 
 BROKEN: Final = ("lost", "twice", "paid_twice", "effects_twice", "disordered", "strange")
+ONCE: Final = ("once", "asked")  # the kinds of tools that must not be repeated
 
 
 @dataclass(kw_only=True)
@@ -49,11 +50,17 @@ class Verdict:
         return {name: getattr(self, name) for name in BROKEN if getattr(self, name)}
 
 
-def judge(events: Iterable[Event]) -> Verdict:
-    """Return the verdict on a run that has come to rest: what has no answer now never gets one."""
+def judge(events: Iterable[Event], *, aside: Callable[[str], bool] = lambda _: False) -> Verdict:
+    """Return the verdict on a run that has come to rest: what has no answer now never gets one.
+
+    Args:
+        events: What was seen.
+        aside: Whether a shown text is none of the oracle's business: questions, answers to commands.
+    """
     court = _Court()
     for event in events:
-        court.hear(event)
+        if not (isinstance(event, Shown) and aside(event.text)):
+            court.hear(event)
     return court.close()
 
 
@@ -275,7 +282,7 @@ class _Effects:
             verdict.effects_twice.append(f"{name} has the key of {self._owner[event.key]}")
         if event.call in self._results:
             verdict.effects_twice.append(f"{name} ran after the model was told its result")
-        elif earlier and event.kind == "once":
+        elif earlier and event.kind in ONCE:
             verdict.effects_twice.append(f"{name} ran {len(earlier) + 1} times")
         elif any(act.life == event.life for act in earlier):
             verdict.effects_twice.append(f"{name} ran twice in one process")
@@ -300,7 +307,7 @@ class _Effects:
             if any(act.receipt == text for act in self._by_call[identifier]):
                 continue
             asked_for = self._calls.get(identifier)
-            if asked_for and asked_for[0].kind == "once" and self._court.deaths > asked_for[1]:
+            if asked_for and asked_for[0].kind in ONCE and self._court.deaths > asked_for[1]:
                 verdict.unknown += 1
             else:
                 verdict.strange.append(f"the model was told {text!r} of {identifier}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from tests.crash.events import Asked, Call
@@ -22,9 +23,9 @@ class Script:
     def __init__(self, notebook: Notebook) -> None:
         self.delay_s = 0.0  # before each response
         self.piece_delay_s = 0.65  # between the three pieces of a slow answer
-        self.slow_again = True  # whether a slow answer is slow when it is asked for again
+        self.slow_times = 2  # how often a slow answer is slow; asked for again after that, it is quick
         self._notebook = notebook
-        self._slow: set[str] = set()
+        self._slow = Counter[str]()
         self.tokens = 0  # given so far
 
     def choose(self, seen: Seen) -> Reply:
@@ -51,8 +52,8 @@ class Script:
         if calls:
             return Reply(text="", tool_calls=_wire(wish.word, step, token, calls), delay_s=self.delay_s)
         answer = answer_text(wish.word, token)
-        if wish.slow and (self.slow_again or wish.word not in self._slow):
-            self._slow.add(wish.word)
+        if wish.slow and self._slow[wish.word] < self.slow_times:
+            self._slow[wish.word] += 1
             third = len(answer) // 3
             pieces = [answer[:third], answer[third : 2 * third], answer[2 * third :]]
             return Reply(chunks=pieces, chunk_delay_s=self.piece_delay_s)

@@ -7,6 +7,7 @@ import logging
 import socket
 import time
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from tests.fakes.webhook_receiver import WebhookReceiver
 from tests.fakes.webhook_sender import SECRET, event, signed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from tests.crash.events import Event
@@ -37,6 +38,15 @@ if TYPE_CHECKING:
     from tests.fakes.webhook_receiver import Call as CallbackCall
 
 RETRY_POST_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Post:
+    """What a program sends until it is taken; `word` if an answer is owed then."""
+
+    id: str
+    text: str
+    word: str = ""
 
 
 class Stage:
@@ -53,9 +63,10 @@ class Stage:
         self.model = FakeOpenAI(choose=script.choose)
         self.session: aiohttp.ClientSession | None = None
         self._posts = posts
-        self._senders: dict[str, asyncio.Queue[Wish]] = {}
+        self._senders: dict[str, asyncio.Queue[_Post]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._words = 0
+        self._commands = 0
         self._port = free_port()
         self._dead = True
 
@@ -108,34 +119,50 @@ class Stage:
 
     def post(self, conversation: str, wish: Wish) -> str:
         """Let a program post; it repeats itself until it is told that it was taken. Returns the word."""
-        if conversation not in self._senders:
-            self._senders[conversation] = asyncio.Queue()
-            work = self._send_all(conversation, self._senders[conversation])
-            self._tasks.append(self._posts.create_task(work))
-        self.notebook.add(
-            Said(at=time.monotonic(), chat=f"webhook {conversation}", word=wish.word, owed=False)
-        )
-        self._senders[conversation].put_nowait(wish)
+        chat = f"webhook {conversation}"
+        self.notebook.add(Said(at=time.monotonic(), chat=chat, word=wish.word, owed=False))
+        self._queue(conversation).put_nowait(_Post(id=f"msg_{wish.word}", text=wish.text, word=wish.word))
         return wish.word
+
+    async def taken(self, wish: Wish, timeout_s: float = 60) -> None:
+        """Return once a posted wish was taken."""
+
+        def is_taken() -> bool:
+            return any(isinstance(seen, Taken) and seen.word == wish.word for seen in self.notebook.events)
+
+        await self.notebook.wait_until(is_taken, timeout_s)
+
+    def command(self, conversation: str, text: str) -> None:
+        """Let the program post what is no question: a command, an answer."""
+        self._commands += 1
+        self._queue(conversation).put_nowait(_Post(id=f"cmd_{self._commands}", text=text))
 
     def stop_posting(self) -> None:
         """End the programs that post."""
         for task in self._tasks:
             task.cancel()
 
-    async def _send_all(self, conversation: str, wishes: asyncio.Queue[Wish]) -> None:
+    def _queue(self, conversation: str) -> asyncio.Queue[_Post]:
+        if conversation not in self._senders:
+            self._senders[conversation] = asyncio.Queue()
+            work = self._send_all(conversation, self._senders[conversation])
+            self._tasks.append(self._posts.create_task(work))
+        return self._senders[conversation]
+
+    async def _send_all(self, conversation: str, posts: asyncio.Queue[_Post]) -> None:
         while True:
-            wish = await wishes.get()
-            while (status := await self._send(conversation, wish)) not in (200, 202):
+            post = await posts.get()
+            while (status := await self._send(conversation, post)) not in (200, 202):
                 assert status is None or status >= 500, status
                 await asyncio.sleep(RETRY_POST_S)
-            self.notebook.add(Taken(at=time.monotonic(), word=wish.word))
+            if post.word:
+                self.notebook.add(Taken(at=time.monotonic(), word=post.word))
 
-    async def _send(self, conversation: str, wish: Wish) -> int | None:
+    async def _send(self, conversation: str, post: _Post) -> int | None:
         """Post once; None when nobody answered."""
         assert self.session is not None
-        body = event(wish.text, conversation=conversation, user={"id": "u1"})
-        headers = signed(body, datetime.now(UTC), message_id=f"msg_{wish.word}")
+        body = event(post.text, conversation=conversation, user={"id": "u1"})
+        headers = signed(body, datetime.now(UTC), message_id=post.id)
         url = f"http://127.0.0.1:{self._port}/bridges/hook"
         try:
             async with self.session.post(url, data=body, headers=headers) as reply:
@@ -186,9 +213,13 @@ class Stage:
             raise AssertionError(f"not answered: {missing}\n{self.daemon.tail()}") from None
         await self.daemon.settled()
 
-    def judge(self) -> Verdict:
-        """Return the oracle's verdict on all that was seen."""
-        return judge(self.notebook.events)
+    def judge(self, *, aside: Callable[[str], bool] = lambda _: False) -> Verdict:
+        """Return the oracle's verdict on all that was seen; `aside` as in `judge`."""
+        return judge(self.notebook.events, aside=aside)
+
+    def shown(self) -> list[str]:
+        """Return all texts that were shown, in order."""
+        return [seen.text for seen in self.notebook.events if isinstance(seen, Shown)]
 
     # --- what the fakes saw -----------------------------------------------------------------------------
 

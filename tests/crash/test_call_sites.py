@@ -30,12 +30,8 @@ UNLABELLED: Final = {
 # Kinds of records that the journal knows and no part of the daemon writes yet, with what would write them.
 # tests/unit/journal/test_kills.py kills at them below the daemon.
 UNWRITTEN: Final = {
-    "turn.waiting": "TurnWaiting",
-    "turn.resumed": "QuestionAnswered",
-    "turn.merged": "TurnMerged",
     "summary.intent": "SummaryIntent",
     "summary.result": "SummaryResult",
-    "session.undone": "TurnsUndone",
     "snapshot": "snapshot",
 }
 

@@ -34,9 +34,8 @@ DEATHS: Final = (
 @pytest.mark.timeout(120)
 async def test_an_answer_whose_preview_was_cut_off_is_shown_whole_once_or_marked(state_dir: Path) -> None:
     async with stage(state_dir) as here:
-        here.script.slow_again = (
-            False  # what the start before cut off is over before this one's preview begins
-        )
+        # What the start before cut off is over before this one's preview begins.
+        here.script.slow_times = 1
         for chat, (death, _, _) in enumerate(DEATHS, start=1):
             await here.start(f"{death}:kill")
             if chat > 1:

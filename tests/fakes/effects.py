@@ -29,6 +29,8 @@ class FakeEffects:
     def __init__(self, *, delay_s: float = 0.0, on_effect: Callable[[Effect], None] | None = None) -> None:
         self.effects: list[Effect] = []
         self.delay_s = delay_s
+        self.released = asyncio.Event()  # cleared, answers wait for it
+        self.released.set()
         self._on_effect = on_effect
         self._port = 0
         self._runner: web.AppRunner | None = None
@@ -49,6 +51,7 @@ class FakeEffects:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.released.set()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -65,4 +68,5 @@ class FakeEffects:
         if self._on_effect is not None:
             self._on_effect(effect)
         await asyncio.sleep(self.delay_s)
+        await self.released.wait()
         return web.Response(text=effect.receipt)
