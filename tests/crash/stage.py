@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import socket
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -198,6 +199,11 @@ class Stage:
             self.notebook.add(Died(at=time.monotonic(), life=self.daemon.starts, killed=code == -9))
         return code
 
+    async def killed(self, where: str = "") -> None:
+        """Return once the process was killed at its fault point; any other end is an error."""
+        code = await self.died()
+        assert code == -9, f"{where}: ended by itself with {code}\n{self.daemon.tail()}"
+
     async def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         await self.daemon.kill()
@@ -264,11 +270,16 @@ class Stage:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody listens on.
+
+    Below those that the kernel gives to clients: of those one may be taken while the daemon is dead, even
+    by a client of ours that knocks at it.
+    """
+    while True:
+        port = random.randint(15_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @asynccontextmanager

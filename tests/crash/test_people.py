@@ -31,19 +31,19 @@ async def test_a_question_and_its_answer_survive_whichever_commit_dies(state_dir
             await here.start(f"{point}:1:kill")
             if here.daemon.starts == 1:
                 here.post("order-1", here.wish("asked"))
-            assert await here.died() == -9, point
+            await here.killed(point)
         assert not here.effects.effects, "nobody has said yes"
         for point in both("turn.resumed"):
             await here.start(f"{point}:1:kill")
             if not any(map(is_talk, here.shown())):
                 await here.notebook.wait_until(lambda: any(map(is_talk, here.shown())), 60)
                 here.command("order-1", "/approve")
-            assert await here.died() == -9, point
+            await here.killed(point)
         assert not here.effects.effects
         await here.start()
         await here.all_answered()
         verdict = here.judge(aside=is_talk)
-        assert not verdict.broken, here.daemon.tail()
+        assert not verdict.broken, f"{verdict.broken}\n{here.daemon.tail()}"
         assert verdict.asked_again == 0
         assert sum(isinstance(seen, Acted) for seen in here.notebook.events) == 1
         assert sum(text.startswith(_QUESTION) for text in here.shown()) == 1
@@ -62,7 +62,7 @@ async def test_a_message_that_steers_a_turn_is_part_of_it_once_whichever_commit_
                 here.post("order-1", second)
                 await here.taken(second)
                 here.effects.released.set()
-            assert await here.died() == -9, point
+            await here.killed(point)
         await here.start()
         await here.notebook.wait_until(lambda: second.word not in here.notebook.unanswered, 60)
         await here.daemon.settled()
@@ -82,7 +82,7 @@ async def test_a_retry_asks_once_more_and_only_once_whichever_commit_dies(state_
                 here.post("order-1", here.wish())
                 await here.all_answered()
                 here.command("order-1", "/retry")
-            assert await here.died() == -9, point
+            await here.killed(point)
         await here.start()
         await here.notebook.wait_until(lambda: len(here.shown()) == 2, 60)
         await here.daemon.settled()

@@ -41,7 +41,7 @@ async def test_an_answer_whose_preview_was_cut_off_is_shown_whole_once_or_marked
             if chat > 1:
                 await here.all_answered()
             here.write(chat, here.wish(slow=True))
-            assert await here.died() == -9, death
+            await here.killed(death)
         await here.start()
         await here.all_answered()
         for chat, (death, marked, messages) in enumerate(DEATHS, start=1):
@@ -50,6 +50,6 @@ async def test_an_answer_whose_preview_was_cut_off_is_shown_whole_once_or_marked
             assert (len(whole), len(texts)) == (1, messages), death
             assert whole[0].startswith(MARK) == marked, death
         verdict = here.judge()
-        assert not verdict.broken, here.daemon.tail()
+        assert not verdict.broken, f"{verdict.broken}\n{here.daemon.tail()}"
         assert (verdict.marked, verdict.leftovers) == (2, 1)
         assert verdict.asked_again == len(DEATHS) - 1, "only what was committed was not asked for again"

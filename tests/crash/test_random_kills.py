@@ -24,7 +24,7 @@ async def test_short_turns_survive_a_series_of_kills(state_dir: Path) -> None:
     async with stage(state_dir) as here:
         await Killer(here, SHORT, random.Random(SEED)).series(SHORT_KILLS)
         verdict = here.judge()
-        assert not verdict.broken, here.daemon.tail()
+        assert not verdict.broken, f"{verdict.broken}\n{here.daemon.tail()}"
         assert verdict.kills == SHORT_KILLS
         assert verdict.messages > 2 * SHORT_KILLS, "the load came through"
 
@@ -41,7 +41,7 @@ async def test_turns_that_no_process_lives_to_finish_get_on_by_their_committed_s
                 lives[event.word].add(event.life)
         await killer.come_to_rest()
         verdict = here.judge()
-        assert not verdict.broken, here.daemon.tail()
+        assert not verdict.broken, f"{verdict.broken}\n{here.daemon.tail()}"
         assert verdict.kills == LONG_KILLS
         done = lives.keys() - set(finished.lost)
         assert done, "some turns came to their end between the kills"

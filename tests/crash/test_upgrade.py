@@ -26,13 +26,13 @@ async def test_work_of_an_older_version_goes_on_although_the_migration_dies(stat
         here.goes_on_after(old_schema.seen(), words=old_schema.WORDS, tokens=old_schema.TOKENS)
         for point, schema in zip(both("migration"), (1, NEWEST), strict=True):
             await here.start(f"{point}:1:kill")
-            assert await here.died() == -9, point
+            await here.killed(point)
             assert old_schema.version(database) == schema, "all of it or nothing"
         await here.start()
         here.post("order-1", here.wish("once"))
         await here.all_answered()
         verdict = here.judge()
-        assert not verdict.broken, here.daemon.tail()
+        assert not verdict.broken, f"{verdict.broken}\n{here.daemon.tail()}"
         assert (verdict.messages, verdict.kills) == (4, 3)
         assert (verdict.unknown, verdict.asked_again) == (1, 0), "no step that was committed is made again"
 
@@ -44,7 +44,7 @@ async def test_a_first_start_that_dies_leaves_nothing_that_a_second_one_stumbles
     async with stage(state_dir, telegram=False) as here:
         for point in both("migration"):
             await here.start(f"{point}:1:kill")
-            assert await here.died() == -9, point
+            await here.killed(point)
         await here.start()
         here.post("order-1", here.wish())
         await here.all_answered()
