@@ -50,11 +50,15 @@ class AskingNoteTool(NoteTool):
 
 
 def _plugin(effect: Effect) -> ToolPlugin[ToolConfig]:
-    return ToolPlugin(name=f"note_{effect}", config=ToolConfig, create=lambda _: NoteTool(effect))
+    return ToolPlugin(
+        name=f"note_{effect}", config=ToolConfig, create=lambda _site, _config: NoteTool(effect)
+    )
 
 
 PURE, IDEMPOTENT, KEYED, ONCE = (_plugin(effect) for effect in KINDS)
-ASKED = ToolPlugin(name="note_asked", config=ToolConfig, create=lambda _: AskingNoteTool("once", "asked"))
+ASKED = ToolPlugin(
+    name="note_asked", config=ToolConfig, create=lambda _site, _config: AskingNoteTool("once", "asked")
+)
 
 
 def install(site: Path) -> None:

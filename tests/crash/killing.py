@@ -53,10 +53,10 @@ LONG: Final = Shape(
         ("idempotent", "once+keyed", "pure+once", "once"),
         ("keyed+once", "once", "idempotent+pure", "once", "keyed"),
     ),
-    model_delay_s=0.25,
+    model_delay_s=0.2,
     effect_delay_s=0.05,
     open_messages=6,
-    life_s=(0.2, 0.9),
+    life_s=(0.1, 0.6),
 )
 
 

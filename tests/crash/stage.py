@@ -212,11 +212,13 @@ class Stage:
     async def all_answered(self, timeout_s: float = 90) -> None:
         """Return once every message is taken, answered, and nothing is left to do."""
         book = self.notebook
-        try:
-            await book.wait_until(lambda: not book.unanswered, timeout_s)
-        except TimeoutError:
-            missing = sorted(book.unanswered)
-            raise AssertionError(f"not answered: {missing}\n{self.daemon.tail()}") from None
+        async with asyncio.TaskGroup() as waits:
+            answered = waits.create_task(book.wait_until(lambda: not book.unanswered, timeout_s * 2))
+            death = waits.create_task(self.daemon.dead(timeout_s * 2))
+            await asyncio.wait((answered, death), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            answered.cancel()
+            death.cancel()
+        assert not book.unanswered, f"not answered: {sorted(book.unanswered)}\n{self.daemon.tail()}"
         await self.daemon.settled()
 
     def judge(self, *, aside: Callable[[str], bool] = lambda _: False) -> Verdict:

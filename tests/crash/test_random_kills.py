@@ -14,8 +14,8 @@ from tests.crash.stage import stage
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHORT_KILLS: Final = 12
-LONG_KILLS: Final = 18  # without Telegram, whose start costs another 0.6 s of CPU time
+SHORT_KILLS: Final = 8
+LONG_KILLS: Final = 22  # without Telegram, whose start costs another 0.6 s of CPU time
 SEED: Final = 20261125
 
 
@@ -26,7 +26,7 @@ async def test_short_turns_survive_a_series_of_kills(state_dir: Path) -> None:
         verdict = here.judge()
         assert not verdict.broken, f"{verdict.broken}\n{here.daemon.tail()}"
         assert verdict.kills == SHORT_KILLS
-        assert verdict.messages > 2 * SHORT_KILLS, "the load came through"
+        assert verdict.messages > SHORT_KILLS, "the load came through"
 
 
 @pytest.mark.timeout(300)
