@@ -61,15 +61,6 @@ def commit_statements() -> set[str]:
     }
 
 
-def made() -> set[str]:
-    """Return the names of all that is called or constructed above the journal: which records are written."""
-    return {
-        ast.unparse(node.func).rpartition(".")[2]
-        for name, _, node in _calls()
-        if not name.startswith(("store/", "journal/"))
-    }
-
-
 @cache
 def _calls() -> tuple[tuple[str, str, ast.Call], ...]:
     return tuple(_all_calls())

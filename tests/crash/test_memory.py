@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from clawd.agent.compact import INSTRUCTIONS
+from tests.crash.test_points import both
 from tests.crash.world import World, answer_to, messages, world
 from tests.fakes.openai_api import Reply, Seen
+
+KILLS_AT: Final = frozenset(both("summary.intent", "summary.result", "snapshot", "search"))
 
 SUMMARY = "SUMMARY: numbered messages about a ferry."
 
@@ -87,3 +91,22 @@ async def test_a_daemon_killed_before_and_after_a_snapshot_answers_and_forgets_n
         assert not summaries(here)
         shown = here.model.requests[-1].body["messages"]
         assert [m["content"] for m in shown if m["role"] == "user"] == [*texts, "last"]
+
+
+@pytest.mark.timeout(120)
+async def test_a_daemon_killed_before_a_summary_is_asked_for_and_while_it_indexes_answers_all(
+    state_dir: Path,
+) -> None:
+    async with world(state_dir) as here:
+        small(here, 1600)
+        await here.start(fault="journal.before_commit:summary.intent:1:kill")
+        for n in range(8):
+            here.say(11, f"{n}: the ferry " + "was late again and " * 20 + f"left at {n}.")
+        assert await here.wait_dead(60) == -9
+        for point in ("after_commit:summary.intent", "before_commit:search", "after_commit:search"):
+            await here.start(fault=f"journal.{point}:1:kill")
+            assert await here.wait_dead(60) == -9, point
+        await here.start()
+        await here.all_answered(60)
+        await here.settled()
+        assert not here.judge().broken, here.tail()
