@@ -21,22 +21,28 @@ HISTORY_TURNS: Final = 2000  # a session without a summary is looked back at no 
 _PAGE: Final = 200  # messages that one statement looks at, so that none takes long
 
 
+# One statement where several would do: each costs a way to the reading thread and back, and every turn pays.
+_OWN: Final = (
+    "SELECT 'record' AS part, id, kind, v, body FROM journal"
+    "  WHERE conv = ?1 AND seq = ?2 AND kind <> 'accepted'"
+    " UNION ALL SELECT 'control', id, kind, 0, body FROM control"
+    "  WHERE conv = ?1 AND target_seq = ?2 AND applied_at IS NULL"
+    " UNION ALL SELECT 'snapshot', 0, '', v, body FROM snapshot WHERE conv = ?1 AND session = ?3"
+    " ORDER BY 1, 2"
+)
+
+
 async def load(store: Store, lease: Lease) -> Loaded:
     """Return what a turn needs to go on; raises JournalCorrupt when a row can't be read."""
-    rows = await store.read(
-        "SELECT id, kind, v, body FROM journal WHERE conv = ? AND seq = ? AND kind <> 'accepted' ORDER BY id",
-        (lease.conv, lease.seq),
-    )
-    controls = await store.read(
-        "SELECT id, kind, body FROM control WHERE conv = ? AND target_seq = ? AND applied_at IS NULL ORDER BY id",
-        (lease.conv, lease.seq),
-    )
-    snapshot = await _snapshot(store, lease)
+    rows: dict[str, list[Row]] = {"record": [], "control": [], "snapshot": []}
+    for part, *row in await store.read(_OWN, (lease.conv, lease.seq, lease.settings.session)):
+        rows[part].append(tuple(row))
+    snapshot = _snapshot(lease, rows["snapshot"])
     past = await _history(store, lease, snapshot)
     return Loaded(
-        records=tuple(_record(row) for row in rows),
+        records=tuple(map(_record, rows["record"])),
         history=past.turns,
-        controls=tuple(_control(lease, row) for row in controls),
+        controls=tuple(_control(lease, row) for row in rows["control"]),
         merged=await _merged(store, lease),
         summary=snapshot.summary,
         summary_seq=snapshot.summary_seq,
@@ -72,20 +78,18 @@ async def _merged(store: Store, lease: Lease) -> tuple[Queued, ...]:
     return tuple(_queued(row) for row in rows)
 
 
-async def _snapshot(store: Store, lease: Lease) -> Snapshot:
+def _snapshot(lease: Lease, rows: list[Row]) -> Snapshot:
     """Return the session's snapshot; one that can't be read is as good as none: the records are there."""
     empty = Snapshot(
         session=lease.settings.session,
         through_seq=lease.settings.session_seq,
         summary_seq=lease.settings.session_seq,
     )
-    rows = await store.read(
-        "SELECT v, body FROM snapshot WHERE conv = ? AND session = ?", (lease.conv, lease.settings.session)
-    )
     if not rows:
         return empty
+    _, _, version, body = rows[0]
     try:
-        return decode_snapshot(*rows[0])
+        return decode_snapshot(version, body)
     except JournalCorrupt as error:
         log.warning("snapshot_unreadable", extra={"turn": lease.turn, "error": str(error)})
         return empty
@@ -115,20 +119,21 @@ async def _history(store: Store, lease: Lease, snapshot: Snapshot) -> _Past:
     return _Past(kept, behind, omitted)
 
 
+_PAST: Final = (
+    'SELECT seq, v, body, "right", merged_into, 0 FROM inbox WHERE conv = ?1 AND seq > ?2 AND seq <= ?4'
+    "  AND state IN ('answered', 'failed', 'cancelled', 'dead')"
+    # Intents and starts say nothing that results and the end do not.
+    " UNION ALL SELECT id, kind, v, body, seq, NULL FROM journal WHERE conv = ?1 AND seq > ?2 AND seq <= ?3"
+    "  AND kind IN ('llm.result', 'tool.result', 'turn.merged', 'summary.result', 'session.started',"
+    "  'session.undone', 'settings.changed', 'turn.finished') ORDER BY 6, 1"
+)
+
+
 async def _page(store: Store, lease: Lease, after: int, through: int) -> tuple[list[PastTurn], int]:
     """Return the finished turns with these sequence numbers, and how many records that took."""
-    messages = await store.read(
-        'SELECT seq, v, body, "right", merged_into FROM inbox WHERE conv = ? AND seq > ? AND seq <= ?'
-        " AND state IN ('answered', 'failed', 'cancelled', 'dead') ORDER BY seq",
-        (lease.conv, after, through + MAX_MERGED),
-    )
-    rows = await store.read(
-        # Intents and starts say nothing that results and the end do not.
-        "SELECT id, kind, v, body, seq FROM journal WHERE conv = ? AND seq > ? AND seq <= ? AND kind IN"
-        " ('llm.result', 'tool.result', 'turn.merged', 'summary.result', 'session.started',"
-        "  'session.undone', 'settings.changed', 'turn.finished') ORDER BY id",
-        (lease.conv, after, through),
-    )
+    found = await store.read(_PAST, (lease.conv, after, through, through + MAX_MERGED))
+    messages = [row for row in found if row[5] is not None]
+    rows = [row for row in found if row[5] is None]
     records: dict[int, list[Record]] = {}
     for row in rows:
         records.setdefault(row[4], []).append(_record(row))
@@ -154,7 +159,7 @@ def _queued(row: Row) -> Queued:
 
 
 def _control(lease: Lease, row: Row) -> Control:
-    id_, kind, body = row
+    id_, kind, _, body = row
     if not body:
         return Control(id=id_, turn=lease.turn, kind=kind)
     answer = decode_answer(body)
