@@ -19,6 +19,7 @@ from clawd.errors import (
     JournalBroken,
     NotFound,
 )
+from clawd.memory import end_if_exhausted
 from clawd.messages import BridgeCapabilities
 from clawd.until import Interrupted, until
 
@@ -225,6 +226,7 @@ class Supervisor:
         except JournalBroken:
             raise
         except Exception as error:  # the other task boundary: a bug in one bridge leaves the others alone
+            end_if_exhausted(error)
             log.exception("bridge_broke", extra={"bridge": name})
             self._fail(held, "transient_disconnect", error)
         else:

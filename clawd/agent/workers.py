@@ -10,6 +10,7 @@ from clawd.agent import ending as endings
 from clawd.agent.attempt import language_of
 from clawd.errors import Fenced, JournalBroken, JournalError, JournalUnavailable
 from clawd.fanout import HandedBack
+from clawd.memory import end_if_exhausted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,8 @@ class Workers:
         except JournalUnavailable as error:
             log.warning("turn_paused", extra={"turn": lease.turn, "error": str(error)})
             await self._give_up(lease, count=False)  # not the turn's fault
-        except Exception:  # the turn boundary: rows that can't be read, or an end that failed as well
+        except Exception as error:  # the turn boundary: rows that can't be read, or an end that failed too
+            end_if_exhausted(error)
             log.exception("turn_unreadable", extra={"turn": lease.turn})
             await self._give_up(lease, count=True)
 
@@ -119,6 +121,7 @@ class Workers:
         except JournalError:
             raise
         except Exception as error:  # the turn boundary: a bug ends this turn, visibly
+            end_if_exhausted(error)
             log.exception("turn_broke", extra={"turn": lease.turn})
             await self._runner.finish(lease, endings.broken(error, language_of(lease)), whole=True)
 

@@ -25,6 +25,7 @@ from clawd.errors import (
 )
 from clawd.ids import to_ms
 from clawd.journal.base import Dead, DeliveryOutcome, Held, OutboxRow, Parked, RetryAt, Sent
+from clawd.memory import end_if_exhausted
 
 if TYPE_CHECKING:
     from clawd.alarms import Alarms
@@ -198,6 +199,7 @@ class Outbox:
             log.info("delivery_dead", extra={"delivery": message.id, "error": str(error)})
             return Dead(why=str(error), unreachable=error.unreachable)
         except Exception as error:  # noqa: BLE001 - whatever a bridge raises, the message may have arrived
+            end_if_exhausted(error)
             return self._ambiguous(row, bridge, error)
         log.info("delivery_sent", extra={"delivery": message.id, "turn": message.turn})
         return Sent(remote_id=receipt.remote_id)
