@@ -85,17 +85,18 @@ def _end(how: str) -> None:
                 except MemoryError:
                     continue
             raise MemoryError
+        case _:
+            raise ValueError(how)
 
 
 class Poison:
     """A tool whose call ends the process once the fuse is there."""
 
     def __init__(self, name: str, effect: Effect) -> None:
-        how = {"type": "string", "maxLength": 20}
         self.spec = ToolSpec(
             name=name,
             description="Ends the process.",
-            parameters={"type": "object", "properties": {"how": how}, "additionalProperties": False},
+            parameters={"type": "object", "properties": {"how": {"type": "string"}}},
             effect=effect,
         )
 
