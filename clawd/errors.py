@@ -172,7 +172,12 @@ class JournalCorrupt(JournalError):
     code = "E-JOURNAL-CORRUPT"
 
     def __init__(self, what: str, *, row_id: int | None = None, where: str = "", why: str = "") -> None:
-        super().__init__(what, where=where, why=why, remedy="clawd doctor; restore a backup")
+        super().__init__(
+            what,
+            where=where,
+            why=why,
+            remedy="restore a backup, or save what can be read: clawd doctor --salvage",
+        )
         self.row_id = row_id
 
 

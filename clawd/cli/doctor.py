@@ -1,4 +1,4 @@
-"""`clawd doctor`: looks at everything an installation needs and says what to do. Changes nothing."""
+"""`clawd doctor`: looks at everything an installation needs and says what to do. Changes nothing unless told to."""
 
 from __future__ import annotations
 
@@ -23,9 +23,17 @@ def doctor(
     offline: Annotated[
         bool, typer.Option("--offline", help="Leave out what asks models and platforms.")
     ] = False,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="Save what can be read of a damaged database into a new one.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check this installation, with or without a running daemon; exits 1 when something is broken."""
+    if salvage:
+        from clawd.cli.salvage import run
+
+        run(invocation(ctx), as_json=as_json)
+        return
     from clawd.cli.checks import examine
     from clawd.cli.checks.site import survey
 

@@ -53,7 +53,7 @@ async def open_journal(state_dir: Path, config: JournalConfig, clock: Clock) -> 
         SchemaTooNew: a newer clawd wrote it.
         JournalError: the directory or the file can't be used.
     """
-    store = await Store.open(state_dir, _highest, lock_timeout_s=config.lock_timeout_s)
+    store = await Store.open(state_dir, highest, lock_timeout_s=config.lock_timeout_s)
     try:
         instance, restored = await store.write(lambda db: (_instance(db), told(db)))
     except BaseException:
@@ -79,7 +79,8 @@ async def open_journal(state_dir: Path, config: JournalConfig, clock: Clock) -> 
     )
 
 
-def _highest(db: sqlite3.Connection) -> int:
+def highest(db: sqlite3.Connection) -> int:
+    """Return the highest id that the journal has given, for the side file."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
     return int(row[0]) if row is not None else 0
 

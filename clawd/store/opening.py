@@ -65,7 +65,7 @@ def open_database(
         JournalError: the directory or the file can't be used.
     """
     path = state_dir / FILE
-    with _our_errors(path):
+    with our_errors(path):
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = StateLock.take(state_dir)
         try:
@@ -186,7 +186,8 @@ def _compare(
 
 
 @contextmanager
-def _our_errors(path: Path) -> Iterator[None]:
+def our_errors(path: Path) -> Iterator[None]:
+    """Raise what the system and SQLite say of this database, or of its directory, as a JournalError."""
     try:
         yield
     except OSError as error:

@@ -135,7 +135,7 @@ def _unused(site: Site, path: Path) -> Iterator[Finding]:
         with closing(_open(path)) as db:
             yield _examined(db, path)
     except sqlite3.DatabaseError as error:
-        yield fail(ID, f"{path}: {error}", "restore a backup; keep the damaged files")
+        yield fail(ID, f"{path}: {error}", "restore a backup, or: clawd doctor --salvage")
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -167,7 +167,7 @@ def _examined(db: sqlite3.Connection, path: Path) -> Finding:
             return warn(ID, f"{path}: not read to its end within {LIMIT_S:.0f} s")
         raise
     if verdict != "ok":
-        return fail(ID, f"{path}: {verdict}", "restore a backup; keep the damaged files")
+        return fail(ID, f"{path}: {verdict}", "restore a backup, or: clawd doctor --salvage")
     size = path.stat().st_size >> 20
     return ok(ID, f"{path}: whole, {size} MB, schema {version}, read in {time.monotonic() - began:.1f} s")
 

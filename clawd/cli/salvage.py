@@ -1,0 +1,49 @@
+"""`clawd doctor --salvage`: a new database from what can be read of a damaged one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from clawd import paths
+from clawd.cli.printing import counted, emit, out, say
+from clawd.config.loader import load_config
+from clawd.errors import ConfigError
+from clawd.ids import to_ms
+from clawd.journal.mending import mend
+from clawd.journal.opening import highest
+from clawd.plugins import find_plugins
+from clawd.store.salvage import salvage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from clawd.cli.invocation import Invocation
+
+
+def run(call: Invocation, *, as_json: bool) -> None:
+    """Salvage the database of this installation and tell what was saved; errors as `store.salvage`."""
+    now = datetime.now(UTC)
+    found = salvage(_state_dir(call), lambda db: mend(db, to_ms(now)), highest, now)
+    if as_json:
+        tables = [{"name": t.name, "rows": t.rows, "gaps": t.gaps} for t in found.tables]
+        emit({"aside": str(found.aside), "tables": tables, "notes": list(found.notes)})
+        return
+    for table in found.tables:
+        lost = f", not all of them: unreadable in {counted(table.gaps, 'place')}" if table.gaps else ""
+        out(f"{table.name:11} {counted(table.rows, 'row')} saved{lost}")
+    for note in found.notes:
+        out(note)
+    out(f"the damaged files are in {found.aside}")
+    say("next: clawd start")
+
+
+def _state_dir(call: Invocation) -> Path:
+    """The state directory that the configuration names, even when that is broken in other places."""
+    path = None
+    try:
+        path = paths.config_path(call.config, call.environ)
+        configured = load_config(path, call.environ, find_plugins()).config.state_dir
+    except ConfigError:
+        configured = paths.configured_state_dir(path, call.environ) if path else None
+    return paths.state_dir(configured, call.environ)
