@@ -93,7 +93,7 @@ def _find_or_make(path: Path, mark: Mark) -> None:
     POSIX locks belong to the process.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("r+b") as file:  # for writing too: SQLite would open a protected file without a word
             head = file.read(len(_MAGIC))
     except FileNotFoundError:
         if (number := mark.read()) is not None:
