@@ -105,6 +105,7 @@ async def test_a_damaged_database_is_refused_untouched_and_salvaged_on_command(s
             )
             assert "1 unanswered messages will be answered at the next start" in result.json["notes"]
             assert (gaps > 0) == (name != "the schema")
+            assert rows["journal"] > 3 * MESSAGES, "what is behind a damaged page was left out"
             aside = Path(result.json["aside"])
             assert hashlib.sha256((aside / "clawd.db").read_bytes()).hexdigest() == bad
         # The last one goes on.
