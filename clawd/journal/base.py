@@ -226,7 +226,9 @@ class OutboxRow:
     row: int
     attempt: int  # of sending, counting this one
     message: OutboundMessage
-    first_try_at_ms: int  # wall time of the row's creation, for `delivery.max_age_s`
+    first_try_at_ms: (
+        int  # wall time of the row's creation by the clock as it is set now, for `delivery.max_age_s`
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -318,9 +318,13 @@ def _wrote_since(db: sqlite3.Connection, conv: int, moment: int) -> bool:
 
 
 def shift(db: sqlite3.Connection, jump_ms: int) -> None:
-    """Move all due times, because the wall clock was set."""
+    """Move all due times, and the begin that a delivery's age counts from, because the wall clock was set."""
     if jump_ms:
-        db.execute("UPDATE outbox SET next_at = next_at + ? WHERE state = 'pending'", (jump_ms,))
+        db.execute(
+            "UPDATE outbox INDEXED BY outbox_line SET next_at = next_at + ?1, at = at + ?1"
+            " WHERE state IN ('pending', 'sending', 'parked')",
+            (jump_ms,),
+        )
         db.execute("UPDATE conv SET send_at = send_at + ? WHERE send_at IS NOT NULL", (jump_ms,))
 
 
