@@ -13,20 +13,26 @@ TOLERATED_MS: Final = 2000  # clocks are slewed all the time; a wait that is wro
 
 
 class ClockJumps:
-    """How far the wall clock was set since the last commit that was corrected for it."""
+    """How far the wall clock was set since due times were last corrected for it.
+
+    Several writes wait for their commits at once: who takes a jump is the only one that corrects for it.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._offset_ms = self._offset()
 
-    def look(self) -> int:
-        """Return by how many milliseconds due times have to move, 0 for none. Also after a suspend."""
+    def take(self) -> int:
+        """Return by how many milliseconds the caller has to move due times, 0 for none. Also after a suspend."""
         jump = self._offset() - self._offset_ms
-        return jump if abs(jump) > TOLERATED_MS else 0
+        if abs(jump) <= TOLERATED_MS:
+            return 0
+        self._offset_ms += jump
+        return jump
 
-    def corrected(self, jump_ms: int) -> None:
-        """The due times were moved by so much, committed."""
-        self._offset_ms += jump_ms
+    def give_back(self, jump_ms: int) -> None:
+        """The due times were not moved after all: nothing could be committed."""
+        self._offset_ms -= jump_ms
 
     def _offset(self) -> int:
         return to_ms(self._clock.now()) - int(self._clock.monotonic() * 1000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clawd.errors import JournalCorrupt
+from clawd.errors import Fenced, JournalCorrupt, JournalUnavailable
 from clawd.journal import sqlite_inbox as inbox
 from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_questions as questions
@@ -89,11 +89,14 @@ class SqliteJournal:
         return questions.read_question(self._context, rows[0]) if rows else None
 
     async def claim(self, count: int) -> Sequence[Lease]:
-        jump_ms = self._work_jumps.look()
-        leases, self.next_due_s = await self._store.write(
-            lambda db: turns.claim(db, self._context, count, jump_ms), kinds=("claim",)
-        )
-        self._work_jumps.corrected(jump_ms)
+        jump_ms = self._work_jumps.take()
+        try:
+            leases, self.next_due_s = await self._store.write(
+                lambda db: turns.claim(db, self._context, count, jump_ms), kinds=("claim",)
+            )
+        except JournalUnavailable:
+            self._work_jumps.give_back(jump_ms)
+            raise
         return leases
 
     async def behind(self, lease: Lease) -> Sequence[Queued]:
@@ -180,25 +183,30 @@ class SqliteJournal:
     # --- outbox -----------------------------------------------------------------------------------------
 
     async def outbox_take(self, count: int, bridges: Collection[str]) -> Taken:
-        jump_ms = self._jumps.look()
+        jump_ms = self._jumps.take()
 
         def take(db: Connection) -> Taken:
             outbox.shift(db, jump_ms)
             return outbox.take(db, self._context, count, bridges)
 
-        taken = await self._store.write(take, kinds=("outbox.take",))
-        self._jumps.corrected(jump_ms)
-        return taken
+        try:
+            return await self._store.write(take, kinds=("outbox.take",))
+        except (Fenced, JournalUnavailable):  # nothing of it was committed
+            self._jumps.give_back(jump_ms)
+            raise
 
     async def outbox_mark(self, row: int, outcome: DeliveryOutcome) -> None:
-        jump_ms = self._jumps.look()
+        jump_ms = self._jumps.take()
 
         def mark(db: Connection) -> bool:
             outbox.shift(db, jump_ms)
             return outbox.mark(db, self._context, row, outcome)
 
-        await self._store.write(mark, kinds=("outbox.mark",), after=self._wake_outgoing)
-        self._jumps.corrected(jump_ms)
+        try:
+            await self._store.write(mark, kinds=("outbox.mark",), after=self._wake_outgoing)
+        except (Fenced, JournalUnavailable):  # nothing of it was committed
+            self._jumps.give_back(jump_ms)
+            raise
 
     def _wake_outgoing(self, due: bool) -> None:
         if due:
