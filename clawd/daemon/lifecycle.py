@@ -6,18 +6,18 @@ import asyncio
 import logging
 import signal
 from contextlib import AsyncExitStack, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clawd.config.watch import watch
 from clawd.control.server import ControlServer
 from clawd.control.services import ControlServices
 from clawd.errors import ClawdError, ConfigError
-from clawd.memory import end_if_exhausted
 from clawd.notify import Notifier, watchdog_interval
 from clawd.paths import config_candidates
 from clawd.watchdog import Watchdog
 
 from . import leftovers
+from .loop_errors import LoopErrors
 from .operations import DaemonOperations
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Lifecycle:
             ClawdError: a part that the daemon can't do without failed.
         """
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(_loop_failed)
+        loop.set_exception_handler(LoopErrors(self._parts.clock))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.signal)
         try:
@@ -189,12 +189,6 @@ class Lifecycle:
             return (*situation.loaded.files, *situation.refused)
 
         await watch(files, changed, since=self._parts.situation.loaded.stamps)
-
-
-def _loop_failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What nobody waits for failed: logged, as asyncio does, unless there is no memory to go on with."""
-    end_if_exhausted(context.get("exception"))
-    loop.default_exception_handler(context)
 
 
 def _telling(group: BaseExceptionGroup[BaseException]) -> BaseException:
