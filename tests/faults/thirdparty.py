@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -34,7 +33,6 @@ _ENTRY_POINTS = """\
 [clawd.tools]
 poison = tests.faults.thirdparty:POISON
 poison_once = tests.faults.thirdparty:POISON_ONCE
-sleeper = tests.faults.thirdparty:SLEEPER
 
 [clawd.models]
 poison = tests.faults.thirdparty:MODEL
@@ -108,23 +106,6 @@ class Poison:
         return ToolResult("nothing happened")
 
 
-class Sleeper:
-    """A tool that says it is async and blocks the loop all the same."""
-
-    spec = ToolSpec(
-        name="sleeper",
-        description="Sleeps.",
-        parameters={"type": "object", "properties": {"how": {"type": "string"}}},
-        effect="pure",
-    )
-
-    async def call(self, arguments: JsonObject, context: ToolContext) -> ToolResult:
-        _note_call()
-        del context
-        time.sleep(float(str(arguments["how"])))  # noqa: ASYNC251 - this is what the test is about
-        return ToolResult("slept")
-
-
 class PoisonModelConfig(ModelConfig):
     """The section of a model of this type."""
 
@@ -172,5 +153,4 @@ POISON = ToolPlugin(name="poison", config=ToolConfig, create=lambda _site, _conf
 POISON_ONCE = ToolPlugin(
     name="poison_once", config=ToolConfig, create=lambda _site, _config: Poison("poison_once", "once")
 )
-SLEEPER = ToolPlugin(name="sleeper", config=ToolConfig, create=lambda _: Sleeper())
 MODEL = ModelPlugin(type="poison", config=PoisonModelConfig, create=_model)
