@@ -108,6 +108,9 @@ def _save_into(
 ) -> tuple[tuple[SavedTable, ...], tuple[str, ...]]:
     fresh.touch(mode=0o600)
     with closing(sqlite3.connect(fresh, isolation_level=None)) as new:
+        new.execute(
+            "PRAGMA auto_vacuum = INCREMENTAL"
+        )  # as the daemon makes it: then each table begins at the same page
         migrate(new, fresh)
         with closing(_open_copy(path, work, fresh)) as old:
             new.execute("BEGIN IMMEDIATE")
@@ -195,7 +198,11 @@ def _replace_schema(copy: Path, fresh: Path, *, with_log: bool) -> None:
 
 
 def _tables(db: sqlite3.Connection) -> list[str]:
-    found = db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    """Return the tables that are written to; what a virtual one keeps its rows in follows from them."""
+    found = db.execute(
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'virtual')"
+        " AND name NOT LIKE 'sqlite_%'"
+    )
     return sorted(name for (name,) in found)
 
 
