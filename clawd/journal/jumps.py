@@ -1,4 +1,4 @@
-"""Notices when the wall clock is set: due times in the outbox are wall times, for they outlive the process."""
+"""Notices when the wall clock is set: due times are wall times, for they outlive the process."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from typing import TYPE_CHECKING, Final
 from clawd.ids import to_ms
 
 if TYPE_CHECKING:
-    from clawd.ids import Clock
+    import sqlite3
+
+    from clawd.journal.sqlite_context import Context
 
 TOLERATED_MS: Final = 2000  # clocks are slewed all the time; a wait that is wrong by so much does no harm
+_KEY: Final = "clock"  # in kv: OWNER OFFSET, how far the wall clock was ahead of the monotonic one
 
 
 class ClockJumps:
-    """How far the wall clock was set since due times were last corrected for it.
+    """How far the wall clock was set since due times were last moved along.
 
-    Several writes wait for their commits at once: who takes a jump is the only one that corrects for it.
+    What was followed last is a row, so that it is undone together with the moved times, and asked for in
+    the transaction that writes new times: none of them is ever taken for one from before the jump.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._offset_ms = self._offset()
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
-    def take(self) -> int:
-        """Return by how many milliseconds the caller has to move due times, 0 for none. Also after a suspend."""
-        jump = self._offset() - self._offset_ms
-        if abs(jump) <= TOLERATED_MS:
-            return 0
-        self._offset_ms += jump
-        return jump
-
-    def give_back(self, jump_ms: int) -> None:
-        """The due times were not moved after all: nothing could be committed."""
-        self._offset_ms -= jump_ms
-
-    def _offset(self) -> int:
-        return to_ms(self._clock.now()) - int(self._clock.monotonic() * 1000)
+    def follow(self, db: sqlite3.Connection) -> int:
+        """Return by how many milliseconds due times have to move now, 0 for none. Also after a suspend."""
+        offset = to_ms(self._context.clock.now()) - int(self._context.clock.monotonic() * 1000)
+        row = db.execute("SELECT value FROM kv WHERE key = ?", (_KEY,)).fetchone()
+        owner, _, followed = str(row[0]).partition(" ") if row is not None else ("", "", "")
+        # Another process may have lived before the host was started anew: its offset means nothing.
+        jump = offset - int(followed) if owner == self._context.owner else 0
+        if owner != self._context.owner or abs(jump) > TOLERATED_MS:
+            value = f"{self._context.owner} {offset}"
+            db.execute("INSERT OR REPLACE INTO kv (key, value) VALUES (?, ?)", (_KEY, value))
+            return jump
+        return 0

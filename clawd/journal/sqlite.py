@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from clawd.errors import Fenced, JournalCorrupt, JournalUnavailable
+from clawd.errors import JournalCorrupt
 from clawd.journal import sqlite_inbox as inbox
 from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_questions as questions
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from clawd.journal.records import Record
     from clawd.journal.sqlite_context import Context
     from clawd.messages import Address, Cursor, Duplicate
-    from clawd.store.sqlite import Store
+    from clawd.store.sqlite import Store, Work
+
+T = TypeVar("T")
 
 
 class SqliteJournal:
@@ -50,15 +52,27 @@ class SqliteJournal:
         self.work = Wake()
         self.outgoing = Wake()
         self.next_due_s: float | None = None
-        self._jumps = ClockJumps(context.clock)  # as the outbox has followed them
-        self._work_jumps = ClockJumps(context.clock)  # as the conversations have
+        self._jumps = ClockJumps(context)
+
+    async def _write(
+        self, work: Work[T], *, kinds: Sequence[str] = (), after: Callable[[T], None] | None = None
+    ) -> T:
+        """Write by the clock as it is set: what is due later moves along first, before new times stand beside it."""
+
+        def moved(db: Connection) -> T:
+            if jump_ms := self._jumps.follow(db):
+                outbox.shift(db, jump_ms)
+                turns.shift(db, jump_ms)
+            return work(db)
+
+        return await self._store.write(moved, kinds=kinds, after=after)
 
     # --- inbox ------------------------------------------------------------------------------------------
 
     async def accept(
         self, batch: Sequence[Item], cursor: Cursor | None = None
     ) -> Sequence[Accepted | Duplicate | Pushed | Stored]:
-        return await self._store.write(
+        return await self._write(
             lambda db: inbox.accept(db, self._context, batch, cursor),
             kinds=("accept",),
             after=self._wake_after_accept,
@@ -89,14 +103,9 @@ class SqliteJournal:
         return questions.read_question(self._context, rows[0]) if rows else None
 
     async def claim(self, count: int) -> Sequence[Lease]:
-        jump_ms = self._work_jumps.take()
-        try:
-            leases, self.next_due_s = await self._store.write(
-                lambda db: turns.claim(db, self._context, count, jump_ms), kinds=("claim",)
-            )
-        except JournalUnavailable:
-            self._work_jumps.give_back(jump_ms)
-            raise
+        leases, self.next_due_s = await self._write(
+            lambda db: turns.claim(db, self._context, count), kinds=("claim",)
+        )
         return leases
 
     async def behind(self, lease: Lease) -> Sequence[Queued]:
@@ -108,7 +117,7 @@ class SqliteJournal:
         except JournalCorrupt as error:
             why = str(error)
             if error.row_id is not None or not error.where:
-                await self._store.write(lambda db: turns.set_aside_leased(db, lease, why))
+                await self._write(lambda db: turns.set_aside_leased(db, lease, why))
             raise
 
     async def record(
@@ -121,7 +130,7 @@ class SqliteJournal:
         if done and sum(isinstance(record, TurnFinished) for record in records) != 1:
             raise ValueError("done needs exactly one TurnFinished among the records")
         encoded = [(record, encode_record(record)) for record in records]
-        await self._store.write(
+        await self._write(
             lambda db: turns.record(db, self._context, lease, encoded, outbox, done=done),
             kinds=[record.kind for record in records if record.kind in COMMIT_KINDS],
             after=self._wake,
@@ -146,7 +155,7 @@ class SqliteJournal:
         self._store.post(write, kinds=("snapshot",))
 
     async def release(self, lease: Lease, *, count: bool = False) -> None:
-        await self._store.write(
+        await self._write(
             lambda db: turns.release(db, self._context, lease, count=count),
             kinds=("release",),
             after=lambda _: self.work.set(),
@@ -161,7 +170,7 @@ class SqliteJournal:
     # --- previews ---------------------------------------------------------------------------------------
 
     async def reserve_preview(self, lease: Lease) -> int | None:
-        return await self._store.write(
+        return await self._write(
             lambda db: outbox.reserve(db, self._context, lease) if turns.is_ours(db, lease) else None,
             kinds=("preview",),
         )
@@ -174,7 +183,7 @@ class SqliteJournal:
         return (rows[0][0], rows[0][1]) if rows else None
 
     async def preview_sent(self, row: int, remote_id: str | None, *, unknown: bool = False) -> None:
-        await self._store.write(
+        await self._write(
             lambda db: outbox.preview_sent(db, self._context, row, remote_id, unknown=unknown),
             kinds=("preview",),
             after=self._wake_outgoing,
@@ -183,42 +192,28 @@ class SqliteJournal:
     # --- outbox -----------------------------------------------------------------------------------------
 
     async def outbox_take(self, count: int, bridges: Collection[str]) -> Taken:
-        jump_ms = self._jumps.take()
-
-        def take(db: Connection) -> Taken:
-            outbox.shift(db, jump_ms)
-            return outbox.take(db, self._context, count, bridges)
-
-        try:
-            return await self._store.write(take, kinds=("outbox.take",))
-        except (Fenced, JournalUnavailable):  # nothing of it was committed
-            self._jumps.give_back(jump_ms)
-            raise
+        return await self._write(
+            lambda db: outbox.take(db, self._context, count, bridges), kinds=("outbox.take",)
+        )
 
     async def outbox_mark(self, row: int, outcome: DeliveryOutcome) -> None:
-        jump_ms = self._jumps.take()
-
-        def mark(db: Connection) -> bool:
-            outbox.shift(db, jump_ms)
-            return outbox.mark(db, self._context, row, outcome)
-
-        try:
-            await self._store.write(mark, kinds=("outbox.mark",), after=self._wake_outgoing)
-        except (Fenced, JournalUnavailable):  # nothing of it was committed
-            self._jumps.give_back(jump_ms)
-            raise
+        await self._write(
+            lambda db: outbox.mark(db, self._context, row, outcome),
+            kinds=("outbox.mark",),
+            after=self._wake_outgoing,
+        )
 
     def _wake_outgoing(self, due: bool) -> None:
         if due:
             self.outgoing.set()
 
     async def move_address(self, old: Address, new: Address) -> None:
-        await self._store.write(lambda db: outbox.move(db, old, new), after=lambda _: self.outgoing.set())
+        await self._write(lambda db: outbox.move(db, old, new), after=lambda _: self.outgoing.set())
 
     # --- process ----------------------------------------------------------------------------------------
 
     async def recover(self, hold: Collection[str]) -> int:
-        count = await self._store.write(lambda db: turns.recover(db, hold, self._context), kinds=("recover",))
+        count = await self._write(lambda db: turns.recover(db, hold, self._context), kinds=("recover",))
         self.work.set()
         self.outgoing.set()
         return count

@@ -59,14 +59,11 @@ _READY_SUSPECT = _READY.format(suspect=1, merged=merging.MAX_MERGED)
 # --- claim and release -----------------------------------------------------------------------------------
 
 
-def claim(
-    db: sqlite3.Connection, context: Context, count: int, jump_ms: int = 0
-) -> tuple[list[Lease], float | None]:
+def claim(db: sqlite3.Connection, context: Context, count: int) -> tuple[list[Lease], float | None]:
     """Take the conversations that wait longest; of suspects one at a time over the whole journal.
 
     Returns the leases, and in how many seconds the next conversation is due by itself.
     """
-    shift(db, jump_ms)
     now = context.now_ms()
     leases: list[Lease] = []
     # One that is set aside leaves room for the next, which nobody would be woken for.
