@@ -98,7 +98,11 @@ def _points(call: ast.Call) -> Iterator[str]:
     if function == "fault" and call.args and isinstance(call.args[0], ast.Constant):
         yield str(call.args[0].value)
     for keyword in call.keywords:
-        if function in ("write", "post") and keyword.arg == "kinds" and isinstance(keyword.value, ast.Tuple):
+        if (
+            function in ("write", "_write", "post")
+            and keyword.arg == "kinds"
+            and isinstance(keyword.value, ast.Tuple)
+        ):
             for kind in keyword.value.elts:
                 if isinstance(kind, ast.Constant):
                     yield f"journal.before_commit:{kind.value!s}"
