@@ -43,7 +43,7 @@ async def start_under(
     env = {**os.environ, "CLAWD_HOME": str(here.state_dir), **(environ or {})}
     env.pop("CLAWD_FAULT", None)
     with here.output.open("ab") as log:
-        here.daemon = await asyncio.create_subprocess_exec(
+        here.runs.process = await asyncio.create_subprocess_exec(
             *wrapper,
             *MODULE,
             env=env,
@@ -52,9 +52,9 @@ async def start_under(
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
         )
-    assert here.daemon.stdout is not None
+    assert here.runs.process.stdout is not None
     async with asyncio.timeout(timeout_s):
-        await here.daemon.stdout.readline()
+        await here.runs.process.stdout.readline()
 
 
 def events(here: World, name: str) -> list[dict[str, Any]]:

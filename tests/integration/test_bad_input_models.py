@@ -24,7 +24,7 @@ WHOLE_DEEP = f"{DEEP}1{'}' * 5_000}"
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def running() -> AsyncIterator[Doors]:
     dead = {"name": "dead", "type": "chat", "base_url": "http://127.0.0.1:9/v1"}
-    async with doors(dead, agent={"max_steps": 20}) as running:
+    async with doors(dead, agent={"max_steps": 20, "context_tokens": 1_000_000}) as running:
         yield running
 
 
@@ -114,7 +114,7 @@ async def test_a_tools_name_cannot_steer_the_terminal_beside_a_pipe(here: Doors,
 
 
 SENSELESS = [
-    ("rm_rf", "{}", "There is no tool 'rm_rf'. The tools are: calculator, time."),
+    ("rm_rf", "{}", "There is no tool 'rm_rf'. The tools are: calculator, search_history, time."),
     ("shell", '{"command": "id"}', "There is no tool 'shell'."),
     ("calculator", '{"expression": ', "The arguments of calculator can't be read"),
     ("calculator", "[1, 2]", "not a JSON object"),

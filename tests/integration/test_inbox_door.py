@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clawd.config.schema import AccessConfig
+from clawd.config.schema import AccessConfig, AgentConfig
 from clawd.errors import InboxFull, JournalUnavailable
 from clawd.inbox import MAX_TEXT_CHARS
 from clawd.messages import (
@@ -151,7 +151,7 @@ async def test_an_owner_has_no_owners_right_in_a_group(state_dir: Path) -> None:
 
 async def test_a_text_that_is_too_long_is_cut_with_a_note(state_dir: Path) -> None:
     model = ScriptedModel()
-    async with Inner(state_dir, model=model) as inner:
+    async with Inner(state_dir, model=model, agent=AgentConfig(context_tokens=1_000_000)) as inner:
         await inner.ask("x" * (MAX_TEXT_CHARS + 1))
         await inner.ask("y" * MAX_TEXT_CHARS)
     cut, whole = [request.messages[-1] for request in model.requests]

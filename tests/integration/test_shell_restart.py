@@ -82,7 +82,12 @@ async def test_a_command_that_must_be_asked_about_runs_after_a_yes_that_a_killed
         await here.telegram.wait_until(lambda: "you said: go" in here.answers(11), 30)
         assert ran.read_text() == "once\n"
         asked_first, told = here.model.requests[0].body, here.model.requests[-1].body["messages"][-1]
-        assert [tool["function"]["name"] for tool in asked_first["tools"]] == ["calculator", "shell", "time"]
+        assert [tool["function"]["name"] for tool in asked_first["tools"]] == [
+            "calculator",
+            "search_history",
+            "shell",
+            "time",
+        ]
         assert told["content"].startswith("The command ended with exit status 4 ")
         assert told["content"].endswith("\n42\n")
         assert await here.stop() == 0
@@ -95,7 +100,7 @@ async def test_without_bubblewrap_the_model_is_not_offered_a_shell(state_dir: Pa
         here.say(11, "compute")
         await here.all_answered()
         offered = [tool["function"]["name"] for tool in here.model.requests[0].body["tools"]]
-        assert offered == ["calculator", "time"]
+        assert offered == ["calculator", "search_history", "time"]
         lines = [line for line in here.tail().splitlines() if "tool_left_out" in line]
         assert len(lines) == 1
         assert "bubblewrap is not installed" in lines[0]
