@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from clawd.store.faults import POINTS
-
 if TYPE_CHECKING:
     import random
 
@@ -18,7 +16,13 @@ if TYPE_CHECKING:
 CHATS: Final = 4  # at Telegram, and half as many conversations of the webhook
 CHAT_LENGTH: Final = 30  # messages after which a chat is left for a new one, so that requests stay short
 LONG_LIFE_S: Final = (1.5, 3.0)
-RANDOM_POINTS: Final = tuple(sorted(POINTS - {f"journal.{m}_commit:migration" for m in ("before", "after")}))
+KINDS: Final = ("accept", "claim", "llm.intent", "llm.result", "tool.intent", "tool.result", "turn.finished")
+KINDS_OF_SENDING: Final = ("outbox.take", "outbox.mark", "preview")
+RANDOM_POINTS: Final = tuple(
+    f"journal.{moment}_commit:{kind}"
+    for kind in (*KINDS, *KINDS_OF_SENDING, "recover")
+    for moment in ("before", "after")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

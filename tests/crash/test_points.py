@@ -77,6 +77,7 @@ async def test_a_recovery_that_dies_again_and_again_loses_and_doubles_nothing(st
         assert not verdict.broken, f"{verdict.broken}\n{here.daemon.tail()}"
         assert verdict.kills == 1 + len(points)
         assert verdict.unknown, "a call was cut off"
+        assert verdict.same_id, "a callback had arrived, and its receipt was not committed"
 
 
 @pytest.mark.timeout(120)

@@ -22,12 +22,7 @@ DEATHS: Final = (
     ("journal.after_commit:preview:1", True, 1),  # it may have been shown: nobody knows
     ("journal.before_commit:preview:2", True, 2),  # it was, and stays: its id is lost
     ("journal.after_commit:preview:2", False, 1),  # it is edited
-    (
-        "journal.before_commit:turn.finished:2",
-        False,
-        1,
-    ),  # the second turn to end; the first is the one before
-    ("journal.after_commit:turn.finished:2", False, 1),
+    ("journal.after_commit:turn.finished:2", False, 1),  # the second turn to end; the first is the one before
 )
 
 
