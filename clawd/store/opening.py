@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 FILE: Final = "clawd.db"
 _MAGIC: Final = b"SQLite format 3\0"
+SPARE_IDS: Final = 1000  # the side file lags some seconds behind, and a row there is not always one elsewhere
 QUICK_CHECK_BYTES: Final = 16 << 20  # a greater file is checked by `clawd doctor`, not at every start
 VACUUM_BYTES: Final = 256 << 20  # a greater file is not rewritten at a start, nor while others wait
 INCREMENTAL: Final = 2  # PRAGMA auto_vacuum: free pages can be given back bit by bit
@@ -177,6 +178,8 @@ def _compare(
     found = highest(db)
     if said is not None and found < said:
         log.critical("journal_cut", extra={"committed_once": said, "found": found})
+        # Row ids that went with it were given out: a receiver would take what comes under one again for a repeat.
+        db.execute("UPDATE sqlite_sequence SET seq = seq + ?", (said - found + SPARE_IDS,))
         yield (
             f"the end of the journal is missing: entries up to {said} had been committed, {found} is the last"
             " one found (the write-ahead log was damaged or removed)"
