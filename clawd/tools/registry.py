@@ -163,6 +163,9 @@ def _create(
         tool = plugin.create(site, settings) if settings.enabled else None
     except ClawdError as error:
         log.warning("tool_left_out", extra={"tool": name, "why": str(error)})
+    except (TypeError, AttributeError) as error:
+        # A stranger's package that was made for another version of the contract costs itself alone.
+        log.warning("tool_left_out", extra={"tool": name, "why": f"it does not fit this clawd: {error}"})
     except ValidationError:
         log.info("tool_left_out", extra={"tool": name, "why": f"it needs settings: tools.{name}"})
     else:

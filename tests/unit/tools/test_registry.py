@@ -188,8 +188,14 @@ def test_tools_come_from_plugins_and_one_that_fails_costs_itself_alone(
     keyed = ToolPlugin(name="keyed", config=NeedsKey, create=lambda _site, config: Probe(f"got_{config.key}"))
     named = ToolPlugin(name="named", config=ToolConfig, create=lambda _site, _config: Probe("Bad-Name"))
     unset = ToolPlugin(name="unset", config=NeedsKey, create=lambda _site, _config: Probe("unset"))
+    older: Any = ToolPlugin(name="older", config=ToolConfig, create=lambda _config: Probe())  # type: ignore[misc, arg-type]  # as an earlier contract had it
     plugins = Installed(
-        time=time_tool.PLUGIN, calculator=calculator.PLUGIN, keyed=keyed, named=named, unset=unset
+        older=older,
+        time=time_tool.PLUGIN,
+        calculator=calculator.PLUGIN,
+        keyed=keyed,
+        named=named,
+        unset=unset,
     )
     settings: dict[str, ToolConfig] = {
         "keyed": NeedsKey(key="x"),
@@ -201,9 +207,11 @@ def test_tools_come_from_plugins_and_one_that_fails_costs_itself_alone(
     left_out = {record.__dict__["tool"]: record.__dict__["why"] for record in caplog.records}
     assert left_out == {
         "broken": "the plugin can't be used (ImportError)",
+        "older": left_out["older"],
         "named": "no model takes the name 'Bad-Name'",
         "unset": "it needs settings: tools.unset",
     }
+    assert "does not fit this clawd" in left_out["older"]
 
 
 def test_the_built_in_tools_are_found_through_their_entry_points() -> None:
