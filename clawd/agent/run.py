@@ -15,7 +15,8 @@ from clawd.alarms import GivenUp
 from clawd.errors import JournalUnavailable
 from clawd.fanout import Asked, Ended, Started, ToolNote
 from clawd.ids import question_id
-from clawd.journal.base import NewDelivery, OpenQuestion
+from clawd.journal.base import OpenQuestion
+from clawd.journal.deliveries import NewDelivery
 from clawd.journal.records import TurnFinished
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from clawd.errors import (
     JournalUnavailable,
 )
 from clawd.ids import to_ms
-from clawd.journal.base import Dead, DeliveryOutcome, Held, OutboxRow, Parked, RetryAt, Sent
+from clawd.journal.deliveries import Dead, DeliveryOutcome, Held, OutboxRow, Parked, RetryAt, Sent
 from clawd.memory import end_if_exhausted
 
 if TYPE_CHECKING:

@@ -22,17 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from sqlite3 import Connection
 
-    from clawd.journal.base import (
-        DeliveryOutcome,
-        Item,
-        Lease,
-        Loaded,
-        NewDelivery,
-        OpenQuestion,
-        Queued,
-        Snapshot,
-        Taken,
-    )
+    from clawd.journal.base import Item, Lease, Loaded, OpenQuestion, Queued, Snapshot
+    from clawd.journal.deliveries import DeliveryOutcome, NewDelivery, Taken
     from clawd.journal.records import Record
     from clawd.journal.sqlite_context import Context
     from clawd.messages import Address, Cursor, Duplicate

@@ -15,20 +15,19 @@ from typing import Any, assert_never
 
 from clawd.errors import Fenced, JournalCorrupt
 from clawd.ids import from_ms
-from clawd.journal.base import (
+from clawd.journal.base import Lease, Push
+from clawd.journal.codec import DELIVERY_VERSION, DeliveryBody, decode_delivery, encode_delivery
+from clawd.journal.deliveries import (
     Dead,
     DeliveryOutcome,
     Held,
-    Lease,
     NewDelivery,
     OutboxRow,
     Parked,
-    Push,
     RetryAt,
     Sent,
     Taken,
 )
-from clawd.journal.codec import DELIVERY_VERSION, DeliveryBody, decode_delivery, encode_delivery
 from clawd.journal.sqlite_context import Context, parse_address
 from clawd.messages import Address, MessageId, OutboundMessage
 

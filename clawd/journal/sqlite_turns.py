@@ -13,18 +13,14 @@ from clawd.journal import sqlite_merging as merging
 from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_questions as questions
 from clawd.journal import sqlite_snapshots as snapshots
-from clawd.journal.base import (
-    SUSPECT_ATTEMPTS,
-    ConversationSettings,
-    Lease,
-    NewDelivery,
-)
+from clawd.journal.base import SUSPECT_ATTEMPTS, ConversationSettings, Lease
 from clawd.journal.codec import (
     decode_message,
     decode_settings,
     encode_record,
     encode_settings,
 )
+from clawd.journal.deliveries import NewDelivery
 from clawd.journal.records import (
     RESULT_KINDS,
     VERSION,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from clawd.errors import Fenced
-from clawd.journal.base import Dead, DeliveryOutcome, Held, Lease, Parked, RetryAt, Sent
+from clawd.journal.base import Lease
+from clawd.journal.deliveries import Dead, DeliveryOutcome, Held, Parked, RetryAt, Sent
 from clawd.messages import Duplicate
 from tests.conformance.journals import Bench, push
 

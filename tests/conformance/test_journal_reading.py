@@ -8,7 +8,7 @@ import pytest
 
 from clawd.errors import NotFound, NotPossible
 from clawd.ids import TurnId
-from clawd.journal.base import Dead, Held, Sent
+from clawd.journal.deliveries import Dead, Held, Sent
 from clawd.journal.records import ModelResult, TurnFinished
 from clawd.messages import MessageId, Unreadable
 from clawd.response import ModelResponse, Usage

@@ -10,16 +10,8 @@ import pytest
 
 from clawd.errors import Fenced, JournalError
 from clawd.ids import QuestionId, TurnId
-from clawd.journal.base import (
-    AdmittedControl,
-    AdmittedMessage,
-    Lease,
-    NewDelivery,
-    OpenQuestion,
-    Sent,
-    Snapshot,
-    Stored,
-)
+from clawd.journal.base import AdmittedControl, AdmittedMessage, Lease, OpenQuestion, Snapshot, Stored
+from clawd.journal.deliveries import NewDelivery, Sent
 from clawd.journal.records import (
     QuestionAnswered,
     SummaryResult,

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING
 
 from clawd.config.schema import JournalConfig
 from clawd.ids import SystemClock
-from clawd.journal.base import AdmittedMessage, NewDelivery, Sent
+from clawd.journal.base import AdmittedMessage
+from clawd.journal.deliveries import NewDelivery, Sent
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.journal.records import ModelResult, TurnFinished
 from clawd.messages import Address, Cursor, InboundMessage, MessageId, Sender, Text
 from clawd.response import ModelResponse
 
 if TYPE_CHECKING:
-    from clawd.journal.base import Lease, OutboxRow
+    from clawd.journal.base import Lease
+    from clawd.journal.deliveries import OutboxRow
 
 AT_ONCE = 4  # messages of a round, each accepted for itself
 FLOOD = 900  # messages of one batch in the middle of each life: enough for a checkpoint between commits

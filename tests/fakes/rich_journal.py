@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clawd.config.schema import JournalConfig
-from clawd.journal.base import NewDelivery, Parked, Sent
+from clawd.journal.deliveries import NewDelivery, Parked, Sent
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.journal.records import ModelResult, ToolDone, ToolIntent, TurnFinished, TurnMerged
 from clawd.response import ModelResponse, ToolCall, Usage

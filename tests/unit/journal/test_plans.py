@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from clawd.journal.base import RetryAt
+from clawd.journal.deliveries import RetryAt
 from clawd.messages import Cursor
 from tests.conformance.journals import Bench, message, push, stop
 

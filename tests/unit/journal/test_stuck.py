@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clawd.errors import Fenced, JournalCorrupt
-from clawd.journal.base import Dead
+from clawd.journal.deliveries import Dead
 from tests.conformance.journals import Bench, result
 
 if TYPE_CHECKING:
