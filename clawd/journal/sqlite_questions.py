@@ -97,6 +97,9 @@ def answer_target(
     row = db.execute(
         "SELECT i.v, i.body, j.v, j.body, j.id FROM inbox i JOIN journal j ON j.conv = i.conv AND j.seq = i.seq"
         " WHERE i.conv = ? AND i.seq = ? AND i.state = 'waiting' AND j.kind = 'turn.waiting'"
+        # The first word counts: whoever comes second is not told that theirs was taken.
+        " AND NOT EXISTS (SELECT 1 FROM control k WHERE k.conv = i.conv AND k.target_seq = i.seq"
+        "  AND k.kind IN ('approve', 'deny') AND k.applied_at IS NULL)"
         " ORDER BY j.id DESC LIMIT 1",
         head,
     ).fetchone()

@@ -128,6 +128,14 @@ async def test_an_answer_to_another_step_is_not_kept(bench: Bench) -> None:
     assert await answer(bench, "deny", question=question.id) == Stored(turn=None)
 
 
+async def test_only_the_first_of_two_answers_is_kept(bench: Bench) -> None:
+    turn, _ = await waiting_turn(bench)
+    assert await answer(bench, "deny") == Stored(turn=turn)
+    assert await answer(bench, "approve") == Stored(turn=None)
+    lease = await bench.claim()
+    assert [control.kind for control in (await bench.journal.load(lease)).controls] == ["deny"]
+
+
 async def test_an_answer_where_nothing_waits_is_not_kept(bench: Bench) -> None:
     assert await answer(bench) == Stored(turn=None)
     await bench.say()

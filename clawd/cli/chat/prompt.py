@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "/deny": "refuse what is asked",
     "/retry": "answer my last message again",
     "/undo": "forget the last message and its answer",
+    "/compact": "sum up what was said so far",
     "/status": "how things are",
     "/help": "list the commands",
     "/model": "show or choose the model",
