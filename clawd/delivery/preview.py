@@ -130,6 +130,7 @@ class _Follower:
         self._view = view
         self._lease = lease
         self._bridge = bridge
+        self._began = view.clock.monotonic()  # patience counts from here, not from when the journal was read
         self.wake = Wake()
         self.over = asyncio.Event()
         self._remote_id: str | None = None
@@ -159,8 +160,7 @@ class _Follower:
 
     async def _follow(self) -> None:
         clock = self._view.clock
-        next_typing = clock.monotonic() + PATIENCE_S
-        next_edit = clock.monotonic() + PATIENCE_S
+        next_typing = next_edit = self._began + PATIENCE_S
         while (text := self._view.text_of(self._lease)) is not None:
             now = clock.monotonic()
             shown = self._remote_id is not None
