@@ -309,7 +309,7 @@ async def test_a_turn_resumed_after_a_crash_edits_the_message_that_it_had_begun(
         await model.asked(2)
         await again.give(inner)
         await later(inner, clock, 1.1)
-        assert bridge.texts() == ["second"]
+        await bridge.until(lambda: bridge.texts() == ["second"])  # what it resumes is read meanwhile
         again.end()
         await inner.delivered("second try")
         assert len(bridge.shown) == 1
