@@ -4,12 +4,13 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak clean
+.PHONY: help run test slow check bench soak clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n > 4 ? 4 : n )))
+# One more than there are cores: the tests of the daemon wait for it as often as they work.
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n > 4 ? 5 : n + 1 )))
 NEWER := import sys; sys.exit(sys.version_info < (3, 11))
 
 help: ## show this list
@@ -25,6 +26,9 @@ test: $(VENV)/.clawd-dev ## install the development tools and run all tests
 	done
 	if (( $${#left[@]} )); then echo "note: tests left out for lack of these Debian packages: $${left[*]}"; fi
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+
+slow: $(VENV)/.clawd-dev ## the tests that take several seconds each and have a quicker sibling
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m slow
 
 check: $(VENV)/.clawd-dev ## style, types, direction of imports
 	@$(BIN)/ruff check .

@@ -44,7 +44,7 @@ async def put_off(here: World) -> None:
 
 
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("jump", ["+1d", "-1d"])
+@pytest.mark.parametrize("jump", ["+1d", pytest.param("-1d", marks=pytest.mark.slow)])
 async def test_a_clock_set_by_a_day_changes_nothing_that_people_notice(jump: str, state_dir: Path) -> None:
     file = state_dir / "clock"
     file.write_text("+0")

@@ -29,6 +29,7 @@ async def test_a_quiet_chat_is_answered_after_a_turn_or_two_of_a_flood(state_dir
         assert rss_bytes(here) < 200_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_a_hundred_chats_at_once_are_all_answered_in_order(state_dir: Path) -> None:
     async with world(state_dir) as here:

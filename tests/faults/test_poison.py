@@ -67,6 +67,7 @@ async def test_a_poison_message_is_given_up_while_the_others_are_served(
         await here.telegram.wait_until(lambda: here.answers(66)[1:] == [answer_to("and now?")])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_those_who_were_in_work_beside_a_poison_message_are_answered_all_the_same(
     state_dir: Path, tmp_path: Path

@@ -132,6 +132,7 @@ async def test_a_damaged_database_is_refused_untouched_and_salvaged_on_command(s
         await here.telegram.wait_until(lambda: answer_to("and now?") in here.answers(11))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 async def test_a_message_behind_a_lost_one_is_a_dead_letter_and_holds_nobody_up(state_dir: Path) -> None:
     async with world(state_dir, shutdown=SHORT) as here:

@@ -48,6 +48,7 @@ async def test_a_database_that_may_not_be_written_is_refused_in_four_lines(state
         assert await here.stop() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(90)
 async def test_a_database_that_another_process_holds_is_waited_for_and_nothing_is_acknowledged(
     state_dir: Path,
@@ -80,7 +81,7 @@ async def test_a_database_that_another_process_holds_is_waited_for_and_nothing_i
 
 
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("how", ["removed", "damaged"])
+@pytest.mark.parametrize("how", ["removed", pytest.param("damaged", marks=pytest.mark.slow)])
 async def test_a_cut_log_is_told_loudly_and_what_telegram_still_has_is_fetched_again(
     how: str, state_dir: Path
 ) -> None:

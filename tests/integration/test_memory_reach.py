@@ -182,6 +182,7 @@ async def test_a_turn_of_five_hundred_steps_stays_within_a_small_window_and_find
     assert not [n for n, seen in enumerate(api.requests) if above(seen, WINDOW - WINDOW // 4)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_five_hundred_short_turns_stay_within_a_small_window_and_find_their_first(
     state_dir: Path,
@@ -199,6 +200,7 @@ async def test_five_hundred_short_turns_stay_within_a_small_window_and_find_thei
     assert not [n for n, seen in enumerate(api.requests) if above(seen, WINDOW - WINDOW // 4)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING), reason=f"install: {MISSING}")
 @pytest.mark.timeout(120)
 async def test_the_real_tokenizer_agrees_that_no_request_is_above_the_window(state_dir: Path) -> None:

@@ -308,8 +308,9 @@ async def test_a_turn_resumed_after_a_crash_edits_the_message_that_it_had_begun(
         await inner.restart()
         await model.asked(2)
         await again.give(inner)
-        await later(inner, clock, 1.1)
-        await bridge.until(lambda: bridge.texts() == ["second"])  # what it resumes is read meanwhile
+        async with asyncio.timeout(10):
+            while bridge.texts() != ["second"]:  # what it resumes is read meanwhile
+                await later(inner, clock, 1.1)
         again.end()
         await inner.delivered("second try")
         assert len(bridge.shown) == 1
