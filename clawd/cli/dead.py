@@ -23,6 +23,9 @@ def list_dead(ctx: typer.Context, limit: Limit = 100, as_json: Json = False) -> 
     if as_json:
         emit(answer)
         return
+    if not answer["dead"]:
+        say("nothing was given up")
+        return
     table(
         ("ID", "STATE", "AT", "WHERE", "WHY", "TEXT"),
         [
@@ -37,8 +40,7 @@ def list_dead(ctx: typer.Context, limit: Limit = 100, as_json: Json = False) -> 
             for item in answer["dead"]
         ],
     )
-    if answer["dead"]:
-        say("try one again: clawd dead resubmit ID, or forget it: clawd dead drop ID")
+    say("try one again: clawd dead resubmit ID, or forget it: clawd dead drop ID")
 
 
 @app.command()

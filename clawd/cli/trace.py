@@ -40,6 +40,8 @@ def trace(
 def _head(turn: dict[str, Any]) -> None:
     out(f"{paint(turn['id'], 'bold')}  {turn['state']}  {turn['conversation']}")
     out(f"question  {one_line(turn['question'], 100)}")
+    if turn["merged_into"]:
+        out(f"part of   {turn['merged_into']}, which answered both; its trace goes on there")
     if turn["answer"]:
         out(f"answer    {one_line(turn['answer'], 100)}")
     if turn["error"]:

@@ -233,7 +233,9 @@ def test_a_message_typed_while_a_turn_runs_steers_it(state_dir: Path) -> None:
         out, _ = other.communicate(timeout=30)
         assert (other.returncode, out.splitlines()[-1]) == (0, "Both done.")
         assert [turn["state"] for turn in turns(state_dir)] == ["answered"] * 3
-        assert "turn.merged" in here.clawd("trace", turns(state_dir)[-1]["id"]).stdout
+        newest, first = turns(state_dir)[0]["id"], turns(state_dir)[-1]["id"]
+        assert "turn.merged" in here.clawd("trace", first).stdout
+        assert f"part of   {first}, which answered both" in here.clawd("trace", newest).stdout
 
 
 def test_a_message_typed_while_a_turn_runs_takes_its_place(state_dir: Path) -> None:
@@ -276,6 +278,8 @@ def test_a_delivery_that_may_have_arrived_is_held_listed_sent_again_or_dropped(s
         here.until(lambda: "second" in (theirs / "sent").read_text())
         assert "first" not in (theirs / "sent").read_text()
         assert json.loads(here.clawd("dead", "list", "--json").stdout)["dead"] == []
+        nothing = here.clawd("dead", "list")
+        assert (nothing.stdout, nothing.stderr) == ("", "nothing was given up\n")
 
 
 pytestmark = pytest.mark.timeout(90)
