@@ -23,16 +23,23 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """Put a backup in the journal's place. What is there now is moved into the folder backups, never removed."""
+    import logging
     from datetime import UTC, datetime
 
+    from clawd.errors import JournalCorrupt
     from clawd.journal.restoring import restore_journal
     from clawd.store.lock import StateLock
     from clawd.store.restoring import check_backup
 
+    logging.getLogger("clawd").addHandler(logging.NullHandler())  # what it would log is said below
     state_dir = invocation(ctx).state_dir()
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     StateLock.take(state_dir).release()  # before anything is asked or read: a daemon that runs is told first
-    checked = check_backup(file.absolute())
+    try:
+        checked = check_backup(file.absolute())
+    except JournalCorrupt as error:
+        error.remedy = "another backup; the journal was not touched"  # its own advice is for the journal
+        raise
     say(f"{checked.file}: whole, {size(checked.bytes)}, schema {checked.schema}")
     confirm(f"Put it in the place of the journal in {state_dir}?", yes=yes)
     done = restore_journal(state_dir, checked.file, datetime.now(UTC))

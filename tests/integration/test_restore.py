@@ -77,6 +77,7 @@ async def test_a_restore_takes_the_journal_back_and_moves_the_other_aside(
 ) -> None:
     old_ids, instance = ids(home / FILE), value(home / FILE, "SELECT value FROM kv WHERE key = 'instance'")
     done = await clawd("restore", str(state_dir / "backup.db"), "--yes", "--json")
+    assert "database_restored" not in done.err, "an event of the log is no sentence"
     assert done.code == 0, done.err
     assert value(home / FILE, LATER) == "0"
     aside = Path(done.json["replaced"])
@@ -202,6 +203,7 @@ async def test_what_is_no_backup_is_refused_and_changes_nothing(
         refused = await clawd("restore", str(state_dir / name), "--yes")
         assert refused.code == 74, refused.err
         assert why in refused.err
+        assert "try: another backup; the journal was not touched" in refused.err
     foreign = state_dir / "foreign.db"
     with closing(sqlite3.connect(foreign)) as db:
         db.execute("CREATE TABLE t (a)")
