@@ -122,7 +122,9 @@ def delete(ctx: typer.Context, conversation: Name, yes: Yes = False, as_json: Js
             "a reader is in the way: parts of it stay in the files until the next deletion, or the next start"
         )
     if answer["backups"]:
-        say(f"{counted(answer['backups'], 'backup')} made earlier may still hold it; remove them yourself")
+        say(
+            f"{counted(answer['backups'], 'backup')} in STATE_DIR/backups, and any elsewhere, may still hold it"
+        )
 
 
 def _exported(stream: Iterable[Frame]) -> Iterator[Frame]:

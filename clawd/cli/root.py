@@ -53,6 +53,7 @@ def run_program(argv: Sequence[str]) -> int:
         if error.ctx and message == error.ctx.get_help():  # a group that was called without a command
             sys.stderr.write(message + "\n")
             return EXIT_USAGE
+        message = message.replace("Value error, ", "")  # of pydantic, within Typer's own sentence
         raise WrongUse(message.rstrip("."), where=command, remedy=f"{command} -h") from None
     except typer.Abort:
         sys.stderr.write("Aborted!\n")

@@ -115,7 +115,7 @@ def _bridge(bridge: dict[str, Any]) -> str:
 
 def _model(model: dict[str, Any], route: list[str]) -> str:
     place = f"  {route.index(model['name']) + 1}. of the default route" if model["name"] in route else ""
-    line = f"{model['name']}  {model['type']}{place}  {model['calls']} calls, {model['errors']} failed"
+    line = f"{model['name']}  {model['type']}{place}  {counted(model['calls'], 'call')}, {model['errors']} failed"
     return f"{line}  last: {one_line(model['last_error'], 120)}" if model["last_error"] else line
 
 

@@ -82,6 +82,7 @@ async def test_a_wrong_command_line_exits_2_with_a_hint(clawd: Shell, args: list
     result = await clawd(*args)
     assert (result.code, result.out) == (2, "")
     assert hint in result.err
+    assert "Value error" not in result.err
 
 
 async def test_the_summary_without_a_daemon_is_machine_readable(clawd: Shell) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from clawd.cli.checks.site import Finding, fail, ok, warn
+from clawd.cli.printing import counted
 from clawd.client import Client
 from clawd.errors import ClawdError, JournalLocked
 from clawd.journal.checking import check_file
@@ -101,7 +102,9 @@ def _rows(findings: Sequence[Mapping[str, Any]]) -> Finding:
     if not findings:
         return ok("rows", "no work lies about unseen (clawd journal check looks at everything)")
     first = findings[0]
-    evidence = f"{len(findings)} findings, the first: {first['id']} {first['where']}: {first['what']}"
+    evidence = (
+        f"{counted(len(findings), 'finding')}, the first: {first['id']} {first['where']}: {first['what']}"
+    )
     return warn("rows", evidence, "clawd journal check")
 
 
