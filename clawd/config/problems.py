@@ -19,7 +19,8 @@ MAX_PROBLEMS = 100
 _MAX_SNIPPET = 120
 # A value behind a key that names a secret, unless it is a reference; and what looks like a secret wherever it stands.
 _SECRET_VALUE = re.compile(
-    r"""((?:token|secret|key|pass)[a-z_]*["']?\s*:\s*)(\[[^\]{]*(?:\]|$)|"[^"]*"?|'[^']*'?|[^\s{,}\[\]][^,}\n]*)""",
+    r"""((?:(?<!context_)(?<!max_)(?<!first_)token|secret|key|pass)[a-z_]*["']?\s*:\s*)"""
+    r"""(\[[^\]{]*(?:\]|$)|"[^"]*"?|'[^']*'?|[^\s{,}\[\]][^,}\n]*)""",
     re.IGNORECASE,
 )
 _SECRET_SHAPE = re.compile(

@@ -48,7 +48,8 @@ _PATTERNS: Final[Mapping[str, str]] = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}:.+$": "BRIDGE:SENDER, such as telegram:12345",
     r"^\d{1,6}/(s|min|h)$": "a rate such as 20/min, 1/s or 100/h",
 }
-_SECRET_KEY = re.compile(r"token|secret|key|pass|credential", re.IGNORECASE)
+# Counts of tokens and waits for one are no secrets.
+_SECRET_KEY = re.compile(r"(?<!context_)(?<!max_)(?<!first_)token|secret|key|pass|credential", re.IGNORECASE)
 
 
 def add_errors(

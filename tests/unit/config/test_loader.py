@@ -153,6 +153,12 @@ def test_all_mistakes_are_told_at_once_and_in_order(files: Files) -> None:
     ]
 
 
+def test_a_count_of_tokens_is_no_secret(files: Files) -> None:
+    problem = files.problem("agent: {context_tokens: -5}")
+    assert "got the number -5" in problem.message
+    assert "context_tokens: -5" in problem.snippet
+
+
 def test_mistake_in_one_section_hides_no_contradiction_in_others(files: Files) -> None:
     problems = files.problems("agent: {max_stepz: 1}\nqqqq: 1\ngateway: {host: 0.0.0.0}")
     assert [problem.key for problem in problems] == ["agent.max_stepz", "qqqq", "gateway.host"]
