@@ -8,7 +8,7 @@ import select
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +18,7 @@ import typer
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
-from clawd.cli.printing import clean, emit, out, say
+from clawd.cli.printing import clean, emit, one_line, out, say
 from clawd.client import Client
 from clawd.errors import EXIT_FAILED, EXIT_TRY_LATER, ClawdError, ControlError
 from clawd.paths import config_path, configured_state_dir, own_call, socket_path, state_dir
@@ -126,6 +126,8 @@ def _detach(places: _Places, environ: Mapping[str, str], timeout_s: float, *, as
     out(f"socket   {found['socket']}")
     out(f"gateway  {found['gateway'] or 'off'}")
     out(f"log      {found['log']}")
+    for warning in warnings_since(places.log, begin):
+        say(f"warning: {warning}")
     say(f"next: {places.own_call(environ)} chat")
 
 
@@ -177,6 +179,17 @@ def _last_words(log: Path, begin: int) -> None:
     words = [line for line in lines if not _is_log_line(line)]
     for line in words or lines[-5:]:
         say(clean(line))
+
+
+def warnings_since(log: Path, begin: int) -> Iterator[str]:
+    """Yield what a daemon that has started warns of, from its log behind byte `begin`, each in one line."""
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(begin)
+        for line in file.read(1_000_000).decode(errors="replace").splitlines():
+            with suppress(ValueError):
+                entry = json.loads(line)
+                if isinstance(entry, dict) and entry.get("event") == "start_warning":
+                    yield one_line(str(entry.get("warning")), 500)
 
 
 def _is_log_line(line: str) -> bool:
