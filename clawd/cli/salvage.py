@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from clawd import paths
 from clawd.cli.printing import counted, emit, out, say
 from clawd.config.loader import load_config
-from clawd.errors import ConfigError
+from clawd.errors import ClawdError, ConfigError
 from clawd.ids import to_ms
 from clawd.journal.mending import mend
 from clawd.journal.opening import highest
@@ -35,6 +35,13 @@ def run(call: Invocation, *, as_json: bool) -> None:
     for note in found.notes:
         out(note)
     out(f"the damaged files are in {found.aside}")
+    if not any(table.rows for table in found.tables):
+        raise ClawdError(
+            "nothing could be saved",
+            where=str(found.aside),
+            why="no table of the database can be read",
+            remedy="clawd restore FILE, with a backup; without one, clawd start begins anew",
+        )
     say("next: clawd start")
 
 

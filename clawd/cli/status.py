@@ -97,7 +97,10 @@ def _state(state: str) -> str:
 
 
 def _queue(queue: dict[str, Any]) -> str:
-    words = [f"{queue['queued']} queued", f"{queue['running']} running"]
+    waiting = queue.get("waiting", 0)
+    words = [f"{queue['queued'] - waiting} queued", f"{queue['running']} running"]
+    if waiting:
+        words.append(f"{waiting} waiting for a word (clawd approvals list)")
     if queue["queued"] or queue["running"]:
         words.append(f"oldest {duration(queue['oldest_age_s'])}")
     words += [f"{queue['deliveries_open']} to deliver", f"{queue['dead']} given up"]

@@ -113,13 +113,14 @@ class Trace:
 class QueueStats:
     """How much is open, for status, readiness and metrics."""
 
-    queued: int
+    queued: int  # not in work; those that wait for a person are among them
     running: int
     oldest_age_s: float
     deliveries_open: int
     dead: int
     conversations: int
     last_id: int  # highest journal id
+    waiting: int = 0  # for a person's word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

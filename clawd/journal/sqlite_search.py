@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,16 @@ GATHER_S: Final = 5.0  # after a commit, until its rows are indexed together wit
 PACE: Final = 4  # pauses between batches are so many times as long as a batch takes
 
 _DONE: Final = "search_done"  # key in kv: the highest journal id that was looked at
+_UNDONE: Final = (
+    "SELECT e.value FROM journal u, json_each(u.body, '$.seqs') e"
+    " WHERE u.conv = ? AND u.kind = 'session.undone' AND json_valid(u.body)"
+)
+"""The turns that `/undo` and `/retry` took back: what was to be forgotten is not found again."""
+_MATCHING: Final = (
+    "WHERE search MATCH ? AND j.conv = ? AND j.seq NOT IN (SELECT value FROM json_each(?))"
+    " AND j.ts >= ? AND j.ts < ? AND NOT (j.kind = 'accepted' AND j.seq = ? AND length(i.body) < ?)"
+    " ORDER BY search.rank, j.id DESC LIMIT ?"
+)
 _SHORT: Final = 1000  # characters of a question that the model has in front of it anyway
 _COLUMNS: Final = (
     "SELECT j.id, j.conv, j.seq, j.kind, j.v, j.body, j.ts, i.v, i.body FROM {source}"
@@ -93,15 +104,15 @@ class SearchIndex:
 
     async def _matches(self, place: tuple[int, int], wanted: Wanted, *, every: bool) -> list[Row]:
         conv, seq = place
+        undone = await self._store.read(_UNDONE, (conv,))
         terms = f"{_marker(conv)} AND ({query(wanted.text, every=every)})"
         source = "search JOIN journal j ON j.id = search.rowid"
         return await self._store.read(
-            f"{_COLUMNS.format(source=source)} WHERE search MATCH ? AND j.conv = ?"
-            " AND j.ts >= ? AND j.ts < ? AND NOT (j.kind = 'accepted' AND j.seq = ? AND length(i.body) < ?)"
-            " ORDER BY search.rank, j.id DESC LIMIT ?",
+            f"{_COLUMNS.format(source=source)} {_MATCHING}",
             (
                 terms,
                 conv,
+                json.dumps([row[0] for row in undone]),
                 to_ms(wanted.after) if wanted.after is not None else 0,
                 to_ms(wanted.before) if wanted.before is not None else 2**62,
                 seq,

@@ -302,9 +302,12 @@ class SqliteViews:
     # --- figures ----------------------------------------------------------------------------------------
 
     async def stats(self) -> QueueStats:
-        ((open_turns, running, oldest, deliveries, dead, conversations, last_id),) = await self._store.read(
+        (
+            (open_turns, running, waiting, oldest, deliveries, dead, conversations, last_id),
+        ) = await self._store.read(
             "SELECT (SELECT value FROM kv WHERE key = ?),"
             " (SELECT count(*) FROM conv WHERE owner IS NOT NULL),"
+            " (SELECT count(*) FROM inbox INDEXED BY inbox_waiting WHERE state = 'waiting'),"
             " (SELECT min(at) FROM inbox WHERE state IN ('queued', 'running', 'waiting')),"
             " (SELECT count(*) FROM outbox WHERE state IN ('pending', 'sending', 'parked')),"
             " (SELECT count(*) FROM inbox WHERE state = 'dead' AND dropped = 0)"
@@ -325,6 +328,7 @@ class SqliteViews:
             dead=dead,
             conversations=conversations,
             last_id=last_id,
+            waiting=waiting,
         )
 
 

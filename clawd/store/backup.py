@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from clawd.errors import ClawdError, JournalError
+from clawd.errors import ClawdError, JournalError, NotPossible
 from clawd.store.mark import sync_file, sync_names
 
 if TYPE_CHECKING:
@@ -80,22 +80,30 @@ def write_backup(
 
     Args:
         database: The source; its write-ahead log counts.
-        target: Absolute. Its folder is made (0700) if only the last part of it is missing.
+        target: Absolute. A folder `backups` is made (0700) if only that is missing; any other must be there,
+            so that a mistyped or unmounted one is told.
         force: Replace a file of that name.
         lock_timeout_s: How long another program's lock is waited for.
         progress: See `Progress`; called in this thread.
 
     Raises:
+        NotPossible: the target would lie where the journal's own files are.
         BackupExists: the target is there.
         BackupStopped: `progress` said so.
         JournalError: the copy could not be written, or the source is damaged.
     """
+    if target.parent.resolve() == database.parent.resolve():
+        raise NotPossible(
+            "a backup has no place among the journal's own files",
+            where=str(target),
+            remedy=f"another folder, such as {database.parent / FOLDER}",
+        )
     began = time.monotonic()
     partial = target.with_name(f"{target.name}{PARTIAL}")
     try:
         if target.exists() and not force:
             raise BackupExists(target)
-        if not target.parent.exists():
+        if not target.parent.exists() and target.parent.name == FOLDER:
             target.parent.mkdir(mode=0o700)
         try:
             with closing(connect_to_read(database, lock_timeout_s)) as db:

@@ -17,7 +17,7 @@ from clawd.ids import SystemClock
 from clawd.journal import sqlite_search
 from clawd.journal.base import AdmittedMessage
 from clawd.journal.opening import OpenJournal, open_journal
-from clawd.journal.records import ModelResult, SessionStarted, ToolDone, TurnFinished
+from clawd.journal.records import ModelResult, SessionStarted, ToolDone, TurnFinished, TurnsUndone
 from clawd.journal.search import Wanted, excerpt, query, words
 from clawd.messages import Accepted, Address, InboundMessage, MessageId, Sender, Text
 from clawd.response import JsonObject, ModelResponse
@@ -42,6 +42,7 @@ class Talk:
         tool: str = "",
         name: str = "web",
         new: bool = False,
+        undone: tuple[int, ...] = (),
     ) -> str:
         """Let a message be answered; return its turn."""
         self.count += 1
@@ -58,8 +59,9 @@ class Talk:
         records = [ModelResult(step=1, response=ModelResponse(model="m", text=answer))]
         tools = [ToolDone(step=2, call_id="c", name=name, text=tool)] if tool else []
         session = [SessionStarted(session=lease.settings.session + 1)] if new else []
+        taken_back = [TurnsUndone(seqs=undone)] if undone else []
         end = TurnFinished(outcome="answered", text=answer, answers=(lease.seq,))
-        await self.opened.journal.record(lease, *records, *tools, *session, end, done=True)
+        await self.opened.journal.record(lease, *records, *tools, *session, *taken_back, end, done=True)
         return lease.turn
 
     async def find(self, text: str, turn: str, **limits: datetime | int) -> list[str]:
@@ -223,6 +225,15 @@ def test_an_excerpt_shows_the_place_that_was_found() -> None:
     assert len(shown) <= 102
     assert excerpt("short\ntext", "text", 100) == "short text"
     assert query("  ", every=True) is None
+
+
+async def test_what_was_taken_back_is_not_found_again(talk: Talk) -> None:
+    await talk.say("my cat is called Xiaobai", "a fine name")
+    await talk.say("my dog is called Rex")
+    turn = await talk.say("/undo", undone=(1,))
+    assert await talk.find("Xiaobai", turn) == []
+    assert await talk.find("fine name", turn) == []
+    assert await talk.find("Rex", turn) != []
 
 
 # --- the tool ----------------------------------------------------------------------------------------------

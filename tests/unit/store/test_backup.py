@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from clawd.errors import JournalError
+from clawd.errors import JournalError, NotPossible
 from clawd.store.backup import (
     FOLDER,
     BackupExists,
@@ -149,3 +149,23 @@ def test_the_newest_backup_is_the_last_of_the_list(tmp_path: Path) -> None:
         os.utime(folder / name, (number, number))
     (folder / "c.db.partial").touch()
     assert [path.name for path, _ in list_backups(folder)] == ["b.db", "a.db", "clawd.db"]
+
+
+@pytest.mark.parametrize("name", ["clawd.db", "clawd.db-wal", "lock", "new.db"])
+async def test_a_backup_never_takes_the_place_of_the_journals_own_files(
+    state_dir: Path, store: Store, name: str
+) -> None:
+    await store.write(put(1))
+    rows, before = rows_in(store.path), {path.name for path in state_dir.iterdir()}
+    (state_dir / "aside").symlink_to(state_dir)
+    for folder in (state_dir, state_dir / "aside"):
+        with pytest.raises(NotPossible, match="no place among"):
+            await asyncio.to_thread(write_backup, store.path, folder / name, force=True)
+    assert {path.name for path in state_dir.iterdir()} == {*before, "aside"}
+    assert rows_in(store.path) == rows
+
+
+async def test_a_folder_that_is_not_there_is_told_and_not_made(state_dir: Path, store: Store) -> None:
+    with pytest.raises(JournalError, match="can't be written"):
+        await asyncio.to_thread(write_backup, store.path, state_dir / "mistyped" / "a.db")
+    assert not (state_dir / "mistyped").exists()
