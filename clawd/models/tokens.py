@@ -164,13 +164,26 @@ def estimate_message(message: ChatMessage, vocabulary: VocabularySize = "large")
 
 def estimate_tools(tools: Iterable[ToolSpec], vocabulary: VocabularySize = "large") -> int:
     """Return about how many tokens the offered tools take."""
-    return sum(
-        _TOOL
-        + estimate_text(tool.name, vocabulary)
-        + estimate_text(tool.description, vocabulary)
-        + estimate_text(json.dumps(dict(tool.parameters), ensure_ascii=False), vocabulary)
-        for tool in tools
-    )
+    return sum(_estimate_tool(tool, vocabulary) for tool in tools)
+
+
+# By identity, with the tool itself held, so that no other can have its id: schemas can't be hashed, and the same
+# few tools are offered with every request.
+_tools_known: dict[tuple[int, VocabularySize], tuple[ToolSpec, int]] = {}
+_MAX_TOOLS_KNOWN: Final = 500
+
+
+def _estimate_tool(tool: ToolSpec, vocabulary: VocabularySize) -> int:
+    known = _tools_known.get((id(tool), vocabulary))
+    if known is not None:
+        return known[1]
+    schema = json.dumps(dict(tool.parameters), ensure_ascii=False)
+    texts = (tool.name, tool.description, schema)
+    tokens = _TOOL + sum(estimate_text(text, vocabulary) for text in texts)
+    if len(_tools_known) >= _MAX_TOOLS_KNOWN:  # after many reloads
+        _tools_known.clear()
+    _tools_known[id(tool), vocabulary] = (tool, tokens)
+    return tokens
 
 
 class TokenCounter:
