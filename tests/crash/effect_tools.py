@@ -63,9 +63,8 @@ ASKED = ToolPlugin(
 
 def install(site: Path) -> None:
     """Write the package `effect_tools` with its metadata into a directory that goes onto PYTHONPATH."""
-    (site / "effect_tools.py").write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")
-    metadata = site / "effect_tools-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: effect-tools\nVersion: 1.0\n")
-    points = "\n".join(f"note_{effect} = effect_tools:{effect.upper()}" for effect in (*KINDS, "asked"))
-    (metadata / "entry_points.txt").write_text(f"[clawd.tools]\n{points}\n")
+    from tests.fakes.distribution import install_distribution  # the daemon, which loads this file, has none
+
+    points = {f"note_{effect}": f"effect_tools:{effect.upper()}" for effect in (*KINDS, "asked")}
+    source = Path(__file__).read_text(encoding="utf-8")
+    install_distribution(site, "effect-tools", {"clawd.tools": points}, {"effect_tools": source})

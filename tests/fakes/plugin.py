@@ -5,13 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-_ENTRY_POINTS: Final = """
-[clawd.tools]
-writer = theirs:TOOL
-
-[clawd.bridges]
-once = theirs:BRIDGE
-"""
+from tests.fakes.distribution import install_distribution
 
 _CODE: Final = '''
 import asyncio
@@ -76,9 +70,5 @@ BRIDGE = BridgePlugin(type="once", config=BridgeConfig, create=lambda context, c
 
 def install(directory: Path) -> None:
     """Put the package into a directory, which has to be on the daemon's PYTHONPATH."""
-    directory.mkdir()
-    (directory / "theirs.py").write_text(_CODE)
-    info = directory / "theirs-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(_ENTRY_POINTS)
+    points = {"clawd.tools": {"writer": "theirs:TOOL"}, "clawd.bridges": {"once": "theirs:BRIDGE"}}
+    install_distribution(directory, "theirs", points, {"theirs": _CODE})

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from tests.fakes.distribution import install_distribution
+
 NAME: Final = "push"
-METADATA: Final = "Metadata-Version: 2.1\nName: clawd-push\nVersion: 1.0\n"
 
 _SOURCE: Final = '''
 """Pushes: every run is a line in the file of the setting `runs`."""
@@ -47,11 +48,8 @@ PLUGIN = ToolPlugin(name="push", config=PushConfig, create=Push)
 
 def install(folder: Path) -> None:
     """Put the package into a folder, which is then to be on the path of the daemon."""
-    info = folder / "clawd_push-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / "clawd_push.py").write_text(_SOURCE, encoding="utf-8")
-    (info / "METADATA").write_text(METADATA, encoding="utf-8")
-    (info / "entry_points.txt").write_text("[clawd.tools]\npush = clawd_push:PLUGIN\n", encoding="utf-8")
+    points = {"clawd.tools": {"push": "clawd_push:PLUGIN"}}
+    install_distribution(folder, "clawd-push", points, {"clawd_push": _SOURCE})
 
 
 def runs(file: Path) -> list[str]:

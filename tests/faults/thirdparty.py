@@ -18,6 +18,7 @@ from clawd.messages import Text
 from clawd.models.base import Completed, ModelConfig, ModelPlugin, TextDelta, UserMessage
 from clawd.response import ModelResponse, Usage
 from clawd.tools.base import ToolPlugin, ToolResult, ToolSpec
+from tests.fakes.distribution import install_distribution
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -29,22 +30,18 @@ if TYPE_CHECKING:
 CALLS = "CLAWD_TEST_CALLS"  # a file that gets a line per call, before anything happens
 FUSE = "CLAWD_TEST_FUSE"  # a file: what kills waits until it is there
 
-_ENTRY_POINTS = """\
-[clawd.tools]
-poison = tests.faults.thirdparty:POISON
-poison_once = tests.faults.thirdparty:POISON_ONCE
-
-[clawd.models]
-poison = tests.faults.thirdparty:MODEL
-"""
+_ENTRY_POINTS = {
+    "clawd.tools": {
+        "poison": "tests.faults.thirdparty:POISON",
+        "poison_once": "tests.faults.thirdparty:POISON_ONCE",
+    },
+    "clawd.models": {"poison": "tests.faults.thirdparty:MODEL"},
+}
 
 
 def install(folder: Path) -> dict[str, str]:
     """Install the package into a folder; return the environment in which the daemon finds it."""
-    info = folder / "clawd_poison-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: clawd-poison\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(_ENTRY_POINTS)
+    install_distribution(folder, "clawd-poison", _ENTRY_POINTS)
     return {
         "PYTHONPATH": str(folder),
         CALLS: str(folder / "calls"),

@@ -9,8 +9,7 @@ import pytest
 
 from clawd.bridge import BridgePlugin
 from clawd.plugins import PluginBroken, Plugins, find_plugins
-
-METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+from tests.fakes.distribution import install_distribution
 
 
 @pytest.fixture
@@ -21,11 +20,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def install(folder: Path, package: str, source: str, entry: str, group: str = "clawd.bridges") -> None:
-    (folder / f"{package}_code.py").write_text(source)
-    info = folder / f"{package}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(METADATA.format(name=package))
-    (info / "entry_points.txt").write_text(f"[{group}]\n{entry} = {package}_code:PLUGIN\n")
+    points = {group: {entry: f"{package}_code:PLUGIN"}}
+    install_distribution(folder, package, points, {f"{package}_code": source})
 
 
 GOOD = """
