@@ -93,6 +93,7 @@ async def test_a_daemon_killed_before_and_after_a_snapshot_answers_and_forgets_n
         assert [m["content"] for m in shown if m["role"] == "user"] == [*texts, "last"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_a_daemon_killed_before_a_summary_is_asked_for_and_while_it_indexes_answers_all(
     state_dir: Path,

@@ -81,7 +81,8 @@ async def test_a_database_that_another_process_holds_is_waited_for_and_nothing_i
 
 
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("how", ["removed", pytest.param("damaged", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["removed", "damaged"])
 async def test_a_cut_log_is_told_loudly_and_what_telegram_still_has_is_fetched_again(
     how: str, state_dir: Path
 ) -> None:

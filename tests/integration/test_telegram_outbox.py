@@ -62,6 +62,7 @@ async def test_a_chat_under_a_limit_delays_no_other_and_goes_on_in_order(state_d
         assert here.answers(12) == [answer_to(text) for text in ("b-0", "b-1")]
 
 
+@pytest.mark.slow
 async def test_a_token_refused_in_a_send_keeps_the_reply_until_the_bridge_is_connected_again(
     state_dir: Path,
 ) -> None:
