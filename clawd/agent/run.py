@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from clawd.alarms import Alarms
     from clawd.config.schema import AgentConfig, ToolsConfig
     from clawd.fanout import Fanout
-    from clawd.ids import Clock
-    from clawd.journal.base import Journal, Lease, Queued
+    from clawd.ids import Clock, TurnId
+    from clawd.journal.base import Journal, Lease, Queued, Snapshot
     from clawd.journal.records import Record, TurnWaiting
     from clawd.journal.search import History
     from clawd.messages import Address
@@ -76,6 +76,7 @@ class TurnRunner:
         self._brain = brain
         self._split = split
         self._alarms = alarms
+        self._snapshots: dict[TurnId, Snapshot] = {}  # of turns that just ended
         self.history = history
         """Searches what was said; None where nothing does."""
 
@@ -99,9 +100,14 @@ class TurnRunner:
             attempt = Attempt(self, brain, lease, loaded, box)
             ending = await attempt.reach_end()
             if ending is not None:
-                if (snapshot := attempt.snapshot()) is not None:
-                    self._journal.snapshot(lease, snapshot)
                 await self.finish(lease, ending, turn=attempt.turn)
+                if (snapshot := attempt.snapshot()) is not None:
+                    self._snapshots[lease.turn] = snapshot
+
+    async def tidy(self, lease: Lease) -> None:
+        """Do what can wait until the turn is over and its reply on its way; lost, it is done another time."""
+        if (snapshot := self._snapshots.pop(lease.turn, None)) is not None:
+            await self._journal.snapshot(lease, snapshot)
 
     async def finish(
         self, lease: Lease, ending: endings.Ending, *, turn: Turn | None = None, whole: bool = False

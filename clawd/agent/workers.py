@@ -93,6 +93,7 @@ class Workers:
         except asyncio.CancelledError:
             await asyncio.shield(self._hand_back(lease))
             raise
+        await self._runner.tidy(lease)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

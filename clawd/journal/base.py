@@ -316,8 +316,11 @@ class Journal(Protocol):
         """Queue a record without waiting for its commit (`llm.intent`); lost or fenced is fine."""
         ...
 
-    def snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
-        """Queue a snapshot of the session; one that came too late, or is lost, is fine."""
+    async def snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
+        """Queue a snapshot of the lease's session; one that came too late, or is lost, is fine.
+
+        Returns before its commit. The lease may be over: what a snapshot holds does not change any more.
+        """
         ...
 
     async def release(self, lease: Lease, *, count: bool = False) -> None:

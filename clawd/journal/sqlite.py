@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from clawd.errors import JournalCorrupt
@@ -11,7 +12,7 @@ from clawd.journal import sqlite_questions as questions
 from clawd.journal import sqlite_snapshots as snapshots
 from clawd.journal import sqlite_turns as turns
 from clawd.journal.base import ConversationSettings, Pushed, Stored, Wake
-from clawd.journal.codec import decode_settings, encode_record
+from clawd.journal.codec import decode_settings, encode_record, encode_snapshot
 from clawd.journal.jumps import ClockJumps
 from clawd.journal.records import TurnFinished
 from clawd.journal.sqlite_loading import behind, load
@@ -136,14 +137,11 @@ class SqliteJournal:
             kinds=(record.kind,) if record.kind in COMMIT_KINDS else (),
         )
 
-    def snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
+    async def snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
         now = self._context.now_ms()
-
-        def write(db: Connection) -> None:
-            if turns.is_ours(db, lease):
-                snapshots.write(db, lease.conv, snapshot, now)
-
-        self._store.post(write, kinds=("snapshot",))
+        # A long session takes tenths of a second: neither the loop nor the writer waits for that.
+        body = await asyncio.to_thread(encode_snapshot, snapshot)
+        self._store.post(lambda db: snapshots.write(db, lease.conv, snapshot, body, now), kinds=("snapshot",))
 
     async def release(self, lease: Lease, *, count: bool = False) -> None:
         await self._write(

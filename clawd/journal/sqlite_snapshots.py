@@ -21,10 +21,10 @@ def replace_by_summary(db: sqlite3.Connection, lease: Lease, summary: SummaryRes
         summary=summary.text,
         summary_seq=summary.through_seq,
     )
-    _write(db, lease.conv, snapshot, now)
+    _write(db, lease.conv, snapshot, encode_snapshot(snapshot), now)
 
 
-def write(db: sqlite3.Connection, conv: int, snapshot: Snapshot, now: int) -> None:
+def write(db: sqlite3.Connection, conv: int, snapshot: Snapshot, body: str, now: int) -> None:
     """Keep a snapshot, unless it came too late: another session, another summary, or a later one is there."""
     found = db.execute(
         "SELECT session, summary_seq, through_seq FROM snapshot WHERE conv = ?", (conv,)
@@ -36,10 +36,10 @@ def write(db: sqlite3.Connection, conv: int, snapshot: Snapshot, now: int) -> No
             return
         if same_summary and through_seq >= snapshot.through_seq:
             return
-    _write(db, conv, snapshot, now)
+    _write(db, conv, snapshot, body, now)
 
 
-def _write(db: sqlite3.Connection, conv: int, snapshot: Snapshot, now: int) -> None:
+def _write(db: sqlite3.Connection, conv: int, snapshot: Snapshot, body: str, now: int) -> None:
     db.execute(
         "INSERT OR REPLACE INTO snapshot (conv, session, summary_seq, through_seq, at, v, body)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -50,6 +50,6 @@ def _write(db: sqlite3.Connection, conv: int, snapshot: Snapshot, now: int) -> N
             snapshot.through_seq,
             now,
             SNAPSHOT_VERSION,
-            encode_snapshot(snapshot),
+            body,
         ),
     )

@@ -346,7 +346,7 @@ async def test_a_snapshot_gives_the_history_that_its_records_gave(bench: Bench) 
     await bench.say("d")
     lease = await bench.claim()
     before = await bench.journal.load(lease)
-    bench.journal.snapshot(lease, Snapshot(session=1, through_seq=3, turns=before.history))
+    await bench.journal.snapshot(lease, Snapshot(session=1, through_seq=3, turns=before.history))
     await bench.journal.ping()
     assert (await bench.journal.load(lease)).history == before.history
 
@@ -358,7 +358,7 @@ async def test_a_snapshot_of_an_older_summary_comes_too_late(bench: Bench) -> No
     lease = await bench.claim()
     history = (await bench.journal.load(lease)).history
     await bench.journal.record(lease, summary(2, "newer"))
-    bench.journal.snapshot(lease, Snapshot(session=1, through_seq=3, turns=history))
+    await bench.journal.snapshot(lease, Snapshot(session=1, through_seq=3, turns=history))
     await bench.journal.ping()
     assert (await bench.journal.load(lease)).summary == "newer"
 

@@ -111,7 +111,7 @@ async def turn(opened: OpenJournal) -> None:
         lease, SummaryResult(step=-1, through_seq=0, through_step=0, text="all", response=summary)
     )
     say("summary.result")
-    journal.snapshot(lease, Snapshot(session=1, through_seq=1, summary="all"))
+    await journal.snapshot(lease, Snapshot(session=1, through_seq=1, summary="all"))
     await journal.ping()
     await opened.search.fill()
     say("search")

@@ -119,7 +119,7 @@ async def play(folder: Path, kinds: Sequence[Kind], snapshots: Sequence[bool]) -
                 found.append(shown(loaded))
                 assert all(len(past.merged) == len(fold(past.records).merged) for past in loaded.history)
                 if snap and opened is pair[0]:
-                    opened.journal.snapshot(lease, snapshot_of(lease, loaded))
+                    await opened.journal.snapshot(lease, snapshot_of(lease, loaded))
                 outcome: Literal["failed", "answered"] = "failed" if kind == "fail" else "answered"
                 end = TurnFinished(outcome=outcome, text=f"end {number}", answers=(lease.seq,))
                 await opened.journal.record(lease, *records(kind, lease, loaded), end, done=True)

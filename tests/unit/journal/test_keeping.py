@@ -166,7 +166,7 @@ async def test_a_session_whose_beginning_went_goes_on_with_what_is_left(
     await bench.say("now")
     lease = await bench.claim()
     history = (await bench.journal.load(lease)).history
-    bench.journal.snapshot(lease, Snapshot(session=1, through_seq=3, turns=history))
+    await bench.journal.snapshot(lease, Snapshot(session=1, through_seq=3, turns=history))
     await bench.journal.release(lease)
     await bench.clock.advance((KEEP_DAYS - 1.5) * DAY_S)
     await opened.keeping.forget(no_pause)
@@ -182,7 +182,7 @@ async def test_a_summary_outlives_the_turns_that_it_stands_for(bench: Bench, ope
     lease = await bench.claim()
     history = (await bench.journal.load(lease)).history
     snapshot = Snapshot(session=1, through_seq=2, summary="they met", summary_seq=1, turns=history[1:])
-    bench.journal.snapshot(lease, snapshot)
+    await bench.journal.snapshot(lease, snapshot)
     await bench.journal.release(lease)
     await bench.clock.advance((KEEP_DAYS + 1) * DAY_S)
     await opened.keeping.forget(no_pause)
