@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,14 +64,23 @@ class DaemonProcess:
     async def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         assert self.process is not None
-        if self.process.returncode is None:
-            self.process.send_signal(signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         await self.process.wait()
 
     def terminate(self) -> None:
         """SIGTERM."""
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal, if there is still somebody to take it.
+
+        Not by `Process.send_signal`: `subprocess` polls first, and of a process that has just killed itself
+        takes the exit code that asyncio waits for, which then reports 255.
+        """
         assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
 
     async def control(self, path: str) -> Any:
         """Return what the control socket answers to a GET."""
