@@ -127,6 +127,7 @@ class InboundMessage:
     # Equal for pieces of one message that the platform cut: an album's id, or SPLIT_TEXT for a text that
     # fills a message to the limit, so that the next one may be its rest.
     piece_of: str | None = None
+    model: str | None = None  # the model or route that its sender asks for, for this message alone
 
     @property
     def text(self) -> str:

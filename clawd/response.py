@@ -26,9 +26,13 @@ class ToolCall:
 class Usage:
     """Tokens as the provider counted them; None where it did not say."""
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_tokens: int | None = None
+    input_tokens: int | None = (
+        None  # all of the input, cached or not, whatever the provider's own way to count
+    )
+    output_tokens: int | None = None  # all that is paid as output, thinking included
+    cached_tokens: int | None = None  # of the input: read from the provider's cache
+    cache_write_tokens: int | None = None  # of the input: written to the provider's cache
+    thinking_tokens: int | None = None  # of the output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +40,23 @@ class ModelAttempt:
     """One request to one model on the way to a response; settled together with the response."""
 
     model: str
-    outcome: str  # "ok" or the error's code, such as "E-MODEL-DOWN"
+    outcome: str  # "ok", "hedge" (another one answered first) or the error's code, such as "E-MODEL-DOWN"
     detail: str = ""
     duration_s: float = 0.0
     first_token_s: float | None = None
     usage: Usage = Usage()
+    cost_usd: float | None = None  # by the provider's count; None: no price, or nothing counted
+    possible_usd: float = 0.0  # what it may have cost without a count: it broke off, or lost a hedge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thinking:
+    """A model's reasoning, kept because some providers want it back, unchanged, with the results of calls."""
+
+    text: str = ""
+    signature: str = ""  # the provider's seal on `text`
+    data: str = ""  # what the provider shows nobody: redacted or encrypted
+    id: str = ""  # of the item, where the provider names it
 
 
 FinishReason = Literal["stop", "length", "tool_calls", "filtered"]
@@ -56,6 +72,12 @@ class ModelResponse:
     finish: FinishReason = "stop"
     usage: Usage = Usage()
     attempts: tuple[ModelAttempt, ...] = ()
+    thinking: tuple[Thinking, ...] = ()
+
+    @property
+    def cost_usd(self) -> float:
+        """What its attempts cost, together with what they may have cost."""
+        return sum((a.cost_usd or 0.0) + a.possible_usd for a in self.attempts)
 
     def __str__(self) -> str:
         return self.text

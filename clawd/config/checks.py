@@ -15,16 +15,7 @@ if TYPE_CHECKING:
     from clawd.config.problems import Problems
     from clawd.config.schema import Config
 
-_NO_EFFECT: Final[tuple[KeyPath, ...]] = (
-    ("agent", "max_turn_usd"),
-    ("alerts",),
-    ("budgets",),
-    ("journal", "dedup_days"),
-    *(
-        ("breaker", key)
-        for key in ("first_token_s", "error_rate", "slow_rate", "window_s", "min_calls", "open_s", "hedge")
-    ),
-)
+_NO_EFFECT: Final[tuple[KeyPath, ...]] = (("alerts",), ("journal", "dedup_days"))
 
 
 def check_whole(config: Config, root: Entries, problems: Problems) -> None:

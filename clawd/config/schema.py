@@ -6,6 +6,7 @@ the loader through the plugin's own model.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, InstanceOf
@@ -44,26 +45,68 @@ class AgentConfig(Section):
     context_tokens: Annotated[int, Field(ge=512)] = 32_000  # window of a model that says nothing of its own
 
 
+Usd = Annotated[float, Field(ge=0)]
+OneOrMore = BeforeValidator(
+    lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=str | list[str]
+)
+
+
+class PriceConfig(Section):
+    """What a model costs, in US dollars for a million tokens."""
+
+    input: Usd
+    output: Usd
+    cached: Usd | None = None  # input read from the provider's cache; None: as `input`
+    cache_write: Usd | None = None  # input written to it; None: as `input`
+    as_of: date | None = None  # when somebody last looked
+
+
 class ModelConfig(PluginConfig):
     """What every model has; each provider type adds its own keys."""
 
     name: Name
     type: str
     context_tokens: Annotated[int, Field(ge=512)] | None = None  # its window; None: not known
+    price: PriceConfig | None = None  # None: that of the presets, if they know the model
+    day_usd: Annotated[float, Field(gt=0)] | None = (
+        None  # its own budget; the route's others go on without it
+    )
+    concurrency: Annotated[int, Field(ge=1)] | None = None  # requests at a time
+    requests_per_min: Annotated[int, Field(ge=1)] | None = None
+    tokens_per_min: Annotated[int, Field(ge=1)] | None = None
+    first_token_s: PositiveSeconds | None = None  # later than that is slow; None: that of `breaker`
 
     def size(self) -> tuple[int | None, int | None, Literal["large", "small"]]:
         """Return its window and the longest answer in tokens, None where not known, and its vocabulary."""
         return self.context_tokens, None, "large"
 
 
+class RouteRule(Section):
+    """When a route is taken: all that is set must hold. Lists hold if one of their entries does."""
+
+    prefix: str | None = None  # the message begins with it, such as /think; the model is shown the rest
+    keyword: Annotated[tuple[str, ...], OneOrMore] = ()  # occurs in the message, upper or lower case
+    has_image: bool | None = None
+    length: Annotated[int, Field(ge=1)] | None = None  # the message has at least so many characters
+    bridge: Annotated[tuple[str, ...], OneOrMore] = ()
+    conversation: Annotated[
+        tuple[str, ...], OneOrMore
+    ] = ()  # addresses, as `clawd conversations list` has them
+    user: Annotated[tuple[str, ...], OneOrMore] = ()  # BRIDGE:SENDER
+
+
 class RouteConfig(Section):
-    """A named, ordered choice of models: the first that answers is used."""
+    """A named choice of models, and when it is taken: by one of its rules, or by its name."""
 
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
+    strategy: Literal["priority", "fastest", "cheapest"] = "priority"
+    strict: bool = False  # only the first model: no other takes over when it fails
+    hedge: bool | None = None  # None: as `breaker.hedge`
+    rules: tuple[RouteRule, ...] = ()
 
 
 class BreakerConfig(Section):
-    """Time-outs that hold for every model unless the model sets its own."""
+    """When a model counts as slow, failed or out of service; a model may set its own time-outs."""
 
     connect_s: PositiveSeconds = 5
     first_token_timeout_s: PositiveSeconds = 20
@@ -79,10 +122,13 @@ class BreakerConfig(Section):
 
 
 class BudgetsConfig(Section):
-    """Money limits in US dollars; None is no limit."""
+    """Money limits in US dollars; None is no limit. Days and months are those of UTC."""
 
     day_usd: Annotated[float, Field(gt=0)] | None = None
     month_usd: Annotated[float, Field(gt=0)] | None = None
+    user_day_usd: Annotated[float, Field(gt=0)] | None = None  # of each sender
+    conversation_day_usd: Annotated[float, Field(gt=0)] | None = None  # of each conversation
+    warn_at: Annotated[float, Field(gt=0, le=1)] = 0.8  # share of a budget from which on people are told
 
 
 class BridgeConfig(PluginConfig):

@@ -102,6 +102,7 @@ class ConversationSettings:
 
     model: str | None = None
     language: str | None = None
+    strict: bool = False  # only `model`: no other takes over when it fails
     session: int = 1
     session_seq: int = 0  # the session holds the turns with a greater sequence number
     allowed: tuple[str, ...] = ()  # TOOL:GLOB of calls that pass without a question

@@ -36,7 +36,8 @@ class ModelIntent:
     step: int
     route: str
     pin: str | None = None
-    reserve_usd: float | None = None
+    model: str | None = None  # the one that is asked first
+    reserve_usd: float | None = None  # what the answer may cost there; None: no price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class ModelResult:
     kind: ClassVar[str] = "llm.result"
     step: int
     response: ModelResponse
+    last: bool = False  # asked for without tools, as the turn's limits were reached: it ends the turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,8 @@ class SummaryIntent:
     kind: ClassVar[str] = "summary.intent"
     step: int  # the turn's summaries count -1, -2, … beside its steps
     route: str
+    model: str | None = None  # the one that is asked first
+    reserve_usd: float | None = None  # what the answer may cost there; None: no price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +167,7 @@ class SettingsChanged:
     kind: ClassVar[str] = "settings.changed"
     model: str | None = None
     language: str | None = None
+    strict: bool = False  # only this model: no other takes over when it fails
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,26 +5,32 @@ from __future__ import annotations
 import builtins
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from clawd.config.schema import BreakerConfig, ModelConfig, NetworkConfig
 from clawd.errors import ModelUnavailable
-from clawd.response import FinishReason, ModelAttempt, ModelResponse, ToolCall, Usage
+from clawd.response import FinishReason, ModelAttempt, ModelResponse, Thinking, ToolCall, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
 
+    from clawd.config.schema import PriceConfig
     from clawd.ids import Clock
     from clawd.messages import Part
+    from clawd.response import JsonValue
     from clawd.tools.base import ToolSpec
 
 
 __all__ = [
     "AssistantMessage",
+    "BreakerState",
     "ChatMessage",
     "Completed",
     "DescribedProvider",
     "FinishReason",
+    "Ledger",
     "ManagedProvider",
     "ModelAttempt",
     "ModelConfig",
@@ -35,13 +41,22 @@ __all__ = [
     "ModelProvider",
     "ModelRequest",
     "ModelResponse",
+    "OutputSchema",
     "Progress",
+    "RequestTags",
+    "Reserve",
+    "Room",
+    "RoutedProvider",
     "RunningProvider",
+    "StateCache",
+    "SwitchSeen",
     "Switched",
     "SystemMessage",
     "TextDelta",
+    "Thinking",
     "ToolCall",
     "ToolMessage",
+    "TrafficView",
     "Usage",
     "UserMessage",
     "collect",
@@ -71,6 +86,10 @@ class AssistantMessage:
 
     text: str
     tool_calls: tuple[ToolCall, ...] = ()
+    # What it thought on the way to its calls, and which model did: of use to that model alone, and only until
+    # the turn is over.
+    thinking: tuple[Thinking, ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,15 +105,42 @@ ChatMessage = SystemMessage | UserMessage | AssistantMessage | ToolMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestTags:
+    """On whose behalf a request is made: for budgets and for fair queues. Empty: nobody's."""
+
+    bridge: str = ""
+    conversation: str = ""  # the address
+    user: str = ""  # BRIDGE:SENDER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSchema:
+    """The answer is to be JSON of this form."""
+
+    name: str  # a-z, A-Z, 0-9, _ and -
+    schema: Mapping[str, JsonValue]  # JSON Schema
+    strict: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRequest:
-    """One model call, independent of the wire format."""
+    """One model call, independent of the wire format.
+
+    A picture's `ref` is sent to models when it is an https, http or data URL; of others, and of sounds and
+    files, the model only learns that something was there.
+    """
 
     messages: tuple[ChatMessage, ...]
     tools: tuple[ToolSpec, ...] = ()
     route: str = "default"
     pin: str | None = None  # a model's name: try it before the route's own order
+    strict: bool = False  # only the pinned model, or the route's first
     max_tokens: int | None = None
     temperature: float | None = None
+    schema: OutputSchema | None = None
+    tags: RequestTags = RequestTags()
+    input_tokens: int | None = None  # an estimate of messages and tools together; None: nobody made one
+    min_context_tokens: int | None = None  # models that say that their window is smaller are passed over
 
 
 # --- events ---------------------------------------------------------------------------------------------
@@ -109,7 +155,9 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A sign of life without visible text: reasoning, tool-call fragments, keep-alives."""
+    """A sign of life without visible text; a keep-alive comes from the server, the others from the model."""
+
+    what: Literal["thinking", "tool_call", "keepalive"] = "thinking"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +213,105 @@ def with_attempts(response: ModelResponse, attempts: tuple[ModelAttempt, ...]) -
     return replace(response, attempts=attempts)
 
 
+# --- what the router is handed, and what it tells ---------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How a request stands to the budget that is nearest to its end, among those that apply to it."""
+
+    budget: str = ""  # "day", "month", "user", "conversation" or "model"; empty: none applies
+    limit_usd: float = 0.0
+    spent_usd: float = 0.0  # what is held for requests under way included
+    warn_at: float = 0.8
+    ends_at: datetime | None = None  # when the budget begins anew
+
+    @property
+    def used(self) -> float:
+        """The share that is used, 0 where no budget applies; may be above 1."""
+        return self.spent_usd / self.limit_usd if self.limit_usd else 0.0
+
+
+class Ledger(Protocol):
+    """What was spent against which budget. In memory and at once; whoever keeps it for good does that elsewhere."""
+
+    def room(self, model: str, tags: RequestTags) -> Room:
+        """Return how a request to this model on this behalf stands, before it is made."""
+        ...
+
+    def hold(self, model: str, tags: RequestTags, usd: float) -> AbstractContextManager[None]:
+        """Count this much as spent while the `with` block lasts: a request under way may cost it."""
+        ...
+
+    def settle(self, tags: RequestTags, attempts: Sequence[ModelAttempt]) -> None:
+        """Count what attempts cost, and what they may have cost."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerState:
+    """Whether a model is in service. A model in `rest` is asked after those that are not."""
+
+    state: Literal["closed", "rest", "half_open", "open"] = "closed"
+    why: str = ""
+    since: datetime | None = None
+    until: datetime | None = None  # rest, open: when it is asked again
+
+
+class StateCache(Protocol):
+    """Keeps the breakers' states over a reload or a restart; nothing survives longer than 10 minutes."""
+
+    def load(self) -> Mapping[str, BreakerState]:
+        """Return what was noted last, by model, as far as it still holds."""
+        ...
+
+    def note(self, model: str, state: BreakerState) -> None:
+        """Note a transition; not awaited, and it may be lost."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficView:
+    """What went through one model in the last `window_s` seconds; None where there was nothing to measure."""
+
+    window_s: float
+    calls: int = 0
+    errors: int = 0
+    calls_per_min: float = 0.0
+    first_token_p50_s: float | None = None
+    first_token_p95_s: float | None = None
+    total_p50_s: float | None = None
+    total_p95_s: float | None = None
+    tokens_per_s: float | None = None  # of output, after the first token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchSeen:
+    """Another model took over."""
+
+    at: datetime
+    route: str
+    from_model: str
+    to_model: str
+    reason: str  # the error's code, "hedge", "open", "budget" or "busy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """Which model a request will be asked of first, and what that may cost."""
+
+    model: str
+    usd: float | None  # None: no price
+
+
+class RoutedProvider(ModelProvider, Protocol):
+    """A router: a provider that chooses among models."""
+
+    def reserve(self, request: ModelRequest) -> Reserve:
+        """Return whom `stream` would ask now; raises ModelError where there is nobody to ask."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
     """One model, as `clawd models list` shows it."""
@@ -178,6 +325,12 @@ class ModelInfo:
     calls: int = 0
     errors: int = 0
     last_error: str = ""
+    breaker: BreakerState = BreakerState()
+    in_flight: int = 0
+    waiting: int = 0  # for their turn, where the model's own limits let no more through
+    paused_until: datetime | None = None  # its key was told to slow down
+    price: PriceConfig | None = None
+    traffic: TrafficView | None = None
 
 
 # --- plugins ----------------------------------------------------------------------------------------------

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 def create(context: ModelContext, config: ChatConfig) -> ManagedProvider:
     """Return the provider; aiohttp is imported only now, since `clawd config check` needs none."""
-    from clawd.models.chat_client import ChatProvider
+    from clawd.models.chat_wire import ChatFormat
+    from clawd.models.wire_client import WireProvider
 
-    return ChatProvider(context, config)
+    return WireProvider(context, config, ChatFormat())
 
 
 PLUGIN = ModelPlugin(type="chat", config=ChatConfig, create=create)

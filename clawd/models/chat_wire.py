@@ -25,17 +25,17 @@ from clawd.models.base import (
     UserMessage,
 )
 from clawd.models.characters import Joiner, whole
+from clawd.models.chat_config import ChatConfig
 from clawd.models.tool_calls import sane_calls, sendable_arguments, sendable_name
+from clawd.models.wire import MalformedAnswer, ProviderFault, bearer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from clawd.config.base import Secret
     from clawd.messages import Part
     from clawd.models.base import FinishReason, ModelRequest
-    from clawd.models.chat_config import ChatConfig
     from clawd.response import JsonObject, JsonValue
-
-DONE: Final = "[DONE]"
 
 _FINISH: Final[Mapping[str, FinishReason]] = {
     "length": "length",
@@ -46,19 +46,23 @@ _FINISH: Final[Mapping[str, FinishReason]] = {
 }
 
 
-class ProviderFault(Exception):
-    """The provider sent an error object where an answer was due; `error` is that object."""
-
-    def __init__(self, error: JsonValue) -> None:
-        super().__init__("the provider sent an error object")
-        self.error = error
-
-
-class MalformedAnswer(Exception):
-    """What came is no chat completion; `str()` says in what way."""
-
-
 # --- request --------------------------------------------------------------------------------------------
+
+
+class ChatFormat:
+    """See `WireFormat` for what its methods promise."""
+
+    path = ChatConfig.path
+    accepts = "chat completion"
+
+    def headers(self, key: Secret | None) -> Mapping[str, str]:
+        return bearer(key)
+
+    def body(self, config: ChatConfig, request: ModelRequest) -> JsonObject:
+        return request_body(config, request)
+
+    def fold(self, config: ChatConfig) -> ChatFold:
+        return ChatFold(config.name)
 
 
 def request_body(config: ChatConfig, request: ModelRequest) -> JsonObject:
@@ -151,7 +155,7 @@ class ChatFold:
         """Whether the answer itself is complete; only the usage may still come."""
         return self._finish is not None
 
-    def add(self, chunk: JsonValue) -> list[ModelEvent]:
+    def add(self, _event: str, chunk: JsonValue) -> list[ModelEvent]:
         """Take one chunk, or a whole completion, and return the events it stands for.
 
         Raises:
@@ -196,12 +200,12 @@ class ChatFold:
                 self._text.append(text)
                 events.append(TextDelta(text))
             if delta.get("reasoning_content") or delta.get("reasoning"):
-                events.append(Progress())
+                events.append(Progress("thinking"))
             fragments = delta.get("tool_calls")
             for fragment in fragments if isinstance(fragments, list) else ():
                 if isinstance(fragment, dict):
                     self._fragment(fragment)
-                    events.append(Progress())
+                    events.append(Progress("tool_call"))
         finish = choice.get("finish_reason")
         if isinstance(finish, str) and finish:
             self._finish = finish

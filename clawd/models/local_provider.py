@@ -14,7 +14,7 @@ from clawd.config.schema import NetworkConfig
 from clawd.errors import ContextTooLong, ModelUnavailable
 from clawd.messages import Text
 from clawd.models.base import ModelRequest, SystemMessage, UserMessage
-from clawd.models.chat_client import ChatProvider
+from clawd.models.chat import PLUGIN as CHAT
 from clawd.models.chat_config import ChatConfig
 from clawd.models.history import fit
 from clawd.models.local_config import INSTALL_ENGINE, bundled_model, missing_parts
@@ -23,7 +23,7 @@ from clawd.models.local_server import LocalServer, start_server
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from clawd.models.base import ModelContext, ModelEvent
+    from clawd.models.base import ManagedProvider, ModelContext, ModelEvent
     from clawd.models.local_config import LocalConfig
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class LocalProvider:
         self._config = config
         self._one = asyncio.Lock()  # one request, or one stop, at a time; hence one start
         self._server: LocalServer | None = None
-        self._client: ChatProvider | None = None
+        self._client: ManagedProvider | None = None
         self._started = asyncio.Event()
         self._idle_at = 0.0
         self._closed = False
@@ -77,7 +77,9 @@ class LocalProvider:
             finally:
                 self._idle_at = self._context.clock.monotonic() + self._config.idle_s
 
-    async def _asked(self, client: ChatProvider, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+    async def _asked(
+        self, client: ManagedProvider, request: ModelRequest
+    ) -> AsyncGenerator[ModelEvent, None]:
         """Yield the answer to as much of the request as the context takes."""
         max_bytes = self._max_bytes(request)
         tries = 0
@@ -118,7 +120,7 @@ class LocalProvider:
         self._closed = True
         await self._stop()
 
-    async def _ready(self) -> ChatProvider:
+    async def _ready(self) -> ManagedProvider:
         """Return the client of a child that runs; starts one when there is none."""
         self._check_open()
         if self._client is not None and self._server is not None and not self._server.ended:
@@ -134,7 +136,7 @@ class LocalProvider:
         log.info("local_model_started", extra={"model": self.name, "pid": server.pid})
         self._server, self._client = (
             server,
-            ChatProvider(replace(self._context, network=NetworkConfig()), self._wire(server)),
+            CHAT.create(replace(self._context, network=NetworkConfig()), self._wire(server)),
         )
         self._idle_at = self._context.clock.monotonic() + self._config.idle_s
         self._started.set()

@@ -73,10 +73,10 @@ async def test_check_as_json_carries_each_place(shell: Shell) -> None:
 
 
 async def test_check_of_a_good_file_tells_its_notes(shell: Shell) -> None:
-    path = write(shell, "budgets: {day_usd: 1}\n")
+    path = write(shell, "alerts: {targets: []}\n")
     ended = await shell.run("config", "check")
     assert (ended.code, ended.out) == (0, f"{path}: no problems found\n")
-    assert "budgets is accepted but has no effect" in ended.err
+    assert "alerts is accepted but has no effect" in ended.err
 
 
 async def test_check_takes_another_file(shell: Shell, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from clawd.config.schema import AgentConfig
 from clawd.ids import SystemClock
 from clawd.messages import Accepted, Text
 from clawd.models.base import AssistantMessage, ChatMessage, SystemMessage, ToolCall, ToolMessage, UserMessage
-from clawd.models.chat_client import ChatProvider
+from clawd.models.chat import PLUGIN as CHAT
 from clawd.models.chat_config import ChatConfig
 from clawd.models.registry import Member, Router
 from clawd.models.tokens import TokenCounter, VocabularySize, estimate_text
@@ -138,7 +138,7 @@ def chat_ml(body: dict[str, Any]) -> str:
 async def inside(
     state_dir: Path, api: FakeOpenAI, vocabulary: VocabularySize = "large"
 ) -> AsyncIterator[Inner]:
-    provider = ChatProvider(
+    provider = CHAT.create(
         make_context(SystemClock()), ChatConfig(name="main", type="chat", base_url=api.base_url)
     )
     routes = {"default": ("main",)}

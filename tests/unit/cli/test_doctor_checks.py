@@ -90,7 +90,7 @@ def test_every_mistake_of_the_configuration_is_a_finding(make: MakeSite) -> None
 
 
 def test_note_of_the_configuration_is_a_warning(make: MakeSite) -> None:
-    finding = only(configuration.check_config(make("budgets: {day_usd: 1}\n")))
+    finding = only(configuration.check_config(make("alerts: {targets: []}\n")))
     assert (finding.status, "no effect" in finding.evidence) == ("warn", True)
 
 

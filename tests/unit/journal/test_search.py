@@ -205,9 +205,12 @@ async def test_the_index_is_filled_a_while_behind_the_commits_and_rests_when_not
         await clock.advance(sqlite_search.GATHER_S)
         while await indexed() < 4:
             await asyncio.sleep(0.01)
-        for _ in range(3):
+        while clock.sleepers:  # woken by the last commits, it looks once more
             await clock.advance(60)
+            await asyncio.sleep(0.01)
+        for _ in range(3):
             await opened.journal.ping()
+            await asyncio.sleep(0.01)
         assert clock.sleepers == 0  # it waits for the next commit, not for a time
         await talk.say("third")
         await clock.sleeping()

@@ -20,7 +20,8 @@ from clawd.models.base import (
     UserMessage,
 )
 from clawd.models.chat_config import ChatConfig
-from clawd.models.chat_wire import ChatFold, MalformedAnswer, ProviderFault, request_body
+from clawd.models.chat_wire import ChatFold, request_body
+from clawd.models.wire import MalformedAnswer, ProviderFault
 from clawd.tools.base import ToolSpec
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def _chunk(delta: Any, finish: str | None = None, **more: Any) -> dict[str, Any]
 
 def _fold(*chunks: Any) -> tuple[ChatFold, list[ModelEvent]]:
     fold = ChatFold("m")
-    return fold, [event for chunk in chunks for event in fold.add(chunk)]
+    return fold, [event for chunk in chunks for event in fold.add("", chunk)]
 
 
 def _call(index: int | None, call_id: str | None, name: str | None, arguments: Any) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def test_text_reasoning_and_usage_are_told_apart() -> None:
         },
     )
     response = fold.response()
-    assert events == [Progress(), Progress(), TextDelta("Hel"), TextDelta("lo")]
+    assert events == [Progress("thinking"), Progress("thinking"), TextDelta("Hel"), TextDelta("lo")]
     assert (response.text, response.finish) == ("Hello", "stop")
     assert response.usage == Usage(input_tokens=3, output_tokens=2, cached_tokens=1)
 
@@ -259,7 +260,7 @@ def test_no_json_whatsoever_breaks_the_fold(chunks: list[Any]) -> None:
     fold = ChatFold("m")
     for chunk in chunks:
         try:
-            fold.add(chunk)
+            fold.add("", chunk)
         except (MalformedAnswer, ProviderFault):
             return
     fold.response()
@@ -276,7 +277,7 @@ def test_characters_cut_in_halves_between_deltas_are_joined() -> None:
 
 def test_half_characters_in_a_tool_call_are_replaced() -> None:
     fold, _ = _fold(_chunk({"tool_calls": [_call(0, "i\ud800", "n\udc00", '{"x": "\ud83d')]}, None))
-    fold.add(_chunk({"tool_calls": [_call(0, None, None, '\ude00"}')]}, "tool_calls"))
+    fold.add("", _chunk({"tool_calls": [_call(0, None, None, '\ude00"}')]}, "tool_calls"))
     (call,) = fold.response().tool_calls
     assert call == ToolCall(id="i\ufffd", name="n\ufffd", arguments='{"x": "\U0001f600"}')
 

@@ -74,7 +74,7 @@ async def test_every_dialect_gives_the_same_answer(make_chat: MakeChat, reply: R
 
 async def test_keep_alives_and_reasoning_are_signs_of_life(make_chat: MakeChat) -> None:
     _, events = await _ask(make_chat, Reply(text="x", keepalives=2, reasoning=["hm"]))
-    assert events[:3] == [Progress()] * 3
+    assert events[:3] == [Progress("keepalive"), Progress("keepalive"), Progress("thinking")]
 
 
 async def test_keep_alives_hold_the_first_token_limit_off(make_chat: MakeChat) -> None:

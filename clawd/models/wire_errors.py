@@ -1,4 +1,4 @@
-"""What goes wrong at a chat completions endpoint, as our errors: by status and type, text only last."""
+"""What goes wrong at a model's endpoint, as our errors: by status and type, text only last."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from clawd.errors import ContextTooLong, ModelAuthError, ModelError, ModelRateLimited, ModelUnavailable
-from clawd.models.chat_wire import MalformedAnswer, ProviderFault
 from clawd.models.limits import LimitExceeded
 from clawd.models.sse import EventTooLarge
+from clawd.models.wire import MalformedAnswer, ProviderFault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +70,7 @@ class Origin:
     model_id: str
     url: str
     key: Secret | None
+    answer: str = "chat completion"  # what was due
 
     @property
     def host(self) -> str:
@@ -135,7 +136,7 @@ def model_error(origin: Origin, failure: Failure) -> ModelError:
             what = "the answer is too long" if kind == "size" else "the model is too slow"
             return _down(origin, what, str(failure), transient=False)
         case MalformedAnswer() | EventTooLarge():
-            what = "the model answered with something else than a chat completion"
+            what = f"the model answered with something else than a {origin.answer}"
             return _down(origin, what, origin.clean(str(failure)))
         case _:
             return _transport_error(origin, failure)

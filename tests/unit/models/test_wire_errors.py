@@ -13,8 +13,8 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from clawd.config.base import Secret
 from clawd.errors import ContextTooLong, ModelAuthError, ModelError, ModelRateLimited, ModelUnavailable
-from clawd.models.chat_errors import TOO_LONG, BadStatus, Origin, model_error, retry_after_s, without_secrets
-from clawd.models.chat_wire import ProviderFault
+from clawd.models.wire import ProviderFault
+from clawd.models.wire_errors import TOO_LONG, BadStatus, Origin, model_error, retry_after_s, without_secrets
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 KEY = "sk-test-0123456789abcdef"

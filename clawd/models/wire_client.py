@@ -1,4 +1,4 @@
-"""The wire client of model type `chat`: one session per provider, one POST per request."""
+"""The client of every wire format: one session per provider, one POST per request, one stream back."""
 
 from __future__ import annotations
 
@@ -6,42 +6,53 @@ import asyncio
 import json
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import aiohttp
 
 from clawd.errors import ConfigError, ModelUnavailable
 from clawd.messages import Text
 from clawd.models.base import Completed, ModelRequest, Progress, UserMessage
-from clawd.models.chat_errors import BadStatus, Origin, model_error, without_secrets
-from clawd.models.chat_wire import DONE, ChatFold, MalformedAnswer, ProviderFault, request_body
 from clawd.models.limits import LimitExceeded, StreamGuard
 from clawd.models.sse import Comment, EventTooLarge, SseParser
+from clawd.models.wire import DONE, MalformedAnswer, ProviderFault
+from clawd.models.wire_config import WireConfig
+from clawd.models.wire_errors import BadStatus, Origin, model_error, without_secrets
 from clawd.network import check_network, client_session, without_proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from clawd.models.base import ModelContext, ModelEvent, ModelResponse
-    from clawd.models.chat_config import ChatConfig
+    from clawd.models.wire import AnswerFold, WireFormat
     from clawd.response import JsonValue
 
 _AFTER_FINISH_S: Final = 2.0  # the answer is complete: so long to wait for the usage chunk
 _ERROR_BYTES: Final = 64 * 1024  # of an error's body
 
 
-class ChatProvider:
+C = TypeVar("C", bound=WireConfig)
+
+
+class WireProvider(Generic[C]):
     """Asks one model; see `ModelProvider` and `ManagedProvider` for what its methods promise."""
 
-    def __init__(self, context: ModelContext, config: ChatConfig) -> None:
+    def __init__(self, context: ModelContext, config: C, wire: WireFormat[C]) -> None:
         self.name = config.name
         self.model = config.model_id
         self.place = without_secrets(config.base_url or config.url)
         self.offers_tools = config.tools
         self._context = context
         self._config = config
+        self._wire = wire
         self._limits = config.limits(context.limits)
-        self._origin = Origin(model=config.name, model_id=config.model_id, url=config.url, key=config.api_key)
+        self._origin = Origin(
+            model=config.name,
+            model_id=config.model_id,
+            url=config.url,
+            key=config.api_key,
+            answer=wire.accepts,
+        )
         self._network = without_proxy(config.network or context.network, config.url)
         check_network(self._network)  # a bad section is refused at start and reload, not in a turn
         self._session: aiohttp.ClientSession | None = None
@@ -49,12 +60,12 @@ class ChatProvider:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         guard = StreamGuard(self._limits, _now())
-        fold = ChatFold(self.name)
+        fold = self._wire.fold(self._config)
         response: aiohttp.ClientResponse | None = None
         try:
-            response = await self._open(request_body(self._config, request), guard)
+            response = await self._open(self._wire.body(self._config, request), guard)
             if response.content_type == "application/json":
-                for event in fold.add(await self._whole(response, guard)):
+                for event in fold.add("", await self._whole(response, guard)):
                     yield event
             else:
                 answer = _Answer(response, guard, fold)
@@ -144,16 +155,14 @@ class ChatProvider:
         return self._session
 
     def _headers(self) -> dict[str, str]:
-        headers = {
+        return {
             "Content-Type": "application/json",
             "Accept": "text/event-stream",
             # Compressing proxies hold tokens back until a block is full.
             "Accept-Encoding": "identity",
             "User-Agent": f"clawd/{self._context.version}",
+            **self._wire.headers(self._config.api_key),
         }
-        if self._config.api_key is not None:
-            headers["Authorization"] = f"Bearer {self._config.api_key.reveal()}"
-        return headers
 
     async def _error_text(self, response: aiohttp.ClientResponse) -> str:
         """Return the beginning of an error's body; a body that never comes is no second error."""
@@ -214,7 +223,7 @@ def _trace_kept() -> aiohttp.TraceConfig:
 class _Answer:
     """Reads one event stream to its end."""
 
-    def __init__(self, response: aiohttp.ClientResponse, guard: StreamGuard, fold: ChatFold) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, guard: StreamGuard, fold: AnswerFold) -> None:
         self._response = response
         self._guard = guard
         self._fold = fold
@@ -236,13 +245,13 @@ class _Answer:
         for event in self._parser.feed(piece) if piece else self._parser.close():
             if isinstance(event, Comment):
                 self._guard.keepalive(_now())
-                found.append(Progress())
+                found.append(Progress("keepalive"))
             elif event.data.strip() == DONE:
                 self._over = True
                 return found
             else:
                 self._events += 1
-                found.extend(self._fold.add(_parse(event.data)))
+                found.extend(self._fold.add(event.event, _parse(event.data)))
                 self._guard.token(_now())
         if not piece:
             self._end()
