@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     _Stamp = tuple[int, int, int, int] | None
@@ -365,6 +366,28 @@ class ContextTooLong(ModelError):
     """The request is longer than this model's context."""
 
     code = "E-CONTEXT"
+
+
+class BudgetSpent(ModelError):
+    """A budget leaves no room for the request; `budget` is as in `clawd.models.base.Room`.
+
+    `ends_at` is when the budget begins anew, None when it never does.
+    """
+
+    code = "E-BUDGET"
+    exit_code = EXIT_TRY_LATER
+
+    def __init__(self, model: str, *, budget: str, limit_usd: float, ends_at: datetime | None) -> None:
+        when = f"it begins anew at {ends_at:%Y-%m-%d %H:%M} UTC" if ends_at is not None else ""
+        super().__init__(
+            model,
+            f"the {budget} budget of ${limit_usd:.2f} is spent",
+            why=when,
+            remedy="raise it in budgets:, or wait",
+        )
+        self.budget = budget
+        self.limit_usd = limit_usd
+        self.ends_at = ends_at
 
 
 class ModelsExhausted(ModelError):

@@ -30,6 +30,7 @@ __all__ = [
     "Completed",
     "DescribedProvider",
     "FinishReason",
+    "KeyedProvider",
     "Ledger",
     "ManagedProvider",
     "ModelAttempt",
@@ -379,6 +380,13 @@ class DescribedProvider(Protocol):
 
     model: str  # the provider's own name for the model
     place: str  # base URL, or where it runs
+
+
+@runtime_checkable
+class KeyedProvider(Protocol):
+    """A provider whose requests are made with a key: models with the same `key_id` share its limits."""
+
+    key_id: str  # tells keys of one host apart without giving them away
 
 
 @runtime_checkable
