@@ -53,7 +53,11 @@ class AnswerFold(Protocol):
         ...
 
     def response(self) -> ModelResponse:
-        """Return what has come so far as a response."""
+        """Return what has come so far as a response.
+
+        Raises:
+            MalformedAnswer: it was cut in the middle of a call, so that nobody may act on it.
+        """
         ...
 
 
@@ -71,7 +75,7 @@ class WireFormat(Protocol[C]):
         ...
 
     def body(self, config: C, request: ModelRequest) -> JsonObject:
-        """Return the body of one streaming request."""
+        """Return the body of one streaming request; `extra_body` and `omit` are seen to by the client."""
         ...
 
     def fold(self, config: C) -> AnswerFold:

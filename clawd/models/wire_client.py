@@ -9,25 +9,27 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import aiohttp
+from multidict import CIMultiDict
 
+from clawd.config.base import Secret
 from clawd.errors import ConfigError, ModelUnavailable
 from clawd.messages import Text
-from clawd.models.base import Completed, ModelRequest, Progress, UserMessage
+from clawd.models.base import Completed, ModelRequest, UserMessage
 from clawd.models.limits import LimitExceeded, StreamGuard
-from clawd.models.sse import Comment, EventTooLarge, SseParser
-from clawd.models.wire import DONE, MalformedAnswer, ProviderFault
+from clawd.models.sse import EventTooLarge
+from clawd.models.wire import MalformedAnswer, ProviderFault
+from clawd.models.wire_answer import Answer, read_head
 from clawd.models.wire_config import WireConfig
-from clawd.models.wire_errors import BadStatus, Origin, model_error, without_secrets
+from clawd.models.wire_errors import BadStatus, Origin, key_id, model_error, without_secrets
 from clawd.network import check_network, client_session, without_proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from clawd.models.base import ModelContext, ModelEvent, ModelResponse
-    from clawd.models.wire import AnswerFold, WireFormat
-    from clawd.response import JsonValue
+    from clawd.models.wire import WireFormat
+    from clawd.response import JsonObject
 
-_AFTER_FINISH_S: Final = 2.0  # the answer is complete: so long to wait for the usage chunk
 _ERROR_BYTES: Final = 64 * 1024  # of an error's body
 
 
@@ -50,9 +52,11 @@ class WireProvider(Generic[C]):
             model=config.name,
             model_id=config.model_id,
             url=config.url,
-            key=config.api_key,
+            key=config.key,
+            hidden=tuple(config.secrets()),
             answer=wire.accepts,
         )
+        self.key_id = key_id(self._origin)
         self._network = without_proxy(config.network or context.network, config.url)
         check_network(self._network)  # a bad section is refused at start and reload, not in a turn
         self._session: aiohttp.ClientSession | None = None
@@ -63,15 +67,11 @@ class WireProvider(Generic[C]):
         fold = self._wire.fold(self._config)
         response: aiohttp.ClientResponse | None = None
         try:
-            response = await self._open(self._wire.body(self._config, request), guard)
-            if response.content_type == "application/json":
-                for event in fold.add("", await self._whole(response, guard)):
+            response = await self._open(self._body(request), guard)
+            answer = Answer(response, guard, fold)
+            while (events := await answer.more()) is not None:
+                for event in events:
                     yield event
-            else:
-                answer = _Answer(response, guard, fold)
-                while (events := await answer.more()) is not None:
-                    for event in events:
-                        yield event
         except _FAILURES as failure:
             if not fold.finished:
                 raise model_error(self._origin, failure) from failure
@@ -79,7 +79,11 @@ class WireProvider(Generic[C]):
             if response is not None:
                 # A body that was not read to its end closes the connection with it.
                 response.release()
-        yield Completed(self._not_empty(fold.response()))
+        try:
+            whole = fold.response()
+        except MalformedAnswer as failure:
+            raise model_error(self._origin, failure) from failure
+        yield Completed(self._not_empty(whole))
 
     async def probe(self) -> str:
         """Return one line that names the model and how fast its first token came."""
@@ -98,7 +102,13 @@ class WireProvider(Generic[C]):
         if self._session is not None:
             await self._session.close()
 
-    async def _open(self, body: object, guard: StreamGuard) -> aiohttp.ClientResponse:
+    def _body(self, request: ModelRequest) -> JsonObject:
+        body = {**self._wire.body(self._config, request), **self._config.extra_body}
+        for name in self._config.omit:
+            body.pop(name, None)
+        return body
+
+    async def _open(self, body: JsonObject, guard: StreamGuard) -> aiohttp.ClientResponse:
         """Return the response once its headers are in and say 200."""
         if self._closed:
             raise ModelUnavailable(self.name, "the model is closed", transient=False)
@@ -112,12 +122,17 @@ class WireProvider(Generic[C]):
             raise guard.expired(kind) from error
         except ConfigError as error:  # the certificate file went away after the start
             raise ModelUnavailable(self.name, "the network section can't be used", why=str(error)) from error
-        if response.status == 200:
+        encoding = response.headers.get("Content-Encoding", "").strip().lower()
+        packed = encoding not in ("", "identity")
+        if response.status == 200 and not packed:
             return response
         try:
-            text = await self._error_text(response)
+            # Nothing is ever unpacked: a few bytes can hold gigabytes.
+            text = "" if packed else await read_head(response, _ERROR_BYTES, self._limits.connect_s)
         finally:
             response.release()
+        if response.status == 200:
+            raise self._packed(encoding)
         raise model_error(
             self._origin,
             BadStatus(
@@ -126,6 +141,16 @@ class WireProvider(Generic[C]):
                 body=text,
                 now=self._context.clock.now(),
             ),
+        )
+
+    def _packed(self, encoding: str) -> ModelUnavailable:
+        return ModelUnavailable(
+            self.name,
+            "the answer is compressed",
+            where=self._origin.where,
+            why=f"Content-Encoding: {self._origin.clean(encoding)}, though the request says identity",
+            remedy="switch compression off in the proxy in front of the model server",
+            transient=False,
         )
 
     async def _post(self, body: bytes) -> aiohttp.ClientResponse:
@@ -151,34 +176,25 @@ class WireProvider(Generic[C]):
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = client_session(self._network, limit=0, trace_configs=[_trace_kept()])
+            self._session = client_session(
+                self._network, limit=0, trace_configs=[_trace_kept()], auto_decompress=False
+            )
         return self._session
 
-    def _headers(self) -> dict[str, str]:
-        return {
-            "Content-Type": "application/json",
-            "Accept": "text/event-stream",
-            # Compressing proxies hold tokens back until a block is full.
-            "Accept-Encoding": "identity",
-            "User-Agent": f"clawd/{self._context.version}",
-            **self._wire.headers(self._config.api_key),
-        }
-
-    async def _error_text(self, response: aiohttp.ClientResponse) -> str:
-        """Return the beginning of an error's body; a body that never comes is no second error."""
-        try:
-            async with asyncio.timeout(self._limits.connect_s):
-                return (await response.content.read(_ERROR_BYTES)).decode("utf-8", "replace")
-        except (TimeoutError, aiohttp.ClientError, OSError):
-            return ""
-
-    async def _whole(self, response: aiohttp.ClientResponse, guard: StreamGuard) -> JsonValue:
-        """Return the JSON of an answer that did not stream."""
-        pieces: list[bytes] = []
-        while piece := await _read(response, guard):
-            pieces.append(piece)
-            guard.token(_now())
-        return _parse(b"".join(pieces).decode("utf-8", "replace"))
+    def _headers(self) -> CIMultiDict[str]:
+        headers = CIMultiDict(
+            {
+                "Content-Type": "application/json",
+                "Accept": "text/event-stream",
+                # Compressing proxies hold tokens back until a block is full.
+                "Accept-Encoding": "identity",
+                "User-Agent": f"clawd/{self._context.version}",
+                **self._wire.headers(self._config.api_key),
+            }
+        )
+        for name, value in self._config.headers.items():
+            headers[name] = value.reveal() if isinstance(value, Secret) else value
+        return headers
 
     def _not_empty(self, response: ModelResponse) -> ModelResponse:
         if response.text.strip() or response.tool_calls:
@@ -218,76 +234,6 @@ def _trace_kept() -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
     trace.on_connection_reuseconn.append(note)
     return trace
-
-
-class _Answer:
-    """Reads one event stream to its end."""
-
-    def __init__(self, response: aiohttp.ClientResponse, guard: StreamGuard, fold: AnswerFold) -> None:
-        self._response = response
-        self._guard = guard
-        self._fold = fold
-        self._parser = SseParser()
-        self._events = 0
-        self._head = b""  # evidence for the case that no event ever comes
-        self._over = response.content_type == "text/html"
-        if self._over:
-            raise MalformedAnswer("HTTP 200 with a web page (text/html); does base_url end in /v1?")
-
-    async def more(self) -> list[ModelEvent] | None:
-        """Return the next events, perhaps none, or None at the end; raises one of `_FAILURES`."""
-        if self._over:
-            return None
-        piece = await _read(self._response, self._guard, _AFTER_FINISH_S if self._fold.finished else None)
-        if len(self._head) < 200:
-            self._head += piece[:200]
-        found: list[ModelEvent] = []
-        for event in self._parser.feed(piece) if piece else self._parser.close():
-            if isinstance(event, Comment):
-                self._guard.keepalive(_now())
-                found.append(Progress("keepalive"))
-            elif event.data.strip() == DONE:
-                self._over = True
-                return found
-            else:
-                self._events += 1
-                found.extend(self._fold.add(event.event, _parse(event.data)))
-                self._guard.token(_now())
-        if not piece:
-            self._end()
-        return found
-
-    def _end(self) -> None:
-        self._over = True
-        if not self._events:
-            head = self._head.decode("utf-8", "replace")
-            raise MalformedAnswer(f"a stream without events: {head}" if head else "an empty stream")
-        if not self._fold.finished:
-            raise MalformedAnswer("the stream ended in the middle of the answer")
-
-
-async def _read(
-    response: aiohttp.ClientResponse, guard: StreamGuard, at_most_s: float | None = None
-) -> bytes:
-    """Return the next bytes, empty at the end; raises LimitExceeded."""
-    deadline, kind = guard.deadline()
-    if at_most_s is not None:
-        deadline = min(deadline, _now() + at_most_s)
-    try:
-        async with asyncio.timeout_at(deadline):
-            piece = await response.content.readany()
-    except TimeoutError as error:
-        raise guard.expired(kind) from error
-    guard.took(len(piece), _now())
-    return piece
-
-
-def _parse(text: str) -> JsonValue:
-    try:
-        value: JsonValue = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise MalformedAnswer(f"broken JSON: {text[:200]}") from error
-    return value
 
 
 def _now() -> float:

@@ -2,17 +2,59 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, JsonValue, PlainValidator, model_validator
 
-from clawd.config.base import Secret
+from clawd.config.base import Secret, Text
 from clawd.config.schema import ModelConfig, NetworkConfig, PositiveSeconds
+from clawd.config.view import secrets_in_urls
 from clawd.models.limits import StreamLimits
 
 if TYPE_CHECKING:
     from clawd.config.schema import BreakerConfig
+
+# Source: RFC 9110, section 5.6.2, `token`.
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_SECRET_NAME: Final = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
+_REFERENCE: Final = ("environment ", "file ", "credential ")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def _header_value(value: object) -> Secret | str:
+    """Take a header's value: a secret by its origin, or else plain text, which logs and `config show` may hold."""
+    if isinstance(value, Secret):
+        return _one_line(value)
+    if not isinstance(value, str):
+        raise ValueError("expected a text, {env: NAME}, {file: PATH} or {credential: NAME}")  # noqa: TRY004
+    if _CONTROL.search(value):
+        raise ValueError("a header's value is one line without control characters")
+    if isinstance(value, Text) and value.origin.startswith(_REFERENCE):
+        return Secret(str.__str__(value), value.origin)
+    return str.__str__(value)
+
+
+def _header_names(headers: dict[str, Secret | str]) -> dict[str, Secret | str]:
+    named: dict[str, Secret | str] = {}
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not a header's name")
+        secret = isinstance(value, str) and value and _SECRET_NAME.search(name)
+        named[name] = Secret(str(value), f"header {name}") if secret else value
+    return named
+
+
+def _one_line(secret: Secret) -> Secret:
+    if _CONTROL.search(secret.reveal()):
+        raise ValueError("it holds a line end or another control character")
+    return secret
+
+
+HeaderValue = Annotated[Secret | str, PlainValidator(_header_value, json_schema_input_type=Secret)]
+Key = Annotated[Secret, AfterValidator(_one_line)]
 
 
 class WireConfig(ModelConfig):
@@ -22,7 +64,11 @@ class WireConfig(ModelConfig):
 
     base_url: str | None = None
     endpoint: str | None = None  # posted to as it is
-    api_key: Secret | None = None
+    api_key: Key | None = None
+    # Sent with every request, in place of ours of the same name.
+    headers: Annotated[dict[str, HeaderValue], AfterValidator(_header_names)] = {}
+    extra_body: dict[str, JsonValue] = {}  # put into every request, in place of our keys of the same name
+    omit: tuple[str, ...] = ()  # keys of a request that this provider refuses
     model: str | None = None  # the provider's own name for it; `name` when not set
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -45,6 +91,9 @@ class WireConfig(ModelConfig):
         address = urlsplit(self.url)
         if address.scheme not in ("http", "https") or not address.hostname:
             raise ValueError("base_url and endpoint begin with https://HOST or http://HOST")
+        authorized = self.api_key is not None or any(name.lower() == "authorization" for name in self.headers)
+        if address.username is not None and authorized:
+            raise ValueError("credentials stand in the URL or in api_key and headers, not in both")
         return self
 
     def size(self) -> tuple[int | None, int | None, Literal["large", "small"]]:
@@ -59,6 +108,22 @@ class WireConfig(ModelConfig):
     def model_id(self) -> str:
         """The provider's own name for the model."""
         return self.model or self.name
+
+    @property
+    def key(self) -> Secret | None:
+        """What requests are allowed by: `api_key`, or else the first secret among the headers."""
+        secrets = (value for value in self.headers.values() if isinstance(value, Secret))
+        return self.api_key or next(secrets, None)
+
+    def secrets(self) -> Iterator[str]:
+        """Yield what must not be quoted of a provider's words: the key first, then those of headers and URL."""
+        if self.api_key is not None:
+            yield self.api_key.reveal()
+        for value in self.headers.values():
+            if isinstance(value, Secret):
+                yield value.reveal()
+                yield from value.reveal().split()[1:]  # behind `Basic` and `Bearer`
+        yield from secrets_in_urls(self.url)
 
     def limits(self, defaults: BreakerConfig) -> StreamLimits:
         """Return the limits of one request: the model's own, and the general ones where it sets none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 import json
 import os
 import re
@@ -70,6 +71,7 @@ class Origin:
     model_id: str
     url: str
     key: Secret | None
+    hidden: tuple[str, ...] = ()  # all secrets of its section
     answer: str = "chat completion"  # what was due
 
     @property
@@ -85,9 +87,9 @@ class Origin:
         return f"model {self.model}, {address.scheme}://{self.host}{address.path}"
 
     def clean(self, text: str) -> str:
-        """Return the text on one line, shortened, with our key taken out."""
-        if self.key is not None:
-            text = text.replace(self.key.reveal(), "[key]")
+        """Return the text on one line, shortened, with our secrets taken out."""
+        for secret in (*([self.key.reveal()] if self.key else ()), *self.hidden):
+            text = text.replace(secret, "[key]")
         text = " ".join(text.split())
         return text if len(text) <= _WORDS else f"{text[: _WORDS - 1]}…"
 
@@ -96,6 +98,14 @@ def without_secrets(url: str) -> str:
     """Return the URL up to its path, without credentials."""
     address = urlsplit(url)
     return f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
+
+
+def key_id(origin: Origin) -> str:
+    """Return what tells the endpoint's keys apart without giving them away: HOST:PORT and eight hex digits."""
+    if not origin.hidden:
+        return origin.host
+    digest = hashlib.sha256("\n".join((origin.host, *origin.hidden)).encode("utf-8", "surrogatepass"))
+    return f"{origin.host}#{digest.hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,8 +49,10 @@ class Reply:
     delay_s: float = 0.0  # before the headers
     first_delay_s: float = 0.0  # after the headers, before the first token
     chunk_delay_s: float = 0.0
-    hang: str | None = None  # "headers" | "first_token" | "stream" (after the first delta)
-    keepalives: int = 0  # comments before the first token
+    hang: str | None = (
+        None  # "headers" | "first_token" | "stream" (after the first delta) | "body" (after `body`)
+    )
+    keepalives: int = 0  # comments before the first token; empty lines before an answer that does not stream
     keepalive_delay_s: float = 0.0
     drip_s: float | None = None  # one byte per so many seconds
     # --- faults
@@ -63,6 +65,7 @@ class Reply:
     close_after: int | None = None  # orderly end after so many deltas, without finish and [DONE]
     raw: list[str] | None = None  # these pieces instead of the stream; "\udcXX" is the raw byte XX
     endless: bool = False
+    huge: int = 0  # one JSON answer with so many characters of text
     # --- dialects
     as_json: bool = False  # a plain JSON answer to a stream request
     done: bool = True
@@ -89,6 +92,7 @@ class Seen:
     at: float
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     disconnected: bool = False  # the client went away before the reply was complete
+    sent: int = 0  # bytes of a `huge` answer
 
     @property
     def last_user_text(self) -> str:
@@ -198,14 +202,52 @@ class FakeOpenAI:
         if reply.hang == "headers":
             await self.release.wait()
         if reply.status != 200 or reply.body is not None:
-            return _plain(reply)
+            return await self._plain(request, reply)
+        if reply.huge:
+            return await self._huge(request, seen, reply)
         if reply.as_json or not seen.body.get("stream"):
-            return web.json_response(_complete(seen, reply))
+            blank = "\n" * reply.keepalives
+            return await self._sent(request, reply, [blank, json.dumps(_complete(seen, reply))])
         response = web.StreamResponse(
             headers={"Content-Type": reply.content_type or "text/event-stream", **reply.headers}
         )
         await response.prepare(request)
         await self._stream(_Wire(request, response, reply), seen, reply)
+        return response
+
+    async def _plain(self, request: web.Request, reply: Reply) -> web.StreamResponse:
+        if reply.body is None:
+            error = reply.error or {
+                "message": f"fake status {reply.status}", "type": "fake_error", "param": None, "code": None
+            }  # fmt: skip
+            return web.json_response({"error": error}, status=reply.status, headers=reply.headers)
+        size = reply.split or max(1, len(reply.body))
+        pieces = [reply.body[i : i + size] for i in range(0, len(reply.body), size)]
+        return await self._sent(request, reply, pieces, "text/html")
+
+    async def _sent(
+        self, request: web.Request, reply: Reply, pieces: list[str], kind: str = "application/json"
+    ) -> web.StreamResponse:
+        """Send a body piece by piece, each in a write of its own."""
+        headers = {"Content-Type": reply.content_type or kind, **reply.headers}
+        response = web.StreamResponse(status=reply.status, headers=headers)
+        await response.prepare(request)
+        for piece in filter(None, pieces):
+            await response.write(piece.encode())
+            await asyncio.sleep(reply.chunk_delay_s)
+        if reply.hang == "body":
+            await self.release.wait()
+        return response
+
+    async def _huge(self, request: web.Request, seen: Seen, reply: Reply) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        head, tail = json.dumps(_complete(seen, Reply(text="@"))).encode().split(b"@")
+        await response.write(head)
+        while seen.sent < reply.huge:
+            await response.write(b"x" * 100_000)
+            seen.sent += 100_000
+        await response.write(tail)
         return response
 
     async def _stream(self, wire: _Wire, seen: Seen, reply: Reply) -> None:
@@ -274,17 +316,6 @@ class _Wire:
         raw = transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
-
-
-def _plain(reply: Reply) -> web.Response:
-    if reply.body is not None:
-        return web.Response(
-            status=reply.status,
-            body=reply.body.encode(),
-            headers={"Content-Type": reply.content_type or "text/html", **reply.headers},
-        )
-    error = reply.error or {"message": f"fake status {reply.status}", "type": "fake_error", "code": None}
-    return web.json_response({"error": error}, status=reply.status, headers=reply.headers)
 
 
 def _pieces(seen: Seen, reply: Reply) -> list[str]:

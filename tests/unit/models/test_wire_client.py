@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import socket
 from contextlib import aclosing
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clawd.errors import ContextTooLong, ModelAuthError, ModelRateLimited, ModelUnavailable
-from clawd.models.base import Progress, TextDelta, Usage, collect
+from clawd.models.base import KeyedProvider, Progress, TextDelta, Usage, collect
 from clawd.models.chat_config import ChatConfig
 from tests.fakes.openai_api import FakeOpenAI, Reply
 from tests.unit.models.conftest import ask
@@ -62,9 +63,12 @@ async def test_text_streams_and_arrives_whole_with_its_usage(make_chat: MakeChat
         Reply(chunks=["日本", "語 🎉"], reasoning=["hm", "aha"]),
         Reply(chunks=["日本", "語 🎉"], reasoning=["hm", "aha"], reasoning_field="reasoning"),
         Reply(chunks=["日本", "語 🎉"], content_type="application/octet-stream"),
+        Reply(chunks=["日本", "語 🎉"], content_type="application/json"),
+        Reply(chunks=["日本", "語 🎉"], as_json=True, content_type="text/event-stream"),
+        Reply(chunks=["日本", "語 🎉"], as_json=True, keepalives=3),
     ],
     ids=["split", "crlf", "cr", "no_done", "no_usage", "usage_each", "keepalive", "json", "no_null",
-         "reasoning_content", "reasoning", "content_type"],
+         "reasoning_content", "reasoning", "content_type", "called_json", "json_called_stream", "json_keepalive"],
 )  # fmt: skip
 async def test_every_dialect_gives_the_same_answer(make_chat: MakeChat, reply: Reply) -> None:
     response, _ = await _ask(make_chat, reply)
@@ -282,7 +286,7 @@ async def test_an_error_object_as_a_json_answer_is_the_providers_error(make_chat
         (["data: [1]\n\n"], "a chunk is a list"),
         (['data: {"choices": 5}\n\n'], "`choices` is a number"),
         (["nothing of the kind"], "a stream without events: nothing of the kind"),
-        ([], "an empty stream"),
+        ([], "an empty answer"),
         (["data: " + "[" * 200_000 + "\n\n"], "broken JSON"),
         (["data: " + "x" * 1_100_000], "more than 1048576 bytes"),
         (["data: \udcff\udcfe\n\n"], "broken JSON"),
@@ -319,6 +323,144 @@ async def test_an_empty_answer_says_why_it_is_empty(make_chat: MakeChat, finish:
     error = await _fail(make_chat, Reply(chunks=[" \n"], finish=finish))
     assert error.what == "the model's answer is empty"
     assert why in error.why
+
+
+async def test_an_answer_that_does_not_stream_is_cut_at_its_own_limit(make_chat: MakeChat) -> None:
+    async with FakeOpenAI(Reply(huge=200_000_000)) as api:
+        with pytest.raises(ModelUnavailable) as caught:
+            await collect(make_chat(api.base_url), ask())
+        seen = await api.arrived()
+        async with asyncio.timeout(5):
+            await seen.ended.wait()
+    assert caught.value.what == "the answer is too long"
+    assert "8000000 bytes" in caught.value.why
+    assert seen.disconnected
+    assert seen.sent < 30_000_000  # the rest was never asked for
+
+
+async def test_json_that_would_fill_the_memory_once_parsed_is_refused_unparsed(make_chat: MakeChat) -> None:
+    body = '{"choices":[' + "{}," * 600_000 + "{}]}"
+    error = await _fail(make_chat, Reply(body=body, content_type="application/json"))
+    assert "more than 500000 values" in error.why
+
+
+async def test_an_errors_body_is_read_to_a_limit_and_no_longer_than_the_connection_may_take(
+    make_chat: MakeChat,
+) -> None:
+    long = Reply(status=500, body="x" * 3_000_000, content_type="text/plain")
+    assert len((await _fail(make_chat, long)).why) < 400
+    slow = Reply(status=500, body='{"error": {"message": "on fire"', hang="body")
+    assert "on fire" in (await _fail(make_chat, slow, connect_s=0.2)).why
+
+
+async def test_an_errors_body_in_pieces_is_put_together(make_chat: MakeChat) -> None:
+    words = "the model is overloaded, " * 8
+    reply = Reply(status=503, body=json.dumps({"error": {"message": words}}), split=20)
+    assert (await _fail(make_chat, reply)).why == f"HTTP 503: {words.strip()}"
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_compressed_answer_is_never_unpacked(make_chat: MakeChat, status: int) -> None:
+    reply = Reply(status=status, body="\x1f\x8b not unpacked", headers={"Content-Encoding": "gzip"})
+    error = await _fail(make_chat, reply)
+    if status == 200:
+        assert error.what == "the answer is compressed"
+        assert "gzip" in error.why
+        assert not error.transient
+    else:
+        assert error.why == "HTTP 500: no explanation"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        [b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"],
+        [b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n", b'{"choices"'],
+        [b"this is no HTTP at all\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000],
+        [],
+    ],
+    ids=["chunk_size", "short_body", "no_http", "long_header", "nothing"],
+)
+async def test_a_server_that_breaks_http_itself_is_unavailable(make_chat: MakeChat, raw: list[bytes]) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for piece in raw:
+            writer.write(piece)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        chat = make_chat(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        with pytest.raises(ModelUnavailable) as caught:
+            await collect(chat, ask())
+        await chat.close()
+    assert caught.value.why
+
+
+# --- what a section adds to requests
+
+
+async def test_headers_replace_ours_and_their_secrets_are_never_quoted(make_chat: MakeChat) -> None:
+    headers = {"authorization": "Basic dXNlcjpwYXNzd29yZA==", "X-Title": "clawd"}
+    async with FakeOpenAI(Reply(status=401, error={"message": "no dXNlcjpwYXNzd29yZA=="})) as api:
+        chat = make_chat(api.base_url, headers=headers)
+        with pytest.raises(ModelAuthError) as caught:
+            await collect(chat, ask())
+    seen = api.requests[0].headers
+    assert (seen["authorization"], seen["x-title"]) == (headers["authorization"], "clawd")
+    assert "dXNlc" not in f"{caught.value} {caught.value.why} {caught.value.what} {chat!r}"
+    assert "header authorization" in caught.value.what
+
+
+async def test_keys_are_added_to_the_body_and_left_out_of_it(make_chat: MakeChat) -> None:
+    async with FakeOpenAI() as api:
+        chat = make_chat(
+            api.base_url,
+            temperature=0.5,
+            extra_body={"provider": {"order": ["a"]}, "temperature": 1},
+            omit=["stream_options"],
+        )
+        await collect(chat, ask())
+    body = api.requests[0].body
+    assert (body["provider"], body["temperature"]) == ({"order": ["a"]}, 1)
+    assert "stream_options" not in body
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"headers": {"a b": "x"}}, "not a header's name"),
+        ({"headers": {"X": "a\nb"}}, "one line"),
+        ({"headers": {"X": 5}}, "expected a text"),
+        ({"api_key": "sk-a\nb"}, "line end"),
+        ({"base_url": "http://u:p@h/v1", "api_key": "sk-x"}, "not in both"),
+        ({"base_url": "http://u:p@h/v1", "headers": {"Authorization": "x"}}, "not in both"),
+    ],
+)
+def test_what_no_request_can_carry_is_a_mistake_of_the_configuration(
+    wrong: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        ChatConfig(**{"name": "m", "type": "chat", "base_url": "http://h/v1", **wrong})
+
+
+async def test_models_share_a_key_by_host_and_key_and_it_can_not_be_read_from_that(
+    make_chat: MakeChat,
+) -> None:
+    one, same = make_chat("http://h/v1", "a", api_key=KEY), make_chat("http://h/v2", "b", api_key=KEY)
+    others = [
+        make_chat("http://h/v1", api_key=KEY + "x"),
+        make_chat("http://h:81/v1", api_key=KEY),
+        make_chat("http://h/v1", headers={"api-key": KEY + "y"}),
+        make_chat("http://h/v1"),
+    ]
+    assert isinstance(one, KeyedProvider)
+    ids = [provider.key_id for provider in (one, *others) if isinstance(provider, KeyedProvider)]
+    assert len(set(ids)) == 5
+    assert isinstance(same, KeyedProvider)
+    assert same.key_id == one.key_id
+    assert not any(KEY[:4] in key_id for key_id in ids)
 
 
 # --- life
