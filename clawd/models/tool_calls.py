@@ -40,16 +40,20 @@ def sane_calls(calls: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
     return tuple(sane)
 
 
+def is_object(arguments: str) -> bool:
+    """Whether this is the whole text of a JSON object."""
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except (ValueError, RecursionError):  # the depth is what the model chose
+        return False
+
+
 def sendable_arguments(arguments: str) -> str:
     """Return arguments that a provider accepts in a request's history: the text of a JSON object.
 
     Several providers refuse a whole conversation that holds a call with broken JSON.
     """
-    try:
-        value = json.loads(arguments or "{}")
-    except (ValueError, RecursionError):  # the depth is what the model chose
-        value = None
-    if isinstance(value, dict):
+    if is_object(arguments or "{}"):
         return arguments or "{}"
     return json.dumps({"not_json": arguments}, ensure_ascii=False)
 

@@ -203,9 +203,10 @@ class WireProvider(Generic[C]):
             "length": "all tokens were used before the first visible one; raise max_tokens",
             "filtered": "the provider filtered it",
         }
+        silent = "it thought, and then said nothing" if response.thinking else "no text and no tool call"
         raise ModelUnavailable(
             self.name, "the model's answer is empty", where=self._origin.where,
-            why=reasons.get(response.finish, "no text and no tool call"),
+            why=reasons.get(response.finish, silent),
         )  # fmt: skip
 
 

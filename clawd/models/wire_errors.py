@@ -48,14 +48,26 @@ _CODES: Final[Mapping[str, int]] = {
     "rate_limit_exceeded": 429,
     "rate_limit_error": 429,
     "insufficient_quota": 402,
+    "exceeded_current_quota_error": 402,  # Moonshot
+    "arrearage": 402,  # DashScope
+    "1113": 402,  # GLM
+    "1261": 413,  # GLM
     "resource_exhausted": 429,
     "overloaded_error": 529,
 }
 
+_RETRY_DELAY: Final = re.compile(r'"retryDelay"\s*:\s*"(\d{1,6}(?:\.\d+)?)s"')
+
 # Providers that answer 400 and say only in words that the request is too long.
 TOO_LONG: Final = (
     "maximum context length",  # vLLM, DeepSeek, OpenRouter
+    "maximum model length",  # vLLM, while it reads the prompt
+    "maximum prompt length",  # xAI
     "context window",  # Moonshot, Groq
+    "model token limit",  # Moonshot
+    "reduce the length of the messages",  # Groq
+    "greater than the context length",  # LM Studio
+    "input is too long",  # Bedrock
     "context size",  # llama.cpp before it had a type
     "prompt is too long",  # Anthropic
     "input token count",  # Gemini: exceeds the maximum number of tokens allowed
@@ -170,14 +182,26 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
     return max(0.0, (moment - now).total_seconds())
 
 
+def _wait_s(bad: BadStatus) -> float | None:
+    """Return how long the provider wants to be left alone; None when it does not say.
+
+    OpenAI says it in milliseconds too; Gemini says it in the error's details alone (google.rpc.RetryInfo).
+    """
+    if (milliseconds := retry_after_s(bad.headers.get("retry-after-ms"), bad.now)) is not None:
+        return milliseconds / 1000
+    if (seconds := retry_after_s(bad.headers.get("retry-after"), bad.now)) is not None:
+        return seconds
+    delay = _RETRY_DELAY.search(bad.body)
+    return float(delay[1]) if delay else None
+
+
 def _status_error(origin: Origin, status: int, words: str, bad: BadStatus | None) -> ModelError:
     why = f"HTTP {bad.status}: {words}" if bad else words
     lower = words.lower()
     if status in (401, 403):
         return _auth_error(origin, why)
     if status == 429:
-        seconds = retry_after_s(bad.headers.get("retry-after"), bad.now) if bad else None
-        return ModelRateLimited(origin.model, why=why, retry_after_s=seconds)
+        return ModelRateLimited(origin.model, why=why, retry_after_s=_wait_s(bad) if bad else None)
     if status == 413 or (status in (400, 422) and any(phrase in lower for phrase in TOO_LONG)):
         what = "the conversation is longer than the model's context"
         remedy = "begin anew with /new, or use a model with a longer context"

@@ -74,8 +74,28 @@ def test_a_rate_limit_carries_the_wait() -> None:
 
 
 @pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry_after_ms": "1500", "retry_after": "2"}, 1.5),
+        ({"retry_after_ms": "soon", "retry_after": "2"}, 2.0),
+        ({"retry_after": "7"}, 7.0),
+        ({}, 34.5),
+    ],
+)
+def test_the_wait_is_found_in_either_header_or_in_geminis_details(
+    headers: dict[str, str], seconds: float
+) -> None:
+    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s"}]
+    body = json.dumps([{"error": {"code": 429, "message": "m", "details": details}}])
+    error = _status(429, body=body, **headers)
+    assert isinstance(error, ModelRateLimited)
+    assert error.retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
     "error",
     [
+        {"message": "too long", "code": "1261"},
         {"message": "too long", "code": "context_length_exceeded"},
         {"message": "request (3027 tokens) exceeds", "type": "exceed_context_size_error", "code": 400},
         *({"message": f"… {phrase.upper()} …"} for phrase in TOO_LONG),
@@ -105,8 +125,9 @@ def test_other_statuses_say_whether_another_try_makes_sense(status: int, transie
     assert error.why == f"HTTP {status}: words"
 
 
-def test_an_empty_account_is_not_waited_for() -> None:
-    error = _status(429, {"message": "You exceeded your current quota", "code": "insufficient_quota"})
+@pytest.mark.parametrize("code", ["insufficient_quota", "exceeded_current_quota_error", "1113", "Arrearage"])
+def test_an_empty_account_is_not_waited_for(code: str) -> None:
+    error = _status(429, {"message": "You exceeded your current quota", "code": code})
     assert isinstance(error, ModelUnavailable)
     assert error.transient is False
 
