@@ -57,13 +57,14 @@ class ChatFold:
     Args:
         model: The configured name of the model.
         think_tags: What tags at the beginning of the text mean.
+        trim: Leave out white space at the beginning, which follows from how a prompt ends.
     """
 
-    def __init__(self, model: str, think_tags: ThinkTags = "leading") -> None:
+    def __init__(self, model: str, think_tags: ThinkTags = "leading", *, trim: bool = False) -> None:
         self._model = model
         self._text: list[str] = []
         self._characters = Joiner()
-        self._tags = TagSplitter(think_tags)
+        self._tags = TagSplitter(think_tags, trim=trim)
         self._thoughts = Thoughts()
         self._calls: list[_CallInParts] = []
         self._finish: str | None = None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from clawd.messages import Part
     from clawd.models.base import ModelRequest, OutputSchema, ToolCall
-    from clawd.models.chat_config import ChatConfig
+    from clawd.models.chat_config import ChatConfig, JsonOutput
     from clawd.response import JsonObject, JsonValue, Thinking
 
 _SENDABLE: Final = ("https:", "http:", "data:")
@@ -58,13 +58,14 @@ def request_body(config: ChatConfig, request: ModelRequest) -> JsonObject:
     temperature = config.temperature if request.temperature is None else request.temperature
     if temperature is not None:
         body["temperature"] = temperature
-    if request.schema is not None and (form := _response_format(config, request.schema)):
+    if request.schema is not None and (form := response_format(config.json_output, request.schema)):
         body["response_format"] = form
     return body
 
 
-def _response_format(config: ChatConfig, schema: OutputSchema) -> JsonObject:
-    match config.json_output:
+def response_format(output: JsonOutput, schema: OutputSchema) -> JsonObject:
+    """Return what asks for an answer of this form; empty where the server takes nothing of the kind."""
+    match output:
         case "schema":
             named: JsonObject = {
                 "name": schema.name,
@@ -77,7 +78,7 @@ def _response_format(config: ChatConfig, schema: OutputSchema) -> JsonObject:
         case "none":
             return {}
         case _:
-            assert_never(config.json_output)
+            assert_never(output)
 
 
 # --- messages -------------------------------------------------------------------------------------------

@@ -35,14 +35,14 @@ class TagSplitter:
     """Tells thoughts in tags at the beginning of a text from the text, however it was cut.
 
     Local servers without a parser for their model's thoughts send them so. Tags further on are text: they may
-    be what the talk is about.
+    be what the talk is about. With `trim`, a text without thoughts loses white space at its beginning too.
     """
 
-    def __init__(self, tags: ThinkTags) -> None:
+    def __init__(self, tags: ThinkTags, *, trim: bool = False) -> None:
         self._held = ""  # may be the beginning of a tag
         self._closing: str | None = _TAGS["<think>"] if tags == "open" else None
         self._undecided = tags != "none"
-        self._trim = False  # behind the thoughts, before the first visible character
+        self._trim = trim  # behind the thoughts, before the first visible character
 
     def feed(self, text: str) -> tuple[str, str]:
         """Return what is certain by now to be thought, and what is certain to be said."""
@@ -59,7 +59,7 @@ class TagSplitter:
                     self._closing = closing
                     text = text.lstrip()[len(opening) :]
         if self._closing is None:
-            return "", text
+            return "", self._said(text)
         thought, found, rest = text.partition(self._closing)
         if found:
             self._closing, self._trim = None, True
@@ -72,7 +72,7 @@ class TagSplitter:
         """Return what was still held, now that nothing follows."""
         held, self._held = self._held, ""
         self._undecided = False
-        return (held, "") if self._closing is not None else ("", held)
+        return (held, "") if self._closing is not None else ("", self._said(held))
 
     def _said(self, text: str) -> str:
         if self._trim:

@@ -6,17 +6,19 @@ import asyncio
 import json
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from clawd.config.base import Secret
 from clawd.config.schema import Config
 from clawd.errors import ModelError
-from clawd.models import chat, demo, local
+from clawd.models import chat, completion, demo, local
 from clawd.models.base import (
     AssistantMessage,
     Completed,
     DescribedProvider,
+    KeyedProvider,
     ManagedProvider,
     ModelEvent,
     ModelRequest,
@@ -29,6 +31,7 @@ from clawd.models.base import (
     collect,
 )
 from clawd.models.chat_config import ChatConfig
+from clawd.models.completion_config import CompletionConfig
 from clawd.models.demo import DemoConfig
 from clawd.models.fallback import Fallback
 from clawd.models.local_config import LocalConfig, missing_parts
@@ -40,10 +43,11 @@ from tests.unit.models.conftest import ask, make_context
 from tests.unit.tools.context import SITE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from clawd.models.base import ModelProvider
 
+KEY = "sk-test-0123456789abcdef"
 SPEC = CALCULATOR.create(SITE, CALCULATOR.config()).spec
 
 
@@ -64,6 +68,24 @@ async def _chat(stack: AsyncExitStack) -> Subject:
 async def _chat_without_streaming(stack: AsyncExitStack) -> Subject:
     api = await stack.enter_async_context(FakeOpenAI(default=Reply(as_json=True)))
     config = ChatConfig(name="it", type="chat", base_url=api.base_url)
+    return _managed(stack, chat.PLUGIN.create(make_context(), config))
+
+
+async def _completion(stack: AsyncExitStack) -> Subject:
+    api = await stack.enter_async_context(FakeOpenAI())
+    config = CompletionConfig(name="it", type="completion", base_url=api.base_url)
+    return _managed(stack, completion.PLUGIN.create(make_context(), config))
+
+
+async def _completion_answered_as_chat(stack: AsyncExitStack) -> Subject:
+    api = await stack.enter_async_context(FakeOpenAI(default=Reply(form="chat")))
+    config = CompletionConfig(name="it", type="completion", endpoint=f"{api.base_url}/chat")
+    return _managed(stack, completion.PLUGIN.create(make_context(), config))
+
+
+async def _chat_answered_as_completion(stack: AsyncExitStack) -> Subject:
+    api = await stack.enter_async_context(FakeOpenAI(default=Reply(form="completion")))
+    config = ChatConfig(name="it", type="chat", endpoint=f"{api.base_url}/completions")
     return _managed(stack, chat.PLUGIN.create(make_context(), config))
 
 
@@ -104,7 +126,17 @@ def _managed(stack: AsyncExitStack, provider: ManagedProvider) -> Subject:
     return Subject(provider, provider)
 
 
-_MAKERS = [_chat, _chat_without_streaming, _demo, _scripted, _fallback, _router]
+_MAKERS = [
+    _chat,
+    _chat_without_streaming,
+    _chat_answered_as_completion,
+    _completion,
+    _completion_answered_as_chat,
+    _demo,
+    _scripted,
+    _fallback,
+    _router,
+]
 if not missing_parts(None):
     _MAKERS.append(_local)
 
@@ -218,12 +250,32 @@ async def test_closing_twice_and_closing_unused_are_fine(subject: Subject) -> No
     await subject.managed.close()
 
 
-@pytest.mark.parametrize("status", [401, 429, 500])
-async def test_a_failure_is_always_one_of_our_errors(status: int) -> None:
+# Those that ask a server over HTTP: the type's plugin, and its section for a base URL.
+WIRES: dict[str, Callable[[str], ManagedProvider]] = {
+    "chat": lambda url: chat.PLUGIN.create(
+        make_context(), ChatConfig(name="it", type="chat", base_url=url, api_key=Secret(KEY))
+    ),
+    "completion": lambda url: completion.PLUGIN.create(
+        make_context(), CompletionConfig(name="it", type="completion", base_url=url, api_key=Secret(KEY))
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WIRES)
+@pytest.mark.parametrize("status", [400, 401, 404, 413, 429, 500, 529])
+async def test_a_failure_is_always_one_of_our_errors(kind: str, status: int) -> None:
     async with FakeOpenAI(default=Reply(status=status)) as api:
-        config: Any = ChatConfig(name="it", type="chat", base_url=api.base_url)
-        provider = chat.PLUGIN.create(make_context(), config)
+        provider = WIRES[kind](api.base_url)
         with pytest.raises(ModelError) as caught:
             await collect(provider, ask())
         await provider.close()
     assert caught.value.model == "it"
+    assert KEY not in f"{caught.value} {caught.value!r}"
+
+
+@pytest.mark.parametrize("kind", WIRES)
+async def test_models_behind_a_server_share_their_limits_by_key(kind: str) -> None:
+    one, same, other = (WIRES[kind](url) for url in ("http://h/v1", "http://h/v2", "http://i/v1"))
+    ids = [provider.key_id for provider in (one, same, other) if isinstance(provider, KeyedProvider)]
+    assert ids[0] == ids[1] != ids[2]
+    assert KEY not in ids[0]

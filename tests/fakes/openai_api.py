@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
+from tests.fakes.openai_chunks import chunk, complete, deltas
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
 
 @dataclass(kw_only=True)
@@ -67,6 +69,7 @@ class Reply:
     endless: bool = False
     huge: int = 0  # one JSON answer with so many characters of text
     # --- dialects
+    form: str | None = None  # "chat" | "completion"; None: that of the request
     as_json: bool = False  # a plain JSON answer to a stream request
     done: bool = True
     newline: str = "\n"
@@ -96,7 +99,9 @@ class Seen:
 
     @property
     def last_user_text(self) -> str:
-        """The text of the last user message."""
+        """The text of the last user message; of a text completion the whole prompt."""
+        if "prompt" in self.body:
+            return str(self.body["prompt"])
         for message in reversed(self.body.get("messages", [])):
             if message.get("role") == "user":
                 content = message.get("content")
@@ -207,7 +212,7 @@ class FakeOpenAI:
             return await self._huge(request, seen, reply)
         if reply.as_json or not seen.body.get("stream"):
             blank = "\n" * reply.keepalives
-            return await self._sent(request, reply, [blank, json.dumps(_complete(seen, reply))])
+            return await self._sent(request, reply, [blank, json.dumps(complete(seen, reply))])
         response = web.StreamResponse(
             headers={"Content-Type": reply.content_type or "text/event-stream", **reply.headers}
         )
@@ -242,7 +247,7 @@ class FakeOpenAI:
     async def _huge(self, request: web.Request, seen: Seen, reply: Reply) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        head, tail = json.dumps(_complete(seen, Reply(text="@"))).encode().split(b"@")
+        head, tail = json.dumps(complete(seen, Reply(text="@"))).encode().split(b"@")
         await response.write(head)
         while seen.sent < reply.huge:
             await response.write(b"x" * 100_000)
@@ -263,8 +268,8 @@ class FakeOpenAI:
                 await asyncio.sleep(reply.chunk_delay_s)
             return
         while reply.endless:
-            await wire.data(_chunk(seen, {"content": "x" * 1000}))
-        for sent, delta in enumerate([*_deltas(seen, reply), None]):
+            await wire.data(chunk(seen, reply, {"content": "x" * 1000}))
+        for sent, delta in enumerate([*deltas(seen, reply), None]):
             if sent == reply.reset_after:
                 wire.reset()
                 return
@@ -272,7 +277,9 @@ class FakeOpenAI:
                 return
             if delta is None:
                 break
-            await wire.data(_chunk(seen, delta, usage=reply.usage if reply.usage_in_every_chunk else None))
+            await wire.data(
+                chunk(seen, reply, delta, usage=reply.usage if reply.usage_in_every_chunk else None)
+            )
             if sent == 0 and reply.hang == "stream":
                 await self.release.wait()
             await asyncio.sleep(reply.chunk_delay_s)
@@ -280,10 +287,10 @@ class FakeOpenAI:
             await wire.data({"error": reply.error})
             return
         finish = reply.finish or ("tool_calls" if reply.tool_calls else "stop")
-        await wire.data(_chunk(seen, {}, finish=finish))
+        await wire.data(chunk(seen, reply, {}, finish=finish))
         options = seen.body.get("stream_options") or {}
         if reply.usage is not None and options.get("include_usage") and not reply.usage_in_every_chunk:
-            await wire.data({**_chunk(seen, {}), "choices": [], "usage": reply.usage})
+            await wire.data(chunk(seen, reply, None, usage=reply.usage))
         if reply.done:
             await wire.write("data: [DONE]\n\n")
 
@@ -316,63 +323,6 @@ class _Wire:
         raw = transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
-
-
-def _pieces(seen: Seen, reply: Reply) -> list[str]:
-    if reply.chunks is not None:
-        return reply.chunks
-    text = reply.text if reply.text is not None else f"you said: {seen.last_user_text}"
-    if reply.tool_calls and reply.text is None:
-        return []
-    return [text[i : i + 5] for i in range(0, len(text), 5)]
-
-
-def _deltas(seen: Seen, reply: Reply) -> Iterator[dict[str, Any]]:
-    if reply.null_content:
-        yield {"role": "assistant", "content": None}
-    for thought in reply.reasoning:
-        yield {reply.reasoning_field: thought}
-    for piece in _pieces(seen, reply):
-        yield {"content": piece}
-    for index, call in enumerate(reply.tool_calls):
-        arguments, step = call["arguments"], max(1, reply.tool_fragment)
-        head = {"name": call["name"], "arguments": ""}
-        yield {"tool_calls": [{"index": index, "id": call["id"], "type": "function", "function": head}]}
-        for start in range(0, len(arguments), step):
-            fragment = {"arguments": arguments[start : start + step]}
-            yield {"tool_calls": [{"index": index, "function": fragment}]}
-
-
-def _chunk(
-    seen: Seen, delta: dict[str, Any], *, finish: str | None = None, usage: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    return {
-        "id": "chatcmpl-fake",
-        "object": "chat.completion.chunk",
-        "created": 0,
-        "model": seen.body.get("model"),
-        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-        **({"usage": usage} if usage is not None else {}),
-    }
-
-
-def _complete(seen: Seen, reply: Reply) -> dict[str, Any]:
-    calls = [
-        {"id": c["id"], "type": "function", "function": {"name": c["name"], "arguments": c["arguments"]}}
-        for c in reply.tool_calls
-    ]
-    message: dict[str, Any] = {"role": "assistant", "content": "".join(_pieces(seen, reply)) or None}
-    if calls:
-        message["tool_calls"] = calls
-    finish = reply.finish or ("tool_calls" if calls else "stop")
-    return {
-        "id": "chatcmpl-fake",
-        "object": "chat.completion",
-        "created": 0,
-        "model": seen.body.get("model"),
-        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-        **({"usage": reply.usage} if reply.usage is not None else {}),
-    }
 
 
 async def _serve(port: int, script: Path | None, record: Path | None) -> None:

@@ -184,7 +184,12 @@ def test_thoughts_go_back_as_details_where_they_came_as_such() -> None:
 def test_a_signature_comes_with_its_call_and_goes_back_with_it() -> None:
     fold = ChatFold("main")
     extra = {"google": {"thought_signature": "c2ln"}}
-    call = {"index": 0, "id": "c0", "function": {"name": "time", "arguments": "{}"}, "extra_content": extra}
+    call: dict[str, Any] = {
+        "index": 0,
+        "id": "c0",
+        "function": {"name": "time", "arguments": "{}"},
+        "extra_content": extra,
+    }
     fold.add("", {"choices": [{"delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]})
     assert fold.response().thinking == (Thinking(id="c0", signature="c2ln"),)
     calls = _history("thought_signature", *fold.response().thinking, calls=2)[1]["tool_calls"]
