@@ -74,6 +74,9 @@ TOO_LONG: Final = (
     "range of input length",  # DashScope
 )
 
+# What llama.cpp and others say of a picture to a model without eyes, some with status 500.
+NO_PICTURES: Final = ("image input is not supported", "does not support image", "not a multimodal model")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
@@ -206,6 +209,9 @@ def _status_error(origin: Origin, status: int, words: str, bad: BadStatus | None
         what = "the conversation is longer than the model's context"
         remedy = "begin anew with /new, or use a model with a longer context"
         return ContextTooLong(origin.model, what, where=origin.where, why=why, remedy=remedy)
+    if any(phrase in lower for phrase in NO_PICTURES):
+        remedy = f"set vision: false for model {origin.model}"
+        return _down(origin, "the model can't look at pictures", why, remedy, transient=False)
     if bad and 300 <= status < 400:
         why = f"HTTP {status} to {origin.clean(bad.headers.get('location', 'nowhere'))}"
         return _down(origin, "the endpoint redirects", why, "set base_url to where it leads", transient=False)

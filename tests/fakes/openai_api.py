@@ -43,6 +43,7 @@ class Reply:
         default_factory=lambda: {
             "prompt_tokens": 11,
             "completion_tokens": 7,
+            "total_tokens": 18,
             "prompt_tokens_details": {"cached_tokens": 3},
         }
     )

@@ -14,7 +14,15 @@ from aiohttp.client_reqrep import ConnectionKey
 from clawd.config.base import Secret
 from clawd.errors import ContextTooLong, ModelAuthError, ModelError, ModelRateLimited, ModelUnavailable
 from clawd.models.wire import ProviderFault
-from clawd.models.wire_errors import TOO_LONG, BadStatus, Origin, model_error, retry_after_s, without_secrets
+from clawd.models.wire_errors import (
+    NO_PICTURES,
+    TOO_LONG,
+    BadStatus,
+    Origin,
+    model_error,
+    retry_after_s,
+    without_secrets,
+)
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 KEY = "sk-test-0123456789abcdef"
@@ -130,6 +138,15 @@ def test_an_empty_account_is_not_waited_for(code: str) -> None:
     error = _status(429, {"message": "You exceeded your current quota", "code": code})
     assert isinstance(error, ModelUnavailable)
     assert error.transient is False
+
+
+@pytest.mark.parametrize("phrase", NO_PICTURES)
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_model_without_eyes_is_not_asked_again(status: int, phrase: str) -> None:
+    error = _status(status, {"message": f"This {phrase.upper()} input"})
+    assert isinstance(error, ModelUnavailable)
+    assert error.transient is False
+    assert error.remedy == "set vision: false for model main"
 
 
 def test_a_redirect_says_where_to() -> None:
