@@ -7,7 +7,7 @@ tolerated here were seen in llama.cpp, vLLM, Ollama, OpenRouter, DeepSeek, Qwen,
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from clawd.models.base import ModelResponse, Progress, TextDelta, ToolCall
@@ -38,6 +38,9 @@ _FINISH: Final[Mapping[str, FinishReason]] = {
 # The provider's side gave up: OpenRouter and Mistral, vLLM, DeepSeek, GLM.
 _BROKEN_OFF: Final = frozenset({"error", "abort", "insufficient_system_resource", "network_error"})
 _MAX_SIGNATURE: Final = 64_000  # characters
+_MAX_CALLS: Final = 256  # of one answer
+_MAX_ARGUMENTS: Final = 4_000_000  # characters, of all its calls
+_SHORT: Final = 10_000  # characters of arguments that are worth a look in the middle of a stream
 
 
 @dataclass(slots=True)
@@ -47,8 +50,18 @@ class _CallInParts:
     index: int | None
     id: str = ""
     name: str = ""
-    arguments: str = ""
     signature: str = ""  # Gemini's seal on the thought behind it
+    pieces: list[str] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.pieces)
+
+    @property
+    def whole(self) -> bool:
+        """Whether its arguments are complete; asked of short ones only."""
+        return self.size <= _SHORT and is_object(self.arguments)
 
 
 class ChatFold:
@@ -67,6 +80,7 @@ class ChatFold:
         self._tags = TagSplitter(think_tags, trim=trim)
         self._thoughts = Thoughts()
         self._calls: list[_CallInParts] = []
+        self._arguments = 0  # characters of all of them
         self._finish: str | None = None
         self._usage = UsageFold()
 
@@ -167,10 +181,14 @@ class ChatFold:
         call = self._call_for(fragment, name if isinstance(name, str) else "")
         if isinstance(name, str) and not call.name:
             call.name = name
+        if isinstance(arguments, dict):
+            arguments = json.dumps(arguments, ensure_ascii=False)
         if isinstance(arguments, str):
-            call.arguments += arguments
-        elif isinstance(arguments, dict):
-            call.arguments += json.dumps(arguments, ensure_ascii=False)
+            call.pieces.append(arguments)
+            call.size += len(arguments)
+            self._arguments += len(arguments)
+            if self._arguments > _MAX_ARGUMENTS:
+                raise MalformedAnswer(f"tool calls of more than {_MAX_ARGUMENTS} characters")
         if signature := _signature_of(fragment):
             call.signature = signature
 
@@ -188,12 +206,14 @@ class ChatFold:
             if index is not None and call.index != index:
                 continue
             if call_id in ("", call.id):
-                if not call_id and name and call.name and is_object(call.arguments):
+                if not call_id and name and call.name and call.whole:
                     break
                 return call
             if index is not None and not (call.id and name):
                 call.id = call.id or call_id
                 return call
+        if len(self._calls) == _MAX_CALLS:
+            raise MalformedAnswer(f"more than {_MAX_CALLS} tool calls")
         call = _CallInParts(index=index, id=call_id)
         self._calls.append(call)
         return call

@@ -26,6 +26,8 @@ _TAGS: Final[Mapping[str, str]] = {
     "[THINK]": "[/THINK]",
 }
 _MAX_CHARS: Final = 256_000  # of all thoughts of an answer
+_DETAIL_CHARS: Final = 100  # what one more detail counts for beside its words
+_MAX_SPACE: Final = 100  # characters of white space before a tag
 # The words of each kind of `reasoning_details`, by its type.
 _WORDS: Final[Mapping[JsonValue, str]] = {"reasoning.summary": "summary"}
 _PIECES: Final = ("text", "summary", "data", "signature")  # what comes in pieces
@@ -82,6 +84,8 @@ class TagSplitter:
 
     def _may_be_opening(self, text: str) -> bool:
         begun = text.lstrip()
+        if not begun:
+            return len(text) <= _MAX_SPACE
         return any(opening.startswith(begun) and opening != begun for opening in _TAGS)
 
 
@@ -91,7 +95,7 @@ class Thoughts:
     def __init__(self) -> None:
         self._room = _MAX_CHARS
         self._text: list[str] = []
-        self._details: list[dict[str, JsonValue]] = []
+        self._details: list[_Detail] = []
 
     def add(self, text: str) -> None:
         """Take plain text; what is too much is left out."""
@@ -102,29 +106,48 @@ class Thoughts:
     def add_details(self, details: list[JsonValue]) -> None:
         """Take pieces of `reasoning_details`: those with one type and index belong together."""
         for piece in details:
-            if isinstance(piece, dict) and isinstance(piece.get("type"), str):
-                self._room -= sum(len(value) for value in piece.values() if isinstance(value, str))
-                if self._room > 0:
-                    self._add_detail(piece)
+            if self._room > 0 and isinstance(piece, dict) and isinstance(piece.get("type"), str):
+                detail = self._detail_for(piece)
+                self._room -= detail.add(piece)
 
-    def _add_detail(self, piece: JsonObject) -> None:
-        last = self._details[-1] if self._details else None
-        if last is None or any(last.get(key) != piece.get(key) for key in ("type", "index")):
-            self._details.append(dict(piece))
-            return
-        for key, value in piece.items():
-            before = last.get(key)
-            if key in _PIECES and isinstance(before, str) and isinstance(value, str):
-                last[key] = before + value
-            elif value is not None:
-                last[key] = value
+    def _detail_for(self, piece: JsonObject) -> _Detail:
+        if self._details and self._details[-1].takes(piece):
+            return self._details[-1]
+        self._room -= _DETAIL_CHARS
+        self._details.append(_Detail())
+        return self._details[-1]
 
     def thinking(self) -> tuple[Thinking, ...]:
         """Return them; details win over plain text, which says the same, and go whole or not at all."""
         if self._details and self._room > 0:
-            return tuple(_kept(detail) for detail in self._details)
+            return tuple(_kept(detail.joined()) for detail in self._details)
         text = whole("".join(self._text))
         return (Thinking(text=text),) if text else ()
+
+
+class _Detail:
+    """One of `reasoning_details`, of which pieces are still coming."""
+
+    def __init__(self) -> None:
+        self._values: JsonObject = {}
+        self._pieces: dict[str, list[str]] = {}
+
+    def takes(self, piece: JsonObject) -> bool:
+        """Whether a piece is this one's."""
+        return all(self._values.get(key) == piece.get(key) for key in ("type", "index"))
+
+    def add(self, piece: JsonObject) -> int:
+        """Take a piece and return how many characters it has."""
+        for key, value in piece.items():
+            if key in _PIECES and isinstance(value, str):
+                self._pieces.setdefault(key, []).append(value)
+            elif isinstance(value, str | int | float):
+                self._values[key] = value
+        return sum(len(value) for value in piece.values() if isinstance(value, str))
+
+    def joined(self) -> JsonObject:
+        """Return it as it would have come in one piece."""
+        return {**self._values, **{key: "".join(pieces) for key, pieces in self._pieces.items()}}
 
 
 def _kept(detail: JsonObject) -> Thinking:

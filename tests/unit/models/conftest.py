@@ -7,11 +7,21 @@ from typing import Any
 import pytest
 
 from clawd.config.schema import BreakerConfig, NetworkConfig
+from clawd.errors import ModelUnavailable
 from clawd.ids import Clock, SystemClock
 from clawd.messages import Text
-from clawd.models.base import ManagedProvider, ModelContext, ModelRequest, UserMessage
+from clawd.models.base import (
+    ManagedProvider,
+    ModelContext,
+    ModelEvent,
+    ModelRequest,
+    ModelResponse,
+    UserMessage,
+    collect,
+)
 from clawd.models.chat import PLUGIN
 from clawd.models.chat_config import ChatConfig
+from tests.fakes.openai_api import FakeOpenAI, Reply
 
 
 def make_context(clock: Clock | None = None, **limits: float) -> ModelContext:
@@ -29,6 +39,23 @@ def ask(text: str = "hi", **more: Any) -> ModelRequest:
 
 
 MakeChat = Callable[..., ManagedProvider]
+
+
+async def answered(
+    make_chat: MakeChat, reply: Reply, **settings: Any
+) -> tuple[ModelResponse, list[ModelEvent]]:
+    """Return what a model behind this reply answers, and the events on the way."""
+    events: list[ModelEvent] = []
+    async with FakeOpenAI(reply) as api:
+        response = await collect(make_chat(api.base_url, **settings), ask(), events.append)
+    return response, events
+
+
+async def failed(make_chat: MakeChat, reply: Reply, **settings: Any) -> ModelUnavailable:
+    """Return the error that this reply comes to."""
+    with pytest.raises(ModelUnavailable) as caught:
+        await answered(make_chat, reply, **settings)
+    return caught.value
 
 
 @pytest.fixture

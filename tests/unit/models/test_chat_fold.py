@@ -79,6 +79,13 @@ def test_an_end_in_the_middle_of_a_call_is_no_answer(arguments: str) -> None:
         fold.response()
 
 
+def test_calls_without_end_are_no_answer() -> None:
+    with pytest.raises(MalformedAnswer, match="more than 256 tool calls"):
+        _fold(_chunk({"tool_calls": [_fragment("time", "{}", id=f"c{n}") for n in range(300)]}))
+    with pytest.raises(MalformedAnswer, match="more than 4000000 characters"):
+        _calls(*(_fragment("time", "x" * 500_000, index=n % 2) for n in range(9)))
+
+
 def test_a_whole_call_needs_no_finish() -> None:
     fold = _fold(_chunk({"tool_calls": [_fragment("time", '{"a": 1}', id="a")]}))
     assert fold.response().tool_calls == (ToolCall(id="a", name="time", arguments='{"a": 1}'),)

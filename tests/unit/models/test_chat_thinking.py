@@ -91,6 +91,11 @@ def test_a_fold_shows_nobody_the_thoughts_in_tags() -> None:
     assert (response.text, response.thinking) == ("four", (Thinking(text="let me see"),))
 
 
+def test_white_space_without_end_is_not_held_for_ever() -> None:
+    splitter = TagSplitter("leading")
+    assert "".join(splitter.feed(" ")[1] for _ in range(200)) == " " * 200
+
+
 # --- what is kept
 
 
@@ -145,6 +150,10 @@ def test_thoughts_are_kept_up_to_a_limit_and_sealed_ones_whole_or_not_at_all() -
     thoughts = Thoughts()
     for _ in range(100):
         thoughts.add_details([{"type": "reasoning.text", "index": 0, "text": "x" * 10_000}])
+    assert thoughts.thinking() == ()
+    thoughts = Thoughts()
+    for n in range(10_000):
+        thoughts.add_details([{"type": "x", "index": n}])
     assert thoughts.thinking() == ()
 
 
