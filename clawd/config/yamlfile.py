@@ -39,6 +39,9 @@ _WORDS: Final[dict[str, bool | None]] = {
 }  # fmt: skip
 
 
+_NAMES: Final = frozenset({"headers"})  # sections whose keys are names of others, which may begin with x-
+
+
 class _Stop(Exception):
     """The file can't be read further; the problem is noted."""
 
@@ -152,7 +155,7 @@ class _Builder:
             return None
         return root
 
-    def _node(self, event: ev.Event, depth: int) -> Node:
+    def _node(self, event: ev.Event, depth: int, name: str = "") -> Node:
         self._count += 1
         if depth > MAX_DEPTH:
             self._stop(event, f"nested deeper than {MAX_DEPTH} levels")
@@ -162,7 +165,7 @@ class _Builder:
             return self._alias(event, depth)
         before = self._count
         if isinstance(event, ev.MappingStartEvent):
-            node: Node = self._section(event, depth)
+            node: Node = self._section(event, depth, name)
         elif isinstance(event, ev.SequenceStartEvent):
             node = self._list(event, depth)
         elif isinstance(event, ev.ScalarEvent):
@@ -204,7 +207,7 @@ class _Builder:
             items.append(self._node(event, depth + 1))
         return Items(mark, tuple(items))
 
-    def _section(self, start: ev.MappingStartEvent, depth: int) -> Entries:
+    def _section(self, start: ev.MappingStartEvent, depth: int, name: str = "") -> Entries:
         mark = self._mark(start)
         self._refuse_tag(start, mark)
         entries: dict[str, Entry] = {}
@@ -215,13 +218,13 @@ class _Builder:
             if not isinstance(event, ev.ScalarEvent):
                 self._stop(event, "expected a key, not a list or section")
             key, place = str(event.value), self._mark(event)
-            node = self._node(next(self._events), depth + 1)
+            node = self._node(next(self._events), depth + 1, key)
             if key == "<<" and not event.style:
                 self._merge(node, place, merged)
             elif key in entries:
                 first = entries[key].mark
                 self._problems.add(place, (), f"the key {key!r} is set twice, first in line {first.line}")
-            elif not key.startswith("x-"):  # free for notes and for anchors to refer to
+            elif not key.startswith("x-") or name in _NAMES:  # free for notes and for anchors to refer to
                 entries[key] = Entry(place, node)
         for key, entry in merged.items():
             entries.setdefault(key, entry)

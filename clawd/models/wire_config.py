@@ -25,25 +25,31 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def _header_value(value: object) -> Secret | str:
-    """Take a header's value: a secret by its origin, or else plain text, which logs and `config show` may hold."""
     if isinstance(value, Secret):
         return _one_line(value)
     if not isinstance(value, str):
         raise ValueError("expected a text, {env: NAME}, {file: PATH} or {credential: NAME}")  # noqa: TRY004
     if _CONTROL.search(value):
         raise ValueError("a header's value is one line without control characters")
-    if isinstance(value, Text) and value.origin.startswith(_REFERENCE):
-        return Secret(str.__str__(value), value.origin)
-    return str.__str__(value)
+    return value
 
 
-def _header_names(headers: dict[str, Secret | str]) -> dict[str, Secret | str]:
+def _headers(headers: dict[str, Secret | str]) -> dict[str, Secret | str]:
+    """Return the headers, with a secret for each value that is one by its origin or its name.
+
+    Others are plain text, which `config show` prints and logs may hold: a title is no secret.
+    """
     named: dict[str, Secret | str] = {}
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a header's name")
-        secret = isinstance(value, str) and value and _SECRET_NAME.search(name)
-        named[name] = Secret(str(value), f"header {name}") if secret else value
+        if isinstance(value, Secret):
+            named[name] = value
+            continue
+        origin = value.origin if isinstance(value, Text) else f"header {name}"
+        text = str.__str__(value)
+        secret = text and (origin.startswith(_REFERENCE) or _SECRET_NAME.search(name))
+        named[name] = Secret(text, origin) if secret else text
     return named
 
 
@@ -66,7 +72,7 @@ class WireConfig(ModelConfig):
     endpoint: str | None = None  # posted to as it is
     api_key: Key | None = None
     # Sent with every request, in place of ours of the same name.
-    headers: Annotated[dict[str, HeaderValue], AfterValidator(_header_names)] = {}
+    headers: Annotated[dict[str, HeaderValue], AfterValidator(_headers)] = {}
     extra_body: dict[str, JsonValue] = {}  # put into every request, in place of our keys of the same name
     omit: tuple[str, ...] = ()  # keys of a request that this provider refuses
     model: str | None = None  # the provider's own name for it; `name` when not set

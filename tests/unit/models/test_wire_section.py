@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from clawd.config.base import Secret
+from clawd.config.loader import load_config
+from clawd.config.view import view
 from clawd.errors import ModelAuthError
 from clawd.models.base import KeyedProvider, collect
 from clawd.models.chat_config import ChatConfig
+from clawd.plugins import find_plugins
 from tests.fakes.openai_api import FakeOpenAI, Reply
 from tests.unit.models.conftest import ask
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.unit.models.conftest import MakeChat
 
 KEY = "sk-test-0123456789abcdef"
@@ -28,6 +34,27 @@ async def test_headers_replace_ours_and_their_secrets_are_never_quoted(make_chat
     assert (seen["authorization"], seen["x-title"]) == (headers["authorization"], "clawd")
     assert "dXNlc" not in f"{caught.value} {caught.value.why} {caught.value.what} {chat!r}"
     assert "header authorization" in caught.value.what
+
+
+def test_a_header_is_a_secret_by_its_origin_or_its_name_and_else_is_shown(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        'models: [{name: m, type: chat, base_url: "http://h/v1", headers: {X-Title: clawd, X-Tenant: {env: TENANT},\n'
+        "  x-api-key: sk-literal-0123}}]\n"
+    )
+    file.chmod(0o600)
+    loaded = load_config(file, {"HOME": "/nonexistent", "TENANT": "tenant-0123"}, find_plugins())
+    (config,) = loaded.config.models
+    assert isinstance(config, ChatConfig)
+    assert config.headers["X-Title"] == "clawd"
+    tenant, key = config.headers["X-Tenant"], config.headers["x-api-key"]
+    assert isinstance(tenant, Secret)
+    assert isinstance(key, Secret)
+    assert (tenant.origin, key.origin) == ("environment TENANT", f"{file}:2")
+    assert set(loaded.secrets) == {"tenant-0123", "sk-literal-0123"}
+    shown = repr(view(loaded.config))
+    assert "clawd" in shown
+    assert "0123" not in shown
 
 
 async def test_keys_are_added_to_the_body_and_left_out_of_it(make_chat: MakeChat) -> None:
