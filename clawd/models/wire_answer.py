@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clawd.response import JsonValue
 
 _AFTER_FINISH_S: Final = 2.0  # the answer is complete: so long to wait for the usage chunk
+_EVENT_BYTES: Final = 8 * 1024 * 1024  # of one event: the last of some formats holds the whole answer again
 _WHOLE_BYTES: Final = 8_000_000  # of an answer that does not stream: it has no overhead for each token
 _MANY_VALUES: Final = 500_000  # in one JSON text: parsed, a value takes some 70 bytes
 _LONG_TEXT: Final = 250_000  # below that it can't hold too many
@@ -39,7 +40,7 @@ class Answer:
         self._response = response
         self._guard = guard
         self._fold = fold
-        self._parser = SseParser()
+        self._parser = SseParser(_EVENT_BYTES)
         self._whole: list[bytes] | None = None  # the pieces so far of an answer that does not stream
         self._whole_size = 0
         self._begun = False
@@ -99,8 +100,12 @@ class Answer:
                 return found
             else:
                 self._events += 1
-                found.extend(self._fold.add(event.event, parse(event.data)))
-                self._guard.token(_now())
+                events = self._fold.add(event.event, parse(event.data))
+                found.extend(events)
+                if Progress("keepalive") in events:  # some formats have an event for it
+                    self._guard.keepalive(_now())
+                else:
+                    self._guard.token(_now())
         if not piece:
             self._end()
         return found

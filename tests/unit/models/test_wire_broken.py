@@ -75,7 +75,7 @@ async def test_an_error_object_as_a_json_answer_is_the_providers_error(make_chat
         (["nothing of the kind"], "a stream without events: nothing of the kind"),
         ([], "an empty answer"),
         (["data: " + "[" * 200_000 + "\n\n"], "broken JSON"),
-        (["data: " + "x" * 1_100_000], "more than 1048576 bytes"),
+        (["data: " + "x" * 8_400_000], "more than 8388608 bytes"),
         (["data: \udcff\udcfe\n\n"], "broken JSON"),
     ],
     ids=["bad_json", "null", "list", "choices", "no_events", "empty", "deep", "giant_line", "not_utf8"],
