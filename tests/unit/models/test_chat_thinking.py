@@ -155,6 +155,7 @@ def test_thoughts_are_kept_up_to_a_limit_and_sealed_ones_whole_or_not_at_all() -
     for n in range(10_000):
         thoughts.add_details([{"type": "x", "index": n}])
     assert thoughts.thinking() == ()
+    assert len(thoughts._details) < 3000
 
 
 # --- what is sent back

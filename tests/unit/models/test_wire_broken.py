@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -156,6 +158,30 @@ async def test_a_compressed_answer_is_never_unpacked(make_chat: MakeChat, status
         assert not error.transient
     else:
         assert error.why == "HTTP 500: no explanation"
+
+
+async def test_a_few_bytes_that_hold_gigabytes_stay_a_few_bytes(make_chat: MakeChat) -> None:
+    bomb = gzip.compress(bytes(30_000_000), compresslevel=1)
+    head = b"HTTP/1.1 500 X\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head + bomb)
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        chat = make_chat(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        tracemalloc.start()
+        try:
+            with pytest.raises(ModelUnavailable):
+                await collect(chat, ask())
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        await chat.close()
+    assert peak < 5_000_000
 
 
 @pytest.mark.parametrize(
