@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import aclosing
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -14,7 +15,7 @@ from multidict import CIMultiDict
 from clawd.config.base import Secret
 from clawd.errors import ConfigError, ModelUnavailable
 from clawd.messages import Text
-from clawd.models.base import Completed, ModelRequest, UserMessage
+from clawd.models.base import Completed, ModelRequest, Progress, UserMessage
 from clawd.models.limits import LimitExceeded, StreamGuard
 from clawd.models.sse import EventTooLarge
 from clawd.models.wire import MalformedAnswer, ProviderFault
@@ -90,11 +91,10 @@ class WireProvider(Generic[C]):
         clock = self._context.clock
         begun = clock.monotonic()
         request = ModelRequest(messages=(UserMessage((Text("Answer with the word: ok"),)),))
-        events = self.stream(request)
-        try:
-            await anext(events)
-        finally:
-            await events.aclose()
+        async with aclosing(self.stream(request)) as events:
+            async for event in events:
+                if event != Progress("keepalive"):  # which may be from a proxy alone
+                    break
         return f"{self.model} at {self._origin.host} answered after {clock.monotonic() - begun:.2f} s"
 
     async def close(self) -> None:
@@ -128,7 +128,8 @@ class WireProvider(Generic[C]):
             return response
         try:
             # Nothing is ever unpacked: a few bytes can hold gigabytes.
-            text = "" if packed else await read_head(response, _ERROR_BYTES, self._limits.connect_s)
+            most = min(_ERROR_BYTES, self._limits.max_bytes)
+            text = "" if packed else await read_head(response, most, self._limits.connect_s)
         finally:
             response.release()
         if response.status == 200:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, JsonValue, PlainValidator, model_validator
 
 from clawd.config.base import Secret, Text
-from clawd.config.schema import ModelConfig, NetworkConfig, PositiveSeconds
+from clawd.config.schema import ModelConfig, NetworkConfig, OneOrMore, PositiveSeconds
 from clawd.config.view import secrets_in_urls
 from clawd.models.limits import StreamLimits
 
@@ -74,7 +74,7 @@ class WireConfig(ModelConfig):
     # Sent with every request, in place of ours of the same name.
     headers: Annotated[dict[str, HeaderValue], AfterValidator(_headers)] = {}
     extra_body: dict[str, JsonValue] = {}  # put into every request, in place of our keys of the same name
-    omit: tuple[str, ...] = ()  # keys of a request that this provider refuses
+    omit: Annotated[tuple[str, ...], OneOrMore] = ()  # keys of a request that this provider refuses
     model: str | None = None  # the provider's own name for it; `name` when not set
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None

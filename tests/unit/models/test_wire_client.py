@@ -296,6 +296,13 @@ async def test_a_probe_stops_at_the_first_token(make_chat: MakeChat) -> None:
     assert line.startswith(f"big at 127.0.0.1:{api.port} answered after ")
 
 
+async def test_a_proxys_keep_alive_is_no_proof_of_a_model(make_chat: MakeChat) -> None:
+    reply = Reply(keepalives=2, null_content=False, chunks=[], error={"message": "no model behind this"})
+    async with FakeOpenAI(reply) as api:
+        with pytest.raises(ModelUnavailable, match="server failed"):
+            await make_chat(api.base_url).probe()
+
+
 async def test_a_closed_provider_says_so(make_chat: MakeChat) -> None:
     async with FakeOpenAI() as api:
         chat = make_chat(api.base_url)

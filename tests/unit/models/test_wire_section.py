@@ -63,7 +63,7 @@ async def test_keys_are_added_to_the_body_and_left_out_of_it(make_chat: MakeChat
             api.base_url,
             temperature=0.5,
             extra_body={"provider": {"order": ["a"]}, "temperature": 1},
-            omit=["stream_options"],
+            omit="stream_options",
         )
         await collect(chat, ask())
     body = api.requests[0].body
