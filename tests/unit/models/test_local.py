@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clawd.errors import ModelUnavailable
-from clawd.ids import SystemClock
 from clawd.messages import Text
 from clawd.models import local_config
 from clawd.models.base import ModelRequest, SystemMessage, TextDelta, UserMessage, collect
-from clawd.models.fallback import Fallback
 from clawd.models.local_config import LocalConfig, bundled_model, missing_parts
 from clawd.models.local_provider import LocalProvider
 from clawd.models.local_server import exit_words
 from clawd.testing import ManualClock
+from tests.fakes.routing import router_over
 from tests.unit.models.conftest import ask, make_context
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ async def test_a_child_that_was_killed_is_replaced_at_the_next_request() -> None
         assert first is not None
         os.kill(first, signal.SIGKILL)
         # Its end may not be known yet: then the request fails, and the route asks again.
-        assert (await collect(Fallback("default", [provider], SystemClock()), ask("Say hi."))).text
+        assert (await collect(router_over(provider), ask("Say hi."))).text
         assert provider.pid not in (None, first)
 
 

@@ -43,10 +43,23 @@ async def test_without_routes_the_order_of_the_list_is_the_default_route() -> No
     assert models.routes == {"default": ("a", "b")}
 
 
-async def test_a_request_takes_its_own_route_and_an_unknown_one_the_default() -> None:
+async def test_a_request_takes_its_own_route_and_an_unknown_one_is_an_error() -> None:
     models = await _build(ScriptedModel(name="a"), ScriptedModel(name="b"), default=("a",), fast=("b",))
     assert (await collect(models.router, ask(route="fast"))).model == "b"
-    assert (await collect(models.router, ask(route="gone"))).model == "a"
+    with pytest.raises(ModelUnavailable, match="no model 'gone', nor a route") as caught:
+        await collect(models.router, ask(route="gone"))
+    assert "routes are default, fast" in caught.value.why
+
+
+async def test_summaries_take_the_default_route_unless_they_have_their_own() -> None:
+    models = await _build(ScriptedModel(name="a"), ScriptedModel(name="b"), default=("b",))
+    assert (await collect(models.router, ask(route="summary"))).model == "b"
+
+
+async def test_a_pin_may_name_a_route() -> None:
+    models = await _build(ScriptedModel(name="a"), ScriptedModel(name="b"), default=("a",), fast=("b",))
+    assert (await collect(models.router, ask(pin="fast"))).model == "b"
+    assert models.windows.of("default", "fast", unknown_tokens=1000).tokens == 1000
 
 
 async def test_a_pinned_model_is_tried_first_and_the_route_stands_by() -> None:
@@ -60,7 +73,7 @@ async def test_an_unknown_pin_says_so() -> None:
     models = await _build(ScriptedModel(name="a"))
     with pytest.raises(ModelUnavailable, match="no model 'x'") as caught:
         await collect(models.router, ask(pin="x"))
-    assert "configured are a" in caught.value.why
+    assert "models are a; routes are default" in caught.value.why
 
 
 async def test_a_route_passes_over_models_that_were_not_found() -> None:
