@@ -12,7 +12,7 @@ from clawd.models.pauses import KeyPauses
 from clawd.models.tokens import TokenCounter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
     from datetime import datetime
 
     from clawd.ids import Clock
@@ -73,10 +73,25 @@ class Paced:
         """Hold these limits from now on; requests under way go on, whatever they are."""
         self._pace.adjust(limits)
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+    async def stream(
+        self, request: ModelRequest, on_begin: Callable[[], None] | None = None
+    ) -> AsyncGenerator[ModelEvent, None]:
+        """Yield the events of the answer, as `ModelProvider.stream` does.
+
+        Args:
+            request: What is asked.
+            on_begin: Called when the request has its turn, at once or after a wait. Until then the model
+                knows nothing of it: no time of it is the model's, and it costs nothing.
+
+        Raises:
+            ModelRateLimited: its key rests, or was told to rest by the answer.
+            ModelError: as the provider does.
+        """
         pace, tags = self._pace, request.tags
         entered = await pace.enter(tags.conversation or tags.user, self._tokens_of(request))
         try:
+            if on_begin is not None:
+                on_begin()
             async with aclosing(self._provider.stream(request)) as events:
                 async for event in events:
                     if isinstance(event, Completed):

@@ -293,6 +293,25 @@ async def test_the_wait_is_told_beforehand(site: _Site) -> None:
     assert rated.wait_s() == pytest.approx(50.0)
 
 
+async def test_whoever_measures_is_told_when_the_wait_is_over(site: _Site) -> None:
+    paced = site.paced(ScriptedModel(), requests_per_min=1)
+    began: list[float] = []
+
+    async def measured() -> None:
+        async with aclosing(paced.stream(ask(), lambda: began.append(site.clock.monotonic()))) as events:
+            async for _ in events:
+                pass
+
+    start = site.clock.monotonic()
+    await measured()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(measured())
+        await site.clock.sleeping()
+        assert began == [start]
+        await site.clock.advance(60)
+    assert began == [start, start + 60]
+
+
 def test_limits_are_those_of_the_models_section() -> None:
     config = ModelConfig(name="a", type="chat", concurrency=2, requests_per_min=30, tokens_per_min=4000)
     assert PaceLimits.of(config) == PaceLimits(concurrency=2, requests_per_min=30, tokens_per_min=4000)
