@@ -10,6 +10,7 @@ from clawd import __version__
 from clawd.agent.run import Brain
 from clawd.models.base import ModelContext
 from clawd.models.registry import build_models
+from clawd.models.traffic import TrafficBook
 from clawd.tools.registry import Toolbox, tool_site
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Minds:
         self._environ = environ
         self._clock = clock
         self._state_dir = state_dir
+        self.traffic = TrafficBook(clock)  # of all models, also those of earlier configurations
         self._models: ModelSet | None = None
         self._upkeep: asyncio.Task[None] | None = None
         self._brain: Brain | None = None

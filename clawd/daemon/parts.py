@@ -28,6 +28,7 @@ from clawd.supervisor import Supervisor
 from clawd.texts import say
 
 from .keeper import Keeper
+from .meters import Meters
 from .minds import Minds
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ def build(
         views=opened.views,
         fanout=fanout,
         readiness=lambda: _readiness(situation, opened, supervisor),
+        metrics=Meters(minds, opened.views, supervisor).read,
         bridges=supervisor.http_bridges,
         tokens=TokenStore(state_dir),
         clock=clock,

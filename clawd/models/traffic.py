@@ -6,6 +6,7 @@ import math
 from array import array
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from clawd.models.base import TrafficView
@@ -25,7 +26,8 @@ MODELS: Final = 256  # that are kept; of more, those are forgotten that nobody a
 _SLICE_S: Final = 10.0  # calls are counted by slices of the window, so that no burst fills the memory
 _SAMPLES: Final = 256  # of good answers that are kept for a model: percentiles are of the newest of them
 _YOUNG_S: Final = 60.0  # rates are of at least so long a time
-_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+_FIRST_TOKEN_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # 8 is when a hedge begins
+_DURATION_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)  # 300 is the longest answer
 
 Outcome = Literal[
     "ok", "hedge", "unavailable", "rate_limited", "auth", "context", "budget", "cancelled", "error"
@@ -75,8 +77,8 @@ class Lifetime:
     tokens: dict[TokenType, int] = field(default_factory=dict)
     cost_usd: float = 0.0  # as counted by the provider
     possible_usd: float = 0.0  # what attempts without a count may have cost
-    duration: Histogram = field(default_factory=lambda: Histogram(_SECONDS))
-    first_token: Histogram = field(default_factory=lambda: Histogram(_SECONDS))
+    duration: Histogram = field(default_factory=lambda: Histogram(_DURATION_S))
+    first_token: Histogram = field(default_factory=lambda: Histogram(_FIRST_TOKEN_S))
 
 
 class TrafficBook:
@@ -147,7 +149,7 @@ class _Model:
         self.last = 0.0
         self.lifetime = Lifetime()
         self._slices: deque[_Slice] = deque(maxlen=round(WINDOW_S / _SLICE_S))
-        # Four numbers for each good answer: when, first token, total, seconds and tokens after the first token.
+        # Five numbers for each good answer: when, first token, total, tokens, and the seconds that these took.
         self._samples = array("d")
         self._next = 0
 
@@ -175,8 +177,12 @@ class _Model:
         _add_tokens(life.tokens, attempt.usage)
 
     def _sample(self, attempt: ModelAttempt, now: float) -> None:
-        first = attempt.duration_s if attempt.first_token_s is None else attempt.first_token_s
-        sample = array("d", (now, first, attempt.duration_s, float(attempt.usage.output_tokens or 0)))
+        total, first = attempt.duration_s, attempt.first_token_s
+        tokens = attempt.usage.output_tokens or 0
+        speaking_s = total - first if tokens and first is not None else 0.0
+        if first is None:
+            first = total
+        sample = array("d", (now, first, total, tokens if speaking_s > 0 else 0.0, speaking_s))
         if len(self._samples) < _SAMPLES * _WIDTH:
             self._samples.extend(sample)
         else:
@@ -187,7 +193,8 @@ class _Model:
         since = int((now - WINDOW_S) / _SLICE_S)
         slices = [each for each in self._slices if each.number > since]
         calls = sum(each.calls for each in slices)
-        first, total, tokens, speaking_s = self._good(now - WINDOW_S)
+        first, total, tokens, speaking = self._good(now - WINDOW_S)
+        first, total, speaking_s = sorted(first), sorted(total), sum(speaking)
         return TrafficView(
             window_s=WINDOW_S,
             calls=calls,
@@ -197,27 +204,20 @@ class _Model:
             first_token_p95_s=_percentile(first, 0.95),
             total_p50_s=_percentile(total, 0.5),
             total_p95_s=_percentile(total, 0.95),
-            tokens_per_s=tokens / speaking_s if tokens and speaking_s > 0 else None,
+            tokens_per_s=sum(tokens) / speaking_s if speaking_s else None,
         )
 
-    def _good(self, since: float) -> tuple[list[float], list[float], float, float]:
-        """Return first tokens and totals of good answers, both sorted, and their tokens and time to speak."""
-        first: list[float] = []
-        total: list[float] = []
-        tokens = speaking_s = 0.0
-        samples = self._samples
-        for at in range(0, len(samples), _WIDTH):
-            if samples[at] <= since:
-                continue
-            first.append(samples[at + 1])
-            total.append(samples[at + 2])
-            if samples[at + 3] and samples[at + 2] > samples[at + 1]:
-                tokens += samples[at + 3]
-                speaking_s += samples[at + 2] - samples[at + 1]
-        return sorted(first), sorted(total), tokens, speaking_s
+    def _good(self, since: float) -> list[Sequence[float]]:
+        """Return first tokens, totals, tokens and time to speak of the good answers since then."""
+        columns = [self._samples[at::_WIDTH] for at in range(_WIDTH)]
+        times = columns.pop(0)
+        if not times or min(times) > since:
+            return list(columns)
+        new = [at > since for at in times]
+        return [list(compress(column, new)) for column in columns]
 
 
-_WIDTH: Final = 4
+_WIDTH: Final = 5
 
 
 @dataclass(slots=True, eq=False)
