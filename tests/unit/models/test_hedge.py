@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -67,7 +67,7 @@ class Spoken(ScriptedModel):
 class Race:
     """A request to a route over spoken models, under a clock that a test moves."""
 
-    def __init__(self, *names: str, first_token_s: float = 8, **settings: object) -> None:
+    def __init__(self, *names: str, first_token_s: float = 8, **settings: Any) -> None:
         self.clock = ManualClock()
         self.models = {name: Spoken(name) for name in names}
         self.members = {
@@ -76,14 +76,14 @@ class Race:
             )
             for name, model in self.models.items()
         }
-        self.router: Router = router_over(*self.members.values(), clock=self.clock, **settings)  # type: ignore[arg-type]
+        self.router: Router = router_over(*self.members.values(), clock=self.clock, **settings)
         self.events: list[ModelEvent] = []
         self.seen = asyncio.Event()
 
     def __getitem__(self, name: str) -> Spoken:
         return self.models[name]
 
-    async def ask(self, **request: object) -> ModelResponse:
+    async def ask(self, **request: Any) -> ModelResponse:
         return await collect(self.router, ask(**request), self._hear)
 
     def _hear(self, event: ModelEvent) -> None:
@@ -407,7 +407,7 @@ async def test_a_good_call_costs_one_task_and_leaves_none() -> None:
     before = asyncio.all_tasks()
     events = race.router.stream(ask())
     async with asyncio.TaskGroup() as group:
-        first = group.create_task(anext(events))  # type: ignore[arg-type] # an async generator's is a coroutine
+        first = group.create_task(anext(events))
         await race["a"].asked()
         await race.clock.sleeping()
         assert len(asyncio.all_tasks() - before) == 2, "the test's own, and the standby's clock"
