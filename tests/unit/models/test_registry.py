@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from clawd.config.schema import Config, ModelConfig, RouteConfig
-from clawd.errors import ModelsExhausted, ModelUnavailable, NotFound
+from clawd.errors import ModelAuthError, ModelsExhausted, ModelUnavailable, NotFound
 from clawd.models.base import (
     AssistantMessage,
     ModelPlugin,
@@ -17,6 +17,7 @@ from clawd.models.base import (
     collect,
 )
 from clawd.models.registry import ModelSet, build_models
+from clawd.models.states import RecentStates
 from clawd.testing import ManualClock, ScriptedModel
 from clawd.tools.base import ToolSpec
 from tests.unit.models.conftest import ask, make_context
@@ -142,3 +143,47 @@ async def test_running_ends_at_once_when_no_model_has_work_of_its_own() -> None:
     models = await _build(ScriptedModel(name="a"))
     async with asyncio.timeout(5):
         await models.run()
+
+
+async def test_a_model_is_shown_with_its_state_its_traffic_and_its_price() -> None:
+    models = await _build(ScriptedModel(ModelUnavailable("a", "down", why="HTTP 500"), name="a"))
+    models.router.reserve(ask())
+    events = models.router.stream(ask())
+    async with asyncio.TaskGroup() as group:
+        asking = group.create_task(anext(events))  # the first round fails, and it waits for the next
+        while not models.infos()[0].errors:
+            await asyncio.sleep(0)
+        asking.cancel()
+    (info,) = models.infos()
+    assert (info.breaker.state, info.breaker.why) == ("rest", "down: HTTP 500")
+    assert info.traffic is not None
+    assert (info.traffic.calls, info.traffic.errors, info.in_flight, info.waiting) == (1, 1, 0, 0)
+
+
+class Keyed(ScriptedModel):
+    """A model with a key."""
+
+    def __init__(self, *script: Any, key_id: str = "one") -> None:
+        super().__init__(*script, name="a")
+        self.key_id = key_id
+
+
+async def test_a_breaker_goes_on_from_its_state_unless_the_key_or_the_endpoint_is_another() -> None:
+    states = RecentStates(ManualClock())
+    refused = ModelAuthError("a", "the provider refuses the API key")
+
+    async def built(model: ScriptedModel) -> ModelSet:
+        plugin: ModelPlugin[Any] = ModelPlugin(
+            type="scripted", config=ModelConfig, create=lambda _context, _config: model
+        )
+        config = Config(models=(ModelConfig(name="a", type="scripted"),))
+        return await build_models(config, {"scripted": plugin}, make_context(ManualClock()), states=states)
+
+    models = await built(Keyed(refused))
+    with pytest.raises(ModelsExhausted):
+        await collect(models.router, ask())
+    assert (await built(Keyed())).infos()[0].breaker.state == "open"
+    assert (await built(Keyed(key_id="another"))).infos()[0].breaker.state == "closed"
+    moved = Keyed()
+    moved.place = "elsewhere"
+    assert (await built(moved)).infos()[0].breaker.state == "closed"
