@@ -53,12 +53,14 @@ class Attempt:
         self._holding = ExitStack()
         if reserve_usd := member.reserve_usd(estimate):
             self._holding.enter_context(books.ledger.hold(member.name, request.tags, reserve_usd))
-        self._begun = books.clock.monotonic()
+        self._begun: float | None = (
+            None  # monotonic; None: it waits for its turn, the model knows nothing of it
+        )
         self._first_token_s: float | None = None
         self._texts: list[str] = []
         self._marks = 0
         self._kept: deque[ModelEvent] = deque()
-        self._events = member.stream(request)
+        self._events = member.stream(request, self._on_begin)
 
     async def more(self) -> ModelEvent:
         """Return the next event; `Completed` is the last.
@@ -87,7 +89,7 @@ class Attempt:
             case _:
                 pass
         if self._first_token_s is None:
-            self._first_token_s = self._books.clock.monotonic() - self._begun
+            self._first_token_s = self._took_s()
         if isinstance(event, Completed):
             if not event.response.text.strip() and not event.response.tool_calls:
                 raise self._failed(
@@ -106,6 +108,12 @@ class Attempt:
         if self.result is None:
             self._end(outcome)
 
+    def _on_begin(self) -> None:
+        self._begun = self._books.clock.monotonic()
+
+    def _took_s(self) -> float:
+        return 0.0 if self._begun is None else self._books.clock.monotonic() - self._begun
+
     # --- the end ----------------------------------------------------------------------------------------
 
     def _failed(self, what: str, why: str = "", usage: Usage | None = None) -> ModelUnavailable:
@@ -121,7 +129,7 @@ class Attempt:
             model=self.name,
             outcome=outcome,
             detail=(error.why or error.what) if error is not None else "",
-            duration_s=round(self._books.clock.monotonic() - self._begun, 6),
+            duration_s=round(self._took_s(), 6),
             first_token_s=None if self._first_token_s is None else round(self._first_token_s, 6),
             usage=usage,
             cost_usd=cost_usd,
@@ -134,8 +142,9 @@ class Attempt:
 
     def _possible_usd(self, error: ModelError | None) -> float:
         """Return what it may have cost: nothing where it was turned away before anybody worked on it."""
+        if self._begun is None:
+            return 0.0
         silent = self._first_token_s is None
-        took_s = self._books.clock.monotonic() - self._begun
-        if error is not None and silent and took_s < self.member.first_token_s:
+        if error is not None and silent and self._took_s() < self.member.first_token_s:
             return 0.0
         return self._estimate.possible_usd(self.member.price, self._texts, self._marks)

@@ -13,7 +13,7 @@ from clawd.models.tool_calls import without_tools
 from clawd.models.windows import ModelSize
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from clawd.config.schema import PriceConfig
     from clawd.errors import ModelError
@@ -68,9 +68,13 @@ class Member:
         self._errors = 0
         self._last_error = ""
 
-    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+    def stream(
+        self, request: ModelRequest, on_begin: Callable[[], None] | None = None
+    ) -> AsyncGenerator[ModelEvent, None]:
+        """Return the events of the answer; `on_begin` as in `Paced.stream`."""
         self._calls += 1
-        return self.paced.stream(request if self.provider.offers_tools else without_tools(request))
+        fitted = request if self.provider.offers_tools else without_tools(request)
+        return self.paced.stream(fitted, on_begin)
 
     def ended(self, attempt: ModelAttempt, error: ModelError | None) -> None:
         """Take in how a request to it went."""

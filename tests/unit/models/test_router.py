@@ -19,7 +19,7 @@ from clawd.errors import (
 from clawd.models.base import RequestTags, Reserve, Room, collect
 from clawd.models.candidates import RETRY_DELAYS_S
 from clawd.models.estimate import ANSWER_TOKENS, Estimate
-from clawd.models.pacing import KeyPauses
+from clawd.models.pacing import KeyPauses, PaceLimits
 from clawd.models.router import Route
 from clawd.models.traffic import TrafficBook
 from clawd.models.windows import ModelSize
@@ -134,7 +134,7 @@ async def test_a_single_model_is_asked_again_and_again_though_it_is_open() -> No
     router = router_over(member, clock=clock)
     with pytest.raises(ModelsExhausted):
         await collect(router, ask())
-    assert member.breaker.state.state == "open"
+    assert not member.breaker.in_service
     async with asyncio.TaskGroup() as group:
         asking = group.create_task(collect(router, ask()))
         for delay_s in RETRY_DELAYS_S:
@@ -268,6 +268,27 @@ async def test_one_whose_key_was_told_to_slow_down_is_asked_last() -> None:
     assert len(a.requests) == 1
     await clock.advance(60)
     assert (await collect(router, ask())).model == "a"
+
+
+async def test_what_only_waited_for_its_turn_has_cost_nothing_and_is_not_slow() -> None:
+    clock, purse = ManualClock(), Purse()
+    a, b = ScriptedModel([asyncio.Event()], name="a"), ScriptedModel(name="b")
+    members = [
+        member_of(a, clock, price=DEAR, pace=PaceLimits(concurrency=1)),
+        member_of(b, clock, price=DEAR),
+    ]
+    router = router_over(*members, clock=clock, ledger=purse)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(collect(router, ask(input_tokens=1000, strict=True)))
+        await a.asked()
+        asking = group.create_task(collect(router, ask(pin="a", strict=True, input_tokens=1000)))
+        await clock.advance(60)
+        asking.cancel()
+        await asyncio.wait({asking})
+        assert [attempt.possible_usd for _, attempt in purse.settled] == [0.0]
+        assert members[0].breaker.state.state == "closed"
+        assert (await collect(router, ask())).model == "b", "busy ones are asked last"
+        first.cancel()
 
 
 # --- money ------------------------------------------------------------------------------------------------
