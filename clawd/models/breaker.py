@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_S: Final = 600.0  # that a model is left alone, however often it failed
 
+_MOST: Final = 1000  # requests of a window that are looked at, the newest ones
 _WHY: Final = 200  # characters of an error that are kept
 # These tell of the request, of money and of haste, not of the model.
 _NOT_ITS_FAULT: Final = (ContextTooLong, BudgetSpent, ModelRateLimited)
@@ -103,7 +104,7 @@ class Breaker:
         self._model = model
         self._clock = clock
         self._note = note
-        self._calls: deque[Call] = deque()  # with a verdict, oldest first
+        self._calls: deque[Call] = deque(maxlen=_MOST)  # with a verdict, oldest first
         self._state = BreakerState()
         self._since = clock.monotonic()
         self._until = 0.0  # monotonic; rest, open: the end of it

@@ -65,7 +65,7 @@ class Candidates:
         self._queue = deque(plan.members)
         self._resort = deque(plan.resort)
         self._too_small = 0  # tokens: windows up to here can't hold the request
-        self._delays = iter(RETRY_DELAYS_S)
+        self._rounds = 0  # that were begun after the first
         self._begun: list[Attempt] = []
         self._errors: dict[str, tuple[Member, ModelError]] = {}  # the last of each model
 
@@ -96,9 +96,11 @@ class Candidates:
 
     @property
     def has_standby(self) -> bool:
-        return self._plan.hedge and bool(self._queue)
+        return self._plan.hedge and bool(self._queue or self._resort or self._repeatable())
 
     def may_hedge(self) -> bool:
+        if not self._queue and not self._repeat():
+            self._last_resort()
         if not self._queue:
             return False
         room = self._books.ledger.room(self._queue[0].name, self._request.tags)
@@ -108,15 +110,11 @@ class Candidates:
 
     async def again(self) -> bool:
         """Wait until those that failed may be asked once more; False when nobody is left to ask."""
-        if (delay_s := next(self._delays, None)) is not None:
-            again = [failure for failure in self._errors.values() if self._may_pass(*failure)]
-            if again:
-                await self._books.clock.sleep(self._patience_s(delay_s, [error for _, error in again]))
-                self._queue.extend(member for member, _ in again)
-                return True
-        self._delays = iter(())
-        self._queue, self._resort = self._resort, deque()
-        return bool(self._queue)
+        if again := self._repeatable():
+            errors = [self._errors[member.name][1] for member in again]
+            await self._books.clock.sleep(self._patience_s(RETRY_DELAYS_S[self._rounds], errors))
+            return self._repeat()
+        return self._last_resort()
 
     async def lose(self, winner: Attempt) -> None:
         """Leave all attempts but this one; should it break off, their models are asked again."""
@@ -153,6 +151,26 @@ class Candidates:
             error = ModelsExhausted(self._plan.route, [*causes, *self._plan.passed])
         error.attempts = self.results
         return error
+
+    def _repeatable(self) -> list[Member]:
+        """Return the models that have failed and may be asked once more, in the order in which they failed."""
+        if self._rounds == len(RETRY_DELAYS_S):
+            return []
+        running = {attempt.name for attempt in self._begun if attempt.result is None}
+        failures = self._errors.values()
+        return [m for m, error in failures if m.name not in running and self._may_pass(m, error)]
+
+    def _repeat(self) -> bool:
+        """Line them up once more; False when there are none."""
+        self._queue.extend(again := self._repeatable())
+        self._rounds += bool(again)
+        return bool(again)
+
+    def _last_resort(self) -> bool:
+        """Line up those that are out of service, and nobody else any more; False when there are none."""
+        self._rounds = len(RETRY_DELAYS_S)
+        self._queue, self._resort = self._resort, deque()
+        return bool(self._queue)
 
     def _went_out(self, member: Member) -> bool:
         """Whether it went out of service since the plan was made, and others did not."""

@@ -166,7 +166,7 @@ class Router:
             route=name,
             members=tuple(ready),
             resort=tuple(resort),
-            hedge=route.hedge and len(ready) > 1,
+            hedge=route.hedge and len(paying) > 1,
             passed=tuple(spent),
             wanted=wanted[0].name,
             why_not=_why_not(wanted[0], fitting, paying),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clawd.config.schema import PriceConfig
-from clawd.errors import ModelsExhausted, ModelUnavailable
+from clawd.errors import ModelAuthError, ModelsExhausted, ModelUnavailable
 from clawd.models.base import (
     Completed,
     ModelResponse,
@@ -286,6 +286,32 @@ async def test_a_winner_that_breaks_off_gives_the_loser_another_chance() -> None
     assert outcomes(response) == [("a", "hedge"), ("b", "E-MODEL-DOWN"), ("a", "ok")]
     switches = [event for event in race.events if isinstance(event, Switched)]
     assert [(s.from_model, s.to_model) for s in switches] == [("a", "b"), ("b", "a")]
+
+
+async def test_beside_a_late_one_that_failed_before_is_asked_once_more() -> None:
+    race = Race("a", "b")
+    async with asyncio.TaskGroup() as group:
+        asking = group.create_task(race.ask())
+        await race["a"].asked()
+        race["a"].say(down("a"))
+        await race["b"].asked()
+        await race.clock.advance(8)
+        await race["a"].asked(2)
+        race["a"].end()
+    assert outcomes(asking.result()) == [("a", "E-MODEL-DOWN"), ("b", "hedge"), ("a", "ok")]
+
+
+async def test_beside_a_late_one_that_is_open_is_asked_if_there_is_nobody_else() -> None:
+    race = Race("a", "b")
+    breaker = race.members["b"].breaker
+    breaker.failed(breaker.begin(), ModelAuthError("b", "refused"))
+    async with asyncio.TaskGroup() as group:
+        asking = group.create_task(race.ask())
+        await race["a"].asked()
+        await race.clock.advance(8)
+        race["b"].end()
+    assert outcomes(asking.result()) == [("a", "hedge"), ("b", "ok")]
+    assert race.state("b") == "closed"
 
 
 async def test_without_hedges_a_slow_model_is_waited_for() -> None:
