@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 MINUTE_S: Final = 60.0
-_ROUNDING_S: Final = 1e-6  # a sleep of exactly the rest may end a hair before the sum says so
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +59,7 @@ class SlidingMinute:
         return MINUTE_S
 
     def _forget(self, now: float) -> None:
-        while self._taken and self._taken[0].at + MINUTE_S <= now + _ROUNDING_S:
+        while self._taken and self._taken[0].at + MINUTE_S <= now:
             old = self._taken.popleft()
             old.counts = False
             self._total -= old.amount
