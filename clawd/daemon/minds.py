@@ -52,7 +52,6 @@ class Minds:
         self._environ = environ
         self._clock = clock
         self._state_dir = state_dir
-        self.traffic = TrafficBook(clock)  # of all models, also those of earlier configurations
         self._models: ModelSet | None = None
         self._upkeep: asyncio.Task[None] | None = None
         self._brain: Brain | None = None

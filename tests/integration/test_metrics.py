@@ -93,7 +93,8 @@ async def test_a_daemon_tells_its_version_models_bridges_and_queue(state_dir: Pa
     assert samples[("clawd_bridge_up", "hook")] == 1
     assert samples[("clawd_queue_depth",)] == 0
     assert samples[("clawd_queue_oldest_age_seconds",)] == 0
-    assert samples[("clawd_breaker_state", "main")] == 0
+    assert samples[("clawd_breaker_state", "main")] == 1  # it rests after its failure
+    assert samples[("clawd_breaker_state", "standby")] == 0
     assert families["clawd_build_info"].samples[0].value == 1
     assert samples[("clawd_model_requests_total", "main", "unavailable")] == 1
     assert samples[("clawd_model_requests_total", "ok", "standby")] == 1
