@@ -51,10 +51,10 @@ _REST: Final[tuple[tuple[Column, str], ...]] = (
 
 @app.command("list")
 def list_models(ctx: typer.Context, as_json: Json = False) -> None:
-    """List the models: their state, and what went through them in the last five minutes.
+    """List the models with their state and their traffic.
 
-    FIRST s and TOTAL s are seconds until the first token and until the end, for half of the answers and for
-    95 % of them. A wide terminal shows in the table what a narrow one shows below it.
+    Numbers are of the last five minutes. FIRST s and TOTAL s are seconds until the first token and until
+    the end, for half of the answers and for 95 % of them. A wide terminal shows in the table what a narrow one shows below it.
     """
     answer = invocation(ctx).client().get("/models")
     if as_json:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 app = command_app()
 
 WATCH_S = 1.0
-SWITCHES = 5  # that are shown; `--json` has all that the daemon remembers
+SWITCHES = 5  # lines of them; `--json` has all that the daemon remembers
 _COLOUR = {
     "ready": "green",
     "connected": "green",
@@ -79,7 +79,7 @@ def show(status: dict[str, Any]) -> None:
     _list("bridges", [_bridge(bridge) for bridge in status["bridges"]])
     _list("models", _models(status["models"], status["route"]))
     if switches := status.get("switches"):
-        _list("switches", [traffic.switch(each) for each in switches[:SWITCHES]])
+        _list("switches", traffic.switches(switches, SWITCHES))
 
 
 def _watch(client: Client, *, as_json: bool) -> None:
@@ -148,7 +148,8 @@ def _models(models: Sequence[Mapping[str, Any]], route: Sequence[str]) -> list[s
     ]
     lines = []
     for line, model in zip(aligned(rows), models, strict=True):
-        lines += [line, *(f"  {each}" for each in traffic.trouble(model))]
+        # The last error is most often what the breaker says already.
+        lines += [line, *(f"  {one_line(each, 120)}" for each in traffic.trouble(model)[:1])]
     return lines
 
 

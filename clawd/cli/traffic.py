@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from clawd.cli.printing import one_line, paint, when
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 NOTHING: Final = "-"
 
@@ -29,7 +30,7 @@ _REASON: Final = {
     "budget": "a budget is spent",
     "hedge": "its first token was late",
     "open": "it is out of service",
-    "busy": "it has as many requests as it may",
+    "busy": "its limits let nothing through now",
 }
 
 
@@ -41,7 +42,7 @@ def state(model: Mapping[str, Any], now: datetime | None = None) -> str:
 
 
 def trouble(model: Mapping[str, Any]) -> list[str]:
-    """Return what stands against a model now, one sentence each; the last error only while it does."""
+    """Return what stands against a model now: its breaker, its key's pause, its last error."""
     breaker = model.get("breaker") or {}
     lines = []
     if breaker.get("state", "closed") != "closed":
@@ -95,12 +96,24 @@ def price(model: Mapping[str, Any]) -> str:
     return f"{value['input']:g}/{value['output']:g}" if value else NOTHING
 
 
-def switch(seen: Mapping[str, Any]) -> str:
-    """Return one switch as a line."""
-    reason = _REASON.get(seen["reason"], one_line(seen["reason"]))
-    return (
-        f"{when(seen['at'])}  {seen['from_model']} to {seen['to_model']}  {reason}  (route {seen['route']})"
-    )
+def switches(seen: Sequence[Mapping[str, Any]], most: int) -> list[str]:
+    """Return switches as lines, those of one kind that follow each other as one with their number.
+
+    Args:
+        seen: The newest first.
+        most: So many lines at most.
+    """
+    lines = []
+    for (source, target, reason, route), run in groupby(seen, key=_kind):
+        same = list(run)
+        times = f", {len(same)} times" if len(same) > 1 else ""
+        words = _REASON.get(reason, one_line(reason))
+        lines.append(f"{when(same[0]['at'])}  {source} to {target}  {words}  (route {route}{times})")
+    return lines[:most]
+
+
+def _kind(seen: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    return seen["from_model"], seen["to_model"], seen["reason"], seen["route"]
 
 
 def number(value: float) -> str:

@@ -138,7 +138,7 @@ def test_status_shows_rate_errors_percentiles_state_and_the_last_switches(
 ) -> None:
     switches = [
         SwitchSeen(at=NOW, route="default", from_model="main", to_model="standby", reason=reason)
-        for reason in ("hedge", "E-MODEL-DOWN", "E-NEW", "open", "busy", "budget")
+        for reason in ("hedge", "E-MODEL-DOWN", "E-NEW", "busy", "busy", "busy", "open", "budget")
     ]
     status = {
         "version": "1", "state": "ready", "uptime_s": 1.0, "pid": 1, "rss_bytes": 1, "config_error": "",
@@ -155,6 +155,7 @@ def test_status_shows_rate_errors_percentiles_state_and_the_last_switches(
     assert "           open: 5 of 8 calls failed, until " in out
     assert "main to standby  its first token was late  (route default)\n" in out
     assert "main to standby  E-NEW  (route default)\n" in out
+    assert "main to standby  its limits let nothing through now  (route default, 3 times)\n" in out
     assert out.count(" to standby") == 5
     status["switches"] = []
     show_status(status)
