@@ -103,6 +103,20 @@ async def test_conversations_take_turns_and_each_keeps_its_order(site: _Site) ->
     assert served == ["a0", "a1", "b1", "c1", "a2", "b2", "a3"]
 
 
+async def test_without_conversations_users_take_turns(site: _Site) -> None:
+    first = asyncio.Event()
+    model = ScriptedModel(_held(first))
+    paced = site.paced(model, concurrency=1)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(collect(paced, ask(tags=RequestTags(user="x"))))
+        await site.waited(lambda: paced.in_flight == 1)
+        for name in ("a", "a", "b"):
+            group.create_task(collect(paced, ask(tags=RequestTags(user=name))))
+        await site.waited(lambda: paced.waiting == 3)
+        first.set()
+    assert [request.tags.user for request in model.requests] == ["x", "a", "b", "a"]
+
+
 async def test_who_comes_when_a_place_is_free_does_not_pass_those_that_wait(site: _Site) -> None:
     first = asyncio.Event()
     model = ScriptedModel([first, "ok"])
