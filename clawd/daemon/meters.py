@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from clawd.bridge import BridgeStatus
     from clawd.journal.reading import QueueStats, Views
-    from clawd.observability.metrics import HistogramFamily
     from clawd.supervisor import Supervisor
 
     from .minds import Minds
@@ -29,7 +28,7 @@ class Meters:
         self._views = views
         self._supervisor = supervisor
 
-    async def read(self) -> Sequence[Family | HistogramFamily]:
+    async def read(self) -> Sequence[Family]:
         """Return all families; those of a journal that can't be read are missing."""
         try:
             queue = _queue(await self._views.stats())

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from multidict import MultiMapping
 
     from clawd.gateway.auth import TokenStore
-    from clawd.observability.metrics import Family, HistogramFamily
+    from clawd.observability.metrics import Family
 
-    ReadMetrics = Callable[[], Awaitable[Sequence[Family | HistogramFamily]]]
+    ReadMetrics = Callable[[], Awaitable[Sequence[Family]]]
 
 _PASSED_ON: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 """Headers of a request that came through a reverse proxy: who asks is not of this host."""

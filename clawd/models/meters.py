@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from clawd.models.traffic import Lifetime
-from clawd.observability.metrics import Family, HistogramFamily
+from clawd.observability.metrics import Family
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,9 +17,7 @@ _STATE: Final = {"closed": 0.0, "rest": 1.0, "half_open": 2.0, "open": 3.0}
 _NEVER: Final[Mapping[Outcome, int]] = {"ok": 0}  # a rate needs a first value
 
 
-def model_families(
-    breakers: Mapping[str, BreakerState], book: TrafficBook
-) -> Sequence[Family | HistogramFamily]:
+def model_families(breakers: Mapping[str, BreakerState], book: TrafficBook) -> Sequence[Family]:
     """Return the metrics of models.
 
     Args:
@@ -39,15 +37,17 @@ def model_families(
                 for outcome, count in (life.outcomes or _NEVER).items()
             ],
         ),
-        HistogramFamily(
+        Family(
             name="clawd_model_request_duration_seconds",
             help="How long attempts took, whatever their outcome.",
+            kind="histogram",
             labels=("model",),
             samples=[((name,), life.duration) for name, life in lives.items() if life.outcomes],
         ),
-        HistogramFamily(
+        Family(
             name="clawd_model_time_to_first_token_seconds",
             help="How long the first token took, where one came.",
+            kind="histogram",
             labels=("model",),
             samples=[((name,), life.first_token) for name, life in lives.items() if life.outcomes],
         ),

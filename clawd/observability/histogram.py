@@ -23,11 +23,6 @@ class Histogram:
         self.counts = [0] * (len(self.bounds) + 1)
         self.total = 0.0  # the sum of all values
 
-    @property
-    def count(self) -> int:
-        """How many values there were."""
-        return sum(self.counts)
-
     def add(self, value: float) -> None:
         """Count a value."""
         self.counts[bisect_left(self.bounds, value)] += 1

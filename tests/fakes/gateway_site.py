@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clawd.bridge import HttpBridge, Inbox
-    from clawd.observability.metrics import Family, HistogramFamily
+    from clawd.observability.metrics import Family
 
 READY = Readiness(replayed=True, journal_writable=True, draining=False)
 
@@ -35,9 +35,9 @@ class Site:
     token: str
     bridges: dict[str, HttpBridge] = field(default_factory=dict)
     readiness: Readiness = READY
-    metrics: Sequence[Family | HistogramFamily] = ()
+    metrics: Sequence[Family] = ()
 
-    async def read_metrics(self) -> Sequence[Family | HistogramFamily]:
+    async def read_metrics(self) -> Sequence[Family]:
         return self.metrics
 
     @property

@@ -8,13 +8,14 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from clawd.models.base import BreakerState, SwitchSeen
 from clawd.models.meters import model_families
 from clawd.models.traffic import TrafficBook
 from clawd.observability.histogram import Histogram
-from clawd.observability.metrics import Exposition, Family, HistogramFamily
+from clawd.observability.metrics import Exposition, Family, _Collector
 from clawd.response import ModelAttempt, Usage
 from clawd.testing import ManualClock
 
@@ -55,7 +56,7 @@ def _book() -> TrafficBook:
     return book
 
 
-def _models() -> Sequence[Family | HistogramFamily]:
+def _models() -> Sequence[Family]:
     return model_families({"main": BreakerState(), "standby": BreakerState(state="open")}, _book())
 
 
@@ -108,27 +109,22 @@ def test_a_label_of_any_text_comes_through(value: str) -> None:
     assert _read(Exposition().text([family])) == {("a", (("b", value),)): 1.5}
 
 
-def test_a_histogram_is_told_anew_as_soon_as_something_was_added_and_only_then() -> None:
-    class Watched(Histogram):
-        reads = 0
-
-        def cumulated(self) -> list[tuple[float, int]]:
-            self.reads += 1
-            return super().cumulated()
-
-    quiet, busy = Watched((1.0, 2.0)), Watched((1.0, 2.0))
-    family = HistogramFamily(name="h", help="h", labels=("m",), samples=[(("q",), quiet), (("b",), busy)])
+def test_every_scrape_is_what_the_client_library_itself_would_write() -> None:
+    held = Histogram((0.25, 1.0, 1e7))
     exposition = Exposition()
-    first = exposition.text([family])
-    assert exposition.text([family]) == first
-    busy.add(1.0)
-    busy.add(7.0)
-    found = _read(exposition.text([family]))
-    buckets = {le: found[("h_bucket", (("le", le), ("m", "b")))] for le in ("1.0", "2.0", "+Inf")}
-    assert buckets == {"1.0": 1, "2.0": 1, "+Inf": 2}
-    assert found[("h_sum", (("m", "b"),))] == 8
-    assert found[("h_count", (("m", "q"),))] == 0
-    assert (quiet.reads, busy.reads) == (1, 2)
+    for gone, number in enumerate((0.0, 3, 12345678.9, 1e-9, float("inf"), float("nan"), -2.5)):
+        held.add(number if number == number and number < 1e300 else 0.5)
+        families: list[Family] = [
+            Family(name="g", help="g", kind="gauge", labels=("a", "b"), samples=[(("1", "2 "), number)]),
+            Family(name="c_total", help="c", kind="counter", samples=[((), number)]),
+            Family(name="h", help="h", kind="histogram", labels=("m",), samples=[(("x y",), held)]),
+            Family(name="n", help="n", kind="gauge", labels=("a",), samples=[((str(gone),), 1)]),
+            Family(name="e", help="e", kind="gauge", labels=("a",), samples=[]),
+        ]
+        registry = CollectorRegistry()
+        for family in families:
+            registry.register(_Collector(family))
+        assert exposition.text(families) == generate_latest(registry)
 
 
 def test_the_client_library_is_not_imported_before_somebody_asks() -> None:
