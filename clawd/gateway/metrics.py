@@ -13,8 +13,6 @@ from clawd.observability.metrics import CONTENT_TYPE, Exposition, prepare
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from multidict import MultiMapping
-
     from clawd.gateway.auth import TokenStore
     from clawd.observability.metrics import Family
 
@@ -45,7 +43,7 @@ class MetricsPage:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """All metrics in Prometheus' text format, whatever the request accepts."""
-        if not self._open or _was_passed_on(request.headers):
+        if not (self._open and _is_direct(request)):
             self._tokens.require(request.headers, "metrics")
         if self._exposition is None:
             await asyncio.to_thread(prepare)
@@ -54,5 +52,6 @@ class MetricsPage:
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
 
 
-def _was_passed_on(headers: MultiMapping[str]) -> bool:
-    return any(name in headers for name in _PASSED_ON)
+def _is_direct(request: web.Request) -> bool:
+    """Whether nothing says that a reverse proxy stands between: no header of one, and no name but this host's."""
+    return is_loopback(request.url.host or "") and not any(name in request.headers for name in _PASSED_ON)

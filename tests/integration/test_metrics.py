@@ -52,6 +52,16 @@ async def test_what_a_reverse_proxy_passes_on_needs_a_token(state_dir: Path, hea
             assert got.status == 200
 
 
+async def test_a_public_name_needs_a_token_although_the_gateway_listens_on_loopback(state_dir: Path) -> None:
+    config = GatewayConfig(port=0, hosts=("clawd.example.com",))
+    async with site(state_dir, config=config) as here:
+        public = {"Host": "clawd.example.com"}
+        assert (await here.call("GET", "/metrics", token="", headers=public))[0] == 401
+        for own in ("localhost", f"127.0.0.1:{here.port}", "[::1]"):
+            async with here.client.get("/metrics", headers={"Host": own}) as got:
+                assert got.status == 200
+
+
 async def test_beyond_loopback_metrics_need_a_token_of_their_scope(state_dir: Path) -> None:
     async with site(state_dir, config=WIDE) as here:
         for token, status in (("", 401), ("wrong", 401), ("chat-token", 403)):
