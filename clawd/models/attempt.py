@@ -109,6 +109,7 @@ class Attempt:
             self._end(outcome)
 
     def _on_begin(self) -> None:
+        self.member.began()
         self._begun = self._books.clock.monotonic()
 
     def _took_s(self) -> float:
@@ -137,8 +138,9 @@ class Attempt:
         )
         self._books.ledger.settle(self._request.tags, (result,))
         self._holding.close()
-        self._books.traffic.attempt(result)
-        self.member.ended(result, error)
+        if self._begun is not None:  # who left the line, or was turned away by it, never reached the model
+            self._books.traffic.attempt(result)
+            self.member.ended(result, error)
 
     def _possible_usd(self, error: ModelError | None) -> float:
         """Return what it may have cost: nothing where it was turned away before anybody worked on it."""

@@ -72,9 +72,12 @@ class Member:
         self, request: ModelRequest, on_begin: Callable[[], None] | None = None
     ) -> AsyncGenerator[ModelEvent, None]:
         """Return the events of the answer; `on_begin` as in `Paced.stream`."""
-        self._calls += 1
         fitted = request if self.provider.offers_tools else without_tools(request)
         return self.paced.stream(fitted, on_begin)
+
+    def began(self) -> None:
+        """Take in that a request has its turn."""
+        self._calls += 1
 
     def ended(self, attempt: ModelAttempt, error: ModelError | None) -> None:
         """Take in how a request to it went."""

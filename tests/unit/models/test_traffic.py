@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from clawd.models.base import SwitchSeen, TrafficView
+from clawd.errors import ModelRateLimited
+from clawd.models.base import SwitchSeen, TrafficView, collect
 from clawd.models.traffic import MODELS, SWITCHES, WINDOW_S, TrafficBook
 from clawd.response import ModelAttempt, Usage
-from clawd.testing import ManualClock
+from clawd.testing import ManualClock, ScriptedModel
+from tests.fakes.routing import member_of, router_over
+from tests.unit.models.conftest import ask
 
 
 def _ok(model: str = "a", *, first_s: float = 0.5, total_s: float = 2.5, tokens: int = 100) -> ModelAttempt:
@@ -93,6 +97,24 @@ async def test_models_that_are_long_gone_are_forgotten_for_new_ones() -> None:
     assert book.lifetime("m0") is None
     assert book.lifetime("m1") is not None
     assert book.lifetime(f"m{MODELS}") is not None
+
+
+async def test_a_request_that_a_resting_key_turned_away_is_no_call_of_the_model() -> None:
+    clock = ManualClock()
+    book = TrafficBook(clock)
+    model = ScriptedModel(ModelRateLimited("a", retry_after_s=5), name="a")
+    member = member_of(model, clock)
+    router = router_over(member, clock=clock, traffic=book)
+    async with asyncio.TaskGroup() as group:
+        answers = [group.create_task(collect(router, ask()))]
+        await clock.sleeping()  # the key rests
+        answers.append(group.create_task(collect(router, ask())))
+        await clock.sleeping(2)
+        await clock.advance(5)
+    assert [a.outcome for a in answers[1].result().attempts] == ["E-MODEL-BUSY", "ok"]
+    view, info = book.view("a"), member.info(())
+    assert (len(model.requests), view.calls, info.calls) == (3, 3, 3)
+    assert (view.errors, info.errors) == (1, 1)
 
 
 def test_the_newest_switches_are_kept_newest_first() -> None:
