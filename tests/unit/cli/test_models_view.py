@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -40,23 +41,33 @@ BUSY = ModelInfo(
         tokens_per_s=54.4,
     ),
 )
-OPEN = ModelInfo(
+
+
+def _open() -> ModelInfo:
+    return replace(STANDBY, breaker=replace(STANDBY.breaker, until=_in(20)))
+
+
+def _paused() -> ModelInfo:
+    return replace(THIRD, paused_until=_in(5))
+
+
+def _in(minutes: float) -> datetime:
+    """Return that time from now on, to the minute for the seconds to come."""
+    return datetime.now(UTC) + timedelta(minutes=minutes, seconds=20)
+
+
+STANDBY = ModelInfo(
     name="standby",
     type="anthropic",
     model="claude-x",
     place="https://api.anthropic.com",
     found="environment ANTHROPIC_API_KEY",
     routes=(),
-    breaker=BreakerState(
-        state="open",
-        why="5 of 8 calls failed",
-        since=NOW,
-        until=NOW + timedelta(minutes=20),
-    ),
+    breaker=BreakerState(state="open", why="5 of 8 calls failed", since=NOW),
     last_error="the model's server failed (HTTP 500: \x1b[2Joops)",
     traffic=TrafficView(window_s=300),
 )
-PAUSED = ModelInfo(
+THIRD = ModelInfo(
     name="third",
     type="chat",
     model="third",
@@ -64,7 +75,6 @@ PAUSED = ModelInfo(
     found="config",
     routes=("default",),
     breaker=BreakerState(state="closed"),
-    paused_until=NOW + timedelta(minutes=5),
 )
 
 
@@ -75,7 +85,7 @@ def _json(*models: ModelInfo) -> list[dict[str, Any]]:
 def test_a_narrow_terminal_shows_traffic_in_a_table_and_the_rest_below(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    show(_json(BUSY, OPEN, PAUSED), 80)
+    show(_json(BUSY, _open(), _paused()), 80)
     lines = capsys.readouterr().out.splitlines()
     words = [" ".join(line.split()) for line in lines]
     assert words[0] == "NAME STATE /MIN FAILED FIRST s TOTAL s TOK/s RUN WAIT"
@@ -102,10 +112,11 @@ def test_a_wide_terminal_shows_all_in_the_table(capsys: pytest.CaptureFixture[st
 def test_colours_leave_the_columns_aligned(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    show(_json(BUSY, OPEN), 80)
+    models = _json(BUSY, _open())
+    show(models, 80)
     plain = capsys.readouterr().out
     monkeypatch.setenv("FORCE_COLOR", "1")
-    show(_json(BUSY, OPEN), 80)
+    show(models, 80)
     painted = capsys.readouterr().out
     assert "\x1b[31mopen" in painted
     for colour in ("31", "32", "33", "1", "2", "0"):
@@ -145,7 +156,7 @@ def test_status_shows_rate_errors_percentiles_state_and_the_last_switches(
         "state_dir": "/s", "config_path": None, "socket": "/s/s", "gateway": None, "bridges": [],
         "queue": {"queued": 0, "running": 0, "oldest_age_s": 0.0, "deliveries_open": 0, "dead": 0,
                   "conversations": 0, "last_id": 0},
-        "models": _json(BUSY, OPEN), "route": ["main"],
+        "models": _json(BUSY, _open()), "route": ["main"],
         "switches": [dict(json_object(each)) for each in switches],
     }  # fmt: skip
     show_status(status)
