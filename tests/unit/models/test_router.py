@@ -105,6 +105,19 @@ async def test_while_one_request_probes_the_others_go_elsewhere() -> None:
     assert (await collect(router, ask())).model == "a"
 
 
+async def test_one_that_goes_out_of_service_while_others_are_asked_is_passed_over() -> None:
+    clock, gate = ManualClock(), asyncio.Event()
+    a, b, c = ScriptedModel([gate, down("a")], name="a"), ScriptedModel(name="b"), ScriptedModel(name="c")
+    standby = member_of(b, clock)
+    router = router_over(a, standby, c, clock=clock)
+    async with asyncio.TaskGroup() as group:
+        asking = group.create_task(collect(router, ask()))
+        await a.asked()
+        standby.breaker.failed(standby.breaker.begin(), ModelAuthError("b", "refused"))
+        gate.set()
+    assert [x.model for x in asking.result().attempts] == ["a", "c"]
+
+
 async def test_when_all_others_have_failed_one_that_is_open_is_asked_at_last() -> None:
     a, b = ScriptedModel(down("a"), "back", name="a"), ScriptedModel("fine", down("b"), name="b")
     clock = ManualClock()
