@@ -78,11 +78,9 @@ class Windows:
 
         Args:
             route: The route's name.
-            pin: A model that is tried first, or a route that is taken instead.
+            pin: A model that is tried first.
             unknown_tokens: The window of models that say nothing of theirs.
         """
-        if pin is not None and pin not in self._models and pin in self._routes:
-            route, pin = pin, None
         names = [name for name in order_of(self._routes, route, pin) if name in self._models]
         sizes = [self._models[name] for name in names] or [ModelSize()]
         windows = [(size.context_tokens or unknown_tokens, size.max_tokens) for size in sizes]
