@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from clawd.models.minute import Taken
     from clawd.models.pauses import KeyPauses
 
-_USUAL_TOKENS: Final = 1000  # of a request that nobody has seen yet, for estimates of the wait
 _USUAL_S: Final = 2.0  # how long a request takes, before one has been seen
 _WEIGHT: Final = 0.2  # of the newest request in the average
 
@@ -79,6 +79,7 @@ class Pace:
         self._requests = SlidingMinute()
         self._tokens = SlidingMinute()
         self._usual_s = _USUAL_S
+        self._usual_tokens = 0.0  # that a request takes, before it is counted
 
     @property
     def waiting(self) -> int:
@@ -128,7 +129,7 @@ class Pace:
         if (most := limits.requests_per_min) is not None:
             waits.append(self._requests.wait_s(ahead + 1, most, now) + ahead // most * MINUTE_S)
         if (most := limits.tokens_per_min) is not None:
-            tokens = self._line.tokens + min(_USUAL_TOKENS, most)
+            tokens = self._line.tokens + min(math.ceil(self._usual_tokens), most)
             waits.append(self._tokens.wait_s(tokens, most, now) + (tokens - 1) // most * MINUTE_S)
         return max(waits)
 
@@ -137,7 +138,11 @@ class Pace:
         self.in_flight += 1
         if limits.requests_per_min is not None:
             self._requests.take(1, now)
-        return Pass(now, None if limits.tokens_per_min is None else self._tokens.take(tokens, now))
+        if limits.tokens_per_min is None:
+            return Pass(now)
+        usual = self._usual_tokens
+        self._usual_tokens = usual + _WEIGHT * (tokens - usual) if usual else float(tokens)
+        return Pass(now, self._tokens.take(tokens, now))
 
     async def _wait(self, waiter: Waiter) -> None:
         served = False

@@ -285,8 +285,15 @@ async def test_without_an_estimate_the_messages_are_counted(site: _Site) -> None
     paced = site.paced(model, tokens_per_min=3000)
     with pytest.raises(ModelUnavailable):
         await collect(paced, _from("a", "word " * 2500, max_tokens=1))
-    assert paced.wait_s() == 60.0  # a usual request no longer fits
+    assert paced.wait_s() == 60.0  # another one like it does not fit
     assert site.paced(ScriptedModel(), tokens_per_min=3000).wait_s() == 0.0
+
+
+async def test_a_usual_request_that_fits_is_told_to_have_no_wait(site: _Site) -> None:
+    paced = site.paced(ScriptedModel(), tokens_per_min=100)
+    for _ in range(20):
+        assert paced.wait_s() == 0.0
+        await collect(paced, _from("a", input_tokens=25, max_tokens=5))  # 2 tokens were counted
 
 
 async def test_the_wait_is_told_beforehand(site: _Site) -> None:
