@@ -1,16 +1,15 @@
-"""One request to one model on the way to a response: measured, paid for, and held to the contract."""
+"""One request to one model on the way to a response: measured, and paid for."""
 
 from __future__ import annotations
 
 from collections import deque
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from clawd.errors import ModelError, ModelUnavailable
+from clawd.errors import ModelError
 from clawd.models.base import Completed, ModelAttempt, Progress, TextDelta
 from clawd.models.costs import cost_of
-from clawd.models.tool_calls import sane_calls
 from clawd.response import Usage
 
 if TYPE_CHECKING:
@@ -36,13 +35,7 @@ class Attempt:
     When it ends, in whatever way, its cost is settled, and `result` and the books have it.
     """
 
-    def __init__(
-        self,
-        member: Member,
-        request: ModelRequest,
-        estimate: Estimate,
-        books: Books,
-    ) -> None:
+    def __init__(self, member: Member, request: ModelRequest, estimate: Estimate, books: Books) -> None:
         self.member = member
         self.name = member.name
         self.late = False  # no sign of life came in time: another model is asked beside it
@@ -53,9 +46,8 @@ class Attempt:
         self._holding = ExitStack()
         if reserve_usd := member.reserve_usd(estimate):
             self._holding.enter_context(books.ledger.hold(member.name, request.tags, reserve_usd))
-        self._begun: float | None = (
-            None  # monotonic; None: it waits for its turn, the model knows nothing of it
-        )
+        # Monotonic; None while it waits for its turn: the model knows nothing of it then.
+        self._begun: float | None = None
         self._first_token_s: float | None = None
         self._texts: list[str] = []
         self._marks = 0
@@ -66,14 +58,12 @@ class Attempt:
         """Return the next event; `Completed` is the last.
 
         Raises:
-            ModelError: it has failed, and ended. So does an empty answer.
+            ModelError: it has failed, and ended.
         """
         if self._kept:
             return self._kept.popleft()
         try:
             event = await anext(self._events)
-        except StopAsyncIteration:
-            raise self._failed("the stream ended without an answer") from None
         except ModelError as error:
             self._end(error.code, error=error)
             raise
@@ -84,17 +74,11 @@ class Attempt:
                 return event
             case Progress():
                 self._marks += 1
-            case Completed(response=response):
-                event = Completed(replace(response, tool_calls=sane_calls(response.tool_calls)))
             case _:
                 pass
         if self._first_token_s is None:
             self._first_token_s = self._took_s()
         if isinstance(event, Completed):
-            if not event.response.text.strip() and not event.response.tool_calls:
-                raise self._failed(
-                    "the model's answer is empty", "no text, no tool call", event.response.usage
-                )
             self._end("ok", usage=event.response.usage)
         return event
 
@@ -116,11 +100,6 @@ class Attempt:
         return 0.0 if self._begun is None else self._books.clock.monotonic() - self._begun
 
     # --- the end ----------------------------------------------------------------------------------------
-
-    def _failed(self, what: str, why: str = "", usage: Usage | None = None) -> ModelUnavailable:
-        error = ModelUnavailable(self.name, what, why=why)
-        self._end(error.code, error=error, usage=usage)
-        return error
 
     def _end(self, outcome: str, *, error: ModelError | None = None, usage: Usage | None = None) -> None:
         usage = usage or Usage()

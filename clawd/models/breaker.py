@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +18,7 @@ from clawd.errors import (
     ModelUnavailable,
 )
 from clawd.models.base import BreakerState, Completed
+from clawd.models.tool_calls import sane_calls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from clawd.config.schema import BreakerConfig, ModelConfig
     from clawd.ids import Clock
-    from clawd.models.base import ModelEvent, ModelProvider, ModelRequest
+    from clawd.models.base import ModelEvent, ModelProvider, ModelRequest, ModelResponse
 
 log = logging.getLogger(__name__)
 
@@ -298,7 +299,11 @@ class Breaker:
 
 
 class Guarded:
-    """A provider whose breaker is told of every request. It refuses none: whoever routes asks the breaker first."""
+    """A provider that is held to its contract, and whose breaker is told of every request.
+
+    An empty answer, or a stream without an end, is an error. It refuses no request: whoever routes asks the
+    breaker first.
+    """
 
     def __init__(self, provider: ModelProvider, breaker: Breaker) -> None:
         self.name = provider.name
@@ -315,6 +320,7 @@ class Guarded:
                     if not call.heard:
                         breaker.heard(call)
                     if isinstance(event, Completed):
+                        event = Completed(self._sound(event.response))
                         breaker.answered(call)
                         answered = True
                     yield event
@@ -325,3 +331,10 @@ class Guarded:
             raise
         finally:
             breaker.left(call)
+
+    def _sound(self, response: ModelResponse) -> ModelResponse:
+        """Return the answer with calls that can be worked with; raises ModelUnavailable for an empty one."""
+        response = replace(response, tool_calls=sane_calls(response.tool_calls))
+        if not response.text.strip() and not response.tool_calls:
+            raise ModelUnavailable(self.name, "the model's answer is empty", why="no text, no tool call")
+        return response

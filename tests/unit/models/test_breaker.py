@@ -15,7 +15,7 @@ from clawd.errors import (
     ModelRateLimited,
     ModelUnavailable,
 )
-from clawd.models.base import BreakerState, Completed, ModelResponse, Progress, TextDelta, collect
+from clawd.models.base import BreakerState, Completed, ModelResponse, Progress, TextDelta, ToolCall, collect
 from clawd.models.breaker import LONGEST_S, Breaker, BreakerLimits, Guarded
 from clawd.models.states import RecentStates
 from clawd.testing import ManualClock, ScriptedModel
@@ -384,6 +384,15 @@ async def test_a_stream_without_an_end_is_an_error() -> None:
     with pytest.raises(ModelUnavailable, match="ended without an answer"):
         async for _ in provider.stream(ask()):
             pass
+    assert it.state == "rest"
+
+
+async def test_an_empty_answer_is_an_error() -> None:
+    it = Watched()
+    nameless = ToolCall(id="1", name="", arguments="{}")
+    empty = Completed(ModelResponse(model="a", text=" \n", tool_calls=(nameless,)))
+    with pytest.raises(ModelUnavailable, match="answer is empty"):
+        await collect(Guarded(Events(it.clock, (0, empty)), it.breaker), ask())
     assert it.state == "rest"
 
 
