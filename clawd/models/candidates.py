@@ -98,7 +98,7 @@ class Candidates:
     def has_standby(self) -> bool:
         return self._plan.hedge and bool(self._queue or self._resort or self._repeatable())
 
-    def may_hedge(self) -> bool:
+    def call_standby(self) -> bool:
         if not self._queue and not self._repeat():
             self._last_resort()
         if not self._queue:

@@ -30,8 +30,8 @@ class Line(Protocol):
         """Whether another model could be asked beside the one that is."""
         ...
 
-    def may_hedge(self) -> bool:
-        """Whether that is to be done now."""
+    def call_standby(self) -> bool:
+        """Have `begin` give one; False where that is not worth its money, or there is none any more."""
         ...
 
 
@@ -89,7 +89,7 @@ async def _with_standby(line: Line, clock: Clock, lead: Attempt, *, rival: bool)
 async def _stand_by(line: Line, clock: Clock, lead: Attempt, limit: asyncio.Timeout) -> Attempt | None:
     """Wait for the lead's first sign of life; without one ask the others, and stop the lead if one answers."""
     await clock.sleep(lead.member.first_token_s)
-    if not line.may_hedge():
+    if not line.call_standby():
         return None
     lead.late = True
     winner = await _first(line, clock, rival=True)

@@ -88,6 +88,8 @@ class Member:
             self._last_error = ""
         if attempt.first_token_s is not None:
             self.first_tokens.add(attempt.first_token_s)
+        elif attempt.duration_s >= self.first_token_s:  # else one that hangs would count as not measured
+            self.first_tokens.add(attempt.duration_s)
 
     @property
     def first_token_s(self) -> float:

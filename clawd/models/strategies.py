@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from statistics import median
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -15,12 +14,12 @@ if TYPE_CHECKING:
 
 Strategy = Literal["priority", "fastest", "cheapest"]
 
-_REMEMBERED: Final = 21  # answers
+_REMEMBERED: Final = 21  # requests
 _REMEMBERED_S: Final = 600.0  # what was measured earlier says little about now
 
 
 class FirstTokens:
-    """How long a model's first tokens took, of its last answers in the last ten minutes."""
+    """How long a model's first tokens took, or were waited for in vain, the last times in ten minutes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -34,8 +33,8 @@ class FirstTokens:
     def p50_s(self) -> float | None:
         """The median; None where nothing was measured of late."""
         since = self._clock.monotonic() - _REMEMBERED_S
-        times = [seconds for at, seconds in self._times if at >= since]
-        return median(times) if times else None
+        times = sorted(seconds for at, seconds in self._times if at >= since)
+        return times[len(times) // 2] if times else None
 
 
 class Rated(Protocol):

@@ -209,6 +209,22 @@ async def test_the_fastest_is_asked_first_once_all_have_been_measured() -> None:
     assert (await collect(router, ask())).model == "a", "what was measured long ago is measured again"
 
 
+async def test_one_that_was_waited_for_in_vain_is_measured_by_that() -> None:
+    clock = ManualClock()
+    members = [
+        member_of(ScriptedModel([asyncio.Event()], name="a"), clock),
+        member_of(ScriptedModel(name="b"), clock),
+    ]
+    router = router_over(*members, clock=clock, strategy="fastest")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(collect(router, ask()))
+        await clock.sleeping()
+        await clock.advance(8)
+    assert members[0].first_tokens.p50_s == 8.0
+    await clock.advance(31)
+    assert (await collect(router, ask())).model == "b", "the other has rested enough, and is slower"
+
+
 async def test_the_cheapest_for_this_request_is_asked_first_and_one_without_a_price_last() -> None:
     clock = ManualClock()
     prices = {"dear": DEAR, "unknown": None, "cheap": CHEAP, "talker": PriceConfig(input=0.5, output=90)}
