@@ -194,6 +194,12 @@ class Breaker:
             self._probe = None
         call.over = True
 
+    def mended(self) -> None:
+        """Note that it was seen to answer by other means: a person tried it."""
+        self._look()
+        if self._state.state != "closed":
+            self._close()
+
     # --- transitions ------------------------------------------------------------------------------------
 
     def _is_late(self, call: Call) -> bool:

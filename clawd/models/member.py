@@ -91,6 +91,13 @@ class Member:
         elif attempt.duration_s >= self.first_token_s:  # else one that hangs would count as not measured
             self.first_tokens.add(attempt.duration_s)
 
+    async def probe(self) -> str:
+        """Return one line that proves the model answers, and have it back in service; raises ModelError."""
+        line = await self.provider.probe()
+        self.breaker.mended()
+        self._last_error = ""
+        return line
+
     @property
     def first_token_s(self) -> float:
         """Later than that it is slow."""

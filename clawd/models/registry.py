@@ -71,7 +71,7 @@ class ModelSet:
                 why=f"known are {', '.join(self._members)}",
                 remedy="clawd models list",
             )
-        return await member.provider.probe()
+        return await member.probe()
 
     async def run(self) -> None:
         """Do what models do between requests (end an idle local one) until cancelled.

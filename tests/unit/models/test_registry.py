@@ -131,6 +131,16 @@ async def test_a_probe_goes_to_the_named_model_only() -> None:
         await models.probe("b")
 
 
+async def test_a_model_that_a_person_has_seen_to_answer_is_back_in_service() -> None:
+    models = await _build(ScriptedModel(ModelAuthError("a", "refused"), name="a"))
+    with pytest.raises(ModelsExhausted):
+        await collect(models.router, ask())
+    assert models.infos()[0].breaker.state == "open"
+    await models.probe("a")
+    (info,) = models.infos()
+    assert (info.breaker.state, info.last_error) == ("closed", "")
+
+
 async def test_closing_closes_every_model() -> None:
     members = [ScriptedModel(name="a"), ScriptedModel(name="b")]
     models = await _build(*members)
