@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from clawd.config.schema import PriceConfig
 from clawd.errors import NotFound
 from clawd.models.base import RunningProvider
 from clawd.models.breaker import BreakerLimits
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from clawd.models.presets import ServerPreset
 
 log = logging.getLogger(__name__)
+
+_AT_HOME: Final = frozenset({"local", "demo"})  # types that nobody sends a bill for
 
 
 class ModelSet:
@@ -126,7 +129,7 @@ async def build_models(
             kind=f.config.type,
             found=f.found,
             size=_size(f.config),
-            price=f.config.price,
+            price=_price(f.config),
             pace=PaceLimits.of(f.config),
             pauses=pauses,
             states=states,
@@ -141,6 +144,13 @@ async def build_models(
         if missing := [model for model in route.models if model not in known]:
             log.warning("route_names_unknown_models", extra={"route": name, "models": missing})
     return ModelSet(members, routes, context.clock, ledger=ledger, traffic=traffic)
+
+
+def _price(config: ModelConfig) -> PriceConfig | None:
+    """Return what a model costs, None where nobody knows; what runs on this computer costs nothing."""
+    if config.price is None and config.type in _AT_HOME:
+        return PriceConfig(input=0, output=0)
+    return config.price
 
 
 def _size(config: ModelConfig) -> ModelSize:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from clawd.config.schema import Config, ModelConfig, RouteConfig
+from clawd.config.schema import Config, ModelConfig, PriceConfig, RouteConfig
 from clawd.errors import ModelAuthError, ModelsExhausted, ModelUnavailable, NotFound
 from clawd.models.base import (
     AssistantMessage,
@@ -16,6 +16,8 @@ from clawd.models.base import (
     UserMessage,
     collect,
 )
+from clawd.models.demo import PLUGIN as DEMO
+from clawd.models.demo import DemoConfig
 from clawd.models.registry import ModelSet, build_models
 from clawd.models.states import RecentStates
 from clawd.testing import ManualClock, ScriptedModel
@@ -196,3 +198,20 @@ async def test_a_breaker_goes_on_from_its_state_unless_the_key_or_the_endpoint_i
     moved = Keyed()
     moved.place = "elsewhere"
     assert (await built(moved)).infos()[0].breaker.state == "closed"
+
+
+async def test_models_on_this_computer_cost_nothing_unless_somebody_says_so() -> None:
+    by_hand = PriceConfig(input=1, output=1)
+    config = Config(
+        models=(
+            DemoConfig(name="a"),
+            DemoConfig(name="b", price=by_hand),
+            ModelConfig(name="c", type="scripted"),
+        )
+    )
+    scripted: ModelPlugin[Any] = ModelPlugin(
+        type="scripted", config=ModelConfig, create=lambda _context, config: ScriptedModel(name=config.name)
+    )
+    models = await build_models(config, {"demo": DEMO, "scripted": scripted}, make_context(ManualClock()))
+    assert [info.price for info in models.infos()] == [PriceConfig(input=0, output=0), by_hand, None]
+    await models.close()
