@@ -69,7 +69,7 @@ class Call:
 
     begun: float  # monotonic
     judged: float = 0.0  # monotonic
-    heard: bool = False  # it gave a sign of life
+    heard: float | None = None  # monotonic; its first sign of life
     over: bool = False  # its verdict is in, or it has none
     slow: bool = False
     failed: bool = False
@@ -151,8 +151,8 @@ class Breaker:
 
     def heard(self, call: Call) -> None:
         """Note a sign of life: the first may have come too late."""
-        if not call.heard:
-            call.heard = True
+        if call.heard is None:
+            call.heard = self._clock.monotonic()
             if self._is_late(call):
                 self._too_slow(call)
 
@@ -162,8 +162,8 @@ class Breaker:
             return
         self._look()
         self._judge(call)
-        if call.begun < self._since:
-            return  # what began before the trouble did says nothing about now
+        if not self._tells_of_now(call):
+            return
         if self._state.state == "closed":
             self._wait_s = 0.0
         else:
@@ -188,7 +188,7 @@ class Breaker:
         """
         if call.over:
             return
-        if silent and not call.heard and self._is_late(call):
+        if silent and call.heard is None and self._is_late(call):
             self._too_slow(call)
         if self._probe is call:  # it told nothing: the next one probes
             self._probe = None
@@ -201,6 +201,15 @@ class Breaker:
             self._close()
 
     # --- transitions ------------------------------------------------------------------------------------
+
+    def _tells_of_now(self, call: Call) -> bool:
+        """Whether its answer came after the trouble began, and not only because it was on its way already.
+
+        While others are in flight one failure is one among many: it is enough for the end of a rest that the
+        first token of one of them came after it.
+        """
+        began = call.heard if self._state.state == "rest" and call.heard is not None else call.begun
+        return began >= self._since
 
     def _is_late(self, call: Call) -> bool:
         return self._clock.monotonic() - call.begun >= self.limits.first_token_s
@@ -323,7 +332,7 @@ class Guarded:
         try:
             async with aclosing(self._provider.stream(request)) as events:
                 async for event in events:
-                    if not call.heard:
+                    if call.heard is None:
                         breaker.heard(call)
                     if isinstance(event, Completed):
                         event = Completed(self._sound(event.response))

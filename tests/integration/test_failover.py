@@ -33,6 +33,7 @@ class Failover:
         self.clawd = Shell(home)
         self.daemon = DaemonProcess(home)
         self.replies: dict[str, Reply] = {}
+        self.listed: dict[str, dict[str, Any]] = {}
         self._session = session
         self._url = ""
 
@@ -79,11 +80,20 @@ class Failover:
         """Return a model's breaker, once it is in one of these states."""
         async with asyncio.timeout(10):
             while True:
-                listed = (await self.daemon.control("models"))["models"]
-                breaker: dict[str, Any] = next(m["breaker"] for m in listed if m["name"] == name)
+                models = (await self.daemon.control("models"))["models"]
+                self.listed = {model["name"]: model for model in models}
+                breaker: dict[str, Any] = self.listed[name]["breaker"]
                 if not wanted or breaker["state"] in wanted:
                     return breaker
                 await asyncio.sleep(0.02)
+
+    async def reload(self) -> None:
+        """Have the daemon build all its models anew."""
+        path = self.daemon.home / "config.yaml"
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config["breaker"]["idle_s"] = 29
+        path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        assert (await self.clawd("reload")).code == 0
 
     def asked(self) -> Counter[str]:
         return Counter(seen.body["model"] for seen in self.api.requests)
@@ -142,6 +152,10 @@ async def test_a_refused_key_says_where_it_came_from_harms_nobody_and_is_tried_a
     chat = await here.pinned("locked")
     assert (await here.say(chat))["model"] == "standby"
     breaker = await here.state("locked", "open", "half_open")
+    before = here.listed["locked"]
+    await here.reload()
+    assert (await here.state("locked", "open", "half_open"))["why"] == breaker["why"]
+    assert here.listed["locked"]["traffic"]["errors"] == before["traffic"]["errors"] == 1
     assert "the provider refuses the API key" in breaker["why"]
     assert "LOCKED_KEY" in breaker["why"]
     assert (await here.state("standby"))["state"] == "closed"

@@ -285,6 +285,20 @@ async def test_an_answer_to_a_request_of_before_the_trouble_closes_nothing() -> 
     assert it.state == "open"
 
 
+async def test_one_failure_among_many_requests_in_flight_is_soon_forgotten() -> None:
+    it = Watched()
+    streaming, waiting = it.breaker.begin(), it.breaker.begin()
+    it.breaker.heard(streaming)
+    await it.clock.advance(1)
+    await it.call(DOWN)
+    it.breaker.answered(streaming)
+    assert it.state == "rest", "it was on its way already"
+    await it.clock.advance(1)
+    it.breaker.heard(waiting)
+    it.breaker.answered(waiting)
+    assert it.state == "closed"
+
+
 async def test_an_answer_while_it_is_open_closes_it() -> None:
     it = await opened()
     await it.call()
