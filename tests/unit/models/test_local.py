@@ -16,7 +16,7 @@ import pytest
 from clawd.errors import ModelUnavailable
 from clawd.messages import Text
 from clawd.models import local_config
-from clawd.models.base import ModelRequest, SystemMessage, TextDelta, UserMessage, collect
+from clawd.models.base import ModelRequest, Progress, SystemMessage, TextDelta, UserMessage, collect
 from clawd.models.local_config import LocalConfig, bundled_model, missing_parts
 from clawd.models.local_provider import LocalProvider
 from clawd.models.local_server import exit_words
@@ -99,11 +99,20 @@ async def test_the_child_ends_after_five_idle_minutes_and_starts_again_when_aske
 
 
 @needs_engine
+async def test_a_child_that_starts_is_a_sign_of_life_and_no_answer() -> None:
+    async with _local(max_tokens=4) as provider:
+        assert "answered after" in await provider.probe()
+        async with aclosing(provider.stream(ask("Say hi."))) as events:
+            assert await anext(events) != Progress("keepalive"), "it runs already"
+
+
+@needs_engine
 async def test_a_request_that_outlasts_the_idle_time_keeps_the_child() -> None:
     clock = ManualClock()
     async with _local(clock) as provider, asyncio.TaskGroup() as group:
         upkeep = group.create_task(provider.run())
         async with aclosing(provider.stream(ask("Tell me a long story."))) as events:
+            assert await anext(events) == Progress("keepalive"), "its child starts"
             await anext(events)
             first = provider.pid
             await clock.sleeping()
