@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from clawd.config.base import Section
 from clawd.messages import Address
 
 if TYPE_CHECKING:
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 def jsonable(value: object) -> JsonValue:
     """Return the value as JSON has it.
 
-    A dataclass becomes an object of its fields, an `Address` its text, a moment ISO 8601 in UTC with
-    milliseconds and `Z`, a path its text, a set a sorted list.
+    A dataclass and a section of the configuration become an object of their fields, an `Address` its text,
+    a moment ISO 8601 in UTC with milliseconds and `Z`, a date `YYYY-MM-DD`, a path its text, a set a sorted
+    list. A secret has no such form.
 
     Raises:
         TypeError: a value that has no such form, or a mapping with keys that are no strings.
@@ -26,6 +28,10 @@ def jsonable(value: object) -> JsonValue:
         return value
     if isinstance(value, datetime):
         return moment(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Section):
+        return {name: jsonable(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, Address | PurePath):
         return str(value)
     if is_dataclass(value) and not isinstance(value, type):

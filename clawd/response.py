@@ -40,7 +40,9 @@ class ModelAttempt:
     """One request to one model on the way to a response; settled together with the response."""
 
     model: str
-    outcome: str  # "ok", "hedge" (another one answered first) or the error's code, such as "E-MODEL-DOWN"
+    # "ok", "hedge" (another one answered first), "cancelled" (nobody waited any more) or the error's code, such as
+    # "E-MODEL-DOWN".
+    outcome: str
     detail: str = ""
     duration_s: float = 0.0
     first_token_s: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import unicodedata
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ SCHEMA_VERSION = 1
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2", "bold": "1"}
 _GAP = "  "
+_PAINT = re.compile(r"\x1b\[\d*m")
 
 
 def out(text: str = "") -> None:
@@ -73,10 +75,21 @@ def columns(text: str) -> int:
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows under dim heads, columns aligned; for no rows only the heads."""
-    widths = [max(columns(row[n]) for row in (heads, *rows)) for n in range(len(heads))]
-    out(paint(_aligned(heads, widths), "dim"))
-    for row in rows:
-        out(_aligned(row, widths))
+    head, *lines = aligned([heads, *rows])
+    out(paint(head, "dim"))
+    for line in lines:
+        out(line)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of equal length as lines with their columns aligned; cells may be painted."""
+    wide = _wide(rows)
+    return [_line(row, wide) for row in rows]
+
+
+def width_of(rows: Sequence[Sequence[str]]) -> int:
+    """Return how many columns of the terminal the longest of the aligned rows takes at most."""
+    return sum(_wide(rows)) + len(_GAP) * (len(rows[0]) - 1)
 
 
 def duration(seconds: float) -> str:
@@ -111,11 +124,18 @@ def when(text: str | None) -> str:
     return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M")
 
 
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [
-        cell + " " * (width - columns(cell)) for cell, width in zip(cells[:-1], widths[:-1], strict=True)
-    ]
-    return _GAP.join([*padded, cells[-1]]).rstrip()
+def _wide(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(_shown(row[n]) for row in rows) for n in range(len(rows[0]))] if rows else []
+
+
+def _line(cells: Sequence[str], wide: Sequence[int]) -> str:
+    padded = [cell + " " * (width - _shown(cell)) for cell, width in zip(cells[:-1], wide[:-1], strict=True)]
+    return _GAP.join([*padded, *cells[-1:]]).rstrip()
+
+
+def _shown(cell: str) -> int:
+    """Return the columns of a cell without those of its paint."""
+    return columns(_PAINT.sub("", cell))
 
 
 def _is_control(char: str) -> bool:

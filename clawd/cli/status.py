@@ -9,18 +9,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clawd.cli import traffic
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
-from clawd.cli.printing import SCHEMA_VERSION, counted, duration, emit, one_line, out, paint, size, when
+from clawd.cli.printing import (
+    SCHEMA_VERSION,
+    aligned,
+    counted,
+    duration,
+    emit,
+    one_line,
+    out,
+    paint,
+    size,
+    when,
+)
 from clawd.errors import DaemonNotRunning
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from clawd.client import Client
 
 app = command_app()
 
 WATCH_S = 1.0
+SWITCHES = 5  # lines of them; `--json` has all that the daemon remembers
 _COLOUR = {
     "ready": "green",
     "connected": "green",
@@ -62,7 +77,9 @@ def show(status: dict[str, Any]) -> None:
     out(f"gateway  {status['gateway'] or 'off'}")
     out(f"queue    {_queue(status['queue'])}")
     _list("bridges", [_bridge(bridge) for bridge in status["bridges"]])
-    _list("models", [_model(model, status["route"]) for model in status["models"]])
+    _list("models", _models(status["models"], status["route"]))
+    if switches := status.get("switches"):
+        _list("switches", traffic.switches(switches, SWITCHES))
 
 
 def _watch(client: Client, *, as_json: bool) -> None:
@@ -116,10 +133,28 @@ def _bridge(bridge: dict[str, Any]) -> str:
     return f"{line}  try: {one_line(bridge['remedy'], 120)}" if bridge["remedy"] else line
 
 
-def _model(model: dict[str, Any], route: list[str]) -> str:
-    place = f"  {route.index(model['name']) + 1}. of the default route" if model["name"] in route else ""
-    line = f"{model['name']}  {model['type']}{place}  {counted(model['calls'], 'call')}, {model['errors']} failed"
-    return f"{line}  last: {one_line(model['last_error'], 120)}" if model["last_error"] else line
+def _models(models: Sequence[Mapping[str, Any]], route: Sequence[str]) -> list[str]:
+    """Return a line for each model, what stands against it indented below."""
+    rows = [
+        [
+            model["name"],
+            traffic.state(model),
+            f"{traffic.rate(model)}/min",
+            _or_nothing(traffic.failed(model), "{} failed"),
+            _or_nothing(traffic.slowest(model), "p95 {} s"),
+            f"{route.index(model['name']) + 1}. of default" if model["name"] in route else "",
+        ]
+        for model in models
+    ]
+    lines = []
+    for line, model in zip(aligned(rows), models, strict=True):
+        # The last error is most often what the breaker says already.
+        lines += [line, *(f"  {one_line(each, 120)}" for each in traffic.trouble(model)[:1])]
+    return lines
+
+
+def _or_nothing(text: str, words: str) -> str:
+    return text if text == traffic.NOTHING else words.format(text)
 
 
 def _list(head: str, lines: list[str]) -> None:

@@ -146,7 +146,7 @@ class TokenConfig(Section):
 
     name: Name
     token: Secret
-    scopes: tuple[Literal["chat", "admin"], ...] = ("chat",)
+    scopes: tuple[Literal["chat", "metrics", "admin"], ...] = ("chat",)
 
 
 class GatewayConfig(Section):

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
     from clawd.bridge import BridgeStatus
     from clawd.journal.reading import QueueStats
-    from clawd.models.base import ModelInfo
+    from clawd.models.base import ModelInfo, SwitchSeen
 
 PROTOCOL_VERSION: Final = 1
 PROTOCOL_HEADER: Final = "X-Clawd-Protocol"
@@ -119,6 +119,7 @@ class Status:
     bridges: Sequence[BridgeStatus]
     models: Sequence[ModelInfo]
     route: Sequence[str]  # names of the default route, in order
+    switches: Sequence[SwitchSeen] = ()  # from one model to another, the newest first
 
 
 class Operations(Protocol):

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from clawd import __version__
 from clawd.agent.run import Brain
 from clawd.models.base import ModelContext
+from clawd.models.pacing import KeyPauses
 from clawd.models.registry import build_models
+from clawd.models.traffic import TrafficBook
 from clawd.tools.registry import Toolbox, tool_site
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from clawd.config.loader import LoadedConfig
     from clawd.config.schema import Config
+    from clawd.daemon.states import KeptStates
     from clawd.ids import Clock
     from clawd.models.base import ModelInfo
     from clawd.models.registry import ModelSet
@@ -27,11 +30,24 @@ log = logging.getLogger(__name__)
 
 
 class Minds:
-    """The brain in force, and the earlier ones that turns under way still use."""
+    """The brain in force, and the earlier ones that turns under way still use.
+
+    What is known of the models outlives a configuration: their traffic, the pauses of their keys, the states
+    of their breakers.
+    """
 
     def __init__(
-        self, plugins: Plugins, environ: Mapping[str, str], clock: Clock, *, state_dir: Path
+        self,
+        plugins: Plugins,
+        environ: Mapping[str, str],
+        clock: Clock,
+        *,
+        state_dir: Path,
+        states: KeptStates,
     ) -> None:
+        self.traffic = TrafficBook(clock)
+        self._pauses = KeyPauses(clock)
+        self._states = states
         self._plugins = plugins
         self._environ = environ
         self._clock = clock
@@ -58,7 +74,15 @@ class Minds:
             version=__version__,
             environ=self._environ,
         )
-        models = await build_models(config, self._plugins.models, context)
+        await self._states.read()
+        models = await build_models(
+            config,
+            self._plugins.models,
+            context,
+            states=self._states,
+            traffic=self.traffic,
+            pauses=self._pauses,
+        )
         old, upkeep = self._models, self._upkeep
         self._models = models
         self._upkeep = tasks.create_task(models.run(), name="models")

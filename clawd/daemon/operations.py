@@ -69,6 +69,7 @@ class DaemonOperations:
             bridges=parts.supervisor.statuses(),
             models=self.models(),
             route=parts.minds.default_route(),
+            switches=parts.minds.traffic.switches(),
         )
 
     def stop(self) -> None:

@@ -24,11 +24,14 @@ from clawd.gateway.app import Gateway
 from clawd.gateway.auth import TokenStore
 from clawd.gateway.health import Readiness
 from clawd.inbox import DurableInbox
+from clawd.journal.breakers import BreakerRow
 from clawd.supervisor import Supervisor
 from clawd.texts import say
 
 from .keeper import Keeper
+from .meters import Meters
 from .minds import Minds
+from .states import KeptStates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +116,8 @@ def build(
     """Return the parts, connected but not yet running."""
     situation = Situation(loaded=loaded, started_at=clock.now())
     journal, fanout, mailbox = opened.journal, Fanout(), Mailbox()
-    minds = Minds(plugins, environ, clock, state_dir=state_dir)
+    states = KeptStates(BreakerRow(opened.store), clock)
+    minds = Minds(plugins, environ, clock, state_dir=state_dir, states=states)
     alarms = Alarms()
     access = Access(opened.store, clock)
 
@@ -170,6 +174,7 @@ def build(
         views=opened.views,
         fanout=fanout,
         readiness=lambda: _readiness(situation, opened, supervisor),
+        metrics=Meters(minds, opened.views, supervisor).read,
         bridges=supervisor.http_bridges,
         tokens=TokenStore(state_dir),
         clock=clock,

@@ -16,6 +16,7 @@ from clawd.gateway.bodies import BODY_TIMEOUT_S
 from clawd.gateway.bridges import BridgeMounts
 from clawd.gateway.connections import HEADER_TIMEOUT_S, Connections
 from clawd.gateway.health import Health, Readiness
+from clawd.gateway.metrics import MetricsPage
 from clawd.gateway.origins import Origins
 from clawd.gateway.problems import ServerLog, problems, try_later
 from clawd.gateway.rest import Messages
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from clawd.config.schema import GatewayConfig
     from clawd.fanout import Fanout
     from clawd.gateway.auth import TokenStore
+    from clawd.gateway.metrics import ReadMetrics
     from clawd.ids import Clock
     from clawd.journal.reading import Views
 
@@ -54,6 +56,7 @@ class Gateway:
         views: Where turns are read.
         fanout: Tells when turns end.
         readiness: The daemon's own view, asked for each `/readyz` and each message.
+        metrics: What `/metrics` shows.
         bridges: The bridges to mount, by name, as they are now.
         tokens: Who may come in; `start` configures it.
         clock: Time of messages.
@@ -69,6 +72,7 @@ class Gateway:
         views: Views,
         fanout: Fanout,
         readiness: Callable[[], Readiness],
+        metrics: ReadMetrics,
         bridges: Callable[[], Mapping[str, HttpBridge]],
         tokens: TokenStore,
         clock: Clock,
@@ -82,6 +86,7 @@ class Gateway:
         self._header_timeout_s = header_timeout_s
         self._waits = Waits(views, fanout)
         self._health = Health(readiness)
+        self._metrics = MetricsPage(metrics, tokens, config.host)
         self._mounts = BridgeMounts(bridges, inbox, body_timeout_s=body_timeout_s)
         self._messages = Messages(
             inbox,
@@ -188,6 +193,7 @@ class Gateway:
         app.add_routes(
             [
                 *self._health.routes(),
+                *self._metrics.routes(),
                 *self._mounts.routes(),
                 *self._messages.routes(),
                 *self._approvals.routes(),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Scope = Literal["chat", "admin"]
+Scope = Literal["chat", "metrics", "admin"]
 
 TOKEN_FILE: Final = "gateway.token"  # noqa: S105 - a file's name
 GENERATED_NAME: Final = "default"
@@ -78,7 +78,7 @@ class TokenStore:
         return found
 
     def require(self, headers: MultiMapping[str], scope: Scope) -> Token:
-        """Return the token that a request's headers carry; `admin` includes `chat`.
+        """Return the token that a request's headers carry; `admin` includes the others.
 
         Raises:
             RequestRefused: 401 without a valid token, 403 when it lacks the scope.

@@ -13,7 +13,7 @@ from clawd.config.base import Secret
 from clawd.config.schema import NetworkConfig
 from clawd.errors import ContextTooLong, ModelUnavailable
 from clawd.messages import Text
-from clawd.models.base import ModelRequest, SystemMessage, UserMessage
+from clawd.models.base import ModelRequest, Progress, SystemMessage, UserMessage
 from clawd.models.chat import PLUGIN as CHAT
 from clawd.models.chat_config import ChatConfig
 from clawd.models.history import fit
@@ -65,9 +65,17 @@ class LocalProvider:
         """The child's process id, None while there is none."""
         return self._server.pid if self._server else None
 
+    @property
+    def _runs(self) -> bool:
+        return self._server is not None and not self._server.ended
+
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         async with self._one:
             try:
+                if not self._runs:
+                    # A large file loads for longer than a token may take: a standby that answered meanwhile would
+                    # end the child each time, and it would never get to work.
+                    yield Progress("keepalive")
                 client = await self._ready()
                 async with aclosing(self._asked(client, request)) as events:
                     async for event in events:
@@ -101,7 +109,9 @@ class LocalProvider:
         begun = clock.monotonic()
         question = ModelRequest(messages=(UserMessage((Text("Say ok."),)),), max_tokens=4)
         async with aclosing(self.stream(question)) as events:
-            await anext(events)
+            async for event in events:
+                if event != Progress("keepalive"):  # it starts, which proves nothing
+                    break
         return f"{self.model} on {self.place} answered after {clock.monotonic() - begun:.2f} s"
 
     async def run(self) -> None:
@@ -123,7 +133,7 @@ class LocalProvider:
     async def _ready(self) -> ManagedProvider:
         """Return the client of a child that runs; starts one when there is none."""
         self._check_open()
-        if self._client is not None and self._server is not None and not self._server.ended:
+        if self._client is not None and self._runs:
             return self._client
         await self._stop()
         path = await asyncio.to_thread(self._file)

@@ -1,132 +1,53 @@
-"""All models of this daemon: built from the configuration or found, routed, counted, closed together."""
+"""All models of this daemon: built from the configuration or found, routed, closed together."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from clawd.errors import ModelError, ModelUnavailable, NotFound
-from clawd.models.base import Completed, DescribedProvider, ModelInfo, RunningProvider
+from clawd.config.schema import PriceConfig
+from clawd.errors import NotFound
+from clawd.models.base import RunningProvider
+from clawd.models.breaker import BreakerLimits
 from clawd.models.detect import Found, detect_models
-from clawd.models.fallback import Fallback
-from clawd.models.tool_calls import without_tools
-from clawd.models.windows import DEFAULT_ROUTE, ModelSize, Windows, order_of
+from clawd.models.member import Member
+from clawd.models.pacing import KeyPauses, PaceLimits
+from clawd.models.router import Route, Router
+from clawd.models.traffic import TrafficBook
+from clawd.models.windows import DEFAULT_ROUTE, ModelSize, Windows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from clawd.config.schema import Config, ModelConfig
     from clawd.ids import Clock
-    from clawd.models.base import (
-        ManagedProvider,
-        ModelContext,
-        ModelEvent,
-        ModelPlugin,
-        ModelProvider,
-        ModelRequest,
-    )
+    from clawd.models.base import Ledger, ModelContext, ModelInfo, ModelPlugin, RoutedProvider, StateCache
     from clawd.models.presets import ServerPreset
 
 log = logging.getLogger(__name__)
 
-
-class Member:
-    """One model of the set: requests fitted to what it can, calls counted. A `ModelProvider` itself."""
-
-    def __init__(
-        self, provider: ManagedProvider, *, kind: str, found: str, size: ModelSize | None = None
-    ) -> None:
-        self.name = provider.name
-        self.provider = provider
-        self.calls = 0
-        self.errors = 0
-        self.last_error = ""
-        self.size = size if size is not None else ModelSize()
-        self._kind = kind
-        self._found = found
-
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        fitted = request if self.provider.offers_tools else without_tools(request)
-        self.calls += 1
-        try:
-            async with aclosing(self.provider.stream(fitted)) as events:
-                async for event in events:
-                    if isinstance(event, Completed):
-                        self.last_error = ""
-                    yield event
-        except ModelError as error:
-            self.errors += 1
-            self.last_error = str(error)
-            raise
-
-    def info(self, routes: tuple[str, ...]) -> ModelInfo:
-        """Return what is known about this model, as of now."""
-        described = self.provider if isinstance(self.provider, DescribedProvider) else None
-        return ModelInfo(
-            name=self.name,
-            type=self._kind,
-            model=described.model if described else self.name,
-            place=described.place if described else "",
-            found=self._found,
-            routes=routes,
-            calls=self.calls,
-            errors=self.errors,
-            last_error=self.last_error,
-        )
-
-
-class Router:
-    """Answers a request by its route, or first by the model that the request pins."""
-
-    name = "router"
-
-    def __init__(
-        self, members: Mapping[str, ModelProvider], routes: Mapping[str, Sequence[str]], clock: Clock
-    ) -> None:
-        self._members = members
-        self._routes = routes
-        self._clock = clock
-
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        order = Fallback(request.route, [self._members[name] for name in self._order(request)], self._clock)
-        async with aclosing(order.stream(request)) as events:
-            async for event in events:
-                yield event
-
-    def _order(self, request: ModelRequest) -> list[str]:
-        """Return the models to try: the pinned one, then the route's own order.
-
-        A route may name models that are found at one start and not at the next; those are passed over.
-        """
-        if request.pin is not None and request.pin not in self._members:
-            raise self._unknown(request.pin)
-        wanted = order_of(self._routes, request.route, request.pin)
-        names = [name for name in wanted if name in self._members]
-        if not names and wanted:
-            raise self._unknown(wanted[0])
-        return names
-
-    def _unknown(self, name: str) -> ModelUnavailable:
-        return ModelUnavailable(
-            name,
-            f"there is no model {name!r}",
-            why=f"configured are {', '.join(self._members)}",
-            remedy="/model default, or clawd models list",
-            transient=False,
-        )
+_AT_HOME: Final = frozenset({"local", "demo"})  # types that nobody sends a bill for
 
 
 class ModelSet:
     """The models of one configuration. `run` it beside the agent, `close` it when nothing uses it."""
 
     def __init__(
-        self, members: Sequence[Member], routes: Mapping[str, tuple[str, ...]], clock: Clock
+        self,
+        members: Sequence[Member],
+        routes: Mapping[str, Route],
+        clock: Clock,
+        *,
+        ledger: Ledger | None = None,
+        traffic: TrafficBook | None = None,
     ) -> None:
         self._members = {member.name: member for member in members}
-        self._routes = dict(routes)
-        self.router: ModelProvider = Router(self._members, self._routes, clock)
+        self._routes = {name: route.models for name, route in routes.items()}
+        self._traffic = traffic or TrafficBook(clock)
+        self.router: RoutedProvider = Router(
+            self._members, routes, clock, ledger=ledger, traffic=self._traffic
+        )
         self.windows = Windows({member.name: member.size for member in members}, self._routes)
 
     @property
@@ -135,9 +56,12 @@ class ModelSet:
         return self._routes
 
     def infos(self) -> tuple[ModelInfo, ...]:
-        """Return every model with its counts, in order."""
+        """Return every model with its state and its counts, in order."""
         return tuple(
-            member.info(tuple(route for route, names in self._routes.items() if member.name in names))
+            member.info(
+                tuple(route for route, names in self._routes.items() if member.name in names),
+                self._traffic.view(member.name),
+            )
             for member in self._members.values()
         )
 
@@ -150,7 +74,7 @@ class ModelSet:
                 why=f"known are {', '.join(self._members)}",
                 remedy="clawd models list",
             )
-        return await member.provider.probe()
+        return await member.probe()
 
     async def run(self) -> None:
         """Do what models do between requests (end an idle local one) until cancelled.
@@ -175,6 +99,10 @@ async def build_models(
     context: ModelContext,
     *,
     servers: Sequence[ServerPreset] | None = None,
+    ledger: Ledger | None = None,
+    states: StateCache | None = None,
+    traffic: TrafficBook | None = None,
+    pauses: KeyPauses | None = None,
 ) -> ModelSet:
     """Return the configured models, or, when none is, what `detect_models` finds.
 
@@ -183,27 +111,46 @@ async def build_models(
         plugins: Model types by name.
         context: Handed to each provider.
         servers: Loopback ports to ask when nothing is configured; those of the presets by default.
+        ledger: Knows what is spent; without it there are no budgets.
+        states: Where breakers go on from; without it they begin closed.
+        traffic: Counts what goes through the models, also through those of earlier configurations.
+        pauses: Of keys that were told to slow down; also of earlier configurations.
     """
     if config.models:
         found = [Found(config=model, found="config", standby=True) for model in config.models]
     else:
         found = await detect_models(context.environ, plugins, servers)
+    pauses = pauses or KeyPauses(context.clock)
     members = [
         Member(
             plugins[f.config.type].create(context, f.config),
+            context.clock,
+            BreakerLimits.of(context.limits, f.config),
             kind=f.config.type,
             found=f.found,
             size=_size(f.config),
+            price=_price(f.config),
+            pace=PaceLimits.of(f.config),
+            pauses=pauses,
+            states=states,
         )
         for f in found
     ]
-    routes = {name: route.models for name, route in config.routes.items()}
-    routes.setdefault(DEFAULT_ROUTE, tuple(f.config.name for f in found if f.standby))
+    routes = {name: Route.of(route, hedge=config.breaker.hedge) for name, route in config.routes.items()}
+    standing_by = tuple(f.config.name for f in found if f.standby)
+    routes.setdefault(DEFAULT_ROUTE, Route(models=standing_by, hedge=config.breaker.hedge))
     known = {f.config.name for f in found}
-    for route, names in routes.items():
-        if missing := [name for name in names if name not in known]:
-            log.warning("route_names_unknown_models", extra={"route": route, "models": missing})
-    return ModelSet(members, routes, context.clock)
+    for name, route in routes.items():
+        if missing := [model for model in route.models if model not in known]:
+            log.warning("route_names_unknown_models", extra={"route": name, "models": missing})
+    return ModelSet(members, routes, context.clock, ledger=ledger, traffic=traffic)
+
+
+def _price(config: ModelConfig) -> PriceConfig | None:
+    """Return what a model costs, None where nobody knows; what runs on this computer costs nothing."""
+    if config.price is None and config.type in _AT_HOME:
+        return PriceConfig(input=0, output=0)
+    return config.price
 
 
 def _size(config: ModelConfig) -> ModelSize:

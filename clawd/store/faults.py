@@ -43,6 +43,7 @@ COMMIT_KINDS: Final = frozenset(
         "outbox.mark",
         "recover",
         "migration",
+        "breaker",
         "retention",
         "delete",
         "vacuum",

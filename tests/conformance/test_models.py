@@ -33,12 +33,12 @@ from clawd.models.base import (
 from clawd.models.chat_config import ChatConfig
 from clawd.models.completion_config import CompletionConfig
 from clawd.models.demo import DemoConfig
-from clawd.models.fallback import Fallback
 from clawd.models.local_config import LocalConfig, missing_parts
 from clawd.models.registry import build_models
 from clawd.testing import ManualClock, ScriptedModel
 from clawd.tools.calculator import PLUGIN as CALCULATOR
 from tests.fakes.openai_api import FakeOpenAI, Reply
+from tests.fakes.routing import router_over
 from tests.unit.models.conftest import ask, make_context
 from tests.unit.tools.context import SITE
 
@@ -110,7 +110,7 @@ async def _fallback(stack: AsyncExitStack) -> Subject:
         provider = chat.PLUGIN.create(make_context(), ChatConfig(name=name, type="chat", base_url=base_url))
         stack.push_async_callback(provider.close)
         providers.append(provider)
-    return Subject(Fallback("default", providers, ManualClock()), None)
+    return Subject(router_over(*providers, clock=ManualClock()), None)
 
 
 async def _router(stack: AsyncExitStack) -> Subject:

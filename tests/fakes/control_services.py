@@ -62,7 +62,7 @@ from clawd.messages import (
     Sender,
     Text,
 )
-from clawd.models.base import ModelInfo
+from clawd.models.base import ModelInfo, SwitchSeen
 from clawd.store.backup import Backup
 
 if TYPE_CHECKING:
@@ -101,6 +101,14 @@ class World:
     state: str = "ready"
     pid: int = 4242
     while_asking: Callable[[], None] | None = None  # happens once, between a read of a turn and its answer
+    models: list[ModelInfo] = field(
+        default_factory=lambda: [
+            ModelInfo(
+                name="demo", type="demo", model="demo", place="here", found="built in", routes=("default",)
+            )
+        ]
+    )
+    switches: list[SwitchSeen] = field(default_factory=list)
     while_reading: Callable[[], None] | None = None  # happens once, between a read of entries and its answer
 
     def entry(self, address: Address, role: str, text: str, turn: TurnId | None, state: TurnState) -> None:
@@ -507,6 +515,7 @@ class _Operations:
             bridges=self.bridges(),
             models=self.models(),
             route=("demo",),
+            switches=self.world.switches,
         )
 
     def stop(self) -> None:
@@ -531,11 +540,7 @@ class _Operations:
         return "@clawd_bot (12345)"
 
     def models(self) -> Sequence[ModelInfo]:
-        return [
-            ModelInfo(
-                name="demo", type="demo", model="demo", place="here", found="built in", routes=("default",)
-            )
-        ]
+        return self.world.models
 
     async def test_model(self, name: str) -> str:
         if name != "demo":

@@ -16,10 +16,11 @@ from clawd.ids import SystemClock
 from tests.fakes.control_services import World
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from clawd.bridge import HttpBridge, Inbox
+    from clawd.observability.metrics import Family
 
 READY = Readiness(replayed=True, journal_writable=True, draining=False)
 
@@ -34,6 +35,10 @@ class Site:
     token: str
     bridges: dict[str, HttpBridge] = field(default_factory=dict)
     readiness: Readiness = READY
+    metrics: Sequence[Family] = ()
+
+    async def read_metrics(self) -> Sequence[Family]:
+        return self.metrics
 
     @property
     def port(self) -> int:
@@ -97,6 +102,7 @@ async def site(
         views=services.views,
         fanout=world.fanout,
         readiness=lambda: made[0].readiness,
+        metrics=lambda: made[0].read_metrics(),
         bridges=lambda: made[0].bridges,
         tokens=TokenStore(state_dir),
         clock=SystemClock(),

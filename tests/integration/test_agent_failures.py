@@ -23,10 +23,10 @@ from clawd.errors import (
 from clawd.fanout import Ended, Reset
 from clawd.messages import Accepted, Address
 from clawd.models.base import ModelEvent, ModelRequest
-from clawd.models.fallback import Fallback
 from clawd.testing import ManualClock, ScriptedModel
 from clawd.texts import say
 from tests.fakes.inner import Inner, message
+from tests.fakes.routing import router_over
 from tests.fakes.tools import ScriptedTool, call
 
 AUTH = ModelAuthError("main", "the provider refuses the key", why="401")
@@ -60,7 +60,7 @@ async def test_a_turn_without_a_model_fails_with_a_sentence_and_an_exit_code(
 async def test_a_model_that_comes_back_is_asked_again_and_answers(state_dir: Path) -> None:
     clock = ManualClock()
     model = ScriptedModel(["half a", DOWN], "whole", name="main")
-    router = Fallback("default", [model], clock, jitter=lambda: 1.0)
+    router = router_over(model, clock=clock)
     async with Inner(state_dir, model=router, clock=clock) as inner, asyncio.TaskGroup() as tasks:
         void = tasks.create_task(inner.seen(Reset))
         await asyncio.sleep(0)
@@ -76,7 +76,7 @@ async def test_a_model_that_comes_back_is_asked_again_and_answers(state_dir: Pat
 
 async def test_a_standby_answers_what_the_first_model_can_not(state_dir: Path) -> None:
     first, second = ScriptedModel(AUTH, name="main"), ScriptedModel("I can", name="standby")
-    router = Fallback("default", [first, second], ManualClock())
+    router = router_over(first, second, clock=ManualClock())
     async with Inner(state_dir, model=router) as inner:
         view = await inner.ask()
         assert (view.answer, view.model) == ("I can", "standby")

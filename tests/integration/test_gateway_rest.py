@@ -300,6 +300,10 @@ async def test_after_a_stop_the_port_is_free_for_the_next_one(state_dir: Path) -
         assert (await here.call("GET", "/healthz"))[0] == 200
 
 
+async def _no_metrics() -> tuple[()]:
+    return ()
+
+
 def _bare(config: GatewayConfig, state_dir: Path) -> Gateway:
     world = World()
     services = world.services()
@@ -307,6 +311,7 @@ def _bare(config: GatewayConfig, state_dir: Path) -> Gateway:
     return Gateway(
         config,
         readiness=lambda: READY,
+        metrics=_no_metrics,
         bridges=dict,
         tokens=TokenStore(state_dir),
         clock=SystemClock(),

@@ -18,7 +18,6 @@ from clawd.messages import Accepted, Text
 from clawd.models.base import AssistantMessage, ChatMessage, SystemMessage, ToolCall, ToolMessage, UserMessage
 from clawd.models.chat import PLUGIN as CHAT
 from clawd.models.chat_config import ChatConfig
-from clawd.models.registry import Member, Router
 from clawd.models.tokens import TokenCounter, VocabularySize, estimate_text
 from clawd.models.windows import ModelSize, Windows
 from clawd.response import JsonObject
@@ -26,6 +25,7 @@ from clawd.tools.base import ToolContext, ToolResult, ToolSpec
 from clawd.tools.history import HistoryTool
 from tests.fakes.inner import Inner, message
 from tests.fakes.openai_api import FakeOpenAI, Reply, Seen
+from tests.fakes.routing import router_over
 from tests.fakes.tokenizer import MISSING, real_tokenizer
 from tests.unit.models.conftest import make_context
 
@@ -144,7 +144,7 @@ async def inside(
     routes = {"default": ("main",)}
     inner = Inner(
         state_dir,
-        model=Router({"main": Member(provider, kind="chat", found="config")}, routes, SystemClock()),
+        model=router_over(provider),
         windows=Windows({"main": ModelSize(context_tokens=WINDOW, vocabulary=vocabulary)}, routes),
         tools=(Lookup(), HistoryTool()),
         agent=AgentConfig(max_steps=1000, instructions="You are a careful clerk."),

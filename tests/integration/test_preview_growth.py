@@ -23,10 +23,10 @@ from clawd.fanout import Delta
 from clawd.ids import TurnId
 from clawd.journal.base import Push
 from clawd.messages import BridgeCapabilities, MessageId
-from clawd.models.fallback import Fallback
 from clawd.testing import ArrivedBut, ManualClock, RecordingBridge, ScriptedModel, Step
 from clawd.texts import say
 from tests.fakes.inner import Inner, message
+from tests.fakes.routing import router_over
 
 MARK = DeliveryConfig().repeat_mark
 ADDRESS = message().address
@@ -281,7 +281,7 @@ async def test_another_model_replaces_the_whole_preview(state_dir: Path) -> None
     first = ScriptedModel(["a wrong start", broken, ModelUnavailable("first", "reset")], name="first")
     talk = Talk("right ", "answer")
     second = ScriptedModel(talk.script, name="second")
-    router = Fallback("default", [first, second], clock)
+    router = router_over(first, second, clock=clock)
     async with Inner(state_dir, model=router, bridges=[bridge], clock=clock) as inner:
         await begun(inner, first)
         await later(inner, clock, 1.1)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
+from clawd.config.base import Secret
+from clawd.config.schema import PriceConfig, TokenConfig
 from clawd.journal.reading import EntryView, Page
 from clawd.jsonable import json_object, jsonable, moment
 from clawd.messages import Address
@@ -33,6 +35,20 @@ def test_a_page_is_json_with_addresses_and_moments_as_text() -> None:
     }
     address = Address(bridge="telegram", account="1", chat="a:b")
     assert jsonable([address, Path("/x")]) == ["telegram:1:a%3Ab", "/x"]
+
+
+def test_a_section_of_the_configuration_is_json_and_a_secret_in_it_never_is() -> None:
+    price = PriceConfig(input=2.5, output=10, as_of=date(2026, 1, 31))
+    assert jsonable(price) == {
+        "input": 2.5,
+        "output": 10.0,
+        "cached": None,
+        "cache_write": None,
+        "as_of": "2026-01-31",
+    }
+    token = TokenConfig(name="a", token=Secret("x" * 32, "here"))
+    with pytest.raises(TypeError, match="Secret has no JSON form"):
+        jsonable(token)
 
 
 def test_every_value_of_a_nested_object_survives_the_way_through_json() -> None:

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clawd.errors import ModelUnavailable
-from clawd.ids import SystemClock
 from clawd.messages import Text
 from clawd.models import local_config
-from clawd.models.base import ModelRequest, SystemMessage, TextDelta, UserMessage, collect
-from clawd.models.fallback import Fallback
+from clawd.models.base import ModelRequest, Progress, SystemMessage, TextDelta, UserMessage, collect
 from clawd.models.local_config import LocalConfig, bundled_model, missing_parts
 from clawd.models.local_provider import LocalProvider
 from clawd.models.local_server import exit_words
 from clawd.testing import ManualClock
+from tests.fakes.routing import router_over
 from tests.unit.models.conftest import ask, make_context
 
 if TYPE_CHECKING:
@@ -100,11 +99,20 @@ async def test_the_child_ends_after_five_idle_minutes_and_starts_again_when_aske
 
 
 @needs_engine
+async def test_a_child_that_starts_is_a_sign_of_life_and_no_answer() -> None:
+    async with _local(max_tokens=4) as provider:
+        assert "answered after" in await provider.probe()
+        async with aclosing(provider.stream(ask("Say hi."))) as events:
+            assert await anext(events) != Progress("keepalive"), "it runs already"
+
+
+@needs_engine
 async def test_a_request_that_outlasts_the_idle_time_keeps_the_child() -> None:
     clock = ManualClock()
     async with _local(clock) as provider, asyncio.TaskGroup() as group:
         upkeep = group.create_task(provider.run())
         async with aclosing(provider.stream(ask("Tell me a long story."))) as events:
+            assert await anext(events) == Progress("keepalive"), "its child starts"
             await anext(events)
             first = provider.pid
             await clock.sleeping()
@@ -122,7 +130,7 @@ async def test_a_child_that_was_killed_is_replaced_at_the_next_request() -> None
         assert first is not None
         os.kill(first, signal.SIGKILL)
         # Its end may not be known yet: then the request fails, and the route asks again.
-        assert (await collect(Fallback("default", [provider], SystemClock()), ask("Say hi."))).text
+        assert (await collect(router_over(provider), ask("Say hi."))).text
         assert provider.pid not in (None, first)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from clawd.config.schema import Config, ModelConfig, RouteConfig
-from clawd.errors import ModelsExhausted, ModelUnavailable, NotFound
+from clawd.config.schema import Config, ModelConfig, PriceConfig, RouteConfig
+from clawd.errors import ModelAuthError, ModelsExhausted, ModelUnavailable, NotFound
 from clawd.models.base import (
     AssistantMessage,
     ModelPlugin,
@@ -16,7 +16,10 @@ from clawd.models.base import (
     UserMessage,
     collect,
 )
+from clawd.models.demo import PLUGIN as DEMO
+from clawd.models.demo import DemoConfig
 from clawd.models.registry import ModelSet, build_models
+from clawd.models.states import RecentStates
 from clawd.testing import ManualClock, ScriptedModel
 from clawd.tools.base import ToolSpec
 from tests.unit.models.conftest import ask, make_context
@@ -43,10 +46,22 @@ async def test_without_routes_the_order_of_the_list_is_the_default_route() -> No
     assert models.routes == {"default": ("a", "b")}
 
 
-async def test_a_request_takes_its_own_route_and_an_unknown_one_the_default() -> None:
+async def test_a_request_takes_its_own_route_and_an_unknown_one_is_an_error() -> None:
     models = await _build(ScriptedModel(name="a"), ScriptedModel(name="b"), default=("a",), fast=("b",))
     assert (await collect(models.router, ask(route="fast"))).model == "b"
-    assert (await collect(models.router, ask(route="gone"))).model == "a"
+    with pytest.raises(ModelUnavailable, match="no model 'gone', nor a route") as caught:
+        await collect(models.router, ask(route="gone"))
+    assert "routes are default, fast" in caught.value.why
+
+
+async def test_summaries_take_the_default_route_unless_they_have_their_own() -> None:
+    models = await _build(ScriptedModel(name="a"), ScriptedModel(name="b"), default=("b",))
+    assert (await collect(models.router, ask(route="summary"))).model == "b"
+
+
+async def test_a_pin_may_name_a_route() -> None:
+    models = await _build(ScriptedModel(name="a"), ScriptedModel(name="b"), default=("a",), fast=("b",))
+    assert (await collect(models.router, ask(pin="fast"))).model == "b"
 
 
 async def test_a_pinned_model_is_tried_first_and_the_route_stands_by() -> None:
@@ -60,7 +75,7 @@ async def test_an_unknown_pin_says_so() -> None:
     models = await _build(ScriptedModel(name="a"))
     with pytest.raises(ModelUnavailable, match="no model 'x'") as caught:
         await collect(models.router, ask(pin="x"))
-    assert "configured are a" in caught.value.why
+    assert "models are a; routes are default" in caught.value.why
 
 
 async def test_a_route_passes_over_models_that_were_not_found() -> None:
@@ -118,6 +133,16 @@ async def test_a_probe_goes_to_the_named_model_only() -> None:
         await models.probe("b")
 
 
+async def test_a_model_that_a_person_has_seen_to_answer_is_back_in_service() -> None:
+    models = await _build(ScriptedModel(ModelAuthError("a", "refused"), name="a"))
+    with pytest.raises(ModelsExhausted):
+        await collect(models.router, ask())
+    assert models.infos()[0].breaker.state == "open"
+    await models.probe("a")
+    (info,) = models.infos()
+    assert (info.breaker.state, info.last_error) == ("closed", "")
+
+
 async def test_closing_closes_every_model() -> None:
     members = [ScriptedModel(name="a"), ScriptedModel(name="b")]
     models = await _build(*members)
@@ -129,3 +154,64 @@ async def test_running_ends_at_once_when_no_model_has_work_of_its_own() -> None:
     models = await _build(ScriptedModel(name="a"))
     async with asyncio.timeout(5):
         await models.run()
+
+
+async def test_a_model_is_shown_with_its_state_its_traffic_and_its_price() -> None:
+    models = await _build(ScriptedModel(ModelUnavailable("a", "down", why="HTTP 500"), name="a"))
+    models.router.reserve(ask())
+    events = models.router.stream(ask())
+    async with asyncio.TaskGroup() as group:
+        asking = group.create_task(anext(events))  # the first round fails, and it waits for the next
+        while not models.infos()[0].errors:
+            await asyncio.sleep(0)
+        asking.cancel()
+    (info,) = models.infos()
+    assert (info.breaker.state, info.breaker.why) == ("rest", "down: HTTP 500")
+    assert info.traffic is not None
+    assert (info.traffic.calls, info.traffic.errors, info.in_flight, info.waiting) == (1, 1, 0, 0)
+
+
+class Keyed(ScriptedModel):
+    """A model with a key."""
+
+    def __init__(self, *script: Any, key_id: str = "one") -> None:
+        super().__init__(*script, name="a")
+        self.key_id = key_id
+
+
+async def test_a_breaker_goes_on_from_its_state_unless_the_key_or_the_endpoint_is_another() -> None:
+    states = RecentStates(ManualClock())
+    refused = ModelAuthError("a", "the provider refuses the API key")
+
+    async def built(model: ScriptedModel) -> ModelSet:
+        plugin: ModelPlugin[Any] = ModelPlugin(
+            type="scripted", config=ModelConfig, create=lambda _context, _config: model
+        )
+        config = Config(models=(ModelConfig(name="a", type="scripted"),))
+        return await build_models(config, {"scripted": plugin}, make_context(ManualClock()), states=states)
+
+    models = await built(Keyed(refused))
+    with pytest.raises(ModelsExhausted):
+        await collect(models.router, ask())
+    assert (await built(Keyed())).infos()[0].breaker.state == "open"
+    assert (await built(Keyed(key_id="another"))).infos()[0].breaker.state == "closed"
+    moved = Keyed()
+    moved.place = "elsewhere"
+    assert (await built(moved)).infos()[0].breaker.state == "closed"
+
+
+async def test_models_on_this_computer_cost_nothing_unless_somebody_says_so() -> None:
+    by_hand = PriceConfig(input=1, output=1)
+    config = Config(
+        models=(
+            DemoConfig(name="a"),
+            DemoConfig(name="b", price=by_hand),
+            ModelConfig(name="c", type="scripted"),
+        )
+    )
+    scripted: ModelPlugin[Any] = ModelPlugin(
+        type="scripted", config=ModelConfig, create=lambda _context, config: ScriptedModel(name=config.name)
+    )
+    models = await build_models(config, {"demo": DEMO, "scripted": scripted}, make_context(ManualClock()))
+    assert [info.price for info in models.infos()] == [PriceConfig(input=0, output=0), by_hand, None]
+    await models.close()

@@ -7,16 +7,17 @@ import pytest
 
 from clawd.errors import ContextTooLong, ModelAuthError, ModelRateLimited, ModelsExhausted, ModelUnavailable
 from clawd.models.base import Completed, ModelResponse, Switched, TextDelta, ToolCall, collect
-from clawd.models.fallback import RETRY_DELAYS_S, Fallback
+from clawd.models.candidates import RETRY_DELAYS_S
 from clawd.testing import ManualClock, ScriptedModel
 from tests.fakes.openai_api import FakeOpenAI, Reply
+from tests.fakes.routing import router_over
 from tests.unit.models.conftest import ask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from clawd.ids import Clock
-    from clawd.models.base import ModelEvent, ModelProvider, ModelResponse
+    from clawd.models.base import ManagedProvider, ModelEvent, ModelResponse
     from tests.unit.models.conftest import MakeChat
 
 
@@ -24,9 +25,11 @@ def _down(model: str = "a", *, transient: bool = True) -> ModelUnavailable:
     return ModelUnavailable(model, "down", why="HTTP 500", transient=transient)
 
 
-async def _ask(*models: ModelProvider, clock: Clock | None = None) -> tuple[ModelResponse, list[ModelEvent]]:
+async def _ask(
+    *models: ManagedProvider, clock: Clock | None = None
+) -> tuple[ModelResponse, list[ModelEvent]]:
     events: list[ModelEvent] = []
-    route = Fallback("default", models, clock or ManualClock(), jitter=lambda: 1.0)
+    route = router_over(*models, clock=clock or ManualClock())
     return await collect(route, ask(), events.append), events
 
 
@@ -81,9 +84,10 @@ async def test_all_wrong_keys_end_at_once_with_every_cause() -> None:
 async def test_what_can_never_work_is_not_repeated() -> None:
     a = ScriptedModel(_down(transient=False), name="a")
     b = ScriptedModel(ContextTooLong("b", "too long"), name="b")
-    with pytest.raises(ModelsExhausted):
+    with pytest.raises(ContextTooLong) as caught:  # a shorter request may work
         await _ask(a, b)
     assert [len(m.requests) for m in (a, b)] == [1, 1]
+    assert [x.outcome for x in caught.value.attempts] == ["E-MODEL-DOWN", "E-CONTEXT"]
 
 
 async def test_one_model_that_fails_three_times_still_answers() -> None:
@@ -154,7 +158,7 @@ async def test_calls_are_made_fit_to_work_with() -> None:
 async def test_durations_and_first_tokens_are_measured() -> None:
     clock, gate, end, shown = ManualClock(), asyncio.Event(), asyncio.Event(), asyncio.Event()
     a = ScriptedModel([gate, "text", end], name="a")
-    route = Fallback("default", [a], clock)
+    route = router_over(a, clock=clock)
     async with asyncio.TaskGroup() as group:
         asking = group.create_task(collect(route, ask(), lambda _: shown.set()))
         await a.asked()
@@ -180,7 +184,7 @@ async def test_closing_early_closes_the_model_in_use() -> None:
             finally:
                 closed = True
 
-    events = Fallback("default", [Watched(["a", "b"], name="a")], ManualClock()).stream(ask())
+    events = router_over(Watched(["a", "b"], name="a"), clock=ManualClock()).stream(ask())
     await anext(events)
     await events.aclose()
     assert closed

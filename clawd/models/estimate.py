@@ -1,0 +1,57 @@
+"""What a request may take and cost before anybody has counted."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from clawd.models.costs import cost_of, reserve_of
+from clawd.models.tokens import estimate_message, estimate_text, estimate_tools
+from clawd.response import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from clawd.config.schema import PriceConfig
+    from clawd.models.base import ModelRequest
+    from clawd.models.windows import ModelSize
+
+ANSWER_TOKENS: Final = 4096
+"""How long an answer is taken to be at most, where neither request nor model says."""
+
+
+class Estimate:
+    """Of one request; counted at most once, and only where somebody wants to know."""
+
+    def __init__(self, request: ModelRequest) -> None:
+        self._request = request
+
+    @cached_property
+    def input_tokens(self) -> int:
+        """Messages and tools together."""
+        request = self._request
+        if request.input_tokens is not None:
+            return request.input_tokens
+        return sum(map(estimate_message, request.messages)) + estimate_tools(request.tools)
+
+    def reserve_usd(self, price: PriceConfig | None, size: ModelSize) -> float | None:
+        """Return what the request may cost at most at a model of this price and size; None without a price."""
+        if price is None:
+            return None
+        longest = self._request.max_tokens or size.max_tokens or ANSWER_TOKENS
+        if size.context_tokens is not None:
+            longest = min(longest, size.context_tokens)
+        return reserve_of(price, self.input_tokens, longest)
+
+    def possible_usd(self, price: PriceConfig | None, texts: Iterable[str], marks: int) -> float:
+        """Return what it may have cost so far; nothing without a price.
+
+        Args:
+            price: The model's.
+            texts: What it has answered.
+            marks: How many pieces it has sent that were no text.
+        """
+        if price is None:
+            return 0.0
+        written = estimate_text("".join(texts)) + marks
+        return cost_of(price, Usage(input_tokens=self.input_tokens, output_tokens=written)) or 0.0

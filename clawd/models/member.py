@@ -1,0 +1,165 @@
+"""One model of a set: its provider behind its breaker and its limits, and what is known of it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from clawd.models.base import DescribedProvider, KeyedProvider, ModelInfo
+from clawd.models.breaker import Breaker, BreakerLimits, Guarded
+from clawd.models.pacing import KeyPauses, Paced, PaceLimits
+from clawd.models.strategies import FirstTokens
+from clawd.models.tool_calls import without_tools
+from clawd.models.windows import ModelSize
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from clawd.config.schema import PriceConfig
+    from clawd.errors import ModelError
+    from clawd.ids import Clock
+    from clawd.models.base import ManagedProvider, ModelEvent, ModelRequest, StateCache, TrafficView
+    from clawd.models.estimate import Estimate
+    from clawd.response import ModelAttempt
+
+
+class Member:
+    """A `ModelProvider`: requests are fitted to what the model can, wait for its limits, and are watched.
+
+    Args:
+        provider: Who is asked.
+        clock: Measures.
+        limits: When it is slow, and when it goes out of service.
+        kind: Its type.
+        found: Where it was found, as in `ModelInfo`.
+        size: What is known of its window.
+        price: What it costs; None: not known.
+        pace: What it may be asked; without it, anything.
+        pauses: Of all models' keys.
+        states: Where its breaker goes on from, and is noted.
+    """
+
+    def __init__(
+        self,
+        provider: ManagedProvider,
+        clock: Clock,
+        limits: BreakerLimits,
+        *,
+        kind: str,
+        found: str,
+        size: ModelSize | None = None,
+        price: PriceConfig | None = None,
+        pace: PaceLimits | None = None,
+        pauses: KeyPauses | None = None,
+        states: StateCache | None = None,
+    ) -> None:
+        self.name = provider.name
+        self.provider = provider
+        self.size = size if size is not None else ModelSize()
+        self.price = price
+        self.first_tokens = FirstTokens(clock)
+        self.breaker = _breaker(provider, clock, limits, kind, states)
+        key_id = provider.key_id if isinstance(provider, KeyedProvider) else ""
+        guarded = Guarded(provider, self.breaker)
+        self.paced = Paced(guarded, pace or PaceLimits(), pauses or KeyPauses(clock), key_id, clock)
+        self._kind = kind
+        self._found = found
+        self._calls = 0
+        self._errors = 0
+        self._last_error = ""
+
+    def stream(
+        self, request: ModelRequest, on_begin: Callable[[], None] | None = None
+    ) -> AsyncGenerator[ModelEvent, None]:
+        """Return the events of the answer; `on_begin` as in `Paced.stream`."""
+        fitted = request if self.provider.offers_tools else without_tools(request)
+        return self.paced.stream(fitted, on_begin)
+
+    def began(self) -> None:
+        """Take in that a request has its turn."""
+        self._calls += 1
+
+    def ended(self, attempt: ModelAttempt, error: ModelError | None) -> None:
+        """Take in how a request to it went."""
+        if error is not None:
+            self._errors += 1
+            self._last_error = str(error)
+        elif attempt.outcome == "ok":
+            self._last_error = ""
+        if attempt.first_token_s is not None:
+            self.first_tokens.add(attempt.first_token_s)
+        elif attempt.duration_s >= self.first_token_s:  # else one that hangs would count as not measured
+            self.first_tokens.add(attempt.duration_s)
+
+    async def probe(self) -> str:
+        """Return one line that proves the model answers, and have it back in service; raises ModelError."""
+        line = await self.provider.probe()
+        self.breaker.mended()
+        self._last_error = ""
+        return line
+
+    @property
+    def first_token_s(self) -> float:
+        """Later than that it is slow."""
+        return self.breaker.limits.first_token_s
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request would wait: for its limits, or because its key was told to slow down."""
+        return self.paced.wait_s() > 0
+
+    @property
+    def free(self) -> bool:
+        """Whether it surely costs nothing."""
+        return self.price is not None and not (
+            self.price.input or self.price.output or self.price.cache_write
+        )
+
+    def reserve_usd(self, estimate: Estimate) -> float | None:
+        """Return what a request may cost here at most; None without a price."""
+        return estimate.reserve_usd(self.price, self.size)
+
+    def info(self, routes: tuple[str, ...], traffic: TrafficView | None = None) -> ModelInfo:
+        """Return what is known about this model, as of now."""
+        described = self.provider if isinstance(self.provider, DescribedProvider) else None
+        return ModelInfo(
+            name=self.name,
+            type=self._kind,
+            model=described.model if described else self.name,
+            place=described.place if described else "",
+            found=self._found,
+            routes=routes,
+            calls=self._calls,
+            errors=self._errors,
+            last_error=self._last_error,
+            breaker=self.breaker.state,
+            in_flight=self.paced.in_flight,
+            waiting=self.paced.waiting,
+            paused_until=self.paced.paused_until(),
+            price=self.price,
+            traffic=traffic,
+        )
+
+
+def _breaker(
+    provider: ManagedProvider, clock: Clock, limits: BreakerLimits, kind: str, states: StateCache | None
+) -> Breaker:
+    """Return the model's breaker, which goes on from its last state while the model is the same.
+
+    One that was moved to another endpoint, or got another key, is another: what is known of it is void.
+    """
+    if states is None:
+        return Breaker(provider.name, limits, clock)
+    facts = [kind]
+    if isinstance(provider, DescribedProvider):
+        facts += [provider.model, provider.place]
+    if isinstance(provider, KeyedProvider):
+        facts.append(provider.key_id)
+    key = f"{provider.name} {hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}"
+    return Breaker(
+        provider.name,
+        limits,
+        clock,
+        note=lambda state: states.note(key, state),
+        state=states.load().get(key),
+    )

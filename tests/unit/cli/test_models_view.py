@@ -1,0 +1,173 @@
+"""How people see the traffic of their models, narrow and wide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from clawd.cli import traffic
+from clawd.cli.models import show
+from clawd.cli.printing import columns
+from clawd.cli.status import show as show_status
+from clawd.config.schema import PriceConfig
+from clawd.jsonable import json_object
+from clawd.models.base import BreakerState, ModelInfo, SwitchSeen, TrafficView
+
+NOW = datetime.now(UTC)
+BUSY = ModelInfo(
+    name="main",
+    type="chat",
+    model="big-1",
+    place="https://api.example.com/v1",
+    found="config",
+    routes=("default", "think"),
+    calls=60,
+    errors=2,
+    in_flight=2,
+    waiting=1,
+    price=PriceConfig(input=2.5, output=10, as_of=date(2026, 1, 1)),
+    traffic=TrafficView(
+        window_s=300,
+        calls=60,
+        errors=2,
+        calls_per_min=12.0,
+        first_token_p50_s=0.416,
+        first_token_p95_s=1.93,
+        total_p50_s=2.1,
+        total_p95_s=117.8,
+        tokens_per_s=54.4,
+    ),
+)
+
+
+def _open() -> ModelInfo:
+    return replace(STANDBY, breaker=replace(STANDBY.breaker, until=_in(20)))
+
+
+def _paused() -> ModelInfo:
+    return replace(THIRD, paused_until=_in(5))
+
+
+def _in(minutes: float) -> datetime:
+    """Return that time from now on, to the minute for the seconds to come."""
+    return datetime.now(UTC) + timedelta(minutes=minutes, seconds=20)
+
+
+STANDBY = ModelInfo(
+    name="standby",
+    type="anthropic",
+    model="claude-x",
+    place="https://api.anthropic.com",
+    found="environment ANTHROPIC_API_KEY",
+    routes=(),
+    breaker=BreakerState(state="open", why="5 of 8 calls failed", since=NOW),
+    last_error="the model's server failed (HTTP 500: \x1b[2Joops)",
+    traffic=TrafficView(window_s=300),
+)
+THIRD = ModelInfo(
+    name="third",
+    type="chat",
+    model="third",
+    place="",
+    found="config",
+    routes=("default",),
+    breaker=BreakerState(state="closed"),
+)
+
+
+def _json(*models: ModelInfo) -> list[dict[str, Any]]:
+    return [dict(json_object(model)) for model in models]
+
+
+def test_a_narrow_terminal_shows_traffic_in_a_table_and_the_rest_below(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show(_json(BUSY, _open(), _paused()), 80)
+    lines = capsys.readouterr().out.splitlines()
+    words = [" ".join(line.split()) for line in lines]
+    assert words[0] == "NAME STATE /MIN FAILED FIRST s TOTAL s TOK/s RUN WAIT"
+    assert words[1] == "main closed 12.0 3 % 0.42/1.9 2.1/118 54 2 1"
+    assert words[2].startswith("standby open 20 min 0 - ")
+    assert words[3].startswith("third paused 5 min - ")
+    assert max(columns(line) for line in lines[:4]) <= 80
+    below = "\n".join(lines[4:])
+    assert "main\n  chat, big-1, routes default, think, $2.5/10 for a million tokens\n" in below
+    assert "standby\n  anthropic, claude-x, found: environment ANTHROPIC_API_KEY\n" in below
+    assert "  open: 5 of 8 calls failed, until " in below
+    assert "  last error: the model's server failed (HTTP 500: \\x1b[2Joops)" in below
+    assert "  paused: its key is to rest until " in below
+    assert max(map(columns, lines)) <= 80
+
+
+def test_a_wide_terminal_shows_all_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    show(_json(BUSY), 200)
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split()[-6:] == ["TYPE", "MODEL", "ROUTES", "$/M", "FOUND", "PLACE"]
+    assert row.endswith("big-1  default, think  2.5/10  config  https://api.example.com/v1")
+
+
+def test_colours_leave_the_columns_aligned(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = _json(BUSY, _open())
+    show(models, 80)
+    plain = capsys.readouterr().out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    show(models, 80)
+    painted = capsys.readouterr().out
+    assert "\x1b[31mopen" in painted
+    for colour in ("31", "32", "33", "1", "2", "0"):
+        painted = painted.replace(f"\x1b[{colour}m", "")
+    assert painted == plain
+
+
+@pytest.mark.parametrize(
+    ("breaker", "paused_s", "text"),
+    [
+        (BreakerState(), None, "closed"),
+        (BreakerState(), 12.4, "paused 12 s"),
+        (BreakerState(state="rest", until=NOW + timedelta(seconds=4)), None, "rest 4 s"),
+        (BreakerState(state="half_open"), 12, "half-open"),
+        (BreakerState(state="open", until=NOW - timedelta(seconds=4)), None, "open"),
+    ],
+)
+def test_the_state_is_the_breakers_or_the_pause_of_the_key(
+    breaker: BreakerState, paused_s: float | None, text: str
+) -> None:
+    until = None if paused_s is None else NOW + timedelta(seconds=paused_s)
+    model = ModelInfo(
+        name="a", type="a", model="a", place="", found="", routes=(), breaker=breaker, paused_until=until
+    )
+    assert traffic.state(_json(model)[0], NOW) == text
+
+
+def test_status_shows_rate_errors_percentiles_state_and_the_last_switches(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    switches = [
+        SwitchSeen(at=NOW, route="default", from_model="main", to_model="standby", reason=reason)
+        for reason in ("hedge", "E-MODEL-DOWN", "E-NEW", "busy", "busy", "busy", "open", "budget")
+    ]
+    status = {
+        "version": "1", "state": "ready", "uptime_s": 1.0, "pid": 1, "rss_bytes": 1, "config_error": "",
+        "state_dir": "/s", "config_path": None, "socket": "/s/s", "gateway": None, "bridges": [],
+        "queue": {"queued": 0, "running": 0, "oldest_age_s": 0.0, "deliveries_open": 0, "dead": 0,
+                  "conversations": 0, "last_id": 0},
+        "models": _json(BUSY, _open()), "route": ["main"],
+        "switches": [dict(json_object(each)) for each in switches],
+    }  # fmt: skip
+    show_status(status)
+    out = capsys.readouterr().out
+    assert "models   main     closed       12.0/min  3 % failed  p95 1.9/118 s  1. of default\n" in out
+    assert "         standby  open 2" in out
+    assert "           open: 5 of 8 calls failed, until " in out
+    assert "main to standby  its first token was late  (route default)\n" in out
+    assert "main to standby  E-NEW  (route default)\n" in out
+    assert "main to standby  its limits let nothing through now  (route default, 3 times)\n" in out
+    assert out.count(" to standby") == 5
+    status["switches"] = []
+    show_status(status)
+    assert "switches" not in capsys.readouterr().out
