@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from clawd import __version__
 from clawd.agent.run import Brain
 from clawd.models.base import ModelContext
+from clawd.models.budgets import day_limits
 from clawd.models.registry import build_models
 from clawd.tools.registry import Toolbox, tool_site
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from clawd.config.schema import Config
     from clawd.ids import Clock
     from clawd.models.base import ModelInfo
+    from clawd.models.budgets import BudgetLedger
     from clawd.models.registry import ModelSet
     from clawd.plugins import Plugins
 
@@ -30,12 +32,19 @@ class Minds:
     """The brain in force, and the earlier ones that turns under way still use."""
 
     def __init__(
-        self, plugins: Plugins, environ: Mapping[str, str], clock: Clock, *, state_dir: Path
+        self,
+        plugins: Plugins,
+        environ: Mapping[str, str],
+        clock: Clock,
+        *,
+        state_dir: Path,
+        ledger: BudgetLedger,
     ) -> None:
         self._plugins = plugins
         self._environ = environ
         self._clock = clock
         self._state_dir = state_dir
+        self._ledger = ledger
         self._models: ModelSet | None = None
         self._upkeep: asyncio.Task[None] | None = None
         self._brain: Brain | None = None
@@ -79,6 +88,7 @@ class Minds:
         return await asyncio.to_thread(Toolbox.build, self._plugins.tools, loaded.config.tools, site)
 
     def _set(self, config: Config, models: ModelSet, tools: Toolbox) -> None:
+        self._ledger.configure(config.budgets, day_limits(config.models))
         self._brain = Brain(
             agent=config.agent,
             router=models.router,

@@ -24,9 +24,11 @@ from clawd.gateway.app import Gateway
 from clawd.gateway.auth import TokenStore
 from clawd.gateway.health import Readiness
 from clawd.inbox import DurableInbox
+from clawd.models.budgets import BudgetLedger, day_limits
 from clawd.supervisor import Supervisor
 from clawd.texts import say
 
+from .accounts import Accounts
 from .keeper import Keeper
 from .minds import Minds
 
@@ -73,6 +75,7 @@ class Parts:
     opened: OpenJournal
     access: Access
     fanout: Fanout
+    accounts: Accounts
     minds: Minds
     mailbox: Mailbox
     inbox: DurableInbox
@@ -113,7 +116,10 @@ def build(
     """Return the parts, connected but not yet running."""
     situation = Situation(loaded=loaded, started_at=clock.now())
     journal, fanout, mailbox = opened.journal, Fanout(), Mailbox()
-    minds = Minds(plugins, environ, clock, state_dir=state_dir)
+    config = loaded.config
+    ledger = BudgetLedger(config.budgets, day_limits(config.models), clock)
+    accounts = Accounts(opened.spending, ledger, clock)
+    minds = Minds(plugins, environ, clock, state_dir=state_dir, ledger=ledger)
     alarms = Alarms()
     access = Access(opened.store, clock)
 
@@ -128,6 +134,7 @@ def build(
         on_stop=mailbox.stop,
         on_message=mailbox.arrived,
         status_text=status_text,
+        usage_text=accounts.text,
         alarms=alarms,
     )
 
@@ -185,6 +192,7 @@ def build(
         opened=opened,
         access=access,
         fanout=fanout,
+        accounts=accounts,
         minds=minds,
         mailbox=mailbox,
         inbox=inbox,

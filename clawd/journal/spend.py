@@ -126,6 +126,22 @@ class UsageRow:
     possible_usd: float = 0.0  # what those may have cost; not part of `cost_usd`
 
 
+def total_of(rows: Sequence[UsageRow]) -> UsageRow:
+    """Return the sum of rows, under no name."""
+    return UsageRow(
+        calls=sum(row.calls for row in rows),
+        failed=sum(row.failed for row in rows),
+        input_tokens=sum(row.input_tokens for row in rows),
+        output_tokens=sum(row.output_tokens for row in rows),
+        cached_tokens=sum(row.cached_tokens for row in rows),
+        cache_write_tokens=sum(row.cache_write_tokens for row in rows),
+        cost_usd=round(sum(row.cost_usd for row in rows), 6),
+        unpriced=sum(row.unpriced for row in rows),
+        possible_calls=sum(row.possible_calls for row in rows),
+        possible_usd=round(sum(row.possible_usd for row in rows), 6),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsedToday:
     """What one model cost on one person's behalf in one conversation today; empty where forgotten."""

@@ -18,7 +18,7 @@ from clawd.models.base import Room
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from clawd.config.schema import BudgetsConfig
+    from clawd.config.schema import BudgetsConfig, ModelConfig
     from clawd.ids import Clock
     from clawd.models.base import ModelAttempt, RequestTags
 
@@ -266,6 +266,11 @@ class BudgetLedger:
             self._today = today
             self._day = _period(self._days, today)
             self._month = _period(self._months, today.replace(day=1))
+
+
+def day_limits(models: Iterable[ModelConfig]) -> dict[str, float]:
+    """Return the models' own budgets, by name."""
+    return {model.name: model.day_usd for model in models if model.day_usd is not None}
 
 
 def _scopes(model: str, user: str, conversation: str) -> Iterator[Scope]:

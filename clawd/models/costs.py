@@ -33,3 +33,14 @@ def reserve_of(price: PriceConfig | None, input_tokens: int, output_tokens: int)
         return None
     dearest = max(price.input, price.cache_write or 0.0)
     return (input_tokens * dearest + output_tokens * price.output) / _MILLION
+
+
+def money(usd: float) -> str:
+    """Return dollars for people: cents from one dollar on, below that four digits that say something."""
+    if usd <= 0:
+        return "$0"
+    if usd >= 1:
+        return f"${usd:,.2f}"
+    if usd < 0.0001:
+        return "<$0.0001"
+    return f"${usd:.4f}"
