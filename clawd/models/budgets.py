@@ -137,13 +137,13 @@ class BudgetLedger:
     def room(self, model: str, tags: RequestTags) -> Room:
         """Return how a request to this model on this behalf stands, before it is made."""
         self._follow_clock()
-        nearest = Room()
+        nearest: tuple[float, Scope, float] | None = None
         for scope in _scopes(model, tags.user, tags.conversation):
             if (limit := self._limit(scope)) is not None:
-                room = self._room(scope, limit)
-                if not nearest.budget or room.used > nearest.used:
-                    nearest = room
-        return nearest
+                used = self._spent(scope) / limit
+                if nearest is None or used > nearest[0]:
+                    nearest = used, scope, limit
+        return self._room(*nearest[1:]) if nearest is not None else Room()
 
     @contextmanager
     def hold(self, model: str, tags: RequestTags, usd: float) -> Iterator[None]:
@@ -226,12 +226,14 @@ class BudgetLedger:
             case "model":
                 return self._models.get(scope.of)
 
+    def _spent(self, scope: Scope) -> float:
+        return self._period_of(scope).spent.get(scope, 0.0) + self._held.get(scope, 0.0)
+
     def _room(self, scope: Scope, limit: float) -> Room:
-        spent = self._period_of(scope).spent.get(scope, 0.0) + self._held.get(scope, 0.0)
         return Room(
             budget=scope.kind,
             limit_usd=limit,
-            spent_usd=spent,
+            spent_usd=self._spent(scope),
             warn_at=self._budgets.warn_at,
             ends_at=_end_of_month(self._today) if scope.kind == "month" else _end_of_day(self._today),
         )
