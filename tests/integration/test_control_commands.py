@@ -173,7 +173,7 @@ async def test_tables_name_what_there_is(clawd: Shell, world: World) -> None:
     used = (await clawd("usage", "--by", "user")).out.splitlines()[1]
     assert used.split()[:6] == ["tg:1", "3", "-", "1,200", "-", "0"]
     assert ("usage", "7", "user") in world.calls
-    assert "today    3 calls, 1,200 tokens in, 0 out, $0.5000" in (await clawd("status")).out
+    assert "today    3 calls, 1,200 tokens in, 0 out, $0.50" in (await clawd("status")).out
     assert "new key" in (await clawd("bridges", "list")).out
     paired = await clawd("pair", "list")
     assert "ABCD2345" in paired.out

@@ -71,27 +71,27 @@ async def test_a_person_is_told_their_own_use_and_an_owner_everything(state_dir:
         person = await usage(inner, sender="42", chat="1")
         assert person[:3] == [
             "Today (UTC)",
-            "you: requests 4, tokens 2,400 in, 60 out, cost $0.5000, perhaps $0.0200 more",
-            "this conversation: requests 4, tokens 2,400 in, 60 out, cost $0.5000, perhaps $0.0200 more",
+            "you: requests 4, tokens 2,400 in, 60 out, cost $0.50, perhaps $0.02 more",
+            "this conversation: requests 4, tokens 2,400 in, 60 out, cost $0.50, perhaps $0.02 more",
         ]
         assert budgets(person) == [
-            "budget of your own for the day: $0.2500 of $0.5000 used, $0.2500 left",
+            "budget of your own for the day: $0.25 of $0.50 used, $0.25 left",
             "budget of this conversation for the day: $0 of $1.00 used, $1.00 left",
         ]
         owner = await usage(inner, sender="7", chat="9")
         assert owner[1:4] == [
             "you: requests 0, tokens 0 in, 0 out, cost $0",
             "this conversation: requests 0, tokens 0 in, 0 out, cost $0",
-            "all: requests 6, tokens 3,600 in, 90 out, cost $0.7500, perhaps $0.0300 more",
+            "all: requests 6, tokens 3,600 in, 90 out, cost $0.75, perhaps $0.03 more",
         ]
         assert budgets(owner)[2:] == [
-            "budget for the day: $0.2500 of $5.00 used, $4.75 left",
-            "budget of the model main for the day: $0.2500 of $2.00 used, $1.75 left",
+            "budget for the day: $0.25 of $5.00 used, $4.75 left",
+            "budget of the model main for the day: $0.25 of $2.00 used, $1.75 left",
         ]
         in_a_group = await usage(inner, sender="7", chat="9", group=True, addressed=True)
         assert len(in_a_group) == 5, "others read along"
         chinese = await usage(inner, sender="43", chat="1", language="zh")
-        assert chinese[1] == "你：请求 2，输入 1,200、输出 30 个 token，费用 $0.2500，另有可能发生的 $0.0100"
+        assert chinese[1] == "你：请求 2，输入 1,200、输出 30 个 token，费用 $0.25，另有可能发生的 $0.01"
 
 
 async def test_a_daemon_begins_with_what_its_journal_has_counted_and_a_reload_keeps_it(

@@ -54,7 +54,7 @@ def test_what_may_have_cost_more_and_what_has_no_price_is_told_apart(
     assert lines[2].startswith("(deleted) ")
     assert lines[2].endswith("█" * (BAR // 2))
     assert lines[4:] == [
-        "possible: 1 request broke off or came too late, and may have cost $0.2500 beside the cost",
+        "possible: 1 request broke off or came too late, and may have cost $0.25 beside the cost",
         "unpriced: 2 calls without a known price cost what no sum holds; set `price` of the model",
     ]
 
@@ -99,7 +99,10 @@ def test_a_bar_of_what_is_not_nothing_shows() -> None:
         (0, "$0"),
         (1e-9, "<$0.0001"),
         (0.00012, "$0.0001"),
-        (0.5, "$0.5000"),
+        (0.5, "$0.50"),
+        (0.5001, "$0.5001"),
+        (0.0001, "$0.0001"),
+        (0.99999, "$1.00"),
         (1, "$1.00"),
         (1234.5, "$1,234.50"),
     ],
