@@ -21,6 +21,7 @@ NAMES: Final = (
     "model",
     "lang",
     "status",
+    "usage",
     "help",
     "start",
 )
@@ -47,7 +48,7 @@ class Deny:
 class Query:
     """Answered at once, without a turn."""
 
-    what: Literal["status", "help", "welcome"]
+    what: Literal["status", "usage", "help", "welcome"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def parse(text: str) -> Command | None:
     match name:
         case "stop":
             return Stop()
-        case "status" | "help":
+        case "status" | "usage" | "help":
             return Query(name)
         case "start":
             return Query("welcome")

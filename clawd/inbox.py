@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from clawd.alarms import GivenUp
 from clawd.commands import Approve, Command, Deny, Query, Stop, UnknownCommand, parse
@@ -46,6 +46,15 @@ log = logging.getLogger(__name__)
 
 MAX_TEXT_CHARS: Final = 200_000
 
+
+class UsageText(Protocol):
+    """Makes the answer to /usage."""
+
+    def __call__(self, message: InboundMessage, language: str | None, *, whole: bool) -> Awaitable[str]:
+        """Return what the sender and the conversation used today; `whole`: what everybody did."""
+        ...
+
+
 StatusText = Callable[[str | None], Awaitable[str]]
 """Makes the answer to /status in a language."""
 
@@ -72,6 +81,7 @@ class DurableInbox:
         on_stop: Callable[[TurnId], None],
         on_message: Callable[[InboundMessage], None],
         status_text: StatusText,
+        usage_text: UsageText,
         alarms: Alarms,
     ) -> None:
         self._journal = journal
@@ -81,6 +91,7 @@ class DurableInbox:
         self._on_stop = on_stop
         self._on_message = on_message
         self._status_text = status_text
+        self._usage_text = usage_text
         self._alarms = alarms
         self._limit = "20/min"
         self._rate = RateLimit(self._limit, clock)
@@ -174,6 +185,10 @@ class DurableInbox:
         match command:
             case Query(what="status"):
                 return self._reply(message, await self._status_text(await self._language(message)))
+            case Query(what="usage"):
+                whole = _right_for(message, right) == "owner"
+                language = await self._language(message)
+                return self._reply(message, await self._usage_text(message, language, whole=whole))
             case Query(what="help" | "welcome" as what):
                 return self._reply(message, say(what, await self._language(message)))
             case UnknownCommand(name, nearest):

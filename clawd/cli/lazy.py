@@ -45,6 +45,7 @@ COMMANDS = (
     Entry("journal", "Look after the journal.", "clawd.cli.journal"),
     Entry("backup", "Copy the journal into one file.", "clawd.cli.backup"),
     Entry("restore", "Put a backup in the journal's place.", "clawd.cli.restore"),
+    Entry("usage", "Show what models used and cost.", "clawd.cli.usage"),
     Entry("service", "Install the systemd unit.", "clawd.cli.service"),
 )
 

@@ -26,6 +26,7 @@ from clawd.cli.printing import (
     when,
 )
 from clawd.errors import DaemonNotRunning
+from clawd.models.costs import money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,6 +77,7 @@ def show(status: dict[str, Any]) -> None:
     out(f"socket   {status['socket']}")
     out(f"gateway  {status['gateway'] or 'off'}")
     out(f"queue    {_queue(status['queue'])}")
+    out(f"today    {_today(status['today'])}")
     _list("bridges", [_bridge(bridge) for bridge in status["bridges"]])
     _list("models", _models(status["models"], status["route"]))
     if switches := status.get("switches"):
@@ -124,6 +126,14 @@ def _queue(queue: dict[str, Any]) -> str:
     return ", ".join(
         [*words, counted(queue["conversations"], "conversation"), f"journal at {queue['last_id']}"]
     )
+
+
+def _today(used: dict[str, Any]) -> str:
+    tokens = f"{used['input_tokens']:,} tokens in, {used['output_tokens']:,} out"
+    words = [counted(used["calls"], "call"), tokens, money(used["cost_usd"])]
+    if used["possible_usd"]:
+        words.append(f"perhaps {money(used['possible_usd'])} more")
+    return ", ".join(words)
 
 
 def _bridge(bridge: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clawd.config.problems import Problems
     from clawd.config.schema import Config
 
+_FREE: Final = ("local", "demo")  # types of models that run here
 _NO_EFFECT: Final[tuple[KeyPath, ...]] = (("alerts",), ("journal", "dedup_days"))
 
 
@@ -54,11 +55,23 @@ def notes_on(config: Config, root: Entries) -> Iterator[str]:
         reached, _, mark = find(root, path)
         if reached == path:
             yield f"{mark}: {'.'.join(map(str, path))} is accepted but has no effect in this version"
+    yield from _unpriced(config, root)
     for index, owner in enumerate(config.access.owners):
         bridge = owner.partition(":")[0]
         if bridge not in config.bridges:
             mark = _place(root, ("access", "owners", index))
             yield f"{mark}: the owner {owner} belongs to no configured bridge{did_you_mean(bridge, config.bridges)}"
+
+
+def _unpriced(config: Config, root: Entries) -> Iterator[str]:
+    """Where a limit on money is set, name the models whose cost nobody knows."""
+    budgets = config.budgets
+    limits = (budgets.day_usd, budgets.month_usd, budgets.user_day_usd, budgets.conversation_day_usd)
+    limited = any(limit is not None for limit in limits)
+    for index, model in enumerate(config.models):
+        if model.price is None and model.type not in _FREE and (limited or model.day_usd is not None):
+            mark = _place(root, ("models", index, "name"))
+            yield f"{mark}: a budget is set, but model {model.name} has no price: what it costs is not counted"
 
 
 def is_loopback(host: str) -> bool:

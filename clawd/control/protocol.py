@@ -28,6 +28,7 @@ the header `X-Clawd-Protocol`.
 | GET /dead; POST /dead/resubmit, /dead/drop | {"id"} | {"dead": [DeadView]} / {"id"} / {} |
 | GET /pairings; POST /pairings/approve; POST /pairings/revoke | {"code", "owner"} / {"principal"} | {"pending": […], "principals": […]} / PrincipalStatus / {} |
 | GET /bridges; POST /bridges/NAME/test | | {"bridges": [BridgeStatus]} / {"detail"} |
+| GET /usage | ?days= (1 to 366, 7)&by= (day, model, user or conversation) | UsageReport; days are those of UTC, today the last of them |
 | GET /models; POST /models/NAME/test | | {"models": [ModelInfo]} / {"detail", "duration_s"} |
 
 A conversation is named by its address (`telegram:…`) or, for the terminal's own, by a plain name: `default`
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 
     from clawd.bridge import BridgeStatus
     from clawd.journal.reading import QueueStats
+    from clawd.journal.spend import UsageBy, UsageRow
     from clawd.models.base import ModelInfo, SwitchSeen
 
 PROTOCOL_VERSION: Final = 1
@@ -100,6 +102,32 @@ class ReloadReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetStatus:
+    """How one budget stands: of all, or of a single model."""
+
+    budget: str  # day, month or model
+    of: str  # the model's name
+    limit_usd: float
+    spent_usd: float  # with what may have been spent, and what requests under way are expected to cost
+    left_usd: float
+    warn_at: float  # share of the limit from which on people are told
+    ends_at: datetime | None  # when it begins anew
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageReport:
+    """What models were used for, and what that cost."""
+
+    days: int
+    last_day: str  # YYYY-MM-DD: today, in UTC
+    by: UsageBy
+    rows: Sequence[UsageRow]  # days in order, others the dearest first
+    total: UsageRow  # of the rows
+    today: UsageRow
+    budgets: Sequence[BudgetStatus]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The daemon at a glance."""
 
@@ -119,6 +147,7 @@ class Status:
     bridges: Sequence[BridgeStatus]
     models: Sequence[ModelInfo]
     route: Sequence[str]  # names of the default route, in order
+    today: UsageRow  # of the day in UTC
     switches: Sequence[SwitchSeen] = ()  # from one model to another, the newest first
 
 
@@ -141,6 +170,7 @@ class Operations(Protocol):
         """Raises NotFound, ModelError."""
         ...
 
+    async def usage(self, *, days: int, by: UsageBy) -> UsageReport: ...
     def pairings(self) -> Sequence[PairingStatus]: ...
     def principals(self) -> Sequence[PrincipalStatus]: ...
     async def approve(self, code: str, *, owner: bool) -> PrincipalStatus:

@@ -15,10 +15,12 @@ from clawd.control.waiting import Awaited, turn_after
 from clawd.errors import NotFound
 from clawd.ids import TurnId, parse_turn_id
 from clawd.journal.base import TurnState
+from clawd.journal.spend import MOST_DAYS, USAGE_BY
 
 if TYPE_CHECKING:
     from clawd.control.services import ControlServices
     from clawd.control.waiting import OpenRequests
+    from clawd.journal.spend import UsageBy
     from clawd.messages import Address
 
 MAX_LIMIT = 1000
@@ -57,6 +59,7 @@ class Reads:
             web.get(f"{prefix}/pairings", self.pairings),
             web.get(f"{prefix}/bridges", self.bridges),
             web.get(f"{prefix}/models", self.models),
+            web.get(f"{prefix}/usage", self.usage),
         ]
 
     async def status(self, _request: web.Request) -> web.Response:
@@ -121,6 +124,12 @@ class Reads:
     async def models(self, _request: web.Request) -> web.Response:
         return answer({"models": self._services.operations.models()})
 
+    async def usage(self, request: web.Request) -> web.Response:
+        days = int(number_query(request, "days", 7, MOST_DAYS))
+        if days < 1:
+            raise BadRequest("days is below 1", why=f"1 to {MOST_DAYS} are taken; 1 is today alone")
+        return answer(await self._services.operations.usage(days=days, by=_usage_by(request)))
+
 
 def _conversation(request: web.Request) -> Address:
     return address_named(request.query.get("conversation", DEFAULT_CONVERSATION), request[PEER].uid)
@@ -143,6 +152,14 @@ def _state(request: web.Request) -> TurnState | None:
         if state == text:
             return state
     raise BadRequest(f"there is no state {text!r:.40}", why=f"states: {', '.join(states)}")
+
+
+def _usage_by(request: web.Request) -> UsageBy:
+    text = request.query.get("by", "day")
+    for by in USAGE_BY:
+        if by == text:
+            return by
+    raise BadRequest(f"use is not told by {text!r:.40}", why=f"known are {', '.join(USAGE_BY)}")
 
 
 def _awaited(request: web.Request) -> Awaited:

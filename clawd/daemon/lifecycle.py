@@ -116,6 +116,7 @@ class Lifecycle:
         await parts.configure()
         await parts.supervisor.prepare()
         left = await parts.opened.journal.recover(parts.outbox.holding())
+        await parts.accounts.open()
         parts.situation.replayed = True
         if left:
             log.info("recovered", extra={"open_turns": left})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from clawd import __version__
 from clawd.agent.run import Brain
 from clawd.models.base import ModelContext
+from clawd.models.budgets import day_limits
 from clawd.models.pacing import KeyPauses
 from clawd.models.registry import build_models
 from clawd.models.traffic import TrafficBook
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from clawd.daemon.states import KeptStates
     from clawd.ids import Clock
     from clawd.models.base import ModelInfo
+    from clawd.models.budgets import BudgetLedger
     from clawd.models.registry import ModelSet
     from clawd.plugins import Plugins
 
@@ -44,6 +46,7 @@ class Minds:
         *,
         state_dir: Path,
         states: KeptStates,
+        ledger: BudgetLedger,
     ) -> None:
         self.traffic = TrafficBook(clock)
         self._pauses = KeyPauses(clock)
@@ -52,6 +55,7 @@ class Minds:
         self._environ = environ
         self._clock = clock
         self._state_dir = state_dir
+        self._ledger = ledger
         self._models: ModelSet | None = None
         self._upkeep: asyncio.Task[None] | None = None
         self._brain: Brain | None = None
@@ -79,6 +83,7 @@ class Minds:
             config,
             self._plugins.models,
             context,
+            ledger=self._ledger,
             states=self._states,
             traffic=self.traffic,
             pauses=self._pauses,
@@ -103,6 +108,7 @@ class Minds:
         return await asyncio.to_thread(Toolbox.build, self._plugins.tools, loaded.config.tools, site)
 
     def _set(self, config: Config, models: ModelSet, tools: Toolbox) -> None:
+        self._ledger.configure(config.budgets, day_limits(config.models))
         self._brain = Brain(
             agent=config.agent,
             router=models.router,

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from clawd.config.loader import LoadedConfig
     from clawd.config.schema import Config
     from clawd.config.stamps import Stamp
+    from clawd.control.protocol import UsageReport
+    from clawd.journal.spend import UsageBy
     from clawd.models.base import ModelInfo
 
     from .parts import Parts
@@ -70,6 +72,7 @@ class DaemonOperations:
             models=self.models(),
             route=parts.minds.default_route(),
             switches=parts.minds.traffic.switches(),
+            today=await parts.accounts.today(),
         )
 
     def stop(self) -> None:
@@ -144,6 +147,10 @@ class DaemonOperations:
     async def test_model(self, name: str) -> str:
         """Return one line that proves that a model answers; raises NotFound, ModelError."""
         return await self._parts.minds.probe(name)
+
+    async def usage(self, *, days: int, by: UsageBy) -> UsageReport:
+        """Return what models were used for, and how the budgets stand."""
+        return await self._parts.accounts.report(days=days, by=by)
 
     # --- people -----------------------------------------------------------------------------------------
 

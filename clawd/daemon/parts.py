@@ -25,9 +25,11 @@ from clawd.gateway.auth import TokenStore
 from clawd.gateway.health import Readiness
 from clawd.inbox import DurableInbox
 from clawd.journal.breakers import BreakerRow
+from clawd.models.budgets import BudgetLedger, day_limits
 from clawd.supervisor import Supervisor
 from clawd.texts import say
 
+from .accounts import Accounts
 from .keeper import Keeper
 from .meters import Meters
 from .minds import Minds
@@ -76,6 +78,7 @@ class Parts:
     opened: OpenJournal
     access: Access
     fanout: Fanout
+    accounts: Accounts
     minds: Minds
     mailbox: Mailbox
     inbox: DurableInbox
@@ -117,7 +120,10 @@ def build(
     situation = Situation(loaded=loaded, started_at=clock.now())
     journal, fanout, mailbox = opened.journal, Fanout(), Mailbox()
     states = KeptStates(BreakerRow(opened.store), clock)
-    minds = Minds(plugins, environ, clock, state_dir=state_dir, states=states)
+    config = loaded.config
+    ledger = BudgetLedger(config.budgets, day_limits(config.models), clock)
+    accounts = Accounts(opened.spending, ledger, clock)
+    minds = Minds(plugins, environ, clock, state_dir=state_dir, states=states, ledger=ledger)
     alarms = Alarms()
     access = Access(opened.store, clock)
 
@@ -132,6 +138,7 @@ def build(
         on_stop=mailbox.stop,
         on_message=mailbox.arrived,
         status_text=status_text,
+        usage_text=accounts.text,
         alarms=alarms,
     )
 
@@ -190,6 +197,7 @@ def build(
         opened=opened,
         access=access,
         fanout=fanout,
+        accounts=accounts,
         minds=minds,
         mailbox=mailbox,
         inbox=inbox,

@@ -305,7 +305,9 @@ class Journal(Protocol):
         conversation's settings. A reserved preview row becomes the first part of the outbox; a turn that
         ends without an outbox gives it up. `TurnMerged` takes the messages that it names out of the queue,
         which must be the next ones; the turn's end ends them too. `TurnWaiting` ends the lease: the turn
-        waits for a person until its deadline. `SummaryResult` becomes the session's snapshot.
+        waits for a person until its deadline. `SummaryResult` becomes the session's snapshot. The attempts of
+        results, and of an end, are counted as spend (`journal/spend.py`) in the same commit; what is open
+        when the lease ends, by this or by `release` and `recover`, becomes possible spend in theirs.
 
         Raises:
             Fenced: the lease is no longer ours; nothing was written.
@@ -314,7 +316,10 @@ class Journal(Protocol):
         ...
 
     def note(self, lease: Lease, record: Record) -> None:
-        """Queue a record without waiting for its commit (`llm.intent`); lost or fenced is fine."""
+        """Queue a record without waiting for its commit (`llm.intent`); lost or fenced is fine.
+
+        An intent that names a model opens a request, with its reserve, until its step has a result.
+        """
         ...
 
     async def snapshot(self, lease: Lease, snapshot: Snapshot) -> None:

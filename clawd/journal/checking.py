@@ -24,6 +24,7 @@ from clawd.journal.check_rows import (
     conversation_row,
     record_row,
 )
+from clawd.journal.check_spend import check_spend
 from clawd.journal.sqlite_context import INSTANCE, OPEN_TURNS
 from clawd.store.backup import connect_to_read
 from clawd.store.lock import StateLock
@@ -176,6 +177,7 @@ class _Check:
         if not quick:
             yield from self._turns()
             yield from self._pushes()
+            yield from check_spend(self._db, self._spans("SELECT min(id), max(id) FROM journal"), MOST)
 
     def _number(self, sql: str) -> int:
         return int(self._db.execute(sql).fetchone()[0])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from clawd.errors import NotPossible
 from clawd.journal.sqlite_context import FORGOTTEN
+from clawd.journal.sqlite_spend import forget_conversation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,7 +52,7 @@ def erase_pushes(db: sqlite3.Connection, conv: int, outbox_rows: Sequence[int]) 
 def erase_conversation(db: sqlite3.Connection, conv: int, address: Address) -> int:
     """Remove a conversation, its words zeroed where they stood; return the number of turns.
 
-    What was freed and what the log holds is for `Store.scrub` to clean; until that is done kv says so.
+    What its models cost stays, without a word of whose it was. What was freed and what the log holds is for `Store.scrub` to clean; until that is done kv says so.
 
     Raises:
         NotPossible: a turn is open, or a delivery is on its way.
@@ -75,6 +76,7 @@ def erase_conversation(db: sqlite3.Connection, conv: int, address: Address) -> i
             db.execute("INSERT INTO search (search) VALUES ('optimize')")
         for sql in _OF_A_CONVERSATION:
             db.execute(sql, (conv,))
+        forget_conversation(db, conv)
         count = db.execute("DELETE FROM inbox WHERE conv = ?", (conv,)).rowcount
         db.execute("DELETE FROM conv WHERE id = ?", (conv,))
         db.execute("DELETE FROM kv WHERE key = ?", (f"{FORGOTTEN}{conv}",))

@@ -9,12 +9,13 @@ from clawd.errors import JournalCorrupt
 from clawd.journal.base import ConversationSettings
 from clawd.journal.codec import decode_message, encode_settings
 from clawd.journal.sqlite_outbox import refresh
+from clawd.journal.sqlite_spend import forget_lost_conversations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OPEN: Final = "state IN ('queued', 'running', 'waiting')"
-_OF_A_CONVERSATION: Final = ("inbox", "control", "journal", "outbox")
+_OF_A_CONVERSATION: Final = ("inbox", "control", "journal", "outbox", "spend_open")
 
 
 def mend(db: sqlite3.Connection, now_ms: int) -> list[str]:
@@ -25,6 +26,7 @@ def mend(db: sqlite3.Connection, now_ms: int) -> list[str]:
     """
     notes = list(_find_conversations(db))
     notes += _give_up_orphans(db)
+    forget_lost_conversations(db)
     given_up = sum(_order(db, conv, now_ms) for (conv,) in db.execute("SELECT id FROM conv").fetchall())
     for (conv,) in db.execute(
         "SELECT DISTINCT conv FROM outbox WHERE state IN ('pending', 'sending')"

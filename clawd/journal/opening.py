@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from clawd.journal.admin import SqliteAdmin
 from clawd.journal.restoring import told
+from clawd.journal.spend_views import SqliteSpending
 from clawd.journal.sqlite import SqliteJournal
 from clawd.journal.sqlite_context import INSTANCE, OPEN_TURNS, Context, draw_instance
 from clawd.journal.sqlite_keeping import SqliteKeeping
@@ -36,6 +37,7 @@ class OpenJournal:
     admin: SqliteAdmin
     keeping: SqliteKeeping
     search: SearchIndex
+    spending: SqliteSpending
     store: Store
     warnings: tuple[str, ...]
 
@@ -74,6 +76,7 @@ async def open_journal(state_dir: Path, config: JournalConfig, clock: Clock) -> 
         admin=SqliteAdmin(store, context, work=journal.work, outgoing=journal.outgoing),
         keeping=SqliteKeeping(store, context, keep_days=config.keep_days),
         search=search,
+        spending=SqliteSpending(store, context),
         store=store,
         warnings=(*((restored,) if restored else ()), *store.warnings),
     )

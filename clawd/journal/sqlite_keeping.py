@@ -14,6 +14,7 @@ from clawd.journal.erasing import SCRUB
 from clawd.journal.export import export
 from clawd.journal.keeping import JournalFacts, Progress
 from clawd.journal.retention import Position, forget_batch
+from clawd.journal.sqlite_spend import forget_days
 from clawd.store.backup import FOLDER, Backup, default_name, list_backups, write_backup
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ class SqliteKeeping:
         position = Position()
         while not position.done:
             position = (await forget_batch(self._store, position, before_ms=before_ms)).position
+            await pause()
+        while await self._store.write(lambda db: forget_days(db, before_ms), kinds=("retention",)):
             await pause()
         return from_ms(position.next_at_ms) + kept if position.next_at_ms is not None else None
 

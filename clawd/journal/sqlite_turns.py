@@ -13,6 +13,7 @@ from clawd.journal import sqlite_merging as merging
 from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_questions as questions
 from clawd.journal import sqlite_snapshots as snapshots
+from clawd.journal import sqlite_spend as spend
 from clawd.journal.base import SUSPECT_ATTEMPTS, ConversationSettings, Lease
 from clawd.journal.codec import (
     decode_message,
@@ -128,6 +129,7 @@ def _claim_one(db: sqlite3.Connection, context: Context, row: tuple[Any, ...], n
 def set_aside(db: sqlite3.Connection, conv: int, why: str) -> None:
     """Leave a conversation alone whose rows can't be read; it is listed among the dead letters."""
     log.error("conversation_unreadable", extra={"conv": conv, "why": why})
+    spend.lose_requests(db, conv)
     db.execute(
         "UPDATE inbox SET state = 'queued' WHERE conv = ? AND state = 'running'"
         " AND seq = (SELECT done_seq + 1 FROM conv WHERE id = ?)",
@@ -146,6 +148,7 @@ def release(db: sqlite3.Connection, context: Context, lease: Lease, *, count: bo
     """Hand a turn back; False when it was no longer ours, which is fine."""
     if not is_ours(db, lease):
         return False
+    spend.lose_requests(db, lease.conv)
     (attempts,) = db.execute(
         "UPDATE inbox SET state = 'queued', attempts = max(0, attempts - ?) WHERE conv = ? AND seq = ?"
         " RETURNING attempts",
@@ -202,6 +205,7 @@ def record(
                 f"step {step_of(item)} has its {item.kind} already", where=lease.turn, why=str(error)
             ) from error
     items = [item for item, _ in records]
+    spend.settle(db, lease, items, now)
     freed = any(item.kind in RESULT_KINDS for item in items) and _trust_again(db, lease)
     _change_settings(db, lease, items)
     outbox.insert_reply(db, lease, deliveries, now)
@@ -226,6 +230,7 @@ def _apply(db: sqlite3.Connection, lease: Lease, records: Sequence[Record], now:
                 snapshots.replace_by_summary(db, lease, item, now)
             case TurnWaiting():
                 questions.wait(db, lease, item)
+                spend.lose_requests(db, lease.conv)
                 waits = True
             case _:
                 pass
@@ -235,6 +240,8 @@ def _apply(db: sqlite3.Connection, lease: Lease, records: Sequence[Record], now:
 def note(db: sqlite3.Connection, context: Context, lease: Lease, item: Record, body: str) -> None:
     """Write a record if the lease is still ours and there is none of its kind in this attempt."""
     if is_ours(db, lease):
+        now = context.now_ms()
+        spend.open_request(db, lease, item, now)
         db.execute(
             "INSERT OR IGNORE INTO journal (conv, seq, step, attempt, kind, v, epoch, ts, body)"
             " SELECT conv, seq, ?, claims, ?, ?, ?, ?, ? FROM inbox WHERE conv = ? AND seq = ?",
@@ -243,7 +250,7 @@ def note(db: sqlite3.Connection, context: Context, lease: Lease, item: Record, b
                 item.kind,
                 VERSION,
                 lease.epoch,
-                context.now_ms(),
+                now,
                 body,
                 lease.conv,
                 lease.seq,
@@ -328,6 +335,7 @@ def _end(db: sqlite3.Connection, lease: Lease, records: Sequence[Record], now: i
 
 def end_turn(db: sqlite3.Connection, conv: int, seq: int, state: str, now: int) -> None:
     """The turn is over: its conversation goes to the back of the line if more waits."""
+    spend.lose_requests(db, conv)
     last = merging.end_rows(db, conv, seq, state, now)
     db.execute(
         "UPDATE control SET applied_at = ? WHERE conv = ? AND target_seq BETWEEN ? AND ? AND applied_at IS NULL",
@@ -348,6 +356,7 @@ def end_turn(db: sqlite3.Connection, conv: int, seq: int, state: str, now: int) 
 def recover(db: sqlite3.Connection, hold: Collection[str], context: Context) -> int:
     """Take back what a dead process held; return the number of open turns."""
     now = context.now_ms()
+    spend.lose_all_requests(db)
     for conv, seq in _held(db):
         row = db.execute(
             "UPDATE inbox SET state = 'queued' WHERE conv = ? AND seq = ? RETURNING attempts, at", (conv, seq)

@@ -38,7 +38,12 @@ async def soak(home: Path, shape: Shape, kills: int, seed: int, progress: Callab
     """Return the verdict on a series of kills in a fresh state directory."""
     async with stage(home) as here:
         await Killer(here, shape, random.Random(seed)).series(kills, progress)
-        return here.judge()
+        verdict = here.judge()
+        try:
+            await here.check_books()
+        except AssertionError as error:
+            verdict.paid_twice.append(f"the sums are wrong: {error}")
+        return verdict
 
 
 def run(shape: Shape, kills: int, seed: int) -> list[Verdict]:

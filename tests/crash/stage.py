@@ -16,6 +16,7 @@ import aiohttp
 import yaml
 
 from tests.crash import effect_tools
+from tests.crash.books import PRICE, check_books, read_books
 from tests.crash.events import Acted, Died, Notebook, Said, Shown, Started, Taken
 from tests.crash.oracle import judge
 from tests.crash.process import DaemonProcess
@@ -70,6 +71,7 @@ class Stage:
         self._commands = 0
         self._port = free_port()
         self._dead = True
+        self._processes: dict[int, int] = {}
 
     # --- configuration ----------------------------------------------------------------------------------
 
@@ -88,7 +90,15 @@ class Stage:
         }
         config: dict[str, object] = {
             # The address tells the fakes which process calls.
-            "models": [{"name": "main", "type": "chat", "base_url": "${MODEL_URL}", "model": "fake-1"}],
+            "models": [
+                {
+                    "name": "main",
+                    "type": "chat",
+                    "base_url": "${MODEL_URL}",
+                    "model": "fake-1",
+                    "price": PRICE,
+                }
+            ],
             "bridges": {"hook": hook, **({"telegram": bot} if telegram else {})},
             "gateway": {"port": self._port},
             "access": {"rate": "100000/s", "grant": "tools"},
@@ -185,6 +195,8 @@ class Stage:
         self.notebook.add(Started(at=time.monotonic(), life=life))
         self._dead = False
         await self.daemon.spawn(fault=fault, environ=environ)
+        assert self.daemon.process is not None
+        self._processes[life] = self.daemon.process.pid
 
     async def start(self, fault: str | None = None) -> bool:
         """Begin the next process; return whether it became ready."""
@@ -224,6 +236,11 @@ class Stage:
     def judge(self, *, aside: Callable[[str], bool] = lambda _: False) -> Verdict:
         """Return the oracle's verdict on all that was seen; `aside` as in `judge`."""
         return judge(self.notebook.events, aside=aside)
+
+    async def check_books(self) -> int:
+        """Hold what was counted of the model's cost against what it was asked; see `check_books`."""
+        books = await asyncio.to_thread(read_books, self.home / "state" / "clawd.db")
+        return check_books(books, self.notebook.events, self._processes)
 
     def shown(self) -> list[str]:
         """Return all texts that were shown, in order."""

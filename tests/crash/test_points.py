@@ -58,6 +58,7 @@ async def test_no_step_is_paid_for_or_acts_twice_whichever_commit_of_it_dies(sta
         verdict = here.judge()
         assert not verdict.broken, f"{verdict.broken}\n{here.daemon.tail()}"
         assert (verdict.kills, verdict.same_id, verdict.marked) == (len(both(*STEPS)), 0, 0)
+        await here.check_books()
 
 
 @pytest.mark.timeout(120)
@@ -78,6 +79,7 @@ async def test_a_recovery_that_dies_again_and_again_loses_and_doubles_nothing(st
         assert verdict.kills == 1 + len(points)
         assert verdict.unknown, "a call was cut off"
         assert verdict.same_id, "a callback had arrived, and its receipt was not committed"
+        await here.check_books()
 
 
 @pytest.mark.timeout(120)
@@ -98,6 +100,7 @@ async def test_a_stop_that_dies_while_it_hands_a_turn_back_loses_nothing(state_d
         verdict = here.judge()
         assert not verdict.broken, f"{verdict.broken}\n{here.daemon.tail()}"
         assert verdict.asked_again == 2 + 3
+        assert await here.check_books() == 0, "what is handed back is possible spend"
 
 
 @pytest.mark.timeout(120)

@@ -27,6 +27,7 @@ async def test_short_turns_survive_a_series_of_kills(state_dir: Path) -> None:
         assert not verdict.broken, f"{verdict.broken}\n{here.daemon.tail()}"
         assert verdict.kills == SHORT_KILLS
         assert verdict.messages > SHORT_KILLS, "the load came through"
+        await here.check_books()
 
 
 @pytest.mark.timeout(300)
@@ -43,6 +44,7 @@ async def test_turns_that_no_process_lives_to_finish_get_on_by_their_committed_s
         verdict = here.judge()
         assert not verdict.broken, f"{verdict.broken}\n{here.daemon.tail()}"
         assert verdict.kills == LONG_KILLS
+        await here.check_books()
         done = lives.keys() - set(finished.lost)
         assert done, "some turns came to their end between the kills"
         assert min(len(lives[word]) for word in done) > 1, "and no process did one alone"

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Literal
 from clawd.bridge import BridgeStatus
 from clawd.control.protocol import (
     PROTOCOL_VERSION,
+    BudgetStatus,
     PairingStatus,
     PrincipalStatus,
     ReloadReport,
     Status,
+    UsageReport,
 )
 from clawd.control.services import ControlServices
 from clawd.errors import NotFound, NotPossible
@@ -50,6 +52,7 @@ from clawd.journal.reading import (
     TraceLine,
     TurnView,
 )
+from clawd.journal.spend import UsageRow, total_of
 from clawd.messages import (
     Accepted,
     Address,
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
 
     from clawd.journal.base import Item, Stored
     from clawd.journal.records import Outcome
+    from clawd.journal.spend import UsageBy
     from clawd.messages import AcceptResult, Cursor, Inbound
 
 AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -96,6 +100,8 @@ class World:
     reload_failure: Exception | None = None
     backups: int = 0
     findings: list[Finding] = field(default_factory=list)
+    used: list[UsageRow] = field(default_factory=list)
+    budgets: list[BudgetStatus] = field(default_factory=list)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     asked: asyncio.Event = field(default_factory=asyncio.Event)  # set by each read of a turn
     state: str = "ready"
@@ -516,6 +522,7 @@ class _Operations:
             models=self.models(),
             route=("demo",),
             switches=self.world.switches,
+            today=total_of(self.world.used),
         )
 
     def stop(self) -> None:
@@ -538,6 +545,19 @@ class _Operations:
         if name != "telegram":
             raise NotFound(f"there is no bridge {name!r}")
         return "@clawd_bot (12345)"
+
+    async def usage(self, *, days: int, by: UsageBy) -> UsageReport:
+        self.world.calls.append(("usage", str(days), by))
+        total = total_of(self.world.used)
+        return UsageReport(
+            days=days,
+            last_day=f"{AT:%Y-%m-%d}",
+            by=by,
+            rows=self.world.used,
+            total=total,
+            today=total,
+            budgets=self.world.budgets,
+        )
 
     def models(self) -> Sequence[ModelInfo]:
         return self.world.models

@@ -17,7 +17,15 @@ from clawd.agent.run import Brain, TurnRunner
 from clawd.agent.workers import Workers
 from clawd.alarms import Alarms, GivenUp
 from clawd.bridge import BridgeConfig
-from clawd.config.schema import AccessConfig, AgentConfig, DeliveryConfig, JournalConfig, ToolsConfig
+from clawd.config.schema import (
+    AccessConfig,
+    AgentConfig,
+    BudgetsConfig,
+    DeliveryConfig,
+    JournalConfig,
+    ToolsConfig,
+)
+from clawd.daemon.accounts import Accounts
 from clawd.delivery.outbox import Outbox
 from clawd.delivery.preview import LiveView
 from clawd.delivery.split import split_reply
@@ -27,6 +35,7 @@ from clawd.ids import SystemClock
 from clawd.inbox import DurableInbox
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.messages import Accepted, AcceptResult, Address, InboundMessage, MessageId, Sender, Text
+from clawd.models.budgets import BudgetLedger
 from clawd.models.windows import Windows
 from clawd.supervisor import Supervisor
 from clawd.testing import RecordingBridge, ScriptedModel
@@ -124,6 +133,7 @@ class Inner:
     def _build(self) -> None:
         self.fanout, self.mailbox, self.alarms = Fanout(), Mailbox(), Alarms()
         self.access = Access(self.opened.store, self.clock)
+        self.ledger = BudgetLedger(BudgetsConfig(), {}, self.clock)
         self.inbox = DurableInbox(
             self.journal,
             self.access,
@@ -132,6 +142,7 @@ class Inner:
             on_stop=lambda turn: self.mailbox.stop(turn),
             on_message=lambda message: self.mailbox.arrived(message),
             status_text=self._status_text,
+            usage_text=Accounts(self.opened.spending, self.ledger, self.clock).text,
             alarms=self.alarms,
         )
         self.supervisor = Supervisor(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clawd.config.schema import JournalConfig
 from clawd.journal.deliveries import NewDelivery, Parked, Sent
 from clawd.journal.opening import OpenJournal, open_journal
-from clawd.journal.records import ModelResult, ToolDone, ToolIntent, TurnFinished, TurnMerged
-from clawd.response import ModelResponse, ToolCall, Usage
+from clawd.journal.records import ModelIntent, ModelResult, ToolDone, ToolIntent, TurnFinished, TurnMerged
+from clawd.response import ModelAttempt, ModelResponse, ToolCall, Usage
 from clawd.testing import ManualClock
 from tests.conformance.journals import Bench, ending, message
 
@@ -43,7 +44,12 @@ async def fill(
     lease = await bench.claim()
     calls = (ToolCall(id="a", name="t", arguments='{"x": 1}'), ToolCall(id="b", name="t", arguments="{}"))
     asked = ModelResponse(
-        model="m", text="", tool_calls=calls, finish="tool_calls", usage=Usage(input_tokens=7)
+        model="m",
+        text="",
+        tool_calls=calls,
+        finish="tool_calls",
+        usage=Usage(input_tokens=7),
+        attempts=(ModelAttempt(model="m", outcome="ok", usage=Usage(input_tokens=7), cost_usd=0.0012),),
     )
     await journal.record(lease, ModelResult(step=1, response=asked))
     await journal.record(
@@ -66,7 +72,10 @@ async def fill(
     await bench.answer("plain", "plain answer")
     await journal.outbox_mark((await bench.take_one()).row, Sent(remote_id="11"))
     await bench.say("what fails", chat="2")
-    await bench.finish(await bench.claim(), "sorry", outcome="failed")
+    lease = await bench.claim()
+    refused = ModelAttempt(model="n", outcome="E-MODEL-DOWN", cost_usd=0.0004, possible_usd=0.01)
+    failed = replace(ending(lease, "failed"), attempts=(refused,))
+    await journal.record(lease, failed, outbox=[NewDelivery(part=0, parts=1, text="sorry")], done=True)
     await journal.outbox_mark((await bench.take_one()).row, Parked(why="quota"))
     await bench.push("sent news", chat="3")
     await journal.outbox_mark((await bench.take_one()).row, Sent(remote_id="12"))
@@ -78,7 +87,8 @@ async def fill(
     await journal.record(lease, ending(lease, "cancelled", "cut"), done=True)
     if open_turn:
         await bench.say("in work")
-        await bench.claim()
+        lease = await bench.claim()
+        journal.note(lease, ModelIntent(step=1, route="default", model="m", reserve_usd=0.02))
     await bench.say("queued", chat="5")
 
 

@@ -14,6 +14,7 @@ from clawd.control.server import ControlServer
 from clawd.errors import ConfigError, ConfigProblem
 from clawd.fanout import ToolNote
 from clawd.journal.reading import DeadView
+from clawd.journal.spend import UsageRow
 from clawd.messages import Address
 from tests.fakes.control_services import AT, World
 from tests.fakes.shell import Shell, socket_of
@@ -49,6 +50,7 @@ async def test_the_version_is_printed_for_people_and_for_scripts(clawd: Shell) -
         ["tail"],
         ["trace", "turn:a-1-1"],
         ["models", "list"],
+        ["usage"],
         ["bridges", "test", "telegram"],
         ["pair", "list"],
         ["conversations", "list"],
@@ -75,6 +77,8 @@ async def test_a_command_without_a_daemon_exits_3_and_says_how_to_start_one(
         (["turns", "lits"], "Did you mean 'list'"),
         (["trace"], "Missing argument"),
         (["turns", "list", "--state", "happy"], "happy"),
+        (["usage", "--by", "weather"], "weather"),
+        (["usage", "--days", "0"], "--days"),
         (["--nonsense"], "--nonsense"),
     ],
 )
@@ -116,6 +120,7 @@ READS = (
     ["status", "--json"],
     ["--json"],
     ["models", "list", "--json"],
+    ["usage", "--json"],
     ["bridges", "list", "--json"],
     ["pair", "list", "--json"],
     ["conversations", "list", "--json"],
@@ -164,6 +169,11 @@ async def test_tables_name_what_there_is(clawd: Shell, world: World) -> None:
     assert "你好, how are you?" in turns
     assert f"terminal:{os.getuid()}:default" in (await clawd("conversations", "list")).out
     assert "built in" in (await clawd("models", "list")).out
+    world.used.append(UsageRow(name="tg:1", calls=3, input_tokens=1200, cost_usd=0.5))
+    used = (await clawd("usage", "--by", "user")).out.splitlines()[1]
+    assert used.split()[:6] == ["tg:1", "3", "-", "1,200", "-", "0"]
+    assert ("usage", "7", "user") in world.calls
+    assert "today    3 calls, 1,200 tokens in, 0 out, $0.50" in (await clawd("status")).out
     assert "new key" in (await clawd("bridges", "list")).out
     paired = await clawd("pair", "list")
     assert "ABCD2345" in paired.out

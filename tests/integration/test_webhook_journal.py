@@ -24,9 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from clawd.messages import InboundMessage
+
 
 async def _status(_language: str | None) -> str:
     return "all is well"
+
+
+async def _usage(message: InboundMessage, language: str | None, *, whole: bool) -> str:
+    return f"{message.sender.id} used nothing, {language}, {whole}"
 
 
 @asynccontextmanager
@@ -48,6 +54,7 @@ async def daemon(state_dir: Path, **section: Any) -> AsyncIterator[tuple[Site, D
             on_stop=lambda _turn: None,
             on_message=lambda _message: None,
             status_text=_status,
+            usage_text=_usage,
             alarms=Alarms(),
         )
         inbox.configure(AccessConfig(default="deny", rate="1000/min"))

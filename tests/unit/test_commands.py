@@ -28,6 +28,7 @@ from clawd.commands import (
         ("/lang ZH", ChooseLanguage("zh")),
         ("/lang", ChooseLanguage(None)),
         ("/status", Query("status")),
+        ("/usage", Query("usage")),
         ("/help me", Query("help")),
         ("/start pair-1", Query("welcome")),
         ("/stpo", UnknownCommand("stpo", "stop")),

@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "/undo": "forget the last message and its answer",
     "/compact": "sum up what was said so far",
     "/status": "how things are",
+    "/usage": "what was used today, and its cost",
     "/help": "list the commands",
     "/model": "show or choose the model",
     "/lang": "show or choose the language",

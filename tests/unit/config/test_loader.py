@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clawd.config.problems import hide_secrets
-from clawd.config.schema import Config
+from clawd.config.schema import Config, ModelConfig
 from clawd.config.values import MAX_SECRET_BYTES
 from clawd.config.view import MASK, view
 from clawd.errors import ClawdError, ConfigError
@@ -389,6 +389,30 @@ def test_sections_without_effect_are_noted_with_their_place(files: Files, tmp_pa
         f"{tmp_path}/config.yaml:2:1: alerts",
         f"{tmp_path}/config.yaml:1:30: journal.dedup_days",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "unpriced"),
+    [
+        ("", []),
+        ("budgets: {month_usd: 5}", ["dear"]),
+        ("budgets: {user_day_usd: 5}", ["dear"]),
+        ("budgets: {warn_at: 0.5}", []),
+    ],
+)
+def test_a_budget_that_can_not_count_a_models_cost_is_noted(
+    files: Files, text: str, unpriced: list[str]
+) -> None:
+    models = (
+        "models:\n"
+        "  - {name: dear, type: echo, base_url: 'https://example.com/v1'}\n"
+        "  - {name: known, type: echo, base_url: 'https://example.com/v1', price: {input: 1, output: 2}}\n"
+        "  - {name: demo, type: demo}\n"
+    )
+    files.plugins = FakePlugins(models={"echo": FakePlugin(EchoConfig), "demo": FakePlugin(ModelConfig)})
+    notes = files.load(models + text).notes
+    assert [note.partition("model ")[2].partition(" has no price")[0] for note in notes] == unpriced
+    assert all(":2:" in note for note in notes)
 
 
 def test_owner_on_a_bridge_that_is_not_configured_is_noted(files: Files) -> None:

@@ -285,6 +285,34 @@ BREAKS: dict[str, tuple[set[tuple[str, str]], tuple[str, ...]]] = {
         {("snapshot.ahead", "tg:bot:1")},
         ("INSERT INTO snapshot VALUES (1, 1, 0, 99, 1, 1, '{}')",),
     ),
+    "a sum is negative": (
+        {("spend.sum", "2026-01-01 m")},
+        ("UPDATE spend SET output_tokens = -1 WHERE conv = 1",),
+    ),
+    "more calls failed than there were": (
+        {("spend.sum", "2026-01-01 m")},
+        ("UPDATE spend SET failed = calls + 1 WHERE conv = 1",),
+    ),
+    "a sum is forgotten, and names a person": (
+        {("spend.whose", "2026-01-01 m")},
+        ("UPDATE spend SET conv = 0 WHERE conv = 1",),
+    ),
+    "a sum belongs to no conversation": (
+        {("spend.whose", "2026-01-01 m")},
+        ("UPDATE spend SET conv = 77 WHERE conv = 1",),
+    ),
+    "a request is under way of a turn that is over": (
+        {("spend.open", "tg:bot:2")},
+        ("UPDATE spend_open SET conv = 2",),
+    ),
+    "an answer was not counted": (
+        {("spend.missing", "2026-01-01 m")},
+        ("UPDATE spend SET cost = cost - 1 WHERE conv = 1",),
+    ),
+    "a failed request was not counted": (
+        {("spend.missing", "2026-01-01 n")},
+        ("DELETE FROM spend WHERE model = 'n'",),
+    ),
     "a conversation is gone under its turns": (
         {("file.reference", "db")},
         ("DELETE FROM conv WHERE id = 2",),
