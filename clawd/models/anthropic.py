@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 def create(context: ModelContext, config: AnthropicConfig) -> ManagedProvider:
     """Return the provider; aiohttp is imported only now, since `clawd config check` needs none."""
-    from clawd.models.anthropic_wire import AnthropicFormat
-    from clawd.models.wire_client import WireProvider
+    from clawd.models.anthropic_wire import REFUSED_THINKING, AnthropicFormat
+    from clawd.models.thinking_provider import ThinkingProvider
 
-    return WireProvider(context, config, AnthropicFormat(config.beta))
+    return ThinkingProvider(context, config, AnthropicFormat(config.beta), REFUSED_THINKING)
 
 
 PLUGIN = ModelPlugin(type="anthropic", config=AnthropicConfig, create=create)

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 
 VERSION: Final = "2023-06-01"
 
+REFUSED_THINKING: Final = (
+    "`signature` in `thinking`",  # not the API's own, or what stood before the block has changed
+    "`data` in `redacted_thinking`",
+    "blocks in the latest assistant message cannot be modified",
+    "expected `thinking` or `redacted_thinking`",
+)
+"""What the API says of thinking that it does not take back, in lower case."""
+
 _PICTURES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _CACHE: Final[JsonObject] = {"type": "ephemeral"}
 _SILENCE: Final = "…"  # where the API wants a user's turn and there is none

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 def create(context: ModelContext, config: ResponsesConfig) -> ManagedProvider:
     """Return the provider; aiohttp is imported only now, since `clawd config check` needs none."""
-    from clawd.models.responses_wire import ResponsesFormat
-    from clawd.models.wire_client import WireProvider
+    from clawd.models.responses_wire import REFUSED_REASONING, ResponsesFormat
+    from clawd.models.thinking_provider import ThinkingProvider
 
-    return WireProvider(context, config, ResponsesFormat())
+    return ThinkingProvider(context, config, ResponsesFormat(), REFUSED_REASONING)
 
 
 PLUGIN = ModelPlugin(type="responses", config=ResponsesConfig, create=create)

@@ -30,6 +30,14 @@ if TYPE_CHECKING:
     from clawd.response import JsonObject
     from clawd.tools.base import ToolSpec
 
+REFUSED_REASONING: Final = (
+    "encrypted content",  # … for item rs_1 could not be verified
+    "items are not persisted when `store` is set to false",
+    "of type 'reasoning' was provided without its required",
+    "was provided without its required 'reasoning' item",
+)
+"""What the API says of reasoning that it does not take back, or misses; in lower case."""
+
 _LEAST_OUTPUT: Final = 16  # tokens; the API refuses a smaller limit
 _SILENCE: Final = "…"  # a request needs some input
 

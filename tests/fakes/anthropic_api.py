@@ -22,6 +22,7 @@ from tests.fakes.anthropic_rules import (
     content_of,
     mark_of,
     marks_in,
+    prefix_of,
     refuse,
     seal,
 )
@@ -90,6 +91,7 @@ class FakeAnthropic(ModelSite[Answer]):
         default: The answer to all further requests.
         key: The only one that is let in; None: any, or none.
         max_chars: Longest conversation, in characters of JSON.
+        binds: Whether a seal holds only as long as what stood before it, as with the newest models.
     """
 
     def __init__(
@@ -98,10 +100,13 @@ class FakeAnthropic(ModelSite[Answer]):
         default: Answer | None = None,
         key: str | None = None,
         max_chars: int = 10_000_000,
+        binds: bool = False,
     ) -> None:
         super().__init__(*answers, default=default or Answer(), key=key)
         self._max_chars = max_chars
+        self._binds = binds
         self._issued: dict[str, list[str]] = {}  # what stood beside a call, by its id
+        self._before: dict[str, str] = {}  # what stood before a call, by its id
 
     # --- answers
 
@@ -137,7 +142,10 @@ class FakeAnthropic(ModelSite[Answer]):
             text = answer.text if answer.text is not None else f"you said: {_last_text(seen.body)}"
             return [said(text)] if text else []
         beside = [mark_of(block) for block in answer.blocks if block["type"] != "text"]
-        self._issued.update({b["id"]: beside for b in answer.blocks if b["type"] == "tool_use"})
+        for block in answer.blocks:
+            if block["type"] == "tool_use":
+                self._issued[block["id"]] = beside
+                self._before[block["id"]] = prefix_of(seen.body, len(seen.body["messages"]))
         return answer.blocks
 
     def _message(
@@ -230,8 +238,14 @@ class FakeAnthropic(ModelSite[Answer]):
                     f"but found `{blocks[0]['type']}`."
                 )
             beside = [mark_of(block) for block in blocks if block["type"] != "text"]
-            if "thinking" not in body and not any(m.startswith("seal") for m in beside):
-                continue  # thinking is off: nothing is wanted back
+            if not budget and not any(m.startswith("seal") for m in beside):
+                continue  # all of it may be left out, a part may not
+            bound = next((self._before[m] for m in beside if m in self._before), None)
+            if self._binds and bound not in (None, prefix_of(body, number)):
+                refuse(
+                    f"messages.{number}.content.0: Invalid `signature` in `thinking` block. "
+                    "The block is bound to a different conversation."
+                )
             issued = next((self._issued[m] for m in beside if m in self._issued), beside)
             if beside != issued:
                 refuse(

@@ -6,6 +6,7 @@ The words are those that clients have reported.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import Any
 
@@ -42,6 +43,12 @@ def content_of(message: dict[str, Any]) -> list[Block]:
 def mark_of(block: Block) -> str:
     """Return what tells a block that is not text from others."""
     return str(block.get("id") or block.get("signature") or block.get("data"))
+
+
+def prefix_of(body: dict[str, Any], messages: int) -> str:
+    """Return what stands before a message, without the marks for the cache."""
+    before = [body.get("system"), body.get("tools"), body["messages"][:messages]]
+    return re.sub(r', "cache_control": \{[^}]*\}', "", json.dumps(before))
 
 
 def marks_in(value: Any) -> int:

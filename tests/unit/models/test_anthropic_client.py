@@ -157,6 +157,35 @@ async def test_a_conversation_that_another_model_began_is_taken_by_a_strict_serv
         assert (await collect(provider, ModelRequest(messages=strange, temperature=0.5))).text == "ok"
 
 
+async def test_thinking_that_was_bound_to_what_stood_before_is_left_out_when_that_has_changed(
+    make: Callable[..., ManagedProvider],
+) -> None:
+    blocks = [thinking("Hm."), tool_use("a", "look")]
+    async with FakeAnthropic(Answer(blocks=blocks), binds=True) as api:
+        provider = make(api, thinking="adaptive")
+        request = ask("go", tools=(LOOK,))
+        step = _next(request, await collect(provider, request))
+        assert (await collect(provider, step)).text == "you said: go"
+        assert [seen.refused for seen in api.requests] == ["", ""]
+        changed = ModelRequest(messages=(SystemMessage("New."), *step.messages), tools=step.tools)
+        assert (await collect(provider, changed)).text == "you said: go"
+    assert "bound to a different conversation" in api.requests[2].refused
+    assert api.requests[3].body["messages"][1]["content"][0]["type"] == "tool_use"
+    assert len(api.requests) == 4
+
+
+async def test_what_else_the_api_refuses_is_not_asked_twice(make: Callable[..., ManagedProvider]) -> None:
+    blocks = [thinking("Hm."), tool_use("a", "look")]
+    refused = Answer(status=400, error={"message": "temperature is deprecated for this model"})
+    async with FakeAnthropic(Answer(blocks=blocks), refused) as api:
+        provider = make(api)
+        request = ask("go", tools=(LOOK,))
+        step = _next(request, await collect(provider, request))
+        with pytest.raises(ModelUnavailable, match="deprecated"):
+            await collect(provider, step)
+    assert len(api.requests) == 2
+
+
 @pytest.mark.parametrize("structured_output", ["native", "tool"])
 async def test_an_answer_of_a_given_form_is_json(
     make: Callable[..., ManagedProvider], structured_output: str

@@ -25,7 +25,7 @@ from clawd.models.base import (
     collect,
 )
 from clawd.models.responses_config import ResponsesConfig
-from clawd.response import ToolCall
+from clawd.response import Thinking, ToolCall
 from clawd.tools.base import ToolSpec
 from tests.fakes.responses_api import Answer, FakeResponses, call, reasoning, refused, said
 from tests.unit.models.conftest import ask, make_context
@@ -142,6 +142,27 @@ async def test_a_conversation_that_another_model_began_is_taken_by_a_strict_serv
         request = ModelRequest(messages=strange, temperature=0.5, schema=form, max_tokens=5, tools=(LOOK,))
         response = await collect(make(api), request)
     assert json.loads(response.text) == {}
+
+
+async def test_reasoning_that_the_api_no_longer_takes_is_left_out(
+    make: Callable[..., ManagedProvider],
+) -> None:
+    step = AssistantMessage(
+        text="",
+        tool_calls=(ToolCall(id="a", name="look", arguments="{}"),),
+        thinking=(Thinking(id="rs_1", data="sealed with another account's key"),),
+        model="gpt",
+    )
+    messages = (*ask("go").messages, step, ToolMessage(call_id="a", name="look", text="seen"))
+    async with FakeResponses(Answer(text="Done.")) as api:
+        response = await collect(make(api, reasoning={}), ModelRequest(messages=messages))
+    assert response.text == "Done."
+    assert "could not be verified" in api.requests[0].refused
+    assert [item.get("type") for item in api.requests[1].body["input"]] == [
+        None,
+        "function_call",
+        "function_call_output",
+    ]
 
 
 async def test_a_refusal_is_an_answer_that_says_so(make: Callable[..., ManagedProvider]) -> None:
