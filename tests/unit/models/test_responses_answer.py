@@ -164,6 +164,11 @@ def test_reasoning_is_kept_sealed_with_all_parts_of_its_summary_and_its_place() 
     )
 
 
+def test_a_seal_counts_only_with_the_end_of_its_item() -> None:
+    thinking = answer(added(reasoning("par")), done(call("a", "{}"), 1), completed()).thinking
+    assert thinking == (Thinking(id="rs_1"),)
+
+
 def test_reasoning_between_two_calls_keeps_its_place() -> None:
     later = {**reasoning("more"), "id": "rs_2"}
     thinking = answer(
