@@ -30,7 +30,7 @@ class AnthropicConfig(WireConfig):
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     prompt_cache: bool = True
     # How an answer of a given form is asked for; older models know only tools.
-    structured_output: Literal["native", "tool"] = "native"
+    json_output: Literal["schema", "tool"] = "schema"
     beta: tuple[str, ...] = ()  # features of the header `anthropic-beta`
 
     @model_validator(mode="after")

@@ -73,7 +73,7 @@ class AnthropicFormat:
 def request_body(config: AnthropicConfig, request: ModelRequest) -> JsonObject:
     """Return the body of one streaming request."""
     talk = paired([m for m in request.messages if not isinstance(m, SystemMessage)])
-    forced = request.schema is not None and config.structured_output == "tool"
+    forced = request.schema is not None and config.json_output == "tool"
     budget = config.thinking_tokens
     if budget is not None and (forced or not _thought_throughout(config, talk)):
         budget = None
@@ -231,7 +231,7 @@ def _tools(config: AnthropicConfig, request: ModelRequest, talk: Sequence[ChatMe
         # Calls in the history are refused where no tools are declared.
         tools = [_tool(name, "", {"type": "object"}) for name in sorted(names)]
         choice = {"type": "none"}
-    if request.schema is not None and config.structured_output == "tool":
+    if request.schema is not None and config.json_output == "tool":
         tools.append(_tool(ANSWER_TOOL, "Gives the answer.", dict(request.schema.schema)))
         choice = {"type": "any"} if request.tools else {"type": "tool", "name": ANSWER_TOOL}
     if not tools:
@@ -250,7 +250,7 @@ def _output(config: AnthropicConfig, request: ModelRequest) -> JsonObject:
     output: JsonObject = {}
     if config.effort is not None:
         output["effort"] = config.effort
-    if request.schema is not None and config.structured_output == "native":
+    if request.schema is not None and config.json_output == "schema":
         output["format"] = {"type": "json_schema", "schema": _closed(dict(request.schema.schema))}
     return {"output_config": output} if output else {}
 

@@ -186,18 +186,18 @@ async def test_what_else_the_api_refuses_is_not_asked_twice(make: Callable[..., 
     assert len(api.requests) == 2
 
 
-@pytest.mark.parametrize("structured_output", ["native", "tool"])
+@pytest.mark.parametrize("json_output", ["schema", "tool"])
 async def test_an_answer_of_a_given_form_is_json(
-    make: Callable[..., ManagedProvider], structured_output: str
+    make: Callable[..., ManagedProvider], json_output: str
 ) -> None:
     form = OutputSchema(name="cat", schema={"type": "object", "properties": {"name": {"type": "string"}}})
     answer = (
         Answer(text='{"name": "Tom"}')
-        if structured_output == "native"
+        if json_output == "schema"
         else Answer(blocks=[tool_use("a", "answer_in_form", name="Tom")])
     )
     async with FakeAnthropic(answer) as api:
-        response = await collect(make(api, structured_output=structured_output), ask("cat?", schema=form))
+        response = await collect(make(api, json_output=json_output), ask("cat?", schema=form))
     assert json.loads(response.text) == {"name": "Tom"}
     assert (response.tool_calls, response.finish) == ((), "stop")
 

@@ -287,7 +287,7 @@ def test_an_answer_of_a_given_form_is_asked_for_with_every_object_closed() -> No
 
 
 def test_older_models_are_made_to_call_a_tool_for_it() -> None:
-    settings = {"structured_output": "tool", "thinking_tokens": 2000}
+    settings = {"json_output": "tool", "thinking_tokens": 2000}
     sent = body(user("hi"), settings=settings, schema=FORM)
     assert sent["tools"][0]["name"] == "answer_in_form"
     assert sent["tools"][0]["input_schema"] == dict(FORM.schema)
