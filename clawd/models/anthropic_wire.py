@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, assert_never
 from clawd.messages import Image
 from clawd.models.anthropic_answer import ANSWER_TOOL, AnthropicFold
 from clawd.models.anthropic_config import MAX_TOKENS, AnthropicConfig
+from clawd.models.anthropic_schema import accepted_schema
 from clawd.models.base import AssistantMessage, SystemMessage, ToolMessage, UserMessage
 from clawd.models.pairs import paired
 from clawd.models.pictures import picture_of, words_for
@@ -190,6 +191,8 @@ def _part(config: AnthropicConfig, part: Part) -> list[JsonObject]:
         words = words_for(part)
         return [_text(words)] if words.strip() else []
     if not picture.base64:
+        if not picture.url.lower().startswith("https:"):  # the API fetches from nowhere else
+            return [_text(words_for(part))]
         return [{"type": "image", "source": {"type": "url", "url": picture.url}}]
     source: JsonObject = {"type": "base64", "media_type": picture.mime, "data": picture.base64}
     return [{"type": "image", "source": source}]
@@ -251,17 +254,5 @@ def _output(config: AnthropicConfig, request: ModelRequest) -> JsonObject:
     if config.effort is not None:
         output["effort"] = config.effort
     if request.schema is not None and config.json_output == "schema":
-        output["format"] = {"type": "json_schema", "schema": _closed(dict(request.schema.schema))}
+        output["format"] = {"type": "json_schema", "schema": accepted_schema(dict(request.schema.schema))}
     return {"output_config": output} if output else {}
-
-
-def _closed(schema: JsonValue) -> JsonValue:
-    """Return the schema with every object closed where it does not say: the API refuses open ones."""
-    if isinstance(schema, list):
-        return [_closed(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed = {name: _closed(value) for name, value in schema.items()}
-    if schema.get("type") == "object":
-        closed.setdefault("additionalProperties", False)
-    return closed

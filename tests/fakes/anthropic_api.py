@@ -15,6 +15,7 @@ from tests.fakes.anthropic_rules import (
     FIELDS,
     Block,
     check_block,
+    check_form,
     check_results,
     check_sampling,
     check_text,
@@ -26,7 +27,7 @@ from tests.fakes.anthropic_rules import (
     refuse,
     seal,
 )
-from tests.fakes.model_site import Event, Fault, ModelSite, Refused, Seen, in_pieces, only, open_objects
+from tests.fakes.model_site import Event, Fault, ModelSite, Refused, Seen, in_pieces, only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,8 +192,8 @@ class FakeAnthropic(ModelSite[Answer]):
         self._check_messages(body)
         check_sampling(body)
         form = body.get("output_config", {}).get("format")
-        if form is not None and open_objects(form["schema"]):
-            refuse("output_config.format.schema: For 'object' type, 'additionalProperties' must be false")
+        if form is not None:
+            check_form(form["schema"])
 
     def _check_messages(self, body: dict[str, Any]) -> None:
         roles = [message["role"] for message in body["messages"]]

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from tests.fakes.model_site import Refused
+from tests.fakes.model_site import Refused, open_objects
 
 Block = dict[str, Any]
 
@@ -45,6 +45,16 @@ def mark_of(block: Block) -> str:
     return str(block.get("id") or block.get("signature") or block.get("data"))
 
 
+def check_form(schema: Any) -> None:
+    if open_objects(schema):
+        refuse("output_config.format.schema: For 'object' type, 'additionalProperties' must be false")
+    if isinstance(schema, dict):
+        if schema.get("type") == "integer" and "minimum" in schema:
+            refuse("output_config.format.schema: For 'integer' type, property 'minimum' is not supported")
+        for part in (*schema.get("properties", {}).values(), schema.get("items")):
+            check_form(part)
+
+
 def prefix_of(body: dict[str, Any], messages: int) -> str:
     """Return what stands before a message, without the marks for the cache."""
     before = [body.get("system"), body.get("tools"), body["messages"][:messages]]
@@ -64,7 +74,7 @@ def check_text(where: str, block: Block) -> None:
 
 def _check_picture(where: str, source: dict[str, Any]) -> None:
     good = (
-        source["url"].lower().startswith(("http://", "https://"))
+        source["url"].lower().startswith("https://")
         if source["type"] == "url"
         else source["media_type"] in _PICTURES and bool(source["data"])
     )

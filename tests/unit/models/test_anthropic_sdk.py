@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from clawd.models.anthropic_schema import accepted_schema
 from tests.fakes.anthropic_api import Answer, FakeAnthropic, redacted, said, thinking, tool_use
 
 if TYPE_CHECKING:
@@ -160,3 +161,27 @@ async def test_the_fake_wants_the_turns_thinking_back_as_it_was(
         ]
         with pytest.raises(sdk.BadRequestError, match=words):
             await _final(client, messages=messages, **request)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "integer", "minimum": 1, "maximum": 10, "description": "A number"},
+        {"type": "string", "format": "email", "minLength": 3, "pattern": "^a"},
+        {"type": "string", "format": "color"},
+        {"type": "array", "items": {"type": "number", "multipleOf": 0.5}, "minItems": 1},
+        {"type": "array", "items": {"type": "boolean"}, "maxItems": 3, "minItems": 2},
+        {
+            "type": "object",
+            "properties": {
+                "minimum": {"oneOf": [{"type": "null"}, {"$ref": "#/$defs/cat"}]},
+                "kind": {"enum": ["a", "b"]},
+            },
+            "required": ["minimum"],
+            "additionalProperties": True,
+            "$defs": {"cat": {"type": "object", "properties": {"age": {"type": "integer", "minimum": 0}}}},
+        },
+    ],
+)
+def test_a_schema_is_made_acceptable_as_the_sdk_does_it(sdk: ModuleType, schema: dict[str, Any]) -> None:
+    assert accepted_schema(schema) == sdk.transform_schema(schema)

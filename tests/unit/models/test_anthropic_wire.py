@@ -140,7 +140,7 @@ def test_arguments_that_python_alone_takes_for_json_are_made_json() -> None:
     ("ref", "source"),
     [
         ("https://example.com/cat.png", {"type": "url", "url": "https://example.com/cat.png"}),
-        ("HTTP://example.com/cat", {"type": "url", "url": "HTTP://example.com/cat"}),
+        ("HTTPS://example.com/cat", {"type": "url", "url": "HTTPS://example.com/cat"}),
         ("data:image/PNG;base64,aGk=", {"type": "base64", "media_type": "image/png", "data": "aGk="}),
     ],
 )
