@@ -6,7 +6,7 @@ Source: Claude API reference, "Streaming Messages" and "Stop reasons and fallbac
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from clawd.models.base import ModelResponse, Progress, TextDelta, ToolCall, Usage
@@ -39,6 +39,11 @@ _COUNTS: Final = (
 )
 
 
+_MAX_BLOCKS: Final = 1000  # of one answer
+_MAX_ARGUMENTS: Final = 4_000_000  # characters, of all its calls
+_MAX_THINKING: Final = 4_000_000  # characters; more is not kept, since a part of it is worth nothing
+
+
 @dataclass(slots=True)
 class _Block:
     """One block of content; which of its fields are used is a matter of its type."""
@@ -46,13 +51,21 @@ class _Block:
     type: str
     id: str = ""
     name: str = ""
-    arguments: str = ""
     input: JsonValue = None  # given whole with the block's start
-    text: str = ""
-    signature: str = ""
+    pieces: list[str] = field(default_factory=list)  # of a call's arguments, or of a thought
+    seal: list[str] = field(default_factory=list)
     data: str = ""
     after_text: int = 0
     after_calls: int = 0
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.pieces)
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is a call of one of our tools."""
+        return self.type == "tool_use" and self.name != ANSWER_TOOL
 
 
 class AnthropicFold:
@@ -67,6 +80,9 @@ class AnthropicFold:
         self._blocks: dict[int, _Block] = {}  # by the stream's index, in order of arrival
         self._text: list[str] = []
         self._length = 0  # of the text
+        self._calls = 0
+        self._arguments = 0  # characters
+        self._thought = 0  # characters
         self._characters = Joiner()
         self._stop: str | None = None
         self._over = False
@@ -118,7 +134,7 @@ class AnthropicFold:
         """Return what has come so far as a response."""
         finish = _FINISH.get(self._stop or "", "stop")
         # What a refused answer began is not to be acted on, nor a call that the limit cut off.
-        asked = [] if finish == "filtered" else self._calls()
+        asked = [b for b in self._blocks.values() if b.asks and finish != "filtered"]
         if finish == "length" and asked and not _is_object(asked[-1].arguments):
             asked.pop()
         calls = sane_calls(
@@ -138,17 +154,21 @@ class AnthropicFold:
     # --- blocks
 
     def _begin(self, index: int, block: JsonObject) -> list[ModelEvent]:
+        if len(self._blocks) == _MAX_BLOCKS:
+            raise MalformedAnswer(f"more than {_MAX_BLOCKS} blocks of content")
         self._blocks[index] = found = _Block(
             type=text_at(block, "type"),
             id=text_at(block, "id"),
             name=text_at(block, "name"),
             input=block.get("input"),
-            text=text_at(block, "thinking"),
-            signature=text_at(block, "signature"),
+            seal=[text_at(block, "signature")],
             data=text_at(block, "data"),
             after_text=self._length,
-            after_calls=len(self._calls()),
+            after_calls=self._calls,
         )
+        self._calls += found.asks
+        self._thought += len(found.data)
+        self._think(found, text_at(block, "thinking"))
         if found.type == "text":
             return self._say(text_at(block, "text"))
         return [Progress("tool_call" if found.type == "tool_use" else "thinking")]
@@ -159,25 +179,35 @@ class AnthropicFold:
             case "text_delta":
                 return self._say(text_at(delta, "text"))
             case "input_json_delta" if block.type == "tool_use":
-                piece = text_at(delta, "partial_json")
-                block.arguments += piece
-                return self._say(piece) if block.name == ANSWER_TOOL else [Progress("tool_call")]
+                return self._argue(block, text_at(delta, "partial_json"))
             case "thinking_delta":
-                block.text += text_at(delta, "thinking")
+                self._think(block, text_at(delta, "thinking"))
                 return [Progress("thinking")]
             case "signature_delta":
-                block.signature += text_at(delta, "signature")
+                block.seal.append(text_at(delta, "signature"))
                 return [Progress("thinking")]
             case _:
                 return []
 
     def _end(self, index: int) -> list[ModelEvent]:
         block = self._blocks.get(index)
-        if block is None or block.type != "tool_use" or block.arguments or not block.input:
+        if block is None or block.type != "tool_use" or any(block.pieces) or not block.input:
             return []
         # Some servers give a call's input at once, with its start.
-        block.arguments = json.dumps(block.input, ensure_ascii=False)
-        return self._say(block.arguments) if block.name == ANSWER_TOOL else []
+        return self._argue(block, json.dumps(block.input, ensure_ascii=False))
+
+    def _argue(self, block: _Block, piece: str) -> list[ModelEvent]:
+        """Take a piece of a call's arguments; those of the answer's tool are the answer."""
+        self._arguments += len(piece)
+        if self._arguments > _MAX_ARGUMENTS:
+            raise MalformedAnswer(f"tool calls of more than {_MAX_ARGUMENTS} characters")
+        block.pieces.append(piece)
+        return [Progress("tool_call")] if block.asks else self._say(piece)
+
+    def _think(self, block: _Block, piece: str) -> None:
+        self._thought += len(piece)
+        if piece and self._thought <= _MAX_THINKING:
+            block.pieces.append(piece)
 
     def _whole(self, message: JsonObject) -> list[ModelEvent]:
         events: list[ModelEvent] = []
@@ -197,13 +227,12 @@ class AnthropicFold:
         self._length += len(text)
         return [TextDelta(text)]
 
-    def _calls(self) -> list[_Block]:
-        return [b for b in self._blocks.values() if b.type == "tool_use" and b.name != ANSWER_TOOL]
-
     def _thinking(self) -> tuple[Thinking, ...]:
+        if self._thought > _MAX_THINKING:
+            return ()
         return tuple(
             Thinking(
-                text=whole(block.text), signature=block.signature, data=block.data,
+                text=whole("".join(block.pieces)), signature="".join(block.seal), data=block.data,
                 after_text=block.after_text, after_calls=block.after_calls,
             )
             for block in self._blocks.values()
@@ -214,7 +243,7 @@ class AnthropicFold:
 
     def _stopped(self, where: JsonObject) -> None:
         reason = text_at(where, "stop_reason")
-        if reason == "model_context_window_exceeded" and not self._text and not self._calls():
+        if reason == "model_context_window_exceeded" and not self._text and not self._calls:
             words = "the model's context window was full before the first visible word"
             raise ProviderFault({"code": "context_length_exceeded", "message": words})
         self._stop = reason or self._stop
@@ -246,7 +275,8 @@ def _index(data: JsonObject, otherwise: int) -> int:
 
 
 def _is_object(arguments: str) -> bool:
+    """Whether arguments are complete; where an answer was cut, none at all are those that never came."""
     try:
-        return isinstance(json.loads(arguments or "{}"), dict)
+        return isinstance(json.loads(arguments), dict)
     except (ValueError, RecursionError):
         return False

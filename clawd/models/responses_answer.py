@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 _BETWEEN_MESSAGES: Final = "\n\n"
 
 
+_MAX_ITEMS: Final = 1000  # of one answer
+_MAX_ARGUMENTS: Final = 4_000_000  # characters, of all its calls
+_MAX_THINKING: Final = 4_000_000  # characters; more is not kept, since a part of it is worth nothing
+
+
 @dataclass(slots=True)
 class _Item:
     """A call or a piece of reasoning; which of its fields are used is a matter of its type."""
@@ -35,12 +40,16 @@ class _Item:
     id: str = ""
     call_id: str = ""
     name: str = ""
-    arguments: str = ""
+    pieces: list[str] = field(default_factory=list)  # of the arguments
     complete: bool = False
     summary: list[str] = field(default_factory=list)
     encrypted: str = ""
     after_text: int = 0
     after_calls: int = 0
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.pieces)
 
 
 class ResponsesFold:
@@ -53,11 +62,12 @@ class ResponsesFold:
     def __init__(self, model: str) -> None:
         self._model = model
         self._items: list[_Item] = []
+        self._arguments = 0  # characters of deltas
         self._text: list[str] = []
         self._length = 0  # of the text
         self._characters = Joiner()
         self._part: tuple[JsonValue, JsonValue] | None = None  # the one that the last text belongs to
-        self._part_text = ""
+        self._part_text: list[str] = []
         self._refused = False
         self._why_incomplete = ""
         self._finished = False
@@ -95,11 +105,10 @@ class ResponsesFold:
                 self._refused = self._refused or "refusal" in kind
                 return self._rest_of_text(data, text_at(data, "text") or text_at(data, "refusal"))
             case "response.function_call_arguments.delta":
-                self._call_of(data).arguments += text_at(data, "delta")
-                return [Progress("tool_call")]
+                return self._argue(self._call_of(data), text_at(data, "delta"))
             case "response.function_call_arguments.done":
                 call = self._call_of(data)
-                call.arguments = text_at(data, "arguments") or call.arguments
+                call.pieces = [text_at(data, "arguments") or call.arguments]
                 return [Progress("tool_call")]
             case "response.completed" | "response.incomplete" | "response.failed":
                 response = object_at(data, "response")
@@ -138,19 +147,19 @@ class ResponsesFold:
         part = (data.get("output_index"), data.get("content_index"))
         if part != self._part:
             between = _BETWEEN_MESSAGES if self._part is not None and self._part[0] != part[0] else ""
-            self._part, self._part_text = part, ""
+            self._part, self._part_text = part, []
             return self._shown(between if self._text else "", text)
         return self._shown("", text)
 
     def _rest_of_text(self, data: JsonObject, text: str) -> list[ModelEvent]:
         """Show what the deltas left out; some servers send none."""
         part = (data.get("output_index"), data.get("content_index"))
-        known = self._part_text if part == self._part else ""
+        known = "".join(self._part_text) if part == self._part else ""
         rest = text[len(known) :] if text.startswith(known) else ""
         return self._more_text(data, rest) if rest else []
 
     def _shown(self, between: str, text: str) -> list[ModelEvent]:
-        self._part_text += text
+        self._part_text.append(text)
         shown = self._characters.feed(between + text)
         if not shown:
             return []
@@ -169,15 +178,22 @@ class ResponsesFold:
         found.name = text_at(item, "name") or found.name
         arguments = item.get("arguments")
         if isinstance(arguments, dict):
-            found.arguments = json.dumps(arguments, ensure_ascii=False)
+            found.pieces = [json.dumps(arguments, ensure_ascii=False)]
         elif done and isinstance(arguments, str) and arguments:
-            found.arguments = arguments
+            found.pieces = [arguments]
         if done:
             found.complete = text_at(item, "status") != "incomplete"
             # That of `added` may be a part only.
             found.encrypted = text_at(item, "encrypted_content") or found.encrypted
             found.summary = [text_at(part, "text") for part in objects_at(item, "summary")] or found.summary
         return [Progress("tool_call" if kind == "function_call" else "thinking")]
+
+    def _argue(self, call: _Item, piece: str) -> list[ModelEvent]:
+        self._arguments += len(piece)
+        if self._arguments > _MAX_ARGUMENTS:
+            raise MalformedAnswer(f"tool calls of more than {_MAX_ARGUMENTS} characters")
+        call.pieces.append(piece)
+        return [Progress("tool_call")]
 
     def _call_of(self, data: JsonObject) -> _Item:
         return self._find("function_call", count_at(data, "output_index"), text_at(data, "item_id"), "")
@@ -192,12 +208,17 @@ class ResponsesFold:
             if index is not None and index == item.index and not (item_id and item.id):
                 item.id = item.id or item_id
                 return item
+        if len(self._items) == _MAX_ITEMS:
+            raise MalformedAnswer(f"more than {_MAX_ITEMS} items")
         calls = sum(item.type == "function_call" for item in self._items)
         new = _Item(type=kind, index=index, id=item_id, after_text=self._length, after_calls=calls)
         self._items.append(new)
         return new
 
     def _thinking(self) -> tuple[Thinking, ...]:
+        sizes = (len(i.encrypted) + sum(map(len, i.summary)) for i in self._items if i.type == "reasoning")
+        if sum(sizes) > _MAX_THINKING:
+            return ()
         return tuple(
             Thinking(
                 id=item.id, text=whole(text), data=item.encrypted if number == 0 else "",
@@ -253,7 +274,8 @@ def _why(response: JsonObject) -> str:
 
 
 def _is_object(arguments: str) -> bool:
+    """Whether arguments are complete; where an answer was cut, none at all are those that never came."""
     try:
-        return isinstance(json.loads(arguments or "{}"), dict)
+        return isinstance(json.loads(arguments), dict)
     except (ValueError, RecursionError):
         return False

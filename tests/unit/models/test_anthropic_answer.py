@@ -257,6 +257,27 @@ def test_a_call_that_the_limit_cut_off_is_none() -> None:
     assert response.finish == "length"
 
 
+def test_a_call_whose_arguments_never_came_is_none() -> None:
+    response = answer(START, *called(0, "a", "{}"), *called(1, "b"), why("max_tokens"), STOP)
+    assert [call.id for call in response.tool_calls] == ["a"]
+
+
+def test_an_answer_beyond_all_measure_is_refused() -> None:
+    huge = [more(0, type="input_json_delta", partial_json="x" * 1_000_000) for _ in range(5)]
+    with pytest.raises(MalformedAnswer, match="characters"):
+        fold(START, *called(0, "a"), *huge)
+    with pytest.raises(MalformedAnswer, match="blocks"):
+        fold(START, *(begin(index, type="text") for index in range(2000)))
+
+
+def test_thinking_beyond_all_measure_is_not_kept() -> None:
+    pieces = [more(0, type="thinking_delta", thinking="x" * 1_000_000) for _ in range(5)]
+    response = answer(
+        START, *thought(0, "hm", "sig"), *pieces, *thought(1, "hm", "sig"), *called(2, "a"), why("tool_use")
+    )
+    assert (response.thinking, len(response.tool_calls)) == ((), 1)
+
+
 def test_a_call_with_broken_json_is_kept_where_the_model_meant_it() -> None:
     response = answer(START, *called(0, "a", "{broken"), why("tool_use"), STOP)
     assert response.tool_calls[0].arguments == "{broken"

@@ -226,6 +226,24 @@ def test_a_call_that_the_limit_cut_off_is_none() -> None:
     assert response.finish == "length"
 
 
+def test_a_call_whose_arguments_never_came_is_none() -> None:
+    assert answer(done(call("a")), incomplete("max_output_tokens")).tool_calls == ()
+
+
+def test_an_answer_beyond_all_measure_is_refused() -> None:
+    huge = event("function_call_arguments.delta", item_id="fc_a", delta="x" * 1_000_000)
+    with pytest.raises(MalformedAnswer, match="characters"):
+        fold(added(call("a")), *[huge] * 5)
+    with pytest.raises(MalformedAnswer, match="items"):
+        fold(*(added(call(str(index)), index) for index in range(2000)))
+
+
+def test_reasoning_beyond_all_measure_is_not_kept() -> None:
+    huge = reasoning("x" * 5_000_000)
+    response = answer(done(huge), done(call("a", "{}"), 1), completed())
+    assert (response.thinking, len(response.tool_calls)) == ((), 1)
+
+
 def test_a_filtered_answer_has_no_calls() -> None:
     assert answer(done(call("a", "{}")), incomplete("content_filter")).tool_calls == ()
 
