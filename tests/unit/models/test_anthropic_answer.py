@@ -337,7 +337,7 @@ _FIELDS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(_FIELDS, max_size=6))
 def test_whatever_comes_is_read_or_refused(recorded: list[Recorded]) -> None:
     collected = AnthropicFold("claude")

@@ -85,7 +85,7 @@ def _next(request: ModelRequest, response: ModelResponse, *more: ChatMessage) ->
     "answer",
     [
         Answer(text="日本語 🎉"),
-        Answer(text="日本語 🎉", split=1, fragment=1),
+        Answer(text="日本語 🎉", split=7, fragment=1),
         Answer(text="日本語 🎉", newline="\r\n"),
         Answer(text="日本語 🎉", names=False),
         Answer(text="日本語 🎉", as_json=True),
@@ -301,14 +301,14 @@ async def test_wherever_a_stream_breaks_no_half_answer_and_no_half_call_comes_ou
     make: Callable[..., ManagedProvider], how: str
 ) -> None:
     total = await _whole_events()
-    for count in range(total):
-        broken = Answer(blocks=CALLS.blocks, **{how: count})  # type: ignore[arg-type]
-        if count == total - 1:  # only `message_stop` is missing: all of the answer is there
-            response, _ = await _ask(make, broken)
-            assert len(response.tool_calls) == 2
-            continue
-        with pytest.raises(ModelUnavailable):
-            await _ask(make, broken)
+    broken = [Answer(blocks=CALLS.blocks, **{how: count}) for count in range(total)]  # type: ignore[arg-type]
+    async with FakeAnthropic(*broken) as api:
+        provider = make(api)
+        for _ in range(total - 1):
+            with pytest.raises(ModelUnavailable):
+                await collect(provider, ask())
+        # Only `message_stop` is missing: all of the answer is there.
+        assert len((await collect(provider, ask())).tool_calls) == 2
 
 
 @pytest.mark.parametrize(

@@ -237,12 +237,15 @@ async def test_wherever_a_stream_breaks_no_half_answer_and_no_half_call_comes_ou
     make: Callable[..., ManagedProvider], how: str
 ) -> None:
     items = [reasoning("rs_1", "Hm."), said("I look."), call("a", "look", '{"at": 1}')]
-    async with FakeResponses() as api:
-        seen: Any = type("Seen", (), {"body": {"model": "m", "input": "x"}})
-        total = len(list(api.events(seen, Answer(items=items))))
-    for count in range(total):
-        with pytest.raises(ModelUnavailable):
-            await _ask(make, Answer(items=items, **{how: count}))  # type: ignore[arg-type]
+    seen: Any = type("Seen", (), {"body": {"model": "m", "input": "x"}})
+    total = len(list(FakeResponses().events(seen, Answer(items=items))))
+    broken = [Answer(items=items, **{how: count}) for count in range(total)]  # type: ignore[arg-type]
+    async with FakeResponses(*broken) as api:
+        provider = make(api)
+        for _ in range(total):
+            with pytest.raises(ModelUnavailable):
+                await collect(provider, ask())
+        assert len(api.requests) == total
 
 
 async def test_an_answer_of_megabytes_in_its_last_event_is_read(make: Callable[..., ManagedProvider]) -> None:
