@@ -152,7 +152,14 @@ def test_a_picture_is_sent_where_its_reference_can_be(ref: str, source: dict[str
 
 
 @pytest.mark.parametrize(
-    "ref", ["AgACAgIAAx", "file:///etc/passwd", "data:image/tiff;base64,aGk=", "data:,x"]
+    "ref",
+    [
+        "AgACAgIAAx",
+        "http://example.com/cat.png",
+        "file:///etc/passwd",
+        "data:image/tiff;base64,aGk=",
+        "data:,x",
+    ],
 )
 def test_of_other_pictures_the_model_learns_that_they_were_there(ref: str) -> None:
     assert said(user(Image(ref=ref)))[0]["content"] == [text("[image]")]
