@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from clawd.models.base import ModelResponse, Progress, TextDelta, ToolCall, Usage
 from clawd.models.characters import Joiner, whole
 from clawd.models.fields import count_at, kind_of, object_at, objects_at, text_at
-from clawd.models.tool_calls import sane_calls
+from clawd.models.tool_calls import is_object, sane_calls
 from clawd.models.wire import MalformedAnswer, ProviderFault
 from clawd.response import Thinking
 
@@ -133,9 +133,10 @@ class AnthropicFold:
     def response(self) -> ModelResponse:
         """Return what has come so far as a response."""
         finish = _FINISH.get(self._stop or "", "stop")
-        # What a refused answer began is not to be acted on, nor a call that the limit cut off.
+        # What a refused answer began is not to be acted on, nor a call that the limit cut off, nor one whose
+        # arguments never came.
         asked = [b for b in self._blocks.values() if b.asks and finish != "filtered"]
-        if finish == "length" and asked and not _is_object(asked[-1].arguments):
+        if finish == "length" and asked and not is_object(asked[-1].arguments):
             asked.pop()
         calls = sane_calls(
             ToolCall(id=whole(c.id), name=whole(c.name), arguments=whole(c.arguments) or "{}") for c in asked
@@ -272,11 +273,3 @@ class AnthropicFold:
 def _index(data: JsonObject, otherwise: int) -> int:
     found = count_at(data, "index")
     return otherwise if found is None else found
-
-
-def _is_object(arguments: str) -> bool:
-    """Whether arguments are complete; where an answer was cut, none at all are those that never came."""
-    try:
-        return isinstance(json.loads(arguments), dict)
-    except (ValueError, RecursionError):
-        return False

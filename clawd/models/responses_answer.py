@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from clawd.models.base import ModelResponse, Progress, TextDelta, ToolCall, Usage
 from clawd.models.characters import Joiner, whole
 from clawd.models.fields import count_at, kind_of, object_at, objects_at, text_at
-from clawd.models.tool_calls import sane_calls
+from clawd.models.tool_calls import is_object, sane_calls
 from clawd.models.wire import MalformedAnswer, ProviderFault
 from clawd.response import Thinking
 
@@ -123,7 +123,7 @@ class ResponsesFold:
         asked = [item for item in self._items if item.type == "function_call"]
         if self._why_incomplete:
             finish = "filtered" if self._why_incomplete == "content_filter" else "length"
-            asked = [c for c in asked if finish == "length" and c.complete and _is_object(c.arguments)]
+            asked = [c for c in asked if finish == "length" and c.complete and is_object(c.arguments)]
         calls = sane_calls(
             ToolCall(id=whole(c.call_id), name=whole(c.name), arguments=whole(c.arguments) or "{}")
             for c in asked
@@ -271,11 +271,3 @@ def read_usage(usage: JsonObject) -> Usage:
 
 def _why(response: JsonObject) -> str:
     return text_at(object_at(response, "incomplete_details"), "reason") or "unknown"
-
-
-def _is_object(arguments: str) -> bool:
-    """Whether arguments are complete; where an answer was cut, none at all are those that never came."""
-    try:
-        return isinstance(json.loads(arguments), dict)
-    except (ValueError, RecursionError):
-        return False
