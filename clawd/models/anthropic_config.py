@@ -29,8 +29,8 @@ class AnthropicConfig(WireConfig):
     thinking_tokens: Annotated[int, Field(ge=LEAST_THINKING)] | None = None
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     prompt_cache: bool = True
-    # How an answer of a given form is asked for; older models know only tools.
-    json_output: Literal["schema", "tool"] = "schema"
+    # How a JSON answer is asked for; older models know only tools. none: the schema is told in words.
+    json_output: Literal["schema", "tool", "none"] = "schema"
     beta: tuple[str, ...] = ()  # features of the header `anthropic-beta`
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from clawd.models.base import AssistantMessage, SystemMessage, ToolMessage, User
 from clawd.models.pairs import paired
 from clawd.models.pictures import picture_of, words_for
 from clawd.models.thoughts import in_order, turn_start
+from clawd.models.wire_schema import told
 from clawd.response import Thinking, ToolCall
 
 if TYPE_CHECKING:
@@ -79,7 +80,10 @@ def request_body(config: AnthropicConfig, request: ModelRequest) -> JsonObject:
     if budget is not None and (forced or not _thought_throughout(config, talk)):
         budget = None
     body: JsonObject = {"model": config.model_id, "max_tokens": _max_tokens(config, request, budget)}
-    system = "\n\n".join(m.text for m in request.messages if isinstance(m, SystemMessage) and m.text.strip())
+    instructions = request.messages
+    if request.schema is not None and config.json_output == "none":
+        instructions = told(instructions, request.schema)
+    system = "\n\n".join(m.text for m in instructions if isinstance(m, SystemMessage) and m.text.strip())
     if system:
         body["system"] = [{"type": "text", "text": system, **_marked(config)}]
     without_budget = config.thinking_tokens is not None and budget is None

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import model_validator
 
 from clawd.config.base import Section
+from clawd.models.chat_config import JsonOutput
 from clawd.models.wire_config import WireConfig
 
 
@@ -24,6 +25,7 @@ class ResponsesConfig(WireConfig):
 
     # None: nothing is said of it, and models that do not reason want it so.
     reasoning: ReasoningConfig | None = None
+    json_output: JsonOutput = "schema"  # what it takes for JSON answers; else the schema is told in words
 
     @model_validator(mode="after")
     def _no_temperature_for_reasoning(self) -> Self:

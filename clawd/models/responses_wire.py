@@ -19,6 +19,7 @@ from clawd.models.responses_answer import ResponsesFold
 from clawd.models.responses_config import ResponsesConfig
 from clawd.models.thoughts import in_order, turn_start
 from clawd.models.wire import bearer
+from clawd.models.wire_schema import told
 from clawd.response import Thinking, ToolCall
 
 if TYPE_CHECKING:
@@ -66,7 +67,10 @@ def request_body(config: ResponsesConfig, request: ModelRequest) -> JsonObject:
         "stream": True,
         "store": False,
     }
-    system = "\n\n".join(m.text for m in request.messages if isinstance(m, SystemMessage) and m.text.strip())
+    messages = request.messages
+    if request.schema is not None and config.json_output != "schema":
+        messages = told(messages, request.schema)
+    system = "\n\n".join(m.text for m in messages if isinstance(m, SystemMessage) and m.text.strip())
     if system:
         body["instructions"] = system
     if request.tools:
@@ -81,8 +85,8 @@ def request_body(config: ResponsesConfig, request: ModelRequest) -> JsonObject:
         body["reasoning"] = {name: value for name, value in said.items() if value is not None}
         if config.reasons:  # models that do not reason refuse to be asked for it
             body["include"] = ["reasoning.encrypted_content"]
-    if request.schema is not None:
-        body["text"] = {"format": _format(request.schema)}
+    if request.schema is not None and config.json_output != "none":
+        body["text"] = {"format": _format(config, request.schema)}
     return body
 
 
@@ -154,7 +158,9 @@ def _tool(tool: ToolSpec) -> JsonObject:
     }
 
 
-def _format(schema: OutputSchema) -> JsonObject:
+def _format(config: ResponsesConfig, schema: OutputSchema) -> JsonObject:
+    if config.json_output == "object":
+        return {"type": "json_object"}
     return {
         "type": "json_schema",
         "name": schema.name,

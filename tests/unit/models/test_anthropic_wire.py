@@ -305,6 +305,13 @@ def test_older_models_are_made_to_call_a_tool_for_it() -> None:
     assert among_others["tool_choice"] == {"type": "any"}
 
 
+def test_servers_that_know_neither_are_told_the_form_in_words() -> None:
+    sent = body(SystemMessage("Be brief."), user("hi"), settings={"json_output": "none"}, schema=FORM)
+    assert sent["system"][0]["text"].startswith("Be brief.\n\n")
+    assert '"required": ["name"]' in sent["system"][0]["text"]
+    assert not {"output_config", "tools"} & set(sent)
+
+
 # --- cache
 
 

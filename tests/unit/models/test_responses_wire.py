@@ -182,3 +182,13 @@ def test_tools_limit_and_form() -> None:
         "format": {"type": "json_schema", "name": "cat", "schema": {"type": "object"}, "strict": False}
     }
     assert sent["max_output_tokens"] == 16  # the API takes no smaller one
+
+
+def test_servers_that_take_no_schema_are_told_it_in_words() -> None:
+    form = OutputSchema(name="cat", schema={"type": "object"})
+    sent = body(user("hi"), settings={"json_output": "object"}, schema=form)
+    assert sent["text"] == {"format": {"type": "json_object"}}
+    assert '{"type": "object"}' in sent["instructions"]
+    sent = body(user("hi"), settings={"json_output": "none"}, schema=form)
+    assert "text" not in sent
+    assert '{"type": "object"}' in sent["instructions"]
