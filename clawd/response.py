@@ -59,6 +59,9 @@ class Thinking:
     signature: str = ""  # the provider's seal on `text`
     data: str = ""  # what the provider shows nobody: redacted or encrypted
     id: str = ""  # of the item, where the provider names it
+    # Where it stood: behind so many characters of the response's text, and so many of its calls.
+    after_text: int = 0
+    after_calls: int = 0
 
 
 FinishReason = Literal["stop", "length", "tool_calls", "filtered"]

@@ -54,9 +54,15 @@ _CODES: Final[Mapping[str, int]] = {
     "1261": 413,  # GLM
     "resource_exhausted": 429,
     "overloaded_error": 529,
+    "billing_error": 402,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "invalid_request_error": 400,
+    "invalid_prompt": 400,  # Responses, in the stream
 }
 
 _RETRY_DELAY: Final = re.compile(r'"retryDelay"\s*:\s*"(\d{1,6}(?:\.\d+)?)s"')
+_REQUEST_ID: Final = ("request-id", "x-request-id")  # headers: Anthropic, OpenAI
 
 # Providers that answer 400 and say only in words that the request is too long.
 TOO_LONG: Final = (
@@ -70,6 +76,7 @@ TOO_LONG: Final = (
     "input is too long",  # Bedrock
     "context size",  # llama.cpp before it had a type
     "prompt is too long",  # Anthropic
+    "exceed context limit",  # Anthropic: with max_tokens added
     "input token count",  # Gemini: exceeds the maximum number of tokens allowed
     "range of input length",  # DashScope
 )
@@ -199,7 +206,7 @@ def _wait_s(bad: BadStatus) -> float | None:
 
 
 def _status_error(origin: Origin, status: int, words: str, bad: BadStatus | None) -> ModelError:
-    why = f"HTTP {bad.status}: {words}" if bad else words
+    why = f"HTTP {bad.status}: {words}{_request_id(origin, bad)}" if bad else words
     lower = words.lower()
     if status in (401, 403):
         return _auth_error(origin, why)
@@ -226,6 +233,12 @@ def _status_error(origin: Origin, status: int, words: str, bad: BadStatus | None
         remedy = f"clawd models test {origin.model}"
         return _down(origin, "the provider refuses the request", why, remedy, transient=False)
     return _down(origin, "the model's server failed", why, "try again in a minute")
+
+
+def _request_id(origin: Origin, bad: BadStatus) -> str:
+    """Return the id that the provider's support asks for, where it gave one."""
+    found = next((bad.headers[name] for name in _REQUEST_ID if bad.headers.get(name)), "")
+    return f" (request {origin.clean(found)})" if found else ""
 
 
 def _auth_error(origin: Origin, why: str) -> ModelAuthError:

@@ -13,7 +13,8 @@ import pytest
 from clawd.config.base import Secret
 from clawd.config.schema import Config
 from clawd.errors import ModelError
-from clawd.models import chat, completion, demo, local
+from clawd.models import anthropic, chat, completion, demo, local, responses
+from clawd.models.anthropic_config import AnthropicConfig
 from clawd.models.base import (
     AssistantMessage,
     Completed,
@@ -35,9 +36,12 @@ from clawd.models.completion_config import CompletionConfig
 from clawd.models.demo import DemoConfig
 from clawd.models.local_config import LocalConfig, missing_parts
 from clawd.models.registry import build_models
+from clawd.models.responses_config import ResponsesConfig
 from clawd.testing import ManualClock, ScriptedModel
 from clawd.tools.calculator import PLUGIN as CALCULATOR
+from tests.fakes.anthropic_api import FakeAnthropic
 from tests.fakes.openai_api import FakeOpenAI, Reply
+from tests.fakes.responses_api import FakeResponses
 from tests.fakes.routing import router_over
 from tests.unit.models.conftest import ask, make_context
 from tests.unit.tools.context import SITE
@@ -89,6 +93,18 @@ async def _chat_answered_as_completion(stack: AsyncExitStack) -> Subject:
     return _managed(stack, chat.PLUGIN.create(make_context(), config))
 
 
+async def _anthropic(stack: AsyncExitStack) -> Subject:
+    api = await stack.enter_async_context(FakeAnthropic())
+    config = AnthropicConfig(name="it", type="anthropic", base_url=api.base_url)
+    return _managed(stack, anthropic.PLUGIN.create(make_context(), config))
+
+
+async def _responses(stack: AsyncExitStack) -> Subject:
+    api = await stack.enter_async_context(FakeResponses())
+    config = ResponsesConfig(name="it", type="responses", base_url=api.base_url)
+    return _managed(stack, responses.PLUGIN.create(make_context(), config))
+
+
 async def _demo(stack: AsyncExitStack) -> Subject:
     return _managed(stack, demo.PLUGIN.create(make_context(), DemoConfig(name="it")))
 
@@ -132,6 +148,8 @@ _MAKERS = [
     _chat_answered_as_completion,
     _completion,
     _completion_answered_as_chat,
+    _anthropic,
+    _responses,
     _demo,
     _scripted,
     _fallback,
