@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from clawd.response import ModelAttempt
+
     _Stamp = tuple[int, int, int, int] | None
 
 EXIT_OK = 0
@@ -312,10 +314,14 @@ class DeliveryUnknown(DeliveryError):
 
 
 class ModelError(ClawdError):
-    """A model did not answer; `model` is the configured name."""
+    """A model did not answer; `model` is the configured name.
+
+    `attempts` are the requests that were made on the way to an error of a whole route: they may have cost.
+    """
 
     code = "E-MODEL"
     exit_code = EXIT_UNREACHABLE
+    attempts: Sequence[ModelAttempt] = ()
 
     def __init__(self, model: str, what: str, *, where: str = "", why: str = "", remedy: str = "") -> None:
         super().__init__(what, where=where or f"model {model}", why=why, remedy=remedy)

@@ -7,9 +7,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from clawd import __version__
+from clawd.agent.choosing import names_of
 from clawd.agent.run import Brain
+from clawd.commands import parse
 from clawd.models.base import ModelContext
 from clawd.models.registry import build_models
+from clawd.models.routing import prefixes_of
+from clawd.models.windows import DEFAULT_ROUTE
 from clawd.tools.registry import Toolbox, tool_site
 
 if TYPE_CHECKING:
@@ -83,10 +87,14 @@ class Minds:
             agent=config.agent,
             router=models.router,
             models=self.route(models),
+            routes=config.routes,
             tools=tools,
             asking=config.tools,
             windows=models.windows,
         )
+        for prefix, route in prefixes_of(config.routes).items():
+            if parse(prefix, (prefix,)) is not None:
+                log.warning("prefix_is_a_command", extra={"prefix": prefix, "route": route})
 
     @staticmethod
     def route(models: ModelSet) -> tuple[str, ...]:
@@ -99,6 +107,15 @@ class Minds:
         if self._brain is None:
             raise RuntimeError("a turn began before models were configured")
         return self._brain
+
+    def names(self) -> tuple[str, ...]:
+        """Return what a message or a conversation may ask for: models and routes."""
+        brain = self.brain()
+        return names_of(brain.models, (DEFAULT_ROUTE, *brain.routes))
+
+    def prefixes(self) -> Mapping[str, str]:
+        """Return what messages may begin with to take a route, each with that route."""
+        return prefixes_of(self.brain().routes)
 
     def default_route(self) -> tuple[str, ...]:
         """Return the names of the default route's models, in order."""

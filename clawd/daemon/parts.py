@@ -129,6 +129,7 @@ def build(
         on_message=mailbox.arrived,
         status_text=status_text,
         alarms=alarms,
+        prefixes=minds.prefixes,
     )
 
     def create(name: str, section: BridgeConfig) -> Bridge:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
-from clawd.response import Effect, ModelResponse
+from clawd.response import Effect, ModelAttempt, ModelResponse
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -64,14 +64,18 @@ class ToolIntent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolDone:
-    """A call ended; "unknown" is a `once` call that a crash cut off, "denied" one that a person refused."""
+    """A call ended.
+
+    "unknown" is a `once` call that was cut off, "denied" one that a person refused, "skipped" one that did
+    not run because of the turn's own limits.
+    """
 
     kind: ClassVar[str] = "tool.result"
     step: int
     call_id: str
     name: str
     text: str
-    outcome: Literal["ok", "error", "unknown", "denied"] = "ok"
+    outcome: Literal["ok", "error", "unknown", "denied", "skipped"] = "ok"
     duration_s: float = 0.0
 
 
@@ -172,7 +176,11 @@ class SettingsChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFinished:
-    """The end of a turn. `text` is what the user was told, `answers` the messages it answered."""
+    """The end of a turn. `text` is what the user was told, `answers` the messages it answered.
+
+    `attempts` are those of the last request, where no model answered it: they are settled here, as no result
+    ever will. A turn that ends without them while a request is open may have paid for it.
+    """
 
     kind: ClassVar[str] = "turn.finished"
     outcome: Outcome
@@ -181,6 +189,7 @@ class TurnFinished:
     model: str | None = None
     error: str | None = None  # code and detail for the operator, never shown in a chat
     exit_code: int = 0  # what a command line that waited for this turn exits with
+    attempts: tuple[ModelAttempt, ...] = ()
 
 
 Record = (

@@ -7,8 +7,8 @@ import logging
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from clawd.errors import ModelError, ModelUnavailable, NotFound
-from clawd.models.base import Completed, DescribedProvider, ModelInfo, RunningProvider
+from clawd.errors import ModelError, ModelsExhausted, ModelUnavailable, NotFound
+from clawd.models.base import Completed, DescribedProvider, ModelInfo, Reserve, RunningProvider
 from clawd.models.detect import Found, detect_models
 from clawd.models.fallback import Fallback
 from clawd.models.tool_calls import without_tools
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ModelPlugin,
         ModelProvider,
         ModelRequest,
+        RoutedProvider,
     )
     from clawd.models.presets import ServerPreset
 
@@ -95,6 +96,13 @@ class Router:
             async for event in events:
                 yield event
 
+    def reserve(self, request: ModelRequest) -> Reserve:
+        """Return whom `stream` would ask now; raises ModelError where there is nobody to ask."""
+        names = self._order(request)
+        if not names:
+            raise ModelsExhausted(request.route, ())
+        return Reserve(model=names[0], usd=None)
+
     def _order(self, request: ModelRequest) -> list[str]:
         """Return the models to try: the pinned one, then the route's own order.
 
@@ -102,7 +110,7 @@ class Router:
         """
         if request.pin is not None and request.pin not in self._members:
             raise self._unknown(request.pin)
-        wanted = order_of(self._routes, request.route, request.pin)
+        wanted = order_of(self._routes, request.route, request.pin, strict=request.strict)
         names = [name for name in wanted if name in self._members]
         if not names and wanted:
             raise self._unknown(wanted[0])
@@ -126,7 +134,7 @@ class ModelSet:
     ) -> None:
         self._members = {member.name: member for member in members}
         self._routes = dict(routes)
-        self.router: ModelProvider = Router(self._members, self._routes, clock)
+        self.router: RoutedProvider = Router(self._members, self._routes, clock)
         self.windows = Windows({member.name: member.size for member in members}, self._routes)
 
     @property

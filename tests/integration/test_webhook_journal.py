@@ -49,6 +49,7 @@ async def daemon(state_dir: Path, **section: Any) -> AsyncIterator[tuple[Site, D
             on_message=lambda _message: None,
             status_text=_status,
             alarms=Alarms(),
+            prefixes=dict,
         )
         inbox.configure(AccessConfig(default="deny", rate="1000/min"))
         context = BridgeContext(name="hook", network=NetworkConfig(), clock=clock, version="1.2")

@@ -31,7 +31,7 @@ def taken(rule: RouteRule, **facts: Any) -> bool:
     [
         (RouteRule(prefix="/think"), {"text": "/think why"}, True),
         (RouteRule(prefix="/think"), {"text": "why /think"}, False),
-        (RouteRule(keyword="prove"), {"text": "Please PROVE it."}, True),  # type: ignore[arg-type] - as in YAML
+        (RouteRule.model_validate({"keyword": "prove"}), {"text": "Please PROVE it."}, True),
         (RouteRule(keyword=("prove", "derive")), {"text": "derive it"}, True),
         (RouteRule(keyword=("prove",)), {"text": "an improvement, unproven"}, False),
         (RouteRule(keyword=("prove",)), {"text": "请prove一下"}, True),
