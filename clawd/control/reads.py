@@ -119,7 +119,14 @@ class Reads:
         return answer({"bridges": self._services.operations.bridges()})
 
     async def models(self, _request: web.Request) -> web.Response:
-        return answer({"models": self._services.operations.models()})
+        services = self._services
+        return answer(
+            {
+                "models": services.operations.models(),
+                "names": list(services.names()),
+                "prefixes": list(services.prefixes()),
+            }
+        )
 
 
 def _conversation(request: web.Request) -> Address:

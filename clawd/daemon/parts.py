@@ -174,6 +174,7 @@ def build(
         bridges=supervisor.http_bridges,
         tokens=TokenStore(state_dir),
         clock=clock,
+        models=minds.names,
     )
     return Parts(
         situation=situation,
