@@ -205,10 +205,11 @@ class Attempt:
         return endings.limit_reached(why, self._brain.agent, self._voice.text, self._language, error=error)
 
     def _no_model(self, error: ModelError) -> endings.Ending:
-        ending = endings.no_model(error, self._language, self._lease.right)
+        right, visible = self._lease.right, self.turn.visible_text
+        ending = endings.no_model(error, self._language, right, visible=visible)
         if self._lease.address.pulls:
             return ending  # its client shows an operator what went wrong by itself
-        lines = self._runner.notices.of_error(error, self._lease.right, self._language)
+        lines = self._runner.notices.of_error(error, right, self._language)
         return replace(ending, text="\n\n".join([ending.text, *lines]))
 
     # --- the journal --------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def limit_reached(
         detail += f"; asked for a last answer: {error.code}: {error}"
     return Ending(
         outcome="failed",
-        text=f"{visible}\n\n{sentence}" if visible.strip() else sentence,
+        text=_behind(visible, sentence),
         error=detail,
         exit_code=EXIT_FAILED,
         attempts=tuple(error.attempts) if error is not None else (),
@@ -104,17 +104,21 @@ _LIMITS: Final[dict[Why, str]] = {
 }
 
 
-def no_model(error: ModelError, language: str | None, right: Right = "chat") -> Ending:
-    """No model answered."""
+def no_model(error: ModelError, language: str | None, right: Right = "chat", *, visible: str = "") -> Ending:
+    """No model answered; what earlier steps of the turn have said stays."""
     causes = error.causes if isinstance(error, ModelsExhausted) else (error,)
     exit_code = error.worst_exit_code if isinstance(error, ModelsExhausted) else error.exit_code
     return Ending(
         outcome="failed",
-        text=spent_text(error, right, language) or say(_sentence_for(causes), language),
+        text=_behind(visible, spent_text(error, right, language) or say(_sentence_for(causes), language)),
         error=f"{error.code}: {error}",
         exit_code=exit_code,
         attempts=tuple(error.attempts),
     )
+
+
+def _behind(visible: str, sentence: str) -> str:
+    return f"{visible}\n\n{sentence}" if visible.strip() else sentence
 
 
 def _sentence_for(causes: Sequence[ModelError]) -> str:

@@ -156,7 +156,7 @@ async def test_a_tool_that_takes_too_long_is_cut_off_while_there_is_time_for_an_
     assert f"[result of act: {say('tool_out_of_time')}]" in told(replace(last, messages=last.messages[:-1]))
 
 
-async def test_what_was_worked_before_a_crash_counts_and_a_reload_allows_more(state_dir: Path) -> None:
+async def test_what_was_worked_before_a_crash_counts(state_dir: Path) -> None:
     class Slow(ScriptedModel):
         async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
             async for event in super().stream(request):
@@ -176,9 +176,23 @@ async def test_what_was_worked_before_a_crash_counts_and_a_reload_allows_more(st
         await inner.restart()
         assert (await inner.ended(turn)).answer == "one\n\nin time"
         assert told(model.requests[2]) == say("last_time"), "95 of 100 seconds are over"
-        inner.agent = AgentConfig(max_turn_s=1000)
-        await inner.ask()
-        assert told(model.requests[-1]) != say("last_time")
+
+
+@pytest.mark.parametrize(("steps", "is_last"), [(3, True), (5, False)])
+async def test_the_limits_in_force_hold_for_a_turn_that_goes_on_after_a_reload(
+    state_dir: Path, steps: int, is_last: bool
+) -> None:
+    held = asyncio.Event()
+    model = ScriptedModel(*again("one"), [held], *again("two"), "done")
+    async with Inner(
+        state_dir, model=model, tools=[ScriptedTool()], access=TOOLS, agent=AgentConfig(max_steps=10)
+    ) as inner:
+        turn = await inner.say()
+        await model.asked(2)
+        inner.agent = AgentConfig(max_steps=steps)
+        await inner.restart()
+        assert (await inner.ended(turn)).answer == "one\n\ntwo\n\ndone"
+    assert (told(model.requests[-1]) == say("last_steps")) is is_last
 
 
 async def test_waiting_for_a_person_does_not_count_as_time(state_dir: Path) -> None:

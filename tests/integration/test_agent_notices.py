@@ -15,6 +15,7 @@ from clawd.response import ModelAttempt
 from clawd.testing import ScriptedModel
 from clawd.texts import say
 from tests.fakes.inner import Inner, message
+from tests.fakes.tools import call
 
 OWNED = AccessConfig(default="allow", owners=("chat:42",), rate="100000/s")
 
@@ -78,5 +79,8 @@ async def test_a_turn_that_budgets_kept_from_an_answer_says_so_and_the_next_one_
             "Sorry, your budget for today is spent, so I can ask no model. It begins anew at 2026-01-02 00:00 UTC."
         )
         assert (await inner.ask("again")).answer == "fine"
+    async with Inner(state_dir / "second", model=ScriptedModel(["Let me see.", call()], spent)) as inner:
+        view = await inner.ask("hi")
+        assert view.answer.startswith("Let me see.\n\nSorry, your budget for today is spent")
     shown = [text_of(m.parts) for m in model.requests[-1].messages if isinstance(m, UserMessage)]
     assert shown == ["hi", "again"]
