@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A route, and the model that is tried before it; `strict`: no other takes over when that fails."""
+    """A route, and the model that is tried before it; `strict`: no other takes over when the first one fails.
+
+    `alone` says that the first one is known: the pinned model, or that of a route which keeps to its order.
+    """
 
     route: str = DEFAULT_ROUTE
     pin: str | None = None
     strict: bool = False
+    alone: bool = False
 
 
 def choose(
@@ -44,11 +48,13 @@ def choose(
     wanted, strict = next((m.model for m in messages if m.model is not None), None), False
     if wanted is None:
         wanted, strict = settings.model, settings.strict
-    if wanted is None:
-        return Choice(route=route)
-    if wanted not in models and (wanted == DEFAULT_ROUTE or wanted in routes):
-        return Choice(route=wanted, strict=strict)
-    return Choice(route=route, pin=wanted, strict=strict)
+    pin = wanted
+    if wanted is not None and wanted not in models and (wanted == DEFAULT_ROUTE or wanted in routes):
+        route, pin = wanted, None
+    config = routes.get(route)
+    strict = strict or (config is not None and config.strict)
+    in_order = config is None or config.strategy == "priority"
+    return Choice(route=route, pin=pin, strict=strict, alone=strict and (pin is not None or in_order))
 
 
 def beginning(

@@ -126,7 +126,7 @@ class Memory:
         """
         self._choice = choice
         window, *larger = self._windows.levels(
-            choice.route, choice.pin, unknown_tokens=self._agent.context_tokens, strict=choice.strict
+            choice.route, choice.pin, unknown_tokens=self._agent.context_tokens, strict=choice.alone
         )
         shelf = self._shelf(turn, merged, note)
         draft = self._fitting.draft(shelf, tools, window)
@@ -213,7 +213,7 @@ class Memory:
         self._choice = choice
         layout = self._layout(turn, {})
         window = self._windows.of(
-            choice.route, choice.pin, unknown_tokens=self._agent.context_tokens, strict=choice.strict
+            choice.route, choice.pin, unknown_tokens=self._agent.context_tokens, strict=choice.alone
         )
         counter = self._fitting.counter(window)
         if covered := compact.boundary(layout, len(layout.past)):
@@ -251,7 +251,7 @@ class Memory:
         done = refused = 0
         while done < len(blocks):
             window = self._windows.of(
-                choice.route, choice.pin, unknown_tokens=self._agent.context_tokens, strict=choice.strict
+                choice.route, choice.pin, unknown_tokens=self._agent.context_tokens, strict=choice.alone
             )
             asked = window.counter()
             words = compact.words_for(cap)
