@@ -19,8 +19,8 @@ from clawd.agent.mailbox import Stopped, takes_place_of
 from clawd.agent.memory import Memory, tags_of
 from clawd.agent.merging import followers, pieces
 from clawd.agent.questions import decide, refusal, word_on
-from clawd.agent.repeats import SAME_RESULTS
 from clawd.agent.settings import carry_out
+from clawd.agent.skipping import skipped
 from clawd.agent.turn import (
     AlreadyFinished,
     Answered,
@@ -36,7 +36,6 @@ from clawd.agent.turn import (
 from clawd.agent.undoing import asked_again, last_exchange
 from clawd.commands import ChooseLanguage, ChooseModel, Compact, NewSession, Retry, Undo, parse
 from clawd.errors import ModelError
-from clawd.fanout import ToolNote
 from clawd.journal.records import (
     ModelResult,
     PatternAllowed,
@@ -154,7 +153,7 @@ class Attempt:
                 case CallTool() as action:
                     await self._commit(await self._call(action))
                 case SkipCalls() as action:
-                    await self._commit(*self._skip(action))
+                    await self._commit(*skipped(action, self.turn.intents))
                 case Answered() as answer:
                     return self._answered(answer)
                 case LimitReached(why=why):
@@ -369,21 +368,6 @@ class Attempt:
                 pass
         return await self._run(action)
 
-    def _skip(self, action: SkipCalls) -> list[ToolDone]:
-        """Return the ends of calls that the turn's limits leave no room for."""
-        told = say("tool_repeated", "en", times=SAME_RESULTS) if action.again else say("tool_skipped", "en")
-        begun = self.turn.intents.keys()
-        return [
-            ToolDone(
-                step=step,
-                call_id=call.id,
-                name=call.name,
-                text=say("tool_unknown", "en") if step in begun else told,
-                outcome="unknown" if step in begun else "skipped",
-            )
-            for step, call in action.calls
-        ]
-
     async def _run(self, action: CallTool) -> ToolDone:
         """Run one call, its intent committed first where a repeat would matter."""
         call, step = action.call, action.step
@@ -393,7 +377,7 @@ class Attempt:
                 step=step, call_id=call.id, name=call.name, arguments=call.arguments, effect=effect
             )
             await self._commit(intent)
-        self._tell(call.name, "started", call.arguments)
+        self._runner.tell_call(self._lease, call.name, "started", call.arguments)
         began = self._runner.clock.monotonic()
         context = ToolContext(
             turn=self._lease.turn,
@@ -410,21 +394,10 @@ class Attempt:
         except _OutOfTime:  # there is still time for a last answer
             text, outcome = say("tool_out_of_time", "en"), "unknown"
         duration_s = self._runner.clock.monotonic() - began
-        self._tell(call.name, outcome, text, duration_s)
+        self._runner.tell_call(self._lease, call.name, outcome, text, duration_s)
         return ToolDone(
             step=step, call_id=call.id, name=call.name, text=text, outcome=outcome, duration_s=duration_s
         )
-
-    def _tell(self, name: str, phase: str, summary: str, duration_s: float = 0.0) -> None:
-        short = summary if len(summary) <= 200 else f"{summary[:199]}…"
-        note = ToolNote(
-            turn=self._lease.turn,
-            name=name,
-            phase="started" if phase == "started" else "ok" if phase == "ok" else "error",
-            summary=short,
-            duration_s=duration_s,
-        )
-        self._runner.publish_tool(self._lease, note)
 
 
 def language_of(lease: Lease) -> str | None:

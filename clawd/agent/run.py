@@ -237,8 +237,15 @@ class TurnRunner:
         """The clock that turns run by."""
         return self._clock
 
-    def publish_tool(self, lease: Lease, note: ToolNote) -> None:
-        """Show that a tool call began or ended."""
+    def tell_call(self, lease: Lease, name: str, phase: str, summary: str, duration_s: float = 0.0) -> None:
+        """Show that a tool call began, or how it ended."""
+        note = ToolNote(
+            turn=lease.turn,
+            name=name,
+            phase="started" if phase == "started" else "ok" if phase == "ok" else "error",
+            summary=summary if len(summary) <= 200 else f"{summary[:199]}…",
+            duration_s=duration_s,
+        )
         self._fanout.publish(lease.address, note)
 
     def note(self, lease: Lease, intent: Record) -> None:
