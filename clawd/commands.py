@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 # A path such as /usr/bin is not a command: after the name comes white space or the end.
 _COMMAND = re.compile(r"/([A-Za-z][A-Za-z0-9_]{0,31})(?:@\w+)?(?:\s+(.*))?", re.DOTALL)
+_BOT = re.compile(r"\A@\w+")
+_WORD = re.compile(r"[A-Za-z0-9_]")
 
 NAMES: Final = (
     "new",
@@ -66,9 +71,10 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True)
 class ChooseModel:
-    """A message: None asks which one is in use; "default" unpins."""
+    """A message: None asks which one is in use; "default" unpins; `strict`: no other takes over."""
 
     name: str | None
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +107,13 @@ Answer = Approve | Deny
 Command = Stop | Answer | Query | UnknownCommand | InPlace
 
 
-def parse(text: str) -> Command | None:
-    """Return the command in a message, None when it is something for the model."""
+def parse(text: str, prefixes: Collection[str] = ()) -> Command | None:
+    """Return the command in a message, None when it is something for the model.
+
+    Args:
+        text: The message.
+        prefixes: Of routes, such as /think: they look like commands and are none.
+    """
     match = _COMMAND.fullmatch(text.strip())
     if match is None:
         return None
@@ -128,9 +139,41 @@ def parse(text: str) -> Command | None:
         case "compact":
             return Compact()
         case "model":
-            return ChooseModel(rest or None)
+            return _choice(rest)
         case "lang":
             return ChooseLanguage(rest.lower() or None)
         case _:
-            near = get_close_matches(name, NAMES, n=1)
+            if any(behind_prefix(text, prefix) is not None for prefix in prefixes):
+                return None
+            known = (*NAMES, *(prefix[1:] for prefix in prefixes if prefix.startswith("/")))
+            near = get_close_matches(name, known, n=1)
             return UnknownCommand(name, near[0] if near else None)
+
+
+def is_in_place(text: str) -> bool:
+    """Whether a message that was let in is a command: all others are answered by a model."""
+    return isinstance(parse(text), InPlace)
+
+
+def behind_prefix(text: str, prefix: str) -> str | None:
+    """Return what follows a prefix at the beginning of a text, None where it does not stand there.
+
+    Upper and lower case are the same. A prefix that ends in a Latin letter, a digit or _ ends with the
+    word; one that looks like a command may carry the name of a bot: /think@clawd_bot.
+    """
+    text = text.strip()
+    if text[: len(prefix)].lower() != prefix.lower():
+        return None
+    rest = text[len(prefix) :]
+    if prefix.startswith("/"):
+        rest = _BOT.sub("", rest)
+    if rest and _WORD.match(prefix[-1]) and _WORD.match(rest):
+        return None
+    return rest.strip()
+
+
+def _choice(rest: str) -> ChooseModel:
+    name, _, last = rest.rpartition(" ")
+    if name and last.lower() == "strict":
+        return ChooseModel(name.strip(), strict=True)
+    return ChooseModel(rest or None)

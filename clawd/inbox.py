@@ -7,12 +7,12 @@ came from. When it returns, the batch and the bridge's cursor are committed toge
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from clawd.alarms import GivenUp
-from clawd.commands import Approve, Command, Deny, Query, Stop, UnknownCommand, parse
+from clawd.commands import Approve, Command, Deny, Query, Stop, UnknownCommand, behind_prefix, parse
 from clawd.errors import JournalError, JournalUnavailable
 from clawd.fanout import Arrived
 from clawd.journal.base import AdmittedControl, AdmittedMessage, Item, Push, Pushed, Stored
@@ -83,6 +83,7 @@ class DurableInbox:
         status_text: StatusText,
         usage_text: UsageText,
         alarms: Alarms,
+        prefixes: Callable[[], Mapping[str, str]],
     ) -> None:
         self._journal = journal
         self._access = access
@@ -93,6 +94,7 @@ class DurableInbox:
         self._status_text = status_text
         self._usage_text = usage_text
         self._alarms = alarms
+        self._prefixes = prefixes
         self._limit = "20/min"
         self._rate = RateLimit(self._limit, clock)
 
@@ -142,7 +144,7 @@ class DurableInbox:
         right = self._access.right_of(message.address.bridge, message.sender)
         if right is None:
             return await self._plan_stranger(message)
-        command = parse(message.text)
+        command = parse(message.text, self._prefixes())
         if isinstance(command, Stop | Approve | Deny):
             # Also from somebody over the limit: it makes less work, not more.
             return await self._plan_control(_control(message, command), message)
@@ -190,14 +192,34 @@ class DurableInbox:
                 language = await self._language(message)
                 return self._reply(message, await self._usage_text(message, language, whole=whole))
             case Query(what="help" | "welcome" as what):
-                return self._reply(message, say(what, await self._language(message)))
+                return self._reply(message, self._help(what, await self._language(message)))
             case UnknownCommand(name, nearest):
                 language = await self._language(message)
                 near = say("did_you_mean", language, name=nearest) if nearest else ""
                 hint = near or say("see_help", language)
                 return self._reply(message, say("unknown_command", language, name=name, hint=hint))
+            case None if (prefix := self._bare_prefix(message)) is not None:
+                text = say("prefix_alone", await self._language(message), prefix=prefix)
+                return self._reply(message, text)
             case _:
                 return _Plan(AdmittedMessage(message=_cut(message), right=_right_for(message, right)))
+
+    def _help(self, what: Literal["help", "welcome"], language: str | None) -> str:
+        """Return a text for people, the list of commands with what routes listen to."""
+        lines = [say(what, language)]
+        if what == "help":
+            lines += [
+                say("help_prefix", language, prefix=prefix, route=route)
+                for prefix, route in self._prefixes().items()
+            ]
+        return "\n".join(lines)
+
+    def _bare_prefix(self, message: InboundMessage) -> str | None:
+        """Return the prefix that is all of a message, if it looks like a command; there is nothing to answer."""
+        if not all(isinstance(part, Text) for part in message.parts):
+            return None
+        words = (prefix for prefix in self._prefixes() if prefix.startswith("/"))
+        return next((prefix for prefix in words if behind_prefix(message.text, prefix) == ""), None)
 
     async def _plan_stranger(self, message: InboundMessage) -> _Plan:
         code = None if message.group else await self._access.pair(message.address, message.sender)

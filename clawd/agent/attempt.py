@@ -7,22 +7,36 @@ follows from it. `turn.advance` decides what is next; this file does it.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from clawd.agent import ending as endings
+from clawd.agent.asking import Asking, reserved
+from clawd.agent.choosing import Choice, beginning, choose, names_of
+from clawd.agent.context import question
 from clawd.agent.mailbox import Stopped, takes_place_of
-from clawd.agent.memory import Memory
+from clawd.agent.memory import Memory, tags_of
 from clawd.agent.merging import followers, pieces
 from clawd.agent.questions import decide, refusal, word_on
 from clawd.agent.settings import carry_out
-from clawd.agent.turn import AlreadyFinished, Answered, AskModel, CallTool, OutOfSteps, advance, apply, fold
+from clawd.agent.skipping import skipped
+from clawd.agent.turn import (
+    AlreadyFinished,
+    Answered,
+    AskModel,
+    CallTool,
+    LimitReached,
+    Limits,
+    SkipCalls,
+    advance,
+    apply,
+    fold,
+)
 from clawd.agent.undoing import asked_again, last_exchange
 from clawd.commands import ChooseLanguage, ChooseModel, Compact, NewSession, Retry, Undo, parse
 from clawd.errors import ModelError
-from clawd.fanout import ToolNote
 from clawd.journal.records import (
-    ModelIntent,
     ModelResult,
     PatternAllowed,
     ToolDone,
@@ -32,6 +46,7 @@ from clawd.journal.records import (
     TurnWaiting,
 )
 from clawd.models.base import collect
+from clawd.models.routing import prefix_remover
 from clawd.texts import say
 from clawd.tools.base import ToolContext
 
@@ -41,7 +56,7 @@ if TYPE_CHECKING:
 
     from clawd.agent.mailbox import Box
     from clawd.agent.run import Brain, TurnRunner
-    from clawd.agent.turn import Turn
+    from clawd.agent.turn import Turn, Why
     from clawd.journal.base import Lease, Loaded, Snapshot
     from clawd.journal.records import Record
     from clawd.messages import InboundMessage
@@ -50,9 +65,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LAST_ANSWER_SHARE: Final = 0.1  # of `agent.max_turn_s`, kept free for a last answer …
+_LAST_ANSWER_S: Final = 90.0  # … up to so much
+
 
 class _OutOfTime(Exception):
-    """The turn has used up `agent.max_turn_s`."""
+    """The time that `agent.max_turn_s` leaves for this is used up."""
 
 
 class _Waiting(Exception):
@@ -74,7 +92,10 @@ class Attempt:
         self.turn: Turn = fold(loaded.records)
         """What is known of the turn by now."""
         self._voice = runner.voice(lease, self.turn.visible_text)
-        self._deadline = asyncio.get_running_loop().time() + brain.agent.max_turn_s
+        # What was worked before a crash, or before a question to a person, counts; the waiting does not.
+        limit_s = brain.agent.max_turn_s
+        self._deadline = asyncio.get_running_loop().time() + max(0.0, limit_s - self.turn.worked_s)
+        self._late_at = self._deadline - min(_LAST_ANSWER_S, limit_s * _LAST_ANSWER_SHARE)
         self._memory = Memory(
             lease,
             loaded,
@@ -82,7 +103,12 @@ class Attempt:
             windows=brain.windows,
             ask=self._ask_aside,
             commit=self._commit,
-            note=lambda record: runner.note(lease, record),
+            note=self._note,
+            reserve=lambda request: reserved(brain.router, request),
+            shown=prefix_remover(brain.routes),
+        )
+        self._asking = Asking(
+            brain.router, self._memory, note=self._note, limited=self._limited, voice=self._voice
         )
         box.arrived |= lease.waiting > 0
 
@@ -91,7 +117,8 @@ class Attempt:
         command = parse(self._lease.message.text)
         match command:
             case NewSession() | ChooseModel() | ChooseLanguage() as command:
-                return carry_out(command, self._lease.settings, self._language, self._brain.models)
+                names = names_of(self._brain.models, self._brain.routes)
+                return carry_out(command, self._lease.settings, self._language, names)
             case Undo():
                 return self._undo()
             case Retry() if not await self._ask_again():
@@ -109,31 +136,85 @@ class Attempt:
         except Stopped as stopped:
             return endings.stopped(self._voice.text, self._language, cause=stopped.cause)
         except _OutOfTime:
-            return endings.out_of_time(self._language, self._brain.agent.max_turn_s)
+            return self._limit("time")
         except ModelError as error:
-            return endings.no_model(error, self._language)
+            return self._no_model(error)
 
     async def _go_on(self) -> endings.Ending | None:
         while True:
-            match advance(self.turn, max_steps=self._brain.agent.max_steps):
+            match advance(self.turn, self._limits()):
+                case AskModel(step=step, last=why) if why is not None:
+                    return await self._ask_last(step, why)
                 case AskModel(step=step):
                     await self._take_in(step)
                     result = ModelResult(step=step, response=await self._ask(step))
-                    self.turn = apply(self.turn, result)
-                    answer = advance(self.turn, max_steps=self._brain.agent.max_steps)
-                    if isinstance(answer, Answered):
-                        # The answer, the turn's end and its deliveries are one commit.
-                        return endings.answered(answer, self._language, records=(result,))
-                    await self._runner.commit(self._lease, result)
-                    self._voice.commit(self.turn.visible_text)
+                    if (ending := await self._take(result)) is not None:
+                        return ending
                 case CallTool() as action:
                     await self._commit(await self._call(action))
+                case SkipCalls() as action:
+                    await self._commit(*skipped(action, self.turn.intents))
                 case Answered() as answer:
-                    return endings.answered(answer, self._language)
-                case OutOfSteps(steps=steps):
-                    return endings.out_of_steps(self._language, steps)
+                    return self._answered(answer)
+                case LimitReached(why=why):
+                    return self._limit(why)
                 case AlreadyFinished():
                     return None
+
+    async def _ask_last(self, step: int, why: Why) -> endings.Ending | None:
+        """Ask for an answer with what there is; return the turn's end, whatever comes of it."""
+        try:
+            result = ModelResult(step=step, response=await self._ask(step, why), last=True)
+        except ModelError as error:
+            return self._limit(why, error)
+        except _OutOfTime:
+            return self._limit(why)
+        return await self._take(result)
+
+    def _limits(self) -> Limits:
+        agent = self._brain.agent
+        late = asyncio.get_running_loop().time() >= self._late_at
+        return Limits(max_steps=agent.max_steps, max_usd=agent.max_turn_usd, late=late)
+
+    async def _take(self, result: ModelResult) -> endings.Ending | None:
+        """Take a model's answer in; return the turn's end if it is one."""
+        self.turn = apply(self.turn, result)
+        answer = advance(self.turn, self._limits())
+        if isinstance(answer, Answered):
+            # The answer, the turn's end and its deliveries are one commit.
+            return self._answered(answer, result)
+        await self._runner.commit(self._lease, result)
+        self._voice.commit(self.turn.visible_text)
+        return None
+
+    # --- ends ---------------------------------------------------------------------------------------------
+
+    def _answered(self, answer: Answered, *records: Record) -> endings.Ending:
+        """Return the end with the answer, and behind it what else its reader should know."""
+        ending = endings.answered(answer, self._language, records=records)
+        attempts = [attempt for result in self.turn.responses for attempt in result.response.attempts]
+        notices, right = self._runner.notices, self._lease.right
+        lines = notices.of_keys(attempts, right, self._language)
+        if (notice := self._brain.notice) is not None:
+            room, now = notice(tags_of(self._lease)), self._runner.clock.now()
+            lines += notices.of_budget(room, right, self._language, now)
+        return replace(ending, text="\n\n".join([ending.text, *lines]))
+
+    def _limit(self, why: Why, error: ModelError | None = None) -> endings.Ending:
+        return endings.limit_reached(why, self._brain.agent, self._voice.text, self._language, error=error)
+
+    def _no_model(self, error: ModelError) -> endings.Ending:
+        right, visible = self._lease.right, self.turn.visible_text
+        ending = endings.no_model(error, self._language, right, visible=visible)
+        if self._lease.address.pulls:
+            return ending  # its client shows an operator what went wrong by itself
+        lines = self._runner.notices.of_error(error, right, self._language)
+        return replace(ending, text="\n\n".join([ending.text, *lines]))
+
+    # --- the journal --------------------------------------------------------------------------------------
+
+    def _note(self, record: Record) -> None:
+        self._runner.note(self._lease, record)
 
     async def _commit(self, *records: Record) -> None:
         await self._runner.commit(self._lease, *records)
@@ -142,9 +223,12 @@ class Attempt:
             if isinstance(record, PatternAllowed):
                 self._allowed.add(record.pattern)
 
-    async def _limited(self, work: Coroutine[None, None, T]) -> T:
-        """Return what `work` returns; raises Stopped, or _OutOfTime where the turn's own limit is over."""
-        limit = asyncio.timeout_at(self._deadline)
+    async def _limited(self, work: Coroutine[None, None, T], until: float | None = None) -> T:
+        """Return what `work` returns; raises Stopped, or _OutOfTime where the turn's own limit is over.
+
+        `until` is by the loop's clock; None: until nothing is left.
+        """
+        limit = asyncio.timeout_at(self._deadline if until is None else until)
         try:
             async with limit:
                 return await self._box.until_stopped(work)
@@ -236,24 +320,25 @@ class Attempt:
 
     # --- models -------------------------------------------------------------------------------------------
 
-    async def _ask(self, step: int) -> ModelResponse:
-        request = await self._memory.fit(
-            self.turn,
-            self._brain.tools.specs(self._lease.right),
-            {seq: queued.message for seq, queued in self._merged.items()},
-        )
-        # The route itself asks again what may pass; a step is asked once.
-        self._runner.note(self._lease, ModelIntent(step=step, route=request.route, pin=request.pin))
-        response = await self._limited(collect(self._brain.router, request, self._voice.hear))
-        self._memory.learn(response)
-        return response
+    def _choice(self) -> Choice:
+        """Return whom this turn asks: the same in all of its steps, and after a crash."""
+        undone = self.turn.undone
+        again = asked_again(self._loaded.history, undone.again) if undone is not None else None
+        merged = {seq: queued.message for seq, queued in self._merged.items()}
+        messages = beginning(question(self._lease.message, again), self.turn, merged)
+        return choose(messages, self._lease.settings, self._brain.routes, self._brain.models)
+
+    async def _ask(self, step: int, last: Why | None = None) -> ModelResponse:
+        merged = {seq: queued.message for seq, queued in self._merged.items()}
+        tools = self._brain.tools.specs(self._lease.right)
+        return await self._asking.ask(step, self.turn, merged, self._choice(), tools, last=last)
 
     async def _ask_aside(self, request: ModelRequest) -> ModelResponse:
         """Ask a model for something that nobody is shown."""
         return await self._limited(collect(self._brain.router, request))
 
     async def _compact(self) -> endings.Ending:
-        messages = await self._memory.compact(self.turn)
+        messages = await self._memory.compact(self.turn, self._choice())
         if messages is None:
             return endings.command_done(say("nothing_to_compact", self._language))
         return endings.command_done(say("compacted", self._language, messages=messages))
@@ -292,7 +377,7 @@ class Attempt:
                 step=step, call_id=call.id, name=call.name, arguments=call.arguments, effect=effect
             )
             await self._commit(intent)
-        self._tell(call.name, "started", call.arguments)
+        self._runner.tell_call(self._lease, call.name, "started", call.arguments)
         began = self._runner.clock.monotonic()
         context = ToolContext(
             turn=self._lease.turn,
@@ -303,23 +388,16 @@ class Attempt:
             history=self._runner.history,
         )
         work = self._brain.tools.call(call.name, call.arguments, context, self._lease.right)
-        text, outcome = await self._limited(work)
+        outcome: Literal["ok", "error", "unknown"]
+        try:
+            text, outcome = await self._limited(work, self._late_at)
+        except _OutOfTime:  # there is still time for a last answer
+            text, outcome = say("tool_out_of_time", "en"), "unknown"
         duration_s = self._runner.clock.monotonic() - began
-        self._tell(call.name, outcome, text, duration_s)
+        self._runner.tell_call(self._lease, call.name, outcome, text, duration_s)
         return ToolDone(
             step=step, call_id=call.id, name=call.name, text=text, outcome=outcome, duration_s=duration_s
         )
-
-    def _tell(self, name: str, phase: str, summary: str, duration_s: float = 0.0) -> None:
-        short = summary if len(summary) <= 200 else f"{summary[:199]}…"
-        note = ToolNote(
-            turn=self._lease.turn,
-            name=name,
-            phase="started" if phase == "started" else "ok" if phase == "ok" else "error",
-            summary=short,
-            duration_s=duration_s,
-        )
-        self._runner.publish_tool(self._lease, note)
 
 
 def language_of(lease: Lease) -> str | None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from clawd.agent.turn import Turn, fold
 from clawd.agent.undoing import asked_again, kept
-from clawd.commands import InPlace, parse
+from clawd.commands import is_in_place
 from clawd.messages import Audio, File, Image, Text
 from clawd.models.base import AssistantMessage, ChatMessage, ToolMessage, UserMessage
 from clawd.texts import say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from clawd.journal.base import PastTurn
     from clawd.messages import InboundMessage, Part
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 TAKEN_BACK: Final = (
     "[Note: the user took back an earlier exchange that the summary may still mention. Ignore that exchange.]"
 )
+
+Shown: TypeAlias = "Callable[[InboundMessage], InboundMessage]"
+"""Makes of a message what a model is shown of it."""
+
+
+def as_written(message: InboundMessage) -> InboundMessage:
+    """Return the message: it is shown whole."""
+    return message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,7 @@ def lay_out(
     merged: Mapping[int, InboundMessage],
     *,
     through_step: int = 0,
+    shown: Shown = as_written,
 ) -> Layout:
     """Return what the next request could show.
 
@@ -61,34 +70,39 @@ def lay_out(
         turn: What has happened in this turn.
         merged: Further messages that became part of this turn, by their sequence number.
         through_step: This turn's steps up to here are in the summary; its messages are shown all the same.
+        shown: Makes of a message what a model is shown of it.
     """
     again = asked_again(history, turn.undone.again) if turn.undone is not None else None
-    first = [message]
-    if again is not None:
-        first = [again.message, *(queued.message for queued in again.merged)]
+    first = question(message, again)
     senders = {m.sender.id for m in (*first, *merged.values()) if m.group}
     several = len(senders) > 1
-    early, blocks = _steps(turn, merged, through_step=through_step, several=several)
+    merged = {seq: shown(m) for seq, m in merged.items()}
+    early, blocks = _steps(turn, merged, through_step=through_step, several=several, in_work=True)
     return Layout(
         past=past,
-        question=(*(_user(m, several=several) for m in first), *early),
+        question=(*(_user(shown(m), several=several) for m in first), *early),
         steps=blocks,
         needs_seq=again.seq if again is not None else None,
     )
 
 
-def past_blocks(history: Sequence[PastTurn], turn: Turn) -> tuple[Block, ...]:
+def question(message: InboundMessage, again: PastTurn | None) -> list[InboundMessage]:
+    """Return the messages that a turn begins with: its own, or those that it asks again."""
+    return [message] if again is None else [again.message, *(queued.message for queued in again.merged)]
+
+
+def past_blocks(history: Sequence[PastTurn], turn: Turn, shown: Shown = as_written) -> tuple[Block, ...]:
     """Return what could be shown of the session's finished turns, oldest first."""
     known = {past.seq for past in history}
     blocks: list[Block] = []
-    shown = {past.seq: past for past in kept(history, turn)}
+    still = {past.seq: past for past in kept(history, turn)}
     for past in history:
         folded = fold(past.records)
         if folded.undone is not None and _was_summarised(folded.undone.seqs, history, known):
             blocks.append(
                 Block(messages=(UserMessage((Text(TAKEN_BACK),)),), seq=past.seq, needs_seq=past.seq)
             )
-        if past.seq in shown and (messages := _past(shown[past.seq], folded)):
+        if past.seq in still and (messages := _past(still[past.seq], folded, shown)):
             original = asked_again(history, past.seq) if folded.undone is not None else None
             needs_seq = original.seq if original is not None else past.seq
             blocks.append(Block(messages=messages, seq=past.seq, needs_seq=needs_seq))
@@ -102,33 +116,36 @@ def _was_summarised(undone: Sequence[int], history: Sequence[PastTurn], known: s
     return any(fold(past.records).summary is not None for past in history if past.seq in undone)
 
 
-def _past(past: PastTurn, turn: Turn) -> tuple[ChatMessage, ...]:
+def _past(past: PastTurn, turn: Turn, shown: Shown) -> tuple[ChatMessage, ...]:
     if turn.finished is None or turn.finished.outcome == "dead":
         return ()
-    if isinstance(parse(past.message.text), InPlace):
+    if is_in_place(past.message.text):
         return ()  # a command: its words matter to people, not to the model
-    messages = [past.message, *(queued.message for queued in past.merged)]
+    messages = [shown(m) for m in (past.message, *(queued.message for queued in past.merged))]
     several = len({m.sender.id for m in messages if m.group}) > 1
     if turn.finished.outcome != "answered":
         # A model must not see calls without results, nor its own half sentence as if it were whole.
         said = AssistantMessage(text=turn.finished.text)
         return (*(_user(m, several=several) for m in messages), said)
-    merged = {queued.seq: queued.message for queued in past.merged}
+    merged = {queued.seq: m for queued, m in zip(past.merged, messages[1:], strict=True)}
     # Those that belong to the question of an exchange that was asked again were merged by no step.
-    question = [m for seq, m in merged.items() if seq not in turn.merged]
+    asked = [m for seq, m in merged.items() if seq not in turn.merged]
     through_step = turn.summary.through_step if turn.summary is not None else 0
-    early, blocks = _steps(turn, merged, through_step=through_step, several=several)
+    early, blocks = _steps(turn, merged, through_step=through_step, several=several, in_work=False)
     return (
-        *(_user(m, several=several) for m in (past.message, *question)),
+        *(_user(m, several=several) for m in (messages[0], *asked)),
         *early,
         *(message for block in blocks for message in block.messages),
     )
 
 
 def _steps(
-    turn: Turn, merged: Mapping[int, InboundMessage], *, through_step: int, several: bool
+    turn: Turn, merged: Mapping[int, InboundMessage], *, through_step: int, several: bool, in_work: bool
 ) -> tuple[list[UserMessage], tuple[Block, ...]]:
-    """Return the messages that were merged in front of the first shown step, and the steps."""
+    """Return the messages that were merged in front of the first shown step, and the steps.
+
+    What a model thought goes back to it while the turn is in work, and never again.
+    """
     merges = list(turn.merges)
     early: list[UserMessage] = []
     blocks: list[Block] = []
@@ -150,7 +167,12 @@ def _steps(
             new = []
         if last <= through_step:
             continue
-        new.append(AssistantMessage(text=response.text, tool_calls=response.tool_calls))
+        # Nothing follows from the calls of a last answer: it was asked for without tools.
+        calls = () if result.last else response.tool_calls
+        said = AssistantMessage(text=response.text, tool_calls=calls)
+        if in_work:
+            said = replace(said, thinking=response.thinking, model=response.model)
+        new.append(said)
         for step, call in enumerate(response.tool_calls, start=result.step + 1):
             if done := turn.done.get(step):
                 new.append(ToolMessage(call_id=call.id, name=call.name, text=done.text))

@@ -31,7 +31,10 @@ def shorten(message: ChatMessage, max_tokens: int, counter: TokenCounter) -> Cha
         case ToolMessage(text=text):
             return replace(message, text=_cut(text, over, counter))
         case AssistantMessage(text=text, tool_calls=calls):
-            if text:
+            if message.thinking:  # whole or not at all: it is sealed
+                message = replace(message, thinking=())
+                over = counter.message(message) - max_tokens
+            if text and over > 0:
                 message = replace(message, text=_cut(text, over, counter))
                 over = counter.message(message) - max_tokens
             for number, call in enumerate(calls):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from clawd.agent.notices import spent_text
 from clawd.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     ClawdError,
+    ContextTooLong,
     ModelAuthError,
     ModelError,
     ModelsExhausted,
@@ -16,9 +18,14 @@ from clawd.errors import (
 from clawd.texts import say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from clawd.agent.mailbox import Cause
-    from clawd.agent.turn import Answered
+    from clawd.agent.turn import Answered, Why
+    from clawd.config.schema import AgentConfig
+    from clawd.journal.base import Right
     from clawd.journal.records import Outcome, Record
+    from clawd.response import ModelAttempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +38,21 @@ class Ending:
     error: str | None = None
     exit_code: int = 0
     records: tuple[Record, ...] = ()
+    attempts: tuple[ModelAttempt, ...] = ()  # of a last request that no model answered
 
 
 def answered(answer: Answered, language: str | None, records: tuple[Record, ...] = ()) -> Ending:
-    """The model is done."""
+    """The model is done, or has said what it could within the turn's limits."""
     text = answer.text
+    if answer.last and not text.strip():
+        return Ending(
+            outcome="failed",
+            text=say("failed_limits", language),
+            model=answer.model,
+            error="E-LIMITS: the last answer was empty",
+            exit_code=EXIT_FAILED,
+            records=records,
+        )
     if answer.by_length:
         text = f"{text}\n\n{say('cut_by_length', language)}"
     return Ending(outcome="answered", text=text, model=answer.model, records=records)
@@ -54,39 +71,62 @@ def stopped(visible: str, language: str | None, *, cause: Cause = "stopped") -> 
     return Ending(outcome="cancelled", text=text, error=error, exit_code=EXIT_INTERRUPTED)
 
 
-def out_of_time(language: str | None, limit_s: float) -> Ending:
-    """It took longer than `agent.max_turn_s`."""
+def limit_reached(
+    why: Why, limits: AgentConfig, visible: str, language: str | None, *, error: ModelError | None = None
+) -> Ending:
+    """The turn came to its limits, and to no last answer; what was visible stays.
+
+    Args:
+        why: The limit.
+        limits: Those in force.
+        visible: What the user has been shown.
+        language: To speak in.
+        error: Why no model gave a last answer; None where there was no time or money for one.
+    """
+    sentence = say(f"failed_{why}", language, steps=limits.max_steps)
+    detail = f"{_LIMITS[why].format(agent=limits)}"
+    if error is not None:
+        detail += f"; asked for a last answer: {error.code}: {error}"
     return Ending(
         outcome="failed",
-        text=say("failed_timeout", language),
-        error=f"E-TIMEOUT: agent.max_turn_s is {limit_s:g}",
+        text=_behind(visible, sentence),
+        error=detail,
         exit_code=EXIT_FAILED,
+        attempts=tuple(error.attempts) if error is not None else (),
     )
 
 
-def out_of_steps(language: str | None, steps: int) -> Ending:
-    """It took `agent.max_steps` steps."""
-    return Ending(
-        outcome="failed",
-        text=say("failed_steps", language, steps=steps),
-        error=f"E-STEPS: agent.max_steps is {steps}",
-        exit_code=EXIT_FAILED,
-    )
+_LIMITS: Final[dict[Why, str]] = {
+    "steps": "E-STEPS: agent.max_steps is {agent.max_steps}",
+    "repeats": "E-REPEATS: the model repeated a call that always gave the same result",
+    "time": "E-TIMEOUT: agent.max_turn_s is {agent.max_turn_s:g}",
+    "money": "E-TURN-BUDGET: agent.max_turn_usd is {agent.max_turn_usd:g}",
+}
 
 
-def no_model(error: ModelError, language: str | None) -> Ending:
-    """No model answered."""
-    refused = isinstance(error, ModelAuthError)
-    exit_code = error.exit_code
-    if isinstance(error, ModelsExhausted):
-        refused = bool(error.causes) and all(isinstance(c, ModelAuthError) for c in error.causes)
-        exit_code = error.worst_exit_code
+def no_model(error: ModelError, language: str | None, right: Right = "chat", *, visible: str = "") -> Ending:
+    """No model answered; what earlier steps of the turn have said stays."""
+    causes = error.causes if isinstance(error, ModelsExhausted) else (error,)
+    exit_code = error.worst_exit_code if isinstance(error, ModelsExhausted) else error.exit_code
     return Ending(
         outcome="failed",
-        text=say("failed_auth" if refused else "failed_models", language),
+        text=_behind(visible, spent_text(error, right, language) or say(_sentence_for(causes), language)),
         error=f"{error.code}: {error}",
         exit_code=exit_code,
+        attempts=tuple(error.attempts),
     )
+
+
+def _behind(visible: str, sentence: str) -> str:
+    return f"{visible}\n\n{sentence}" if visible.strip() else sentence
+
+
+def _sentence_for(causes: Sequence[ModelError]) -> str:
+    if causes and all(isinstance(cause, ModelAuthError) for cause in causes):
+        return "failed_auth"
+    if any(isinstance(cause, ContextTooLong) for cause in causes):
+        return "failed_context"
+    return "failed_models"
 
 
 def broken(error: Exception, language: str | None) -> Ending:

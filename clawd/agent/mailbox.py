@@ -6,7 +6,7 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from clawd.commands import parse
+from clawd.commands import is_in_place
 from clawd.errors import ClawdError
 from clawd.until import Interrupted, until
 
@@ -77,7 +77,7 @@ class Box:
 
 def takes_place_of(message: InboundMessage, lease: Lease) -> bool:
     """Whether a message continues what its sender asked: theirs, and no command."""
-    return message.sender.id == lease.message.sender.id and parse(message.text) is None
+    return message.sender.id == lease.message.sender.id and not is_in_place(message.text)
 
 
 class Mailbox:

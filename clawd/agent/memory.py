@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from clawd.agent import compact
-from clawd.agent.context import Block, Layout, lay_out, past_blocks
-from clawd.agent.cutting import CUT, shorten, squeeze
+from clawd.agent.choosing import Choice
+from clawd.agent.context import Block, Layout, Shown, lay_out, past_blocks
+from clawd.agent.cutting import CUT, squeeze
+from clawd.agent.fitting import SPARE, Fitting, Shelf
 from clawd.agent.turn import Turn, fold
-from clawd.errors import ModelError, ModelUnavailable
+from clawd.errors import ContextTooLong, ModelError, ModelsExhausted, ModelUnavailable
 from clawd.journal.base import Snapshot
 from clawd.journal.records import Record, SummaryIntent, SummaryResult, TurnsUndone
-from clawd.journal.search import TOOL_NAME
-from clawd.models.base import ChatMessage, ModelRequest, SystemMessage
-from clawd.models.windows import SUMMARY_ROUTE
+from clawd.models.base import ChatMessage, ModelRequest, RequestTags
+from clawd.models.windows import DEFAULT_ROUTE, SUMMARY_ROUTE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
     from clawd.config.schema import AgentConfig
     from clawd.journal.base import Lease, Loaded, PastTurn
     from clawd.messages import InboundMessage
+    from clawd.models.base import Reserve
     from clawd.models.tokens import TokenCounter
-    from clawd.models.windows import Window, Windows
+    from clawd.models.windows import Windows
     from clawd.response import ModelResponse
     from clawd.tools.base import ToolSpec
 
@@ -35,11 +38,13 @@ log = logging.getLogger(__name__)
 
 SNAPSHOT_AFTER: Final = 200  # records read behind a snapshot, from which on another one pays
 
-_SPARE: Final = 8  # tokens for what no estimate knows of
+TIMES_TOO_LONG: Final = 3
+"""How often a request is made shorter and asked again when a model finds it too long."""
 
 Ask = Callable[[ModelRequest], Awaitable["ModelResponse"]]
 Commit = Callable[[Record], Awaitable[None]]
 Note = Callable[[Record], None]
+Reserving = Callable[[ModelRequest], "Reserve | None"]
 
 
 class Memory:
@@ -53,6 +58,8 @@ class Memory:
         ask: Asks a model; ends with the turn's own limits.
         commit: Commits a record and applies it to the turn.
         note: Queues a record.
+        reserve: Says whom a request will be asked of, and what that may cost.
+        shown: Makes of a message what a model is shown of it.
     """
 
     def __init__(
@@ -65,6 +72,8 @@ class Memory:
         ask: Ask,
         commit: Commit,
         note: Note,
+        reserve: Reserving,
+        shown: Shown,
     ) -> None:
         self._lease = lease
         self._loaded = loaded
@@ -73,6 +82,9 @@ class Memory:
         self._ask = ask
         self._commit = commit
         self._note = note
+        self._reserve = reserve
+        self._shown = shown
+        self._tags = tags_of(lease)
         own = fold(loaded.records).summary
         # A session that was begun anew meanwhile has no snapshot; the turn's own beginning is still needed.
         self._summary = loaded.summary or (own.text if own is not None else "")
@@ -83,59 +95,96 @@ class Memory:
         self._past: tuple[tuple[TurnsUndone | None, int], tuple[Block, ...]] | None = None
         self._made = 0
         self._given_up = False
-        self._window: Window | None = None
-        self._counter: TokenCounter | None = None
-        self._short: dict[tuple[ChatMessage, int], ChatMessage] = {}
+        self._fitting = Fitting(agent.instructions)
+        self._choice = Choice()
         self._estimate = 0
 
     # --- requests ---------------------------------------------------------------------------------------
 
     async def fit(
-        self, turn: Turn, tools: tuple[ToolSpec, ...], merged: Mapping[int, InboundMessage]
+        self,
+        turn: Turn,
+        tools: tuple[ToolSpec, ...],
+        merged: Mapping[int, InboundMessage],
+        choice: Choice,
+        note: str = "",
+        *,
+        only_small: bool = False,
     ) -> ModelRequest:
         """Return the next request, within the window of every model that may answer it.
 
-        Makes a summary first when that is due; where that fails, the oldest messages are left out.
+        Makes a summary first when that is due. What then still does not fit whole goes to the larger models of
+        the route alone, as far as there are any; in the largest window the oldest messages are left out.
 
         Args:
             turn: What has happened in this turn.
             tools: What is offered to the model.
             merged: Further messages that became part of this turn, by their sequence number.
+            choice: Whom to ask.
+            note: Told to the model behind everything else.
+            only_small: Leave out and cut what is too much for the smallest model: the larger ones failed.
         """
-        pin = self._lease.settings.model
-        window = self._windows.of("default", pin, unknown_tokens=self._agent.context_tokens)
-        counter = self._counter_of(window)
-        taken = counter.tools(tools)
-        if taken > window.input // 2:
-            log.warning("tools_do_not_fit", extra={"turn": self._lease.turn, "tokens": taken})
-            tools, taken = (), 0
-        budget = window.input - taken - _SPARE
-        searchable = any(tool.name == TOOL_NAME for tool in tools)
-        messages, size = self._all(self._layout(turn, merged), budget, counter, searchable=searchable)
-        if size > budget and not self._given_up:
-            await self._make_room(self._layout(turn, merged), budget, counter)
-            messages, size = self._all(self._layout(turn, merged), budget, counter, searchable=searchable)
-        if size > budget:
-            layout = self._layout(turn, merged)
-            messages = self._newest(layout, budget, counter, searchable=searchable)
-            size = counter.messages(messages)
-        self._estimate = size + taken
-        return ModelRequest(messages=messages, tools=tools, pin=pin)
+        self._choice = choice
+        window, *larger = self._windows.levels(
+            choice.route, choice.pin, unknown_tokens=self._agent.context_tokens, strict=choice.alone
+        )
+        shelf = self._shelf(turn, merged, note)
+        draft = self._fitting.draft(shelf, tools, window)
+        if not draft.fits and not self._given_up:
+            await self._make_room(shelf.layout, draft.budget, self._fitting.counter(window))
+            shelf = self._shelf(turn, merged, note)
+            draft = self._fitting.draft(shelf, tools, window)
+        least: int | None = None
+        while larger and not only_small and not draft.whole:
+            window = larger.pop(0)
+            draft, least = self._fitting.draft(shelf, tools, window), window.tokens
+        if not draft.fits:
+            draft = self._fitting.shortened(draft, shelf, window)
+        if tools and not draft.tools:
+            log.warning("tools_do_not_fit", extra={"turn": self._lease.turn, "tokens": window.input})
+        self._estimate = draft.tokens
+        return ModelRequest(
+            messages=draft.messages,
+            tools=draft.tools,
+            route=choice.route,
+            pin=choice.pin,
+            strict=choice.strict,
+            tags=self._tags,
+            input_tokens=draft.tokens,
+            min_context_tokens=least,
+        )
 
     def learn(self, response: ModelResponse) -> None:
         """Compare the last request's estimate with what its provider counted."""
         self._windows.learn(response.model, self._estimate, response.usage.input_tokens)
+        for attempt in response.attempts:
+            if attempt.outcome == ContextTooLong.code:
+                self._too_long(attempt.model, attempt.detail, self._estimate)
 
-    def _counter_of(self, window: Window) -> TokenCounter:
-        if self._counter is None or self._window != window:
-            self._window, self._counter = window, window.counter()
-            self._short.clear()
-        return self._counter
+    def too_long(self, error: ModelError) -> bool:
+        """Note which models found the last request too long; False where that was not what went wrong."""
+        return self._learn_from(error, self._estimate)
+
+    def _learn_from(self, error: ModelError, estimated: int) -> bool:
+        """Note which models found a request too long: the error names one, its attempts all of them."""
+        causes = error.causes if isinstance(error, ModelsExhausted) else (error,)
+        found = {a.model: a.detail for a in error.attempts if a.outcome == ContextTooLong.code}
+        found |= {c.model: f"{c.what} {c.why}" for c in causes if isinstance(c, ContextTooLong)}
+        for model, words in found.items():
+            self._too_long(model, words, estimated)
+        return bool(found)
+
+    def _too_long(self, model: str, words: str, estimated: int) -> None:
+        self._windows.too_long(model, words, estimated, unknown_tokens=self._agent.context_tokens)
+
+    def _shelf(self, turn: Turn, merged: Mapping[int, InboundMessage], note: str) -> Shelf:
+        layout = self._layout(turn, merged)
+        return Shelf(layout=layout, summary=self._summary, omitted=self._loaded.omitted, note=note)
 
     def _layout(self, turn: Turn, merged: Mapping[int, InboundMessage]) -> Layout:
         key = (turn.undone, self._through_seq)
         if self._past is None or self._past[0] != key:
-            self._past = (key, past_blocks(self._history, turn))
+            self._past = (key, past_blocks(self._history, turn, self._shown))
         return lay_out(
             self._loaded.history,
             self._past[1],
@@ -143,62 +192,17 @@ class Memory:
             turn,
             merged,
             through_step=self._through_step,
+            shown=self._shown,
         )
-
-    def _all(
-        self, layout: Layout, budget: int, counter: TokenCounter, *, searchable: bool
-    ) -> tuple[tuple[ChatMessage, ...], int]:
-        """Return everything, single messages cut to a third of the budget, and its size."""
-        messages = (
-            SystemMessage(self._agent.instructions),
-            *compact.summary_message(self._summary, self._loaded.omitted, searchable=searchable),
-            *(message for block in layout.past for message in block.messages),
-            *layout.question,
-            *(message for block in layout.steps for message in block.messages),
-        )
-        short = tuple(self._cut(message, budget, counter) for message in messages)
-        return short, counter.messages(short)
-
-    def _cut(self, message: ChatMessage, budget: int, counter: TokenCounter) -> ChatMessage:
-        most = budget // 3
-        if counter.message(message) <= most:
-            return message
-        key = (message, most)
-        if key not in self._short:
-            self._short[key] = shorten(message, most, counter)
-        return self._short[key]
-
-    def _newest(
-        self, layout: Layout, budget: int, counter: TokenCounter, *, searchable: bool
-    ) -> tuple[ChatMessage, ...]:
-        """Return what fits of the newest messages, and a note of how many are not shown."""
-        blocks = [*layout.past, *layout.steps]
-        fixed: list[ChatMessage] = [SystemMessage(self._agent.instructions), *layout.question]
-        note = compact.summary_message(self._summary, 1_000_000, searchable=searchable)
-        left = budget - sum(counter.message(self._cut(m, budget, counter)) for m in (*fixed, *note))
-        first = len(blocks)
-        while first and (left := left - self._cost(blocks[first - 1], budget, counter)) >= 0:
-            first -= 1
-        if layout.steps:
-            first = min(first, len(blocks) - 1)  # what the model has to go on from
-        omitted = self._loaded.omitted + sum(len(block.messages) for block in blocks[:first])
-        kept = blocks[first:]
-        messages = (
-            fixed[0],
-            *compact.summary_message(self._summary, omitted, searchable=searchable),
-            *(m for block in kept if not block.step for m in block.messages),
-            *layout.question,
-            *(m for block in kept if block.step for m in block.messages),
-        )
-        return squeeze([self._cut(m, budget, counter) for m in messages], budget, counter)
-
-    def _cost(self, block: Block, budget: int, counter: TokenCounter) -> int:
-        return sum(counter.message(self._cut(message, budget, counter)) for message in block.messages)
 
     # --- summaries --------------------------------------------------------------------------------------
 
-    async def compact(self, turn: Turn) -> int | None:
+    async def compact(self, turn: Turn, choice: Choice) -> int | None:
         """Summarise the whole session before this turn; `/compact`.
+
+        Args:
+            turn: What has happened in this turn.
+            choice: Whose window the summary is for.
 
         Returns:
             How many messages the summary stands for now; None when there was nothing to summarise.
@@ -206,11 +210,12 @@ class Memory:
         Raises:
             ModelError: no model made one.
         """
+        self._choice = choice
         layout = self._layout(turn, {})
         window = self._windows.of(
-            "default", self._lease.settings.model, unknown_tokens=self._agent.context_tokens
+            choice.route, choice.pin, unknown_tokens=self._agent.context_tokens, strict=choice.alone
         )
-        counter = self._counter_of(window)
+        counter = self._fitting.counter(window)
         if covered := compact.boundary(layout, len(layout.past)):
             await self._summarise(layout, covered, 0, compact.summary_cap(window.input), counter)
         if not self._summary:
@@ -220,10 +225,9 @@ class Memory:
     async def _make_room(self, layout: Layout, budget: int, counter: TokenCounter) -> None:
         """Summarise what is oldest; after a failure nothing more is tried in this attempt."""
         cap = compact.summary_cap(budget)
-        fixed: list[ChatMessage] = [SystemMessage(self._agent.instructions), *layout.question]
-        size = cap + sum(counter.message(self._cut(message, budget, counter)) for message in fixed)
+        size = cap + self._fitting.fixed(layout, budget, counter)
         past, steps = compact.cut_points(
-            layout, budget, size, lambda block: self._cost(block, budget, counter)
+            layout, budget, size, lambda block: self._fitting.cost(block, budget, counter)
         )
         if not past and not steps:
             return
@@ -239,23 +243,55 @@ class Memory:
         """Let the summary stand for these past turns and steps, in as many requests as that takes."""
         blocks = [*layout.past[:past], *layout.steps[:steps]]
         # Without a route of its own a summary is asked of the models that the conversation uses.
-        own_route = self._windows.has_route(SUMMARY_ROUTE)
-        pin = None if own_route else self._lease.settings.model
-        done = 0
+        choice = self._choice
+        if self._windows.has_route(SUMMARY_ROUTE):
+            choice = Choice(route=SUMMARY_ROUTE)
+        elif choice.route == DEFAULT_ROUTE:  # an unknown route is the default one
+            choice = replace(choice, route=SUMMARY_ROUTE)
+        done = refused = 0
         while done < len(blocks):
-            window = self._windows.of(SUMMARY_ROUTE, pin, unknown_tokens=self._agent.context_tokens)
+            window = self._windows.of(
+                choice.route, choice.pin, unknown_tokens=self._agent.context_tokens, strict=choice.alone
+            )
             asked = window.counter()
             words = compact.words_for(cap)
-            taken, messages = compact.chunk(blocks[done:], self._summary, window.input - _SPARE, words, asked)
-            messages = squeeze(messages, window.input - _SPARE, asked)
-            self._note(SummaryIntent(step=self._step - 1, route=SUMMARY_ROUTE))
-            request = ModelRequest(messages=messages, route=SUMMARY_ROUTE, pin=pin)
-            response = await self._ask(request)
-            self._windows.learn(response.model, asked.messages(messages), response.usage.input_tokens)
+            taken, messages = compact.chunk(blocks[done:], self._summary, window.input - SPARE, words, asked)
+            messages = squeeze(messages, window.input - SPARE, asked)
+            try:
+                response = await self._ask_summary(messages, asked.messages(messages), choice)
+            except ModelError as error:
+                refused += 1
+                if refused > TIMES_TOO_LONG or not self._learn_from(error, asked.messages(messages)):
+                    raise
+                continue
             if not response.text.strip():
                 raise ModelUnavailable(response.model, "the summary is empty")
             done += taken
             await self._keep(layout, blocks[done - 1], min(done, past), response, cap, counter)
+
+    async def _ask_summary(
+        self, messages: tuple[ChatMessage, ...], tokens: int, choice: Choice
+    ) -> ModelResponse:
+        request = ModelRequest(
+            messages=messages,
+            route=choice.route,
+            pin=choice.pin,
+            strict=choice.strict,
+            tags=self._tags,
+            input_tokens=tokens,
+        )
+        reserve = self._reserve(request)
+        self._note(
+            SummaryIntent(
+                step=self._step - 1,
+                route=request.route,
+                model=reserve.model if reserve is not None else None,
+                reserve_usd=reserve.usd if reserve is not None else None,
+            )
+        )
+        response = await self._ask(request)
+        self._windows.learn(response.model, tokens, response.usage.input_tokens)
+        return response
 
     async def _keep(
         self,
@@ -299,3 +335,10 @@ def snapshot_of(lease: Lease, loaded: Loaded) -> Snapshot:
         summary_seq=loaded.summary_seq,
         turns=loaded.history,
     )
+
+
+def tags_of(lease: Lease) -> RequestTags:
+    """Return on whose behalf a turn's requests are made."""
+    bridge = lease.address.bridge
+    user = f"{bridge}:{lease.message.sender.id}"
+    return RequestTags(bridge=bridge, conversation=str(lease.address), user=user)

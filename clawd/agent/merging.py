@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from clawd.agent.mailbox import takes_place_of
+from clawd.commands import parse
 from clawd.messages import SPLIT_TEXT
 
 if TYPE_CHECKING:
@@ -42,11 +43,14 @@ def followers(lease: Lease, behind: Sequence[Queued]) -> tuple[int, ...]:
     """Return the messages right behind the turn with which its asker goes on, up to any other one.
 
     Others' messages, other rights and commands keep their own turns: what somebody may not ask for must
-    not run with the right of who may.
+    not run with the right of who may. So does a message that asks for a model, or begins with a route's /word.
     """
     found: list[int] = []
     for queued in behind:
-        if queued.right != lease.right or not takes_place_of(queued.message, lease):
+        message = queued.message
+        if queued.right != lease.right or not takes_place_of(message, lease):
+            break
+        if message.model not in (None, lease.message.model) or parse(message.text) is not None:
             break
         found.append(queued.seq)
     return tuple(found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from clawd.agent import ending as endings
 from clawd.agent.attempt import Attempt, language_of
+from clawd.agent.notices import Notices
 from clawd.agent.questions import choices, wording
 from clawd.agent.voice import Voice
 from clawd.alarms import GivenUp
@@ -20,17 +21,19 @@ from clawd.journal.deliveries import NewDelivery
 from clawd.journal.records import TurnFinished
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from clawd.agent.mailbox import Mailbox
     from clawd.agent.turn import Turn
     from clawd.alarms import Alarms
-    from clawd.config.schema import AgentConfig, ToolsConfig
+    from clawd.config.schema import AgentConfig, RouteConfig, ToolsConfig
     from clawd.fanout import Fanout
     from clawd.ids import Clock, TurnId
     from clawd.journal.base import Journal, Lease, Queued, Snapshot
     from clawd.journal.records import Record, TurnWaiting
     from clawd.journal.search import History
     from clawd.messages import Address
-    from clawd.models.base import ModelProvider
+    from clawd.models.base import RequestTags, Room, RoutedProvider
     from clawd.models.windows import Windows
     from clawd.tools.registry import Toolbox
 
@@ -47,11 +50,14 @@ class Brain:
     """What a turn works with; a reload makes a new one, and turns under way keep theirs."""
 
     agent: AgentConfig
-    router: ModelProvider
-    models: tuple[str, ...]  # names that /model may choose, the default route's first
+    router: RoutedProvider
+    models: tuple[str, ...]  # the default route's first
+    routes: Mapping[str, RouteConfig]  # those of the configuration, in its order
     tools: Toolbox
     asking: ToolsConfig  # what becomes of calls that need a person
     windows: Windows  # how much a request may hold
+    # Which budget comes to its end, to be told to the person of these tags; None: nobody keeps one.
+    notice: Callable[[RequestTags], Room | None] | None = None
 
 
 class TurnRunner:
@@ -77,6 +83,8 @@ class TurnRunner:
         self._split = split
         self._alarms = alarms
         self._snapshots: dict[TurnId, Snapshot] = {}  # of turns that just ended
+        self.notices = Notices()
+        """What owners have been told, and what they are still to be told."""
         self.history = history
         """Searches what was said; None where nothing does."""
 
@@ -128,6 +136,7 @@ class TurnRunner:
             model=ending.model,
             error=ending.error,
             exit_code=ending.exit_code,
+            attempts=ending.attempts,
         )
         deliveries = self._deliveries(lease, ending, turn, whole=whole)
         await self.commit(lease, *ending.records, finished, outbox=deliveries, done=True)
@@ -228,8 +237,15 @@ class TurnRunner:
         """The clock that turns run by."""
         return self._clock
 
-    def publish_tool(self, lease: Lease, note: ToolNote) -> None:
-        """Show that a tool call began or ended."""
+    def tell_call(self, lease: Lease, name: str, phase: str, summary: str, duration_s: float = 0.0) -> None:
+        """Show that a tool call began, or how it ended."""
+        note = ToolNote(
+            turn=lease.turn,
+            name=name,
+            phase="started" if phase == "started" else "ok" if phase == "ok" else "error",
+            summary=summary if len(summary) <= 200 else f"{summary[:199]}…",
+            duration_s=duration_s,
+        )
         self._fanout.publish(lease.address, note)
 
     def note(self, lease: Lease, intent: Record) -> None:

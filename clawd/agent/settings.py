@@ -19,7 +19,7 @@ def carry_out(
     command: NewSession | ChooseModel | ChooseLanguage,
     settings: ConversationSettings,
     language: str | None,
-    models: Sequence[str],
+    names: Sequence[str],
 ) -> Ending:
     """Return the end of a turn whose message is a command.
 
@@ -27,33 +27,35 @@ def carry_out(
         command: What was asked for.
         settings: The conversation's settings before it.
         language: The language to answer in.
-        models: Names that may be chosen, the default route's first.
+        names: Models and routes that may be chosen, the default route's models first.
     """
     match command:
         case NewSession():
             return command_done(say("new_session", language), SessionStarted(session=settings.session + 1))
-        case ChooseModel(name):
-            return _choose_model(name, settings, language, models)
+        case ChooseModel():
+            return _choose_model(command, settings, language, names)
         case ChooseLanguage(tag):
             return _choose_language(tag, settings, language)
 
 
 def _choose_model(
-    name: str | None, settings: ConversationSettings, language: str | None, models: Sequence[str]
+    choice: ChooseModel, settings: ConversationSettings, language: str | None, names: Sequence[str]
 ) -> Ending:
-    available = ", ".join(models)
-    first = models[0] if models else say("default_model", language)
+    name, available = choice.name, ", ".join(names)
+    first = names[0] if names else say("default_model", language)
     if name is None:
-        return command_done(
-            say("model_current", language, model=settings.model or first, available=available)
-        )
-    if name == "default":
+        current = settings.model or first
+        if settings.model and settings.strict:
+            current = say("model_strict", language, model=current)
+        return command_done(say("model_current", language, model=current, available=available))
+    if name == "default" and not choice.strict:
         change = SettingsChanged(model=None, language=settings.language)
         return command_done(say("model_default", language, model=first), change)
-    if name not in models:
+    if name not in (*names, "default"):
         return command_done(say("model_unknown", language, name=name, available=available))
-    change = SettingsChanged(model=name, language=settings.language)
-    return command_done(say("model_set", language, model=name), change)
+    change = SettingsChanged(model=name, language=settings.language, strict=choice.strict)
+    told = "model_set_strict" if choice.strict else "model_set"
+    return command_done(say(told, language, model=name), change)
 
 
 def _choose_language(tag: str | None, settings: ConversationSettings, language: str | None) -> Ending:
@@ -61,5 +63,5 @@ def _choose_language(tag: str | None, settings: ConversationSettings, language: 
         return command_done(say("language_current", language, language=language_for(language)))
     if tag.replace("_", "-").split("-")[0] not in LANGUAGES:
         return command_done(say("language_unknown", language, name=tag))
-    change = SettingsChanged(model=settings.model, language=language_for(tag))
+    change = SettingsChanged(model=settings.model, language=language_for(tag), strict=settings.strict)
     return command_done(say("language_set", tag), change)

@@ -2,13 +2,18 @@
 
 Steps count from 1. A model step that asks for n calls at step k is followed by the calls' steps
 k+1 … k+n and then by the next model step, so a step's number never depends on what happened in between.
+
+A turn that comes to its limits ends in an answer all the same: calls that are still open are skipped, and the
+model is asked one last time, without tools.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
+from clawd.agent.repeats import Repeats, key_of
 from clawd.journal.records import (
     ModelIntent,
     ModelResult,
@@ -31,7 +36,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from clawd.journal.records import Record
-    from clawd.response import ToolCall
+    from clawd.response import ModelResponse, ToolCall
+
+Why = Literal["steps", "repeats", "time", "money"]
+"""Which of a turn's limits was reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How far a turn may go; those in force, also for a turn that goes on after a reload."""
+
+    max_steps: int  # model and tool calls together, at least 1; the last answer comes on top
+    max_usd: float = math.inf
+    late: bool = False  # its time comes to an end, as the worker's clock says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +62,11 @@ class Turn:
     answers: Mapping[int, QuestionAnswered] = field(default_factory=dict)  # by step, not yet acted upon
     told: int = 0  # characters of the visible text that were delivered before its questions
     merges: tuple[TurnMerged, ...] = ()
+    repeats: Mapping[bytes, Repeats] = field(default_factory=dict)  # by `key_of` the call
+    insisted: bool = False  # a call was asked for again after it was refused as repeated
     summary: SummaryResult | None = None  # the newest
+    summaries_usd: float = 0.0  # what all of them cost, and may have cost
+    summaries_s: float = 0.0
     undone: TurnsUndone | None = None
     finished: TurnFinished | None = None
 
@@ -60,6 +81,17 @@ class Turn:
         return tuple(seq for merge in self.merges for seq in merge.seqs)
 
     @property
+    def cost_usd(self) -> float:
+        """What its committed responses cost, together with what they may have cost."""
+        return sum(r.response.cost_usd for r in self.responses) + self.summaries_usd
+
+    @property
+    def worked_s(self) -> float:
+        """How long its committed steps took; waiting for people is no work."""
+        asked = sum(_took(r.response) for r in self.responses)
+        return asked + self.summaries_s + sum(done.duration_s for done in self.done.values())
+
+    @property
     def waiting(self) -> TurnWaiting | None:
         """The question that has no answer yet; a turn asks one at a time."""
         return next(iter(self.waits.values()), None)
@@ -67,9 +99,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskModel:
-    """A model is to be asked as this step."""
+    """A model is to be asked as this step; with `last`, without tools, for that reason."""
 
     step: int
+    last: Why | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,19 +120,29 @@ class CallTool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SkipCalls:
+    """Calls that are not run, each with its step; with `again`, as the same one gave the same result too often."""
+
+    calls: tuple[tuple[int, ToolCall], ...]
+    why: Why
+    again: bool = False  # the model may go on with other calls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """The last response asks for nothing more."""
+    """The last response asks for nothing more, or it was the last one that it could be asked for."""
 
     text: str
     model: str
     by_length: bool  # the model stopped at its length limit
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutOfSteps:
-    """`max_steps` model and tool calls were made and the model wants more."""
+class LimitReached:
+    """There is nothing left even for a last answer."""
 
-    steps: int
+    why: Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +150,7 @@ class AlreadyFinished:
     """The turn's end is recorded."""
 
 
-Action = AskModel | CallTool | Answered | OutOfSteps | AlreadyFinished
+Action = AskModel | CallTool | SkipCalls | Answered | LimitReached | AlreadyFinished
 
 
 def apply(turn: Turn, record: Record) -> Turn:
@@ -122,7 +165,7 @@ def apply(turn: Turn, record: Record) -> Turn:
                 answers=_without(turn.answers, record.step),  # one yes is for one run
             )
         case ToolDone():
-            return replace(turn, done={**turn.done, record.step: record})
+            return _count(replace(turn, done={**turn.done, record.step: record}), record)
         case TurnWaiting():
             return replace(turn, waits={record.step: record}, told=max(turn.told, record.told))
         case QuestionAnswered():
@@ -130,7 +173,12 @@ def apply(turn: Turn, record: Record) -> Turn:
         case TurnMerged():
             return replace(turn, merges=(*turn.merges, record))
         case SummaryResult():
-            return replace(turn, summary=record)
+            return replace(
+                turn,
+                summary=record,
+                summaries_usd=turn.summaries_usd + record.response.cost_usd,
+                summaries_s=turn.summaries_s + _took(record.response),
+            )
         case TurnsUndone():
             return replace(turn, undone=record)
         case TurnFinished():
@@ -148,6 +196,23 @@ def apply(turn: Turn, record: Record) -> Turn:
             assert_never(record)
 
 
+def _count(turn: Turn, done: ToolDone) -> Turn:
+    """Return the turn with the end of a call counted among those of the same call."""
+    if not turn.responses:
+        return turn
+    last = turn.responses[-1]
+    place = done.step - last.step - 1
+    if not 0 <= place < len(last.response.tool_calls):
+        return turn
+    key = key_of(last.response.tool_calls[place])
+    repeats = turn.repeats.get(key, Repeats()).after(done)
+    return replace(turn, repeats={**turn.repeats, key: repeats}, insisted=turn.insisted or repeats.insisted)
+
+
+def _took(response: ModelResponse) -> float:
+    return sum(attempt.duration_s for attempt in response.attempts)
+
+
 def _without(answers: Mapping[int, QuestionAnswered], step: int) -> Mapping[int, QuestionAnswered]:
     return {at: answer for at, answer in answers.items() if at != step}
 
@@ -160,31 +225,51 @@ def fold(records: Iterable[Record]) -> Turn:
     return turn
 
 
-def advance(turn: Turn, *, max_steps: int) -> Action:
-    """Return what a worker has to do next.
-
-    Args:
-        turn: The turn so far.
-        max_steps: Greatest number of model and tool calls together, at least 1.
-    """
+def advance(turn: Turn, limits: Limits) -> Action:
+    """Return what a worker has to do next."""
     if turn.finished is not None:
         return AlreadyFinished()
     if not turn.responses:
-        return AskModel(step=1)
+        return AskModel(step=1, last="time" if limits.late else None)
     last = turn.responses[-1]
-    steps = len(turn.responses) + len(turn.done)
-    for step, call in enumerate(last.response.tool_calls, start=last.step + 1):
-        if step not in turn.done:
-            if steps >= max_steps:
-                return OutOfSteps(steps=steps)
-            intent, said = turn.intents.get(step), turn.answers.get(step)
-            return CallTool(step=step, call=call, intent=intent, answer=said)
-    if last.response.tool_calls:
-        if steps >= max_steps:
-            return OutOfSteps(steps=steps)
-        return AskModel(step=last.step + len(last.response.tool_calls) + 1)
-    return Answered(
-        text=turn.visible_text,
-        model=last.response.model,
-        by_length=last.response.finish == "length",
-    )
+    calls = last.response.tool_calls
+    if last.last or not calls:
+        return Answered(
+            text=turn.visible_text,
+            model=last.response.model,
+            by_length=last.response.finish == "length",
+            last=last.last,
+        )
+    if turn.cost_usd >= limits.max_usd:
+        return LimitReached(why="money")
+    why = _reached(turn, limits)
+    numbered = enumerate(calls, start=last.step + 1)
+    if still_open := tuple((step, call) for step, call in numbered if step not in turn.done):
+        return _next_call(turn, still_open, why)
+    return AskModel(step=last.step + len(calls) + 1, last=why)
+
+
+def _next_call(turn: Turn, still_open: tuple[tuple[int, ToolCall], ...], why: Why | None) -> Action:
+    """Return what becomes of the calls without a result; money alone is no reason to leave one out."""
+    if why is not None and why != "money":
+        return SkipCalls(calls=still_open, why=why)
+    step, call = still_open[0]
+    if step not in turn.intents and turn.repeats and (before := turn.repeats.get(key_of(call))) is not None:
+        if before.enough and before.refused:
+            return SkipCalls(calls=still_open, why="repeats")
+        if before.enough:
+            return SkipCalls(calls=still_open[:1], why="repeats", again=True)
+    return CallTool(step=step, call=call, intent=turn.intents.get(step), answer=turn.answers.get(step))
+
+
+def _reached(turn: Turn, limits: Limits) -> Why | None:
+    """Return the limit that is reached, or that one more request and a last one would pass."""
+    if turn.insisted:
+        return "repeats"
+    if len(turn.responses) + len(turn.done) >= limits.max_steps:
+        return "steps"
+    if limits.late:
+        return "time"
+    if turn.cost_usd + 2 * max(r.response.cost_usd for r in turn.responses) > limits.max_usd:
+        return "money"
+    return None

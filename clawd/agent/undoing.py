@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from clawd.commands import parse
+from clawd.commands import is_in_place
 from clawd.journal.records import TurnsUndone
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _as_asked(history: Sequence[PastTurn], past: PastTurn) -> PastTurn:
 
 def last_exchange(history: Sequence[PastTurn]) -> PastTurn | None:
     """Return the newest turn that was no command and is not undone; one that asked again stands for its own."""
-    return next((past for past in reversed(kept(history)) if parse(past.message.text) is None), None)
+    return next((past for past in reversed(kept(history)) if not is_in_place(past.message.text)), None)
 
 
 def asked_again(history: Sequence[PastTurn], again: int | None) -> PastTurn | None:

@@ -84,7 +84,9 @@ class ModelConfig(PluginConfig):
 class RouteRule(Section):
     """When a route is taken: all that is set must hold. Lists hold if one of their entries does."""
 
-    prefix: str | None = None  # the message begins with it, such as /think; the model is shown the rest
+    prefix: Annotated[str, Field(min_length=1)] | None = (
+        None  # the message begins with it, such as /think; the model is shown the rest
+    )
     keyword: Annotated[tuple[str, ...], OneOrMore] = ()  # occurs in the message, upper or lower case
     has_image: bool | None = None
     length: Annotated[int, Field(ge=1)] | None = None  # the message has at least so many characters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -90,14 +91,15 @@ class Changes:
                 why="its answer would go out to the chat",
                 remedy=f"clawd send {address} TEXT",
             )
-        text = text_field(body, "text")
+        text, model = text_field(body, "text"), self._model_in(body)
         message = InboundMessage(
             id=_message_id(uid, body),
             address=address,
             sender=Sender(id=str(uid), language=optional_text(body, "language")),
             parts=(Text(text),),
             sent_at=self._services.clock.now(),
-            digest=hashlib.sha256(text.encode()).hexdigest(),
+            digest=hashlib.sha256((f"{text}\0{model}" if model else text).encode()).hexdigest(),
+            model=model,
         )
         [result] = await self._services.inbox.accept([message])
         return answer(_accepted(result))
@@ -162,6 +164,19 @@ class Changes:
         began = self._services.clock.monotonic()
         detail = await self._services.operations.test_model(request.match_info["name"])
         return answer({"detail": detail, "duration_s": round(self._services.clock.monotonic() - began, 3)})
+
+    def _model_in(self, body: JsonObject) -> str | None:
+        """Return the model or route that the message asks for; raises BadRequest for one that is not there."""
+        name = optional_text(body, "model")
+        names = self._services.names()
+        if name is None or name in names:
+            return name
+        near = get_close_matches(name, names, n=1)
+        raise BadRequest(
+            f"there is no model {name!r}",
+            why=f"models and routes: {', '.join(names)}",
+            remedy=f"did you mean {near[0]}?" if near else "clawd models list",
+        )
 
     def _check_pushable(self, address: Address) -> None:
         if address.bridge in PULL_BRIDGES:

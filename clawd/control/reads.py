@@ -122,7 +122,14 @@ class Reads:
         return answer({"bridges": self._services.operations.bridges()})
 
     async def models(self, _request: web.Request) -> web.Response:
-        return answer({"models": self._services.operations.models()})
+        services = self._services
+        return answer(
+            {
+                "models": services.operations.models(),
+                "names": list(services.names()),
+                "prefixes": list(services.prefixes()),
+            }
+        )
 
     async def usage(self, request: web.Request) -> web.Response:
         days = int(number_query(request, "days", 7, MOST_DAYS))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from clawd.bridge import Inbox
     from clawd.control.protocol import Operations
@@ -38,3 +38,5 @@ class ControlServices:
     fanout: Fanout
     operations: Operations
     clock: Clock
+    names: Callable[[], Collection[str]]  # models and routes that a message may ask for
+    prefixes: Callable[[], Mapping[str, str]]  # what it may begin with to take a route

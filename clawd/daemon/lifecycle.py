@@ -106,6 +106,8 @@ class Lifecycle:
             fanout=parts.fanout,
             operations=operations,
             clock=parts.clock,
+            names=parts.minds.names,
+            prefixes=parts.minds.prefixes,
         )
 
     async def _start(self, lasting: asyncio.TaskGroup) -> None:

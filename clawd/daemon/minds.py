@@ -7,12 +7,16 @@ import logging
 from typing import TYPE_CHECKING
 
 from clawd import __version__
+from clawd.agent.choosing import names_of
 from clawd.agent.run import Brain
+from clawd.commands import parse
 from clawd.models.base import ModelContext
 from clawd.models.budgets import day_limits
 from clawd.models.pacing import KeyPauses
 from clawd.models.registry import build_models
+from clawd.models.routing import prefixes_of
 from clawd.models.traffic import TrafficBook
+from clawd.models.windows import DEFAULT_ROUTE
 from clawd.tools.registry import Toolbox, tool_site
 
 if TYPE_CHECKING:
@@ -113,10 +117,15 @@ class Minds:
             agent=config.agent,
             router=models.router,
             models=self.route(models),
+            routes=config.routes,
             tools=tools,
             asking=config.tools,
             windows=models.windows,
+            notice=self._ledger.notice,
         )
+        for prefix, route in prefixes_of(config.routes).items():
+            if parse(prefix, (prefix,)) is not None:
+                log.warning("prefix_is_a_command", extra={"prefix": prefix, "route": route})
 
     @staticmethod
     def route(models: ModelSet) -> tuple[str, ...]:
@@ -129,6 +138,15 @@ class Minds:
         if self._brain is None:
             raise RuntimeError("a turn began before models were configured")
         return self._brain
+
+    def names(self) -> tuple[str, ...]:
+        """Return what a message or a conversation may ask for: models and routes."""
+        brain = self.brain()
+        return names_of(brain.models, (DEFAULT_ROUTE, *brain.routes))
+
+    def prefixes(self) -> Mapping[str, str]:
+        """Return what messages may begin with to take a route, each with that route."""
+        return prefixes_of(self.brain().routes)
 
     def default_route(self) -> tuple[str, ...]:
         """Return the names of the default route's models, in order."""

@@ -140,6 +140,7 @@ def build(
         status_text=status_text,
         usage_text=accounts.text,
         alarms=alarms,
+        prefixes=minds.prefixes,
     )
 
     def create(name: str, section: BridgeConfig) -> Bridge:
@@ -185,6 +186,7 @@ def build(
         bridges=supervisor.http_bridges,
         tokens=TokenStore(state_dir),
         clock=clock,
+        models=minds.names,
     )
     return Parts(
         situation=situation,

@@ -23,7 +23,7 @@ from clawd.gateway.rest import Messages
 from clawd.gateway.waits import Waits
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
     from types import TracebackType
 
     from clawd.bridge import HttpBridge, Inbox
@@ -60,6 +60,7 @@ class Gateway:
         bridges: The bridges to mount, by name, as they are now.
         tokens: Who may come in; `start` configures it.
         clock: Time of messages.
+        models: The names of models and routes that a message may ask for.
         header_timeout_s: How long a new connection may take for its first request's headers.
         body_timeout_s: How long a body may take.
     """
@@ -76,6 +77,7 @@ class Gateway:
         bridges: Callable[[], Mapping[str, HttpBridge]],
         tokens: TokenStore,
         clock: Clock,
+        models: Callable[[], Collection[str]],
         header_timeout_s: float = HEADER_TIMEOUT_S,
         body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> None:
@@ -94,6 +96,7 @@ class Gateway:
             self._waits,
             tokens,
             clock,
+            models=models,
             max_body_bytes=lambda: self._config.max_body_bytes,
             body_timeout_s=body_timeout_s,
         )

@@ -13,6 +13,7 @@ from clawd.jsonable import moment
 from clawd.messages import Address, InboundMessage, MessageId, Sender, Text
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from clawd.gateway.auth import Token
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 BRIDGE: Final = "api"
 
-_FIELDS: Final = frozenset({"text", "parts", "conversation", "sender", "callback_url"})
+_FIELDS: Final = frozenset({"text", "parts", "conversation", "sender", "callback_url", "model"})
 _CONVERSATION: Final = re.compile(r"[A-Za-z0-9_.:@+=~-]{1,128}")
 _SENDER: Final = re.compile(r"[^\x00-\x20\x7f]{1,128}")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
@@ -36,13 +37,19 @@ class Submission:
     text: tuple[Text, ...]
     conversation: str | None
     sender: str | None
+    model: str | None = None
 
 
-def read_submission(body: JsonObject) -> Submission:
+def read_submission(body: JsonObject, models: Collection[str]) -> Submission:
     """Return what the body asks for.
 
+    Args:
+        body: Of the request.
+        models: The names of models and routes that a message may ask for.
+
     Raises:
-        RequestRefused: 400 for a field that is unknown, missing or of the wrong shape; 403 for a
+        RequestRefused: 400 for a field that is unknown, missing or of the wrong shape, and for a model that
+            is not there; 403 for a
             `callback_url`, as no list of allowed ones can be configured in this version.
     """
     if unknown := sorted(body.keys() - _FIELDS):
@@ -58,6 +65,7 @@ def read_submission(body: JsonObject) -> Submission:
         text=_text(body),
         conversation=_conversation(body.get("conversation")),
         sender=read_sender(body.get("sender")),
+        model=_model(body.get("model"), models),
     )
 
 
@@ -91,6 +99,7 @@ def to_inbound(
         parts=submission.text,
         sent_at=now,
         digest=hashlib.sha256(raw).hexdigest(),
+        model=submission.model,
     )
 
 
@@ -154,6 +163,20 @@ def _part(part: JsonValue) -> JsonValue:
     if part.get("type") != "text":
         raise _bad("only parts of the type text are taken in this version")
     return part.get("text")
+
+
+def _model(value: JsonValue, models: Collection[str]) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in models:
+        name = value[:64] if isinstance(value, str) else "of this kind"
+        raise RequestRefused(
+            400,
+            f"there is no model {name}",
+            code="unknown_model",
+            remedy=f"models and routes: {', '.join(models)}",
+        )
+    return value
 
 
 def _conversation(value: JsonValue) -> str | None:

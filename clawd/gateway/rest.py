@@ -14,7 +14,7 @@ from clawd.gateway.turns import own_turn
 from clawd.messages import Accepted, Duplicate, Refused, Replied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from clawd.bridge import Inbox
     from clawd.gateway.auth import TokenStore
@@ -32,6 +32,7 @@ class Messages:
     """Takes messages and shows what became of them.
 
     Args:
+        models: The names of models and routes that a message may ask for.
         max_body_bytes: Asked for each request, as it may change with a reload.
     """
 
@@ -43,6 +44,7 @@ class Messages:
         tokens: TokenStore,
         clock: Clock,
         *,
+        models: Callable[[], Collection[str]],
         max_body_bytes: Callable[[], int],
         body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> None:
@@ -51,6 +53,7 @@ class Messages:
         self._waits = waits
         self._tokens = tokens
         self._clock = clock
+        self._models = models
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
 
@@ -63,7 +66,8 @@ class Messages:
         token = self._tokens.require(request.headers, "chat")
         key = check_key(request.headers.getall("Idempotency-Key", []))
         raw, body = await read_json(request, self._max_body_bytes(), timeout_s=self._body_timeout_s)
-        message = to_inbound(read_submission(body), raw, token=token, key=key, now=self._clock.now())
+        submission = read_submission(body, self._models())
+        message = to_inbound(submission, raw, token=token, key=key, now=self._clock.now())
         (result,) = await self._inbox.accept([message])
         return _answer(message, result)
 

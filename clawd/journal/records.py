@@ -64,14 +64,18 @@ class ToolIntent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolDone:
-    """A call ended; "unknown" is a `once` call that a crash cut off, "denied" one that a person refused."""
+    """A call ended.
+
+    "unknown" is a `once` call that was cut off, "denied" one that a person refused, "skipped" one that did
+    not run because of the turn's own limits.
+    """
 
     kind: ClassVar[str] = "tool.result"
     step: int
     call_id: str
     name: str
     text: str
-    outcome: Literal["ok", "error", "unknown", "denied"] = "ok"
+    outcome: Literal["ok", "error", "unknown", "denied", "skipped"] = "ok"
     duration_s: float = 0.0
 
 

@@ -311,8 +311,8 @@ def apply_change(settings: ConversationSettings, change: SettingsRecord, seq: in
     match change:
         case SessionStarted(session=session):
             return replace(settings, session=session, session_seq=seq)
-        case SettingsChanged(model=model, language=language):
-            return replace(settings, model=model, language=language)
+        case SettingsChanged(model=model, language=language, strict=strict):
+            return replace(settings, model=model, language=language, strict=strict)
         case PatternAllowed(pattern=pattern):
             return replace(settings, allowed=tuple(dict.fromkeys((*settings.allowed, pattern))))
 

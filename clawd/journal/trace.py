@@ -107,7 +107,7 @@ def _detail(record: Record) -> Detail:
         case TurnsUndone():
             return _some(messages=", ".join(map(str, record.seqs)), again=record.again)
         case SettingsChanged():
-            return _some(model=record.model, language=record.language)
+            return _some(model=record.model, language=record.language, strict=record.strict or None)
         case TurnFinished():
             return _some(
                 outcome=record.outcome,

@@ -143,10 +143,11 @@ def estimate_message(message: ChatMessage, vocabulary: VocabularySize = "large")
         case UserMessage(parts=parts):
             others = sum(not isinstance(part, Text) for part in parts)
             return _MESSAGE + 3 * others + estimate_text(text_of(parts), vocabulary)
-        case AssistantMessage(text=text, tool_calls=calls):
+        case AssistantMessage(text=text, tool_calls=calls, thinking=thinking):
             return (
                 _MESSAGE
                 + estimate_text(text, vocabulary)
+                + sum(estimate_text(t.text + t.signature + t.data, vocabulary) for t in thinking)
                 + sum(
                     _CALL
                     + estimate_text(call.id, vocabulary)

@@ -280,7 +280,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/status":
             self._answer(200, {"version": "0.0.0", "route": api.models[:1]})
         elif path == "/models":
-            self._answer(200, {"models": [{"name": name} for name in api.models]})
+            self._answer(200, {"models": [{"name": name} for name in api.models], "names": api.models})
         elif path == "/stream":
             self._stream(api.subscribe(query.get("after", "")))
         elif path == "/questions":

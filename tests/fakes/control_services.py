@@ -256,6 +256,8 @@ class World:
             fanout=self.fanout,
             operations=_Operations(self),
             clock=SystemClock(),
+            names=lambda: ("main", "default"),
+            prefixes=dict,
         )
 
 

@@ -106,6 +106,7 @@ async def site(
         bridges=lambda: made[0].bridges,
         tokens=TokenStore(state_dir),
         clock=SystemClock(),
+        models=services.names,
         header_timeout_s=header_timeout_s,
         body_timeout_s=body_timeout_s,
     )

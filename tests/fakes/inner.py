@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import sqlite3
 from contextlib import AsyncExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from clawd.access import Access
 from clawd.agent.mailbox import Mailbox
@@ -35,7 +35,9 @@ from clawd.ids import SystemClock
 from clawd.inbox import DurableInbox
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.messages import Accepted, AcceptResult, Address, InboundMessage, MessageId, Sender, Text
+from clawd.models.base import Reserve
 from clawd.models.budgets import BudgetLedger
+from clawd.models.routing import prefixes_of
 from clawd.models.windows import Windows
 from clawd.supervisor import Supervisor
 from clawd.testing import RecordingBridge, ScriptedModel
@@ -43,12 +45,13 @@ from clawd.texts import LANGUAGES, catalogue, say
 from clawd.tools.registry import Toolbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
     from pathlib import Path
 
+    from clawd.config.schema import RouteConfig
     from clawd.ids import Clock, TurnId
     from clawd.journal.reading import TurnView
-    from clawd.models.base import ModelProvider
+    from clawd.models.base import ModelEvent, ModelProvider, ModelRequest, RequestTags, Room, RoutedProvider
     from clawd.tools.base import Tool
 
 PATIENCE_S = 15.0
@@ -60,6 +63,33 @@ for _language in LANGUAGES:
     catalogue(_language)  # read before any loop runs, as the daemon does
 
 
+class Routed:
+    """One provider, or models by their names, as a router: the pinned one, else the first of the route."""
+
+    name = "router"
+
+    def __init__(
+        self, *providers: ModelProvider, usd: float | None = None, **routes: tuple[str, ...]
+    ) -> None:
+        self._providers = {provider.name: provider for provider in providers}
+        self._routes = routes
+        self._usd = usd
+
+    def _first(self, request: ModelRequest) -> ModelProvider:
+        names = [request.pin, *self._routes.get(request.route, ()), *self._providers]
+        return next(self._providers[name] for name in names if name in self._providers)
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        return self._first(request).stream(request)
+
+    def reserve(self, request: ModelRequest) -> Reserve:
+        return Reserve(model=self._first(request).name, usd=self._usd)
+
+
+def _routed(model: ModelProvider | RoutedProvider) -> RoutedProvider:
+    return cast("RoutedProvider", model) if hasattr(model, "reserve") else Routed(model)
+
+
 class Inner:
     """The inside of a daemon. Sections are those of the configuration; what is not given is wide open."""
 
@@ -67,7 +97,7 @@ class Inner:
         self,
         state_dir: Path,
         *,
-        model: ModelProvider | None = None,
+        model: ModelProvider | RoutedProvider | None = None,
         bridges: Sequence[RecordingBridge] = (),
         tools: Sequence[Tool] = (),
         clock: Clock | None = None,
@@ -78,6 +108,8 @@ class Inner:
         windows: Windows | None = None,
         sections: dict[str, BridgeConfig] | None = None,
         models: Sequence[str] = ("scripted", "other"),
+        routes: dict[str, RouteConfig] | None = None,
+        notice: Callable[[RequestTags], Room | None] | None = None,
         max_queue: int = 10_000,
         call_timeout_s: float = 30.0,
     ) -> None:
@@ -94,6 +126,8 @@ class Inner:
         self.delivery = delivery or DeliveryConfig()
         self.sections = sections or {name: BridgeConfig(type="recording") for name in self._bridges}
         self.models = tuple(models)
+        self.routes = routes or {}
+        self.notice = notice
         self._call_timeout_s = call_timeout_s
         self._journal_config = JournalConfig(max_queue=max_queue, lock_timeout_s=0.05)
         self._running: AsyncExitStack | None = None
@@ -144,6 +178,7 @@ class Inner:
             status_text=self._status_text,
             usage_text=Accounts(self.opened.spending, self.ledger, self.clock).text,
             alarms=self.alarms,
+            prefixes=lambda: prefixes_of(self.routes),
         )
         self.supervisor = Supervisor(
             self.inbox,
@@ -191,11 +226,13 @@ class Inner:
     def _brain(self) -> Brain:
         return Brain(
             agent=self.agent,
-            router=self.model,
+            router=_routed(self.model),
             models=self.models,
+            routes=self.routes,
             tools=Toolbox(self.tools),
             asking=self.asking,
             windows=self.windows,
+            notice=self.notice,
         )
 
     def _split(self, address: Address, text: str) -> Sequence[str]:

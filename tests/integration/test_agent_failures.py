@@ -86,7 +86,7 @@ async def test_a_turn_that_takes_too_long_is_ended_and_its_model_let_go(state_di
     model = ScriptedModel(["a start", asyncio.Event()], "quick")
     async with Inner(state_dir, model=model, agent=AgentConfig(max_turn_s=0.2)) as inner:
         view = await inner.ask()
-        assert (view.state, view.answer) == ("failed", say("failed_timeout"))
+        assert (view.state, view.answer) == ("failed", f"a start\n\n{say('failed_time')}")
         assert view.error == "E-TIMEOUT: agent.max_turn_s is 0.2"
         assert (await inner.ask()).answer == "quick"
 

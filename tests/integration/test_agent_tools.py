@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from clawd.config.schema import AccessConfig, AgentConfig
+from clawd.config.schema import AccessConfig
 from clawd.errors import ToolFailed, ToolRetry
 from clawd.fanout import ToolNote
 from clawd.journal.reading import Trace
 from clawd.journal.records import ToolDone, ToolIntent
 from clawd.models.base import AssistantMessage, ToolMessage
 from clawd.response import Effect
-from clawd.testing import ScriptedModel, Step
+from clawd.testing import ScriptedModel
 from clawd.texts import say
 from clawd.tools.base import Tool
 from clawd.tools.calculator import CalculatorConfig, CalculatorTool
@@ -44,7 +44,7 @@ async def test_a_model_calculates_and_answers_from_the_result(state_dir: Path) -
         assert (told.name, told.phase, told.summary) == ("calculator", "ok", "42")
         await inner.delivered("Let me see.\n\nIt is 42.")
         assert model.requests[1].messages[-2:] == (
-            AssistantMessage(text="Let me see.", tool_calls=(wanted,)),
+            AssistantMessage(text="Let me see.", tool_calls=(wanted,), model="scripted"),
             ToolMessage(call_id="call-1", name="calculator", text="42"),
         )
         assert ToolIntent.kind not in kinds(await inner.views.trace(view.id)), "a pure tool needs none"
@@ -146,17 +146,6 @@ async def test_a_chat_right_is_offered_no_tool_with_effects_and_can_call_none(st
         assert (await inner.ask()).answer == "sorry"
     assert [spec.name for spec in model.requests[0].tools] == ["calculator"]
     assert not tool.calls
-
-
-async def test_a_model_that_never_ends_is_stopped_after_max_steps(state_dir: Path) -> None:
-    answers: list[list[Step]] = [["again", call("calculator", '{"expression": "1"}')]] * 10
-    model = ScriptedModel(*answers)
-    tools = [CalculatorTool(CalculatorConfig())]
-    async with Inner(state_dir, model=model, tools=tools, agent=AgentConfig(max_steps=3)) as inner:
-        view = await inner.ask()
-    assert (view.state, view.answer) == ("failed", say("failed_steps", steps=3))
-    assert view.error == "E-STEPS: agent.max_steps is 3"
-    assert len(model.requests) == 2  # and one call between them
 
 
 async def test_a_tool_that_is_gone_after_a_restart_is_told_as_an_error(state_dir: Path) -> None:

@@ -153,13 +153,14 @@ async def test_calls_of_one_id_are_told_apart(here: Doors) -> None:
     assert (first["content"], second["content"]) == ("2", "4")
 
 
-async def test_a_model_that_calls_for_ever_is_stopped_by_the_limit(here: Doors) -> None:
+async def test_a_model_that_calls_for_ever_is_asked_for_an_answer_and_then_stopped(here: Doors) -> None:
     here.model.default = calls(("calculator", '{"expression": "1+1"}'))
     before = len(here.model.requests)
     result = await here.clawd("chat", "hi")
     assert (result.code, result.out) == (1, "")
-    assert "why: agent.max_steps is 20" in result.err
-    assert len(here.model.requests) - before == 10  # each followed by its call
+    assert "why: the last answer was empty" in result.err
+    assert len(here.model.requests) - before == 6  # three times, refused, again, and without tools
+    assert "tools" not in here.model.requests[-1].body
 
 
 async def test_half_a_character_reaches_every_place_as_a_replacement(here: Doors) -> None:

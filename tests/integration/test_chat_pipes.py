@@ -162,9 +162,11 @@ def test_what_can_not_be_a_message_is_a_usage_error(
     assert api.posts == []
 
 
-def test_a_model_is_chosen_before_the_message_is_sent(api: FakeControlApi) -> None:
+def test_a_message_asks_for_a_model_of_its_own(api: FakeControlApi) -> None:
     assert chat(api, "hi", "--model", "standby").stdout == "You said: hi\n"
-    assert [post["text"] for post in api.posts] == ["/model standby", "hi"]
+    assert [(post["text"], post["model"]) for post in api.posts] == [("hi", "standby")]
+    chat(api, "hi")
+    assert "model" not in api.posts[1]
 
 
 def test_a_switch_of_model_leaves_the_pipe_clean(api: FakeControlApi) -> None:

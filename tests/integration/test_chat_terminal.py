@@ -261,6 +261,19 @@ def test_slash_commands_and_models_are_completed(api: FakeControlApi) -> None:
         terminal.until("/model standby")
 
 
+def test_each_message_asks_for_the_model_of_the_command_line_until_another_is_chosen(
+    api: FakeControlApi,
+) -> None:
+    with chat(api, "--model", "standby") as terminal:
+        terminal.until("›")
+        for text in ("one", "/model main", "two"):
+            terminal.type(f"{text}\r")
+            terminal.until(f"You said: {text}")
+        terminal.type(CTRL_D)
+        terminal.until("--model standby")
+    assert [post.get("model") for post in api.posts] == ["standby", None, None]
+
+
 def test_what_arrived_meanwhile_is_shown_once(api: FakeControlApi) -> None:
     with chat(api) as terminal:
         terminal.until("›")

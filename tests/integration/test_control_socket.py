@@ -364,6 +364,29 @@ async def test_a_read_only_command_is_answered_at_once(client: Client) -> None:
     assert answer == {"kind": "replied", "text": "all is well"}
 
 
+async def test_a_message_may_ask_for_a_model_and_is_refused_where_there_is_none(
+    client: Client, world: World
+) -> None:
+    await post(client, "/messages", {"text": "hi", "model": "main"})
+    assert world.messages[-1].model == "main"
+    with pytest.raises(RemoteError) as caught:
+        await post(client, "/messages", {"text": "hi", "model": "mian"})
+    assert (caught.value.status, caught.value.exit_code) == (400, 2)
+    assert caught.value.what == "there is no model 'mian'"
+    assert (caught.value.why, caught.value.remedy) == (
+        "models and routes: main, default",
+        "did you mean main?",
+    )
+    assert len(world.messages) == 1
+    assert (await get(client, "/models"))["names"] == ["main", "default"]
+
+
+async def test_the_same_id_for_another_model_is_another_message(client: Client) -> None:
+    await post(client, "/messages", {"text": "hi", "id": "a"})
+    with pytest.raises(RemoteError, match="another text"):
+        await post(client, "/messages", {"text": "hi", "id": "a", "model": "main"})
+
+
 async def test_a_message_into_a_chat_is_refused_with_the_command_that_pushes(client: Client) -> None:
     with pytest.raises(RemoteError) as caught:
         await post(client, "/messages", {"text": "hi", "conversation": "telegram:1:2"})

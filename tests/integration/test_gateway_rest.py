@@ -115,6 +115,18 @@ async def test_a_command_is_answered_at_once(state_dir: Path) -> None:
         assert (status, body["id"], body["replies"][0]["text"]) == (200, None, "all is well")
 
 
+async def test_a_message_may_ask_for_a_model_and_is_refused_at_once_where_there_is_none(
+    state_dir: Path,
+) -> None:
+    async with site(state_dir) as here:
+        status, _ = await here.call("POST", "/v1/messages", json={"text": "hi", "model": "main"})
+        assert (status, here.world.messages[-1].model) == (202, "main")
+        status, body = await here.call("POST", "/v1/messages", json={"text": "hi", "model": "gpt-99"})
+        assert (status, body["error"]["code"]) == (400, "unknown_model")
+        assert "main, default" in str(body["error"])
+        assert len(here.world.messages) == 1
+
+
 class _Refusing:
     """An inbox that lets nobody in."""
 
@@ -315,5 +327,6 @@ def _bare(config: GatewayConfig, state_dir: Path) -> Gateway:
         bridges=dict,
         tokens=TokenStore(state_dir),
         clock=SystemClock(),
+        models=services.names,
         **parts,
     )

@@ -56,6 +56,7 @@ async def daemon(state_dir: Path, **section: Any) -> AsyncIterator[tuple[Site, D
             status_text=_status,
             usage_text=_usage,
             alarms=Alarms(),
+            prefixes=dict,
         )
         inbox.configure(AccessConfig(default="deny", rate="1000/min"))
         context = BridgeContext(name="hook", network=NetworkConfig(), clock=clock, version="1.2")

@@ -23,7 +23,6 @@ from clawd.errors import EXIT_USAGE, ClawdError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from clawd.cli.chat.oneshot import OneShot
     from clawd.cli.chat.output import Output
     from clawd.cli.invocation import Invocation
 
@@ -68,7 +67,9 @@ def chat(
     ] = "default",
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Answer with this model from now on, as /model NAME does."),
+        typer.Option(
+            metavar="NAME", help="Answer with this model, or by this route; the conversation keeps its own."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print frames as JSON lines, the result as the last one.")
@@ -100,7 +101,9 @@ def _talk(call: Invocation, options: Options) -> int:
             stream.reconfigure(errors="replace")
     piped = read_pipe(stdin_bytes(), _tell)
     prompt = compose(options.words, options.message, piped)
-    talker = Conversation(call.client(), options.conversation, language=_language(call.environ))
+    talker = Conversation(
+        call.client(), options.conversation, language=_language(call.environ), model=options.model
+    )
     if prompt:
         return _ask(call, options, talker, prompt)
     if options.words or options.message is not None or not _both_terminals() or options.as_json:
@@ -117,11 +120,9 @@ def _talk(call: Invocation, options: Options) -> int:
 
 def _ask(call: Invocation, options: Options, talker: Conversation, prompt: str) -> int:
     from clawd.cli.chat.oneshot import OneShot
-    from clawd.cli.chat.output import FinalOutput
 
     if options.model:
-        quiet = OneShot(talker, FinalOutput(StringIO(), sys.stderr, notes=False))
-        _choose_model(talker, options.model, quiet)
+        _check_model(talker, options.model)
     wants_frames = options.as_json and options.stream is not False
     answers = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty() and not options.as_json
     shot = OneShot(
@@ -141,22 +142,15 @@ def _ask(call: Invocation, options: Options, talker: Conversation, prompt: str) 
     return result.exit_code
 
 
-def _choose_model(talker: Conversation, name: str, shot: OneShot) -> None:
-    _check_model(talker, name)
-    result = shot.run(f"/model {name}")
-    if result.exit_code:
-        raise UnknownModel(f"the model {name!r} could not be chosen", why=result.text)
-
-
 def _check_model(talker: Conversation, name: str) -> None:
-    """Raise UnknownModel unless the daemon has a model of this name; "default" means its own choice."""
-    names = talker.models()
-    if name in (*names, "default"):
+    """Raise UnknownModel unless the daemon has a model or a route of this name."""
+    names = talker.choices().models
+    if name in names:
         return
     near = get_close_matches(name, names, n=1)
     raise UnknownModel(
         f"there is no model {name!r}",
-        why=f"models: {', '.join(names) or 'none'}",
+        why=f"models and routes: {', '.join(names) or 'none'}",
         remedy=f"--model {near[0]}" if near else "clawd models list",
     )
 
@@ -190,7 +184,6 @@ def _sit(call: Invocation, options: Options, talker: Conversation) -> int:
         _check_model(talker, options.model)
     seen = memory.cursor(sockets, options.conversation)
     backlog = talker.backlog(seen)
-    first = f"/model {options.model}" if options.model else ""
 
     def read(cursor: str) -> None:
         nonlocal seen
@@ -201,14 +194,14 @@ def _sit(call: Invocation, options: Options, talker: Conversation) -> int:
     if _dumb(call.environ):
         from clawd.cli.chat.plain import sit
 
-        code, open_turns = sit(talker, backlog, read, first), 0
+        code, open_turns = sit(talker, backlog, read), 0
     else:
         from clawd.cli.chat.interactive import Interactive
 
         sitting = Interactive(
             talker, backlog, history=history, environ=call.environ, read=read, greeting=talker.greeting()
         )
-        code = asyncio.run(sitting.run(first))
+        code = asyncio.run(sitting.run())
         open_turns = sitting.open_turns
     if open_turns:
         what = "a message is" if open_turns == 1 else f"{open_turns} messages are"
@@ -222,6 +215,8 @@ def _resume(call: Invocation, options: Options) -> str:
     words = [*_program(call), "chat"]
     if options.conversation != "default":
         words += ["-c", options.conversation]
+    if options.model:
+        words += ["--model", options.model]
     return shlex.join(words)
 
 

@@ -6,6 +6,7 @@ second turn; and the stream goes on behind the last entry that was read, so noth
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
@@ -33,6 +34,7 @@ BACKLOG: Final = 20
 MISSED: Final = 200
 """How many entries of those that arrived since the last look are shown at most."""
 
+_CHOOSES_MODEL: Final = re.compile(r"\s*/model\s+\S", re.IGNORECASE)
 _DELAYS_S: Final = (0.1, 0.2, 0.4, 0.8, 1.5)
 _CONFLICT: Final = 409
 _PASSING: Final = (Disconnected, NoAnswer, DaemonNotRunning)
@@ -45,6 +47,14 @@ class Receipt:
     turn: str | None
     position: int = 0  # turns before it in this conversation
     text: str = ""  # the reply, when there is no turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What a message may ask for: models and routes, and what it may begin with to take a route."""
+
+    models: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,15 +74,23 @@ class Conversation:
         name: The conversation's name.
         patience_s: How long a daemon that went away is looked for.
         language: What the user's environment speaks, such as "zh"; None leaves it to the daemon.
+        model: The model or route that messages ask for, until one of them is a `/model NAME`.
     """
 
     def __init__(
-        self, client: Client, name: str, *, patience_s: float = PATIENCE_S, language: str | None = None
+        self,
+        client: Client,
+        name: str,
+        *,
+        patience_s: float = PATIENCE_S,
+        language: str | None = None,
+        model: str | None = None,
     ) -> None:
         self._client = client
         self.name = name
         self._patience_s = patience_s
         self._language = language
+        self._model = model
 
     def send(self, text: str) -> Receipt:
         """Return once the daemon has committed the message; it is sent again while the daemon is away.
@@ -84,6 +102,10 @@ class Conversation:
         body: dict[str, Any] = {"text": text, "conversation": self.name, "id": uuid4().hex}
         if self._language:
             body["language"] = self._language
+        if _CHOOSES_MODEL.match(text):  # what is said last holds
+            self._model = None
+        if self._model:
+            body["model"] = self._model
         delays = _delays(self._patience_s)
         while True:
             try:
@@ -179,10 +201,13 @@ class Conversation:
             if error.status >= 500:
                 raise
 
-    def models(self) -> list[str]:
-        """Return the names of the configured models."""
-        models = self._client.get("/models").get("models") or []
-        return [str(model.get("name")) for model in models]
+    def choices(self) -> Choices:
+        """Return what a message may ask for."""
+        found = self._client.get("/models")
+        return Choices(
+            models=tuple(str(name) for name in found.get("names") or ()),
+            prefixes=tuple(str(prefix) for prefix in found.get("prefixes") or ()),
+        )
 
     def greeting(self) -> str:
         """Return one line about who answers; empty when the daemon does not say."""

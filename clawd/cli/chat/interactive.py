@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from clawd.cli.chat.answering import Answering, Word, done, how_here
+from clawd.cli.chat.conversation import Choices
 from clawd.cli.chat.events import (
     Asked,
     Began,
@@ -86,10 +87,10 @@ class Interactive:
         self._conversation = conversation
         self._backlog = backlog
         self._read = read
-        self._models: list[str] = []
+        self._choices = Choices()
         self._prompt = Prompt(
             history=history,
-            models=lambda: self._models,
+            choices=lambda: self._choices,
             environ=environ,
             on_message=self._queue_message,
             on_interrupt=self._cancel_turn,
@@ -114,7 +115,7 @@ class Interactive:
         """How many messages from here have no answer yet."""
         return sum(self._transcript.is_mine(turn) for turn in self._transcript.open_turns)
 
-    async def run(self, first: str = "") -> int:
+    async def run(self) -> int:
         """Talk until the person leaves; return the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -122,8 +123,6 @@ class Interactive:
         self._prompt.status(self._status)
         self._show_backlog()
         self._prompt.flush()
-        if first:
-            self._queue_message(first)
 
         def sink(news: Signal) -> None:
             if not loop.is_closed():
@@ -138,7 +137,7 @@ class Interactive:
                         ("watch", self._watch()),
                         ("send", self._send_all()),
                         ("tick", self._tick()),
-                        ("models", self._learn_models()),
+                        ("choices", self._learn_choices()),
                     )
                 ]
                 code = await self._prompt.run()
@@ -366,8 +365,8 @@ class Interactive:
             self._prompt.redraw()
             await asyncio.sleep(1)
 
-    async def _learn_models(self) -> None:
+    async def _learn_choices(self) -> None:
         try:
-            self._models = await call(self._conversation.models)
+            self._choices = await call(self._conversation.choices)
         except ClawdError:
             return  # completion is all that is lost

@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from clawd.cli.chat.oneshot import Result
 
 
-def sit(conversation: Conversation, backlog: Backlog, read: Callable[[str], None], first: str = "") -> int:
+def sit(conversation: Conversation, backlog: Backlog, read: Callable[[str], None]) -> int:
     """Talk until the person leaves; return the exit code.
 
     Args:
         conversation: What is talked in.
         backlog: What arrived since the last look.
         read: Takes the cursor up to which everything was shown.
-        first: A message to send before the first line is read.
     """
     with suppress(ImportError):  # editing the line is a comfort
         import readline  # noqa: F401 - importing it is what makes `input` edit
@@ -40,12 +39,11 @@ def sit(conversation: Conversation, backlog: Backlog, read: Callable[[str], None
     read(backlog.cursor)
     shot = OneShot(conversation, output, keyboard=sys.stdin.fileno())
     try:
-        if not first and (waiting := conversation.asking()):
+        if waiting := conversation.asking():
             _follow(lambda: shot.join(waiting), shot, read)
         while True:
-            if text := (first or input("> ")).strip():
+            if text := input("> ").strip():
                 _follow(partial(shot.run, text), shot, read)
-            first = ""
     except EOFError:
         return EXIT_OK
     except KeyboardInterrupt:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from prompt_toolkit.document import Document
     from prompt_toolkit.key_binding import KeyPressEvent
 
+    from clawd.cli.chat.conversation import Choices
+
 COMMANDS: Final = {
     "/new": "start a new conversation",
     "/stop": "stop what is running now",
@@ -54,19 +56,20 @@ _RESERVED_ROWS: Final = 8
 class CommandCompleter(Completer):
     """Completes slash commands and their arguments."""
 
-    def __init__(self, models: Callable[[], Sequence[str]]) -> None:
-        self._models = models
+    def __init__(self, choices: Callable[[], Choices]) -> None:
+        self._choices = choices
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         text = document.text_before_cursor
         match = re.fullmatch(r"/(model|lang) +(\S*)", text)
         if match:
-            words = ["default", *self._models()] if match[1] == "model" else ["en", "zh"]
+            words = self._choices().models if match[1] == "model" else ["en", "zh"]
             yield from (
                 Completion(word, start_position=-len(match[2])) for word in words if word.startswith(match[2])
             )
         elif re.fullmatch(r"/\w*", text):
-            for name, meaning in COMMANDS.items():
+            routes = dict.fromkeys(self._choices().prefixes, "a route")
+            for name, meaning in {**routes, **COMMANDS}.items():
                 if name.startswith(text):
                     yield Completion(name, start_position=-len(text), display_meta=meaning)
 
@@ -76,7 +79,7 @@ class Prompt:
 
     Args:
         history: File of earlier input, None to remember nothing.
-        models: Names to complete behind `/model`.
+        choices: What to complete beside the commands.
         environ: NO_COLOR is honoured.
         on_message: Takes each message.
         on_interrupt: Ctrl-C with nothing typed; returns whether that did something.
@@ -86,7 +89,7 @@ class Prompt:
         self,
         *,
         history: Path | None,
-        models: Callable[[], Sequence[str]],
+        choices: Callable[[], Choices],
         environ: Mapping[str, str],
         on_message: Callable[[str], None],
         on_interrupt: Callable[[], bool],
@@ -104,7 +107,7 @@ class Prompt:
             history=FileHistory(str(history)) if history else InMemoryHistory(),
             multiline=True,
             prompt_continuation="  ",
-            completer=CommandCompleter(models),
+            completer=CommandCompleter(choices),
             complete_while_typing=Condition(self._types_command),
             complete_in_thread=False,
             enable_suspend=True,

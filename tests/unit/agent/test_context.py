@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from clawd.agent.context import TAKEN_BACK, lay_out, past_blocks
 from clawd.agent.turn import Turn, fold
+from clawd.config.schema import RouteConfig, RouteRule
 from clawd.journal.base import PastTurn, Queued
 from clawd.journal.records import (
     ModelResult,
@@ -18,7 +19,8 @@ from clawd.journal.records import (
 )
 from clawd.messages import InboundMessage, Text, text_of
 from clawd.models.base import AssistantMessage, ChatMessage, ToolMessage, UserMessage
-from clawd.response import ModelResponse, ToolCall
+from clawd.models.routing import prefix_remover
+from clawd.response import ModelResponse, Thinking, ToolCall
 from tests.fakes.inner import message
 
 CALL = ToolCall(id="c", name="time", arguments="{}")
@@ -77,9 +79,39 @@ def test_steps_of_this_turn_follow_the_question_with_their_results() -> None:
     done = ToolDone(step=2, call_id="c", name="time", text="noon")
     assert context(turn=fold([result(1, "let me see", CALL), done])) == [
         user("now"),
-        AssistantMessage(text="let me see", tool_calls=(CALL,)),
+        AssistantMessage(text="let me see", tool_calls=(CALL,), model="m"),
         ToolMessage(call_id="c", name="time", text="noon"),
     ]
+
+
+def test_what_a_model_thought_goes_back_to_it_in_its_own_turn_and_never_again() -> None:
+    thought = (Thinking(text="hm", signature="s"),)
+    answer = ModelResponse(model="m", text="let me see", tool_calls=(CALL,), thinking=thought)
+    steps: list[Record] = [
+        ModelResult(step=1, response=answer),
+        ToolDone(step=2, call_id="c", name="time", text="noon"),
+    ]
+    assert context(turn=fold(steps))[1] == AssistantMessage(
+        text="let me see", tool_calls=(CALL,), thinking=thought, model="m"
+    )
+    again = context(past("q", *steps, result(3, "noon")))
+    assert again[1] == AssistantMessage(text="let me see", tool_calls=(CALL,))
+
+
+def test_calls_of_a_last_answer_are_not_shown_as_nothing_followed_from_them() -> None:
+    last = replace(result(1, "so far", CALL), last=True)
+    assert context(past("q", last))[1] == AssistantMessage(text="so far")
+
+
+def test_a_message_is_shown_without_the_prefix_that_chose_its_route() -> None:
+    routes = {"deep": RouteConfig(models=("b",), rules=(RouteRule(prefix="/think"),))}
+    remove = prefix_remover(routes)
+    history = [past("/think one", result(1, "1"))]
+    layout = lay_out(
+        history, past_blocks(history, Turn(), remove), message("/think two"), Turn(), {}, shown=remove
+    )
+    assert layout.past[0].messages[0] == user("one")
+    assert layout.question == (user("two"),)
 
 
 def test_a_turn_cut_off_in_a_tool_shows_its_visible_text_and_no_call_without_a_result() -> None:
@@ -166,7 +198,7 @@ def test_steps_that_a_summary_stands_for_are_not_shown_but_what_people_said_is()
     shown = context(turn=turn, merged={2: message("hurry")}, through_step=4)
     assert shown[:2] == [user("now"), user("hurry")]
     assert shown[2:] == [
-        AssistantMessage(text="c", tool_calls=(CALL,)),
+        AssistantMessage(text="c", tool_calls=(CALL,), model="m"),
         ToolMessage(call_id="c", name="time", text="two"),
     ]
 

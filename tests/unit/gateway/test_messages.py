@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from clawd.response import JsonObject
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+MODELS = ("main", "reasoning")
 SHOP = Token(name="shop", scopes=frozenset({"chat"}), digest=b"")
 VIEW = TurnView(
     id=turn_id("i7", 1, 1),
@@ -38,7 +39,7 @@ VIEW = TurnView(
 
 
 def inbound(body: JsonObject, key: str | None = None, raw: bytes = b"raw") -> InboundMessage:
-    return to_inbound(read_submission(body), raw, token=SHOP, key=key, now=NOW)
+    return to_inbound(read_submission(body, MODELS), raw, token=SHOP, key=key, now=NOW)
 
 
 def test_text_and_text_parts_say_the_same() -> None:
@@ -85,17 +86,27 @@ def test_a_repeat_under_a_key_is_the_same_message_in_the_same_conversation() -> 
         ({"text": "a", "sender": "a b"}, "sender"),
         ({"text": "a", "sender": {"id": "x"}}, "sender"),
         ({"text": "a", "txet": "b"}, "unknown field txet"),
+        ({"text": "a", "model": "gpt-99"}, "there is no model gpt-99"),
+        ({"text": "a", "model": 7}, "there is no model of this kind"),
     ],
 )
 def test_a_body_that_is_no_message_is_refused_with_its_reason(body: JsonObject, says: str) -> None:
     with pytest.raises(RequestRefused, match=says) as caught:
-        read_submission(body)
+        read_submission(body, MODELS)
     assert caught.value.status == 400
+
+
+def test_a_message_may_ask_for_a_model_or_a_route() -> None:
+    assert inbound({"text": "hi", "model": "reasoning"}).model == "reasoning"
+    assert inbound({"text": "hi"}).model is None
+    with pytest.raises(RequestRefused) as caught:
+        inbound({"text": "hi", "model": "gpt-99"})
+    assert caught.value.remedy == "models and routes: main, reasoning"
 
 
 def test_a_callback_url_is_refused_with_what_to_do_instead() -> None:
     with pytest.raises(RequestRefused, match="callback_url") as caught:
-        read_submission({"text": "a", "callback_url": "https://example.com"})
+        read_submission({"text": "a", "callback_url": "https://example.com"}, MODELS)
     assert caught.value.status == 403
     assert "wait=" in caught.value.remedy
 

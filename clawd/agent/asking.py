@@ -1,0 +1,133 @@
+"""Asking a model as one step of a turn: what it is shown, what is noted before, and again where that was too much."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clawd.agent.memory import TIMES_TOO_LONG
+from clawd.errors import BudgetSpent, ModelError, ModelsExhausted
+from clawd.journal.records import ModelIntent
+from clawd.models.base import collect, with_attempts
+from clawd.models.tool_calls import without_tools
+from clawd.texts import say
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+
+    from clawd.agent.choosing import Choice
+    from clawd.agent.memory import Memory
+    from clawd.agent.turn import Turn, Why
+    from clawd.agent.voice import Voice
+    from clawd.journal.records import Record
+    from clawd.messages import InboundMessage
+    from clawd.models.base import ModelRequest, Reserve, RoutedProvider
+    from clawd.response import ModelAttempt, ModelResponse
+    from clawd.tools.base import ToolSpec
+
+    Limited = Callable[[Coroutine[None, None, ModelResponse]], Awaitable[ModelResponse]]
+
+
+class Asking:
+    """Asks models for one attempt at one turn.
+
+    Args:
+        router: Chooses among the models.
+        memory: Makes the requests.
+        note: Queues a record.
+        limited: Returns what its work returns, within the turn's own limits.
+        voice: Is shown what a model says while it says it.
+    """
+
+    def __init__(
+        self,
+        router: RoutedProvider,
+        memory: Memory,
+        *,
+        note: Callable[[Record], None],
+        limited: Limited,
+        voice: Voice,
+    ) -> None:
+        self._router = router
+        self._memory = memory
+        self._note = note
+        self._limited = limited
+        self._voice = voice
+
+    async def ask(
+        self,
+        step: int,
+        turn: Turn,
+        merged: Mapping[int, InboundMessage],
+        choice: Choice,
+        tools: tuple[ToolSpec, ...],
+        *,
+        last: Why | None = None,
+    ) -> ModelResponse:
+        """Return the answer of a model as this step of the turn.
+
+        A request that a model finds too long is made shorter and asked again; one that only the larger models
+        could have taken goes out shortened when those fail.
+
+        Args:
+            step: The step's number.
+            turn: What has happened in this turn.
+            merged: Further messages that became part of it, by their sequence number.
+            choice: Whom to ask.
+            tools: What is offered, but for a last answer.
+            last: Why it is the last time that the turn asks.
+
+        Raises:
+            ModelError: no model answered.
+        """
+        told = say(f"last_{last}", "en") if last is not None else ""
+        refused, only_small = 0, False
+        earlier: tuple[ModelAttempt, ...] = ()
+        while True:
+            request = await self._memory.fit(
+                turn, () if last else tools, merged, choice, told, only_small=only_small
+            )
+            if last is not None:  # some providers refuse calls of tools that are not offered
+                request = without_tools(request)
+            try:
+                response = await self._ask(step, request)
+            except ModelError as error:
+                attempts = (*earlier, *error.attempts)
+                if refused < TIMES_TOO_LONG and self._memory.too_long(error):
+                    refused += 1
+                elif request.min_context_tokens is not None and not only_small and not _is_spent(error):
+                    only_small = True
+                else:
+                    error.attempts = attempts
+                    raise
+                earlier = attempts
+                self._voice.take_back(error.code)
+            else:
+                self._memory.learn(response)
+                return with_attempts(response, (*earlier, *response.attempts)) if earlier else response
+
+    async def _ask(self, step: int, request: ModelRequest) -> ModelResponse:
+        reserve = reserved(self._router, request)
+        # The router itself asks again what may pass; a step is asked once.
+        self._note(
+            ModelIntent(
+                step=step,
+                route=request.route,
+                pin=request.pin,
+                model=reserve.model if reserve is not None else None,
+                reserve_usd=reserve.usd if reserve is not None else None,
+            )
+        )
+        return await self._limited(collect(self._router, request, self._voice.hear))
+
+
+def reserved(router: RoutedProvider, request: ModelRequest) -> Reserve | None:
+    """Return whom a request will be asked of first; None where the request itself will say why there is nobody."""
+    try:
+        return router.reserve(request)
+    except ModelError:
+        return None
+
+
+def _is_spent(error: ModelError) -> bool:
+    causes = error.causes if isinstance(error, ModelsExhausted) else (error,)
+    return any(isinstance(cause, BudgetSpent) and cause.budget != "model" for cause in causes)

@@ -1,0 +1,112 @@
+"""What is told beside an answer: of budgets that come to an end, and of keys that are refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from clawd.errors import BudgetSpent, ModelAuthError, ModelError, ModelsExhausted
+from clawd.texts import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from clawd.journal.base import Right
+    from clawd.models.base import Room
+    from clawd.response import ModelAttempt
+
+OWN_BUDGETS: Final = frozenset({"user", "conversation"})
+"""Told to whom they are; all others are the owners' business."""
+
+_MOST_KEYS: Final = 200
+
+
+class Notices:
+    """What owners have been told of refused keys and are still to be told of budgets; of one daemon."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, str] = {}  # by model; one that works again is forgotten
+        self._kept: dict[str, Room] = {}  # by budget: came up in a turn of somebody whom it does not concern
+
+    def of_budget(self, room: Room | None, right: Right, language: str | None, now: datetime) -> list[str]:
+        """Return the line about a budget that comes to its end, for those whom it concerns.
+
+        Args:
+            room: The budget that came up with this turn; None: none did.
+            right: Of the person who reads the line.
+            language: To speak in.
+            now: A budget that has begun anew meanwhile is told no more.
+        """
+        if room is not None and room.budget not in OWN_BUDGETS and right != "owner":
+            self._kept[room.budget] = room
+            return []
+        while room is None and self._kept and right == "owner":
+            _, kept = self._kept.popitem()
+            room = kept if kept.ends_at is None or kept.ends_at > now else None
+        return nearly_spent(room, right, language)
+
+    def of_keys(self, attempts: Iterable[ModelAttempt], right: Right, language: str | None) -> list[str]:
+        """Return a line for each key that a turn found refused, for owners, and once."""
+        found: list[str] = []
+        for attempt in attempts:
+            if attempt.outcome == "ok":
+                self._keys.pop(attempt.model, None)
+            elif attempt.outcome == ModelAuthError.code:
+                found += self._line(attempt.model, attempt.detail, right, language)
+        return found
+
+    def of_error(self, error: ModelError, right: Right, language: str | None) -> list[str]:
+        """Return the same for a turn that no model answered."""
+        causes = error.causes if isinstance(error, ModelsExhausted) else (error,)
+        refused = [cause for cause in causes if isinstance(cause, ModelAuthError)]
+        return [line for e in refused for line in self._line(e.model, _key_of(e), right, language)]
+
+    def _line(self, model: str, detail: str, right: Right, language: str | None) -> list[str]:
+        if right != "owner" or model in self._keys:
+            return []
+        if len(self._keys) >= _MOST_KEYS:
+            self._keys.clear()
+        self._keys[model] = detail
+        return [say("key_refused", language, model=model, detail=detail)]
+
+
+def _key_of(error: ModelAuthError) -> str:
+    return f"{error.what}; {error.remedy}" if error.remedy else error.what
+
+
+def nearly_spent(room: Room | None, right: Right, language: str | None) -> list[str]:
+    """Return the line about a budget that comes to its end; its amounts for owners alone."""
+    if room is None or not room.budget:
+        return []
+    name, percent = say(f"budget_{room.budget}", language), int(room.used * 100)
+    line = say("budget_nearly", language, budget=name, percent=percent)
+    if right == "owner":
+        line += " " + say("budget_money", language, spent=_usd(room.spent_usd), limit=_usd(room.limit_usd))
+    return [line]
+
+
+def spent_text(error: ModelError, right: Right, language: str | None) -> str | None:
+    """Return the sentence for a turn that only budgets kept from an answer; None where it was something else."""
+    causes = error.causes if isinstance(error, ModelsExhausted) else (error,)
+    spent = [cause for cause in causes if isinstance(cause, BudgetSpent)]
+    if not spent or len(spent) != len(causes):
+        return None
+    # Whichever begins anew first lets the next message pass.
+    soonest = min(
+        spent, key=lambda cause: (cause.ends_at is None, cause.ends_at and cause.ends_at.timestamp())
+    )
+    name = say(f"budget_{soonest.budget}", language)
+    text = say("budget_spent", language, budget=name)
+    if soonest.ends_at is not None:
+        text += " " + say("budget_anew", language, when=_when(soonest.ends_at))
+    if right == "owner":
+        text += " " + say("budget_limit", language, limit=_usd(soonest.limit_usd))
+    return text
+
+
+def _when(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def _usd(amount: float) -> str:
+    return f"${amount:.2f}"
