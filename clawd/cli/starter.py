@@ -91,10 +91,8 @@ def _models(choices: Choices, presets: Presets, secrets: dict[str, str]) -> str:
     else:
         model = {
             "name": preset.name,
-            "type": "chat",
-            "base_url": preset.base_url,
-            "model": choices.model or preset.model,
-            "max_tokens_field": preset.max_tokens_field,
+            "preset": preset.name,
+            "model": choices.model or preset.model,  # written down, so that a newer clawd changes nothing
         }
         if not choices.key and not choices.key_variable:
             raise ChoiceRefused(
