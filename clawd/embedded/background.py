@@ -12,6 +12,7 @@ from clawd import __version__
 from clawd.errors import ClawdError
 from clawd.ids import SystemClock
 from clawd.models.base import ModelContext
+from clawd.models.budgets import BudgetLedger, day_limits
 from clawd.models.registry import build_models
 
 if TYPE_CHECKING:
@@ -99,14 +100,16 @@ class Background:
 
     async def _live(self) -> None:
         try:
+            clock = SystemClock()
             context = ModelContext(
                 network=self._config.network,
                 limits=self._config.breaker,
-                clock=SystemClock(),
+                clock=clock,
                 version=__version__,
                 environ=self._environ,
             )
-            self._models = await build_models(self._config, self._plugins, context)
+            ledger = BudgetLedger(self._config.budgets, day_limits(self._config.models), clock)
+            self._models = await build_models(self._config, self._plugins, context, ledger=ledger)
             self._built.set()
             async with asyncio.TaskGroup() as tasks:
                 upkeep = tasks.create_task(self._models.run(), name="models")

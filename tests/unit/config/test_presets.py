@@ -100,6 +100,7 @@ def test_every_value_that_is_shown_has_an_origin_and_a_json_form(loader: Loader)
     assert values["models[0].price.as_of"] == "2026-11-09"
     assert KEY not in str(values)
     filled = {key: loaded.origins.get(key) for key, value in values.items() if key.startswith("models")}
+    assert filled["models[0].omit[0]"] == "preset mistral"
     assert filled["models[0].model"] == "preset mistral"
 
 

@@ -75,11 +75,13 @@ async def test_ainvoke_passes_on_everything_that_was_said(make: Make) -> None:
             prompt="hi",
             system="Be brief.",
             messages=[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+            images=["data:image/png;base64,AA=="],
             max_tokens=5,
             temperature=0.5,
         )
         body = api.requests[0].body
     assert [message["role"] for message in body["messages"]] == ["system", "user", "assistant", "user"]
+    assert body["messages"][3]["content"][1]["image_url"]["url"] == "data:image/png;base64,AA=="
     assert (body["max_tokens"], body["temperature"]) == (5, 0.5)
 
 
@@ -90,6 +92,28 @@ async def test_the_default_route_fails_over_and_a_model_is_taken_by_its_name(
         router = await make(bad, good)
         assert (await router.ainvoke(prompt="hi")).model == "b"
         assert (await router.ainvoke(prompt="hi", model_name="b")).model == "b"
+
+
+async def test_a_strict_model_is_the_only_one_that_is_asked(make: Make) -> None:
+    async with FakeOpenAI(default=Reply(status=400)) as bad, FakeOpenAI() as good:
+        router = await make(bad, good)
+        with pytest.raises(clawd.ModelError):
+            await router.ainvoke(prompt="hi", model_name="a", strict=True)
+        assert good.requests == []
+
+
+async def test_a_spent_budget_of_a_user_stops_that_user_alone(make: Make) -> None:
+    dear = "price: {input: 1000000, output: 1000000}"  # a dollar for each of the server's 18 tokens
+    async with FakeOpenAI() as api:
+        more = (
+            f"- {{name: dear, type: chat, base_url: '{api.base_url}', {dear}}}\nbudgets: {{user_day_usd: 10}}"
+        )
+        router = await make(more=more)
+        assert (await router.ainvoke(prompt="hi", user_id="one")).cost_usd == pytest.approx(18)
+        with pytest.raises(clawd.ModelError) as raised:
+            await router.ainvoke(prompt="hi", user_id="one")
+        assert "the user budget of $10.00 is spent" in str(raised.value)
+        assert str(await router.ainvoke(prompt="hi", user_id="two")) == "you said: hi"
 
 
 async def test_a_route_is_taken_by_its_name(make: Make) -> None:

@@ -38,12 +38,14 @@ async def test_nothing_is_left_at_the_interpreters_end_and_nothing_of_the_daemon
     code = (
         "import sys; from clawd import ModelRouter\n"
         f"router = ModelRouter({str(tmp_path / 'models.yaml')!r})\n"
-        "print(router.invoke(prompt='hi'))\n"
+        "print(router.invoke(prompt='hi'))\n"  # which spends a budget, and that is logged as a warning
         "parts = ('agent', 'journal', 'store', 'daemon', 'cli', 'gateway', 'control')\n"
         "print([m for m in sys.modules if m.startswith(('bridges', *(f'clawd.{p}' for p in parts)))])\n"
     )
     async with FakeOpenAI() as api:
-        _write(tmp_path, api)
+        price = "price: {input: 1000000, output: 1000000}"
+        path = _write(tmp_path, api)
+        path.write_text(f"{path.read_text()[:-2]}, {price}}}]\nbudgets: {{day_usd: 1}}\n")
         assert await _run("-c", code) == (0, "you said: hi\n[]\n", "")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from clawd.errors import ConfigError
-from clawd.models import chat, demo
+from clawd.models import anthropic, chat, demo, responses
 from clawd.models.base import ModelPlugin
 from clawd.models.detect import PROBE_S, Found, detect_models
 from clawd.models.local import PLUGIN as LOCAL
@@ -16,7 +16,12 @@ from clawd.models.presets import ServerPreset, load_presets
 from clawd.models.wire_config import WireConfig
 from tests.fakes.openai_api import FakeOpenAI
 
-PLUGINS: dict[str, ModelPlugin[Any]] = {"chat": chat.PLUGIN, "demo": demo.PLUGIN}
+PLUGINS: dict[str, ModelPlugin[Any]] = {
+    "anthropic": anthropic.PLUGIN,
+    "chat": chat.PLUGIN,
+    "demo": demo.PLUGIN,
+    "responses": responses.PLUGIN,
+}
 SECRET = "sk-secret-0123456789"
 
 

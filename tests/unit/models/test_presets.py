@@ -112,6 +112,15 @@ def test_customary_variables_move_the_address_and_the_model() -> None:
     assert filled.lacks == ()  # a proxy may need no key
 
 
+def test_behind_another_address_openai_speaks_chat_completions() -> None:
+    preset = TABLE.find({"name": "openai"})
+    assert preset is not None
+    assert preset.type_of({"name": "openai"}, {}.get) == "responses"
+    assert preset.type_of({"name": "openai"}, {"OPENAI_BASE_URL": "http://proxy:4000/v1"}.get) == "chat"
+    assert preset.type_of({"name": "openai", "base_url": "http://proxy:4000/v1"}, {}.get) == "chat"
+    assert preset.type_of({"name": "openai", "type": "completion"}, {}.get) == "completion"
+
+
 def test_a_missing_key_names_every_variable_that_could_hold_it() -> None:
     (lack,) = _filled({"GEMINI_API_KEY": ""}, name="gemini").lacks
     assert lack.message == "gemini needs a key, and none of GEMINI_API_KEY, GOOGLE_API_KEY is set"
