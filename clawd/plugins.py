@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from clawd.bridge import BridgePlugin
 from clawd.errors import EXIT_CONFIG, ClawdError
 from clawd.models.base import ModelPlugin
+from clawd.models.presets import Presets, load_presets
 from clawd.tools.base import ToolPlugin
 
 P = TypeVar("P")
@@ -110,6 +111,11 @@ class Plugins:
     bridges: Mapping[str, BridgePlugin[Any]]
     models: Mapping[str, ModelPlugin[Any]]
     tools: Mapping[str, ToolPlugin[Any]]
+
+    @property
+    def presets(self) -> Presets:
+        """What is known of model providers; read when first asked for."""
+        return load_presets()
 
 
 def find_plugins() -> Plugins:

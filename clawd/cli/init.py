@@ -44,7 +44,7 @@ def init(
         str | None,
         typer.Option(
             envvar="CLAWD_INIT_PROVIDER",
-            help="auto, openai, anthropic, deepseek … , local, demo, or the base URL of an own endpoint.",
+            help="auto, openai, anthropic, deepseek, ollama … , local, demo, or the base URL of an own endpoint.",
         ),
     ] = None,
     model: Annotated[
@@ -135,6 +135,7 @@ def _ask_provider(presets: Presets) -> str:
     say("Which model should answer?")
     say(f"   {AUTO}: what is found at each start. {LOCAL}: on this computer. {DEMO}: none, to look around.")
     say(f"   Or a provider: {names}.")
+    say(f"   With --model also a model server here: {', '.join(server.name for server in presets.servers)}.")
     while True:
         answer = _line(f"   [{AUTO}] ") or AUTO
         try:

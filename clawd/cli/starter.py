@@ -29,7 +29,7 @@ class ChoiceRefused(ClawdError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """The answers. `provider` is auto, local, demo, a preset's name, or the base URL of an own endpoint."""
+    """The answers. `provider` is auto, local, demo, the name of a preset, or the base URL of an own endpoint."""
 
     provider: str = AUTO
     model: str | None = None  # None: the preset's
@@ -58,12 +58,13 @@ def starter_files(choices: Choices, presets: Presets) -> dict[str, str]:
 
 
 def preset_of(provider: str, presets: Presets) -> ProviderPreset | None:
-    """Return the provider's preset, None for auto, local, demo and URLs; raises ChoiceRefused."""
-    if provider in (AUTO, LOCAL, DEMO) or re.match(r"https?://\S+$", provider):
+    """Return the provider's preset, None for auto, local, demo, model servers and URLs; raises ChoiceRefused."""
+    servers = [server.name for server in presets.servers]
+    if provider in (AUTO, LOCAL, DEMO, *servers) or re.match(r"https?://\S+$", provider):
         return None
     preset = next((preset for preset in presets.providers if preset.name == provider), None)
     if preset is None:
-        names = ", ".join((AUTO, *(preset.name for preset in presets.providers), LOCAL, DEMO))
+        names = ", ".join((AUTO, *(preset.name for preset in presets.providers), *servers, LOCAL, DEMO))
         raise ChoiceRefused(f"there is no provider {provider!r}", remedy=f"one of {names}, or a base URL")
     return preset
 
@@ -75,13 +76,17 @@ def _models(choices: Choices, presets: Presets, secrets: dict[str, str]) -> str:
     model: dict[str, object]
     if choices.provider in (LOCAL, DEMO):
         model = {"name": choices.provider, "type": choices.provider}
+    elif server := next((server for server in presets.servers if server.name == choices.provider), None):
+        if server.names_models and not choices.model:
+            raise _no_model(
+                f"{server.name} serves several models, and needs the name of one", server.base_url
+            )
+        model = {"name": server.name, "preset": server.name}
+        if choices.model:
+            model["model"] = choices.model
     elif preset is None:
         if not choices.model:
-            raise ChoiceRefused(
-                "an endpoint of your own needs the name of a model",
-                where=choices.provider,
-                remedy="the same command with --model NAME",
-            )
+            raise _no_model("an endpoint of your own needs the name of a model", choices.provider)
         model = {
             "name": "main",
             "type": "chat",
@@ -91,10 +96,8 @@ def _models(choices: Choices, presets: Presets, secrets: dict[str, str]) -> str:
     else:
         model = {
             "name": preset.name,
-            "type": "chat",
-            "base_url": preset.base_url,
-            "model": choices.model or preset.model,
-            "max_tokens_field": preset.max_tokens_field,
+            "preset": preset.name,
+            "model": choices.model or preset.model,  # written down, so that a newer clawd changes nothing
         }
         if not choices.key and not choices.key_variable:
             raise ChoiceRefused(
@@ -107,6 +110,10 @@ def _models(choices: Choices, presets: Presets, secrets: dict[str, str]) -> str:
     elif choices.key_variable:
         model["api_key"] = {"env": choices.key_variable}
     return yaml.safe_dump({"models": [model]}, sort_keys=False, allow_unicode=True)
+
+
+def _no_model(what: str, where: str) -> ChoiceRefused:
+    return ChoiceRefused(what, where=where, remedy="the same command with --model NAME")
 
 
 _HEAD: Final = """\

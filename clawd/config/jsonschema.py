@@ -14,6 +14,7 @@ from clawd.errors import ClawdError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from clawd.config.presets import ModelPresets
     from clawd.config.sections import Declares, InstalledPlugins
 
 Schema = dict[str, Any]
@@ -39,7 +40,7 @@ def config_schema(plugins: InstalledPlugins) -> tuple[Schema, list[ClawdError]]:
     root = section(Config)
     properties = root["properties"]
     properties["include"] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-    properties["models"] = {"type": "array", "items": {"anyOf": [_typed(s, t) for t, s in models.items()]}}
+    properties["models"] = {"type": "array", "items": {"anyOf": _model_entries(models, plugins.presets)}}
     properties["bridges"] = {
         "type": "object",
         "properties": {name: _optional(section, "type") for name, section in bridges.items()},
@@ -73,6 +74,35 @@ def _declared(group: Mapping[str, Declares], broken: list[ClawdError]) -> dict[s
         except ClawdError as error:
             broken.append(error)
     return found
+
+
+def _model_entries(models: Mapping[str, Schema], presets: ModelPresets) -> list[Schema]:
+    """Return what an entry of `models:` may be: one of a type, or one that a preset gives its type."""
+    preset = {"anyOf": [{"enum": sorted(presets.names)}, {"type": "null"}], "default": None}
+    entries: list[Schema] = []
+    open_keys: Schema = {}
+    for name, section in models.items():
+        if "preset" in section.get("properties", {}):
+            section["properties"]["preset"] = preset
+            open_keys = {**section["properties"], **open_keys}
+        entries.append(_typed(section, name))
+    if open_keys:
+        del open_keys["type"]
+        entries.append(
+            {
+                "type": "object",
+                "properties": open_keys,
+                "patternProperties": _FREE,
+                "required": ["name"],
+                "additionalProperties": False,
+                "anyOf": [
+                    {"properties": {"preset": {"type": "string"}}, "required": ["preset"]},
+                    {"properties": {"name": {"pattern": presets.pattern}}},
+                    {"properties": {"model": {"pattern": presets.pattern}}, "required": ["model"]},
+                ],
+            }
+        )
+    return entries
 
 
 def _typed(section: Schema, name: str) -> Schema:

@@ -87,7 +87,7 @@ def _build(root: Entries, values: Values, plugins: InstalledPlugins, problems: P
     if part := _section("bridges", root, data):
         rest["bridges"] = sections.bridges(part, plugins, problems)
     if part := _section("models", root, data):
-        rest["models"] = sections.models(part, plugins, problems)
+        rest["models"] = sections.models(part, plugins, values, problems)
     if part := _section("tools", root, data):
         own = part.data.items() if isinstance(part.data, dict) else ()
         rest["tools"] = {

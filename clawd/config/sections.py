@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from clawd.config.nodes import Entries, Items, KeyPath, Mark, Node, Scalar, describe, find
+from clawd.config.presets import ModelPresets, Preset
 from clawd.config.problems import Problems, did_you_mean
 from clawd.config.schema import BridgeConfig, ModelConfig, ToolConfig, ToolsConfig
-from clawd.config.values import PlainValue
+from clawd.config.values import PlainValue, Values
 from clawd.config.wording import add_bool_numbers, add_errors
 from clawd.errors import ClawdError
 
@@ -39,6 +40,8 @@ class InstalledPlugins(Protocol):
     def models(self) -> Mapping[str, Declares]: ...
     @property
     def tools(self) -> Mapping[str, Declares]: ...
+    @property
+    def presets(self) -> ModelPresets: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +57,19 @@ class Section:
 def _validate_declared(
     plugin: Declares | None, base: type[M], data: dict[str, PlainValue], part: Section, problems: Problems
 ) -> M | None:
-    if plugin is None:
+    if plugin is None or not _is_declared(plugin, base, part, problems):
         return None
-    if not (isinstance(plugin.config, type) and issubclass(plugin.config, base)):
-        message = f"this plugin is broken: its section {plugin.config!r} is no {base.__name__}"
-        problems.add(part.mark, part.path, message, remedy="update or uninstall it")
-        return None
-    return validate(plugin.config, data, part, problems)
+    config: M | None = validate(plugin.config, data, part, problems)
+    return config
+
+
+def _is_declared(plugin: Declares, base: type[M], part: Section, problems: Problems) -> bool:
+    """Whether the plugin's section is what it has to be; what is wrong is noted."""
+    if isinstance(plugin.config, type) and issubclass(plugin.config, base):
+        return True
+    message = f"this plugin is broken: its section {plugin.config!r} is no {base.__name__}"
+    problems.add(part.mark, part.path, message, remedy="update or uninstall it")
+    return False
 
 
 def validate(model: type[M], data: object, section: Section, problems: Problems) -> M | None:
@@ -88,8 +97,10 @@ def bridges(section: Section, plugins: InstalledPlugins, problems: Problems) -> 
     return found
 
 
-def models(section: Section, plugins: InstalledPlugins, problems: Problems) -> tuple[ModelConfig, ...]:
-    """Return the valid models in order, each name once."""
+def models(
+    section: Section, plugins: InstalledPlugins, values: Values, problems: Problems
+) -> tuple[ModelConfig, ...]:
+    """Return the valid models in order, each name once; presets say what the entries leave open."""
     if not isinstance(section.node, Items) or not isinstance(section.data, list):
         problems.add(section.mark, section.path, f"expected a list, got {describe(section.node)}")
         return ()
@@ -97,7 +108,7 @@ def models(section: Section, plugins: InstalledPlugins, problems: Problems) -> t
     places: dict[str, Mark] = {}
     for index, (node, data) in enumerate(zip(section.node.items, section.data, strict=True)):
         part = Section((*section.path, index), node.mark, node, data)
-        config = _model(part, plugins, problems)
+        config = _model(part, plugins, values, problems)
         if config is None:
             continue
         if config.name in found:
@@ -108,17 +119,67 @@ def models(section: Section, plugins: InstalledPlugins, problems: Problems) -> t
     return tuple(found.values())
 
 
-def _model(part: Section, plugins: InstalledPlugins, problems: Problems) -> ModelConfig | None:
+def _model(
+    part: Section, plugins: InstalledPlugins, values: Values, problems: Problems
+) -> ModelConfig | None:
     data = _settings(part, problems)
-    if data is None:
+    if data is None or not _preset_is_known(data, part, plugins.presets, problems):
         return None
-    if "type" not in data:
-        problems.add(
-            part.mark, (*part.path, "type"), f"this key is missing; one of {_listed(plugins.models)}"
-        )
+    preset = plugins.presets.find(data)
+    type_ = data.get("type")
+    if "type" not in data and preset is not None:
+        type_ = preset.type_of(data, values.variable)
+    if type_ is None:
+        hint = did_you_mean(str(data.get("name")), plugins.presets.names)
+        remedy = f"or say which preset: {', '.join(plugins.presets.names)}"
+        message = f"this key is missing; one of {_listed(plugins.models)}{hint}"
+        problems.add(part.mark, (*part.path, "type"), message, remedy=remedy)
         return None
-    plugin = _plugin(plugins.models, data["type"], "type", "model", part, problems)
-    return _validate_declared(plugin, ModelConfig, data, part, problems)
+    plugin = _plugin(plugins.models, type_, "type", "model", part, problems)
+    if plugin is None or not _is_declared(plugin, ModelConfig, part, problems):
+        return None
+    fields = plugin.config.model_fields
+    if preset is not None and "base_url" in fields:
+        _fill(data, preset, fields, part, values, problems)
+    elif data.get("preset") is not None:
+        message = f"a model of type {type_!r} has no address, so it takes no preset"
+        problems.add(*_at(part, "preset"), message)
+        return None
+    if data.get("price") is None and "price" in fields and (price := plugins.presets.price(data)):
+        data["price"] = values.add((*part.path, "price"), price, part.mark)
+    return validate(plugin.config, data, part, problems)
+
+
+def _preset_is_known(
+    data: dict[str, PlainValue], part: Section, presets: ModelPresets, problems: Problems
+) -> bool:
+    name = data.get("preset")
+    if name is None or (isinstance(name, str) and name in presets.names):
+        return True
+    mark, path = _at(part, "preset")
+    known = ", ".join(presets.names)
+    if isinstance(name, str):
+        message = f"there is no preset {str(name)!r}{did_you_mean(name, presets.names)}"
+    else:
+        message = f"expected the name of a preset, got {describe(find(part.node, ('preset',))[1])}"
+    problems.add(mark, path, message, remedy=f"known: {known}")
+    return False
+
+
+def _fill(
+    data: dict[str, PlainValue],
+    preset: Preset,
+    fields: Collection[str],
+    part: Section,
+    values: Values,
+    problems: Problems,
+) -> None:
+    """Add to an entry's data what it does not say; note what only the entry could say."""
+    filled = preset.fill(data, fields, values.variable)
+    for key, addition in filled.additions.items():
+        data[key] = values.add((*part.path, key), addition, part.mark)
+    for lack in filled.lacks:
+        problems.add(part.mark, (*part.path, lack.key), lack.message, remedy=lack.remedy)
 
 
 def tools(section: Section, plugins: InstalledPlugins, problems: Problems) -> dict[str, ToolConfig]:
@@ -163,9 +224,7 @@ def _plugin(
     part: Section,
     problems: Problems,
 ) -> Declares | None:
-    path = (*part.path, key) if key else part.path
-    _, node, mark = find(part.node, (key,)) if key else ((), part.node, part.mark)
-    mark = node.mark if key and isinstance(node, Scalar) else part.mark if mark == part.node.mark else mark
+    mark, path = _at(part, key) if key else (part.mark, part.path)
     if not isinstance(name, str) or name not in group:
         shown = repr(str(name)) if isinstance(name, str) else "this type"
         message = f"there is no {what} {'type ' if key else ''}{shown}; installed: {_listed(group)}"
@@ -176,6 +235,13 @@ def _plugin(
     except ClawdError as error:
         problems.add(mark, path, str(error), remedy=error.remedy)
         return None
+
+
+def _at(part: Section, key: str) -> tuple[Mark, KeyPath]:
+    """Return the place and the path of one key of a section, which may not be there."""
+    _, node, mark = find(part.node, (key,))
+    here = node.mark if isinstance(node, Scalar) else part.mark if mark == part.node.mark else mark
+    return here, (*part.path, key)
 
 
 def _listed(group: Mapping[str, Declares]) -> str:

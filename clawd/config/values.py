@@ -15,6 +15,7 @@ from clawd.config.stamps import Stamp, stamp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from clawd.config.presets import Addition
     from clawd.config.problems import Problems
 
 PlainValue = str | int | float | bool | None | list["PlainValue"] | dict[str, "PlainValue"]
@@ -59,6 +60,35 @@ class Values:
             case Scalar(mark=mark, value=value):
                 self.origins[key_text(path)] = f"{mark.path}:{mark.line}"
                 return value
+
+    def variable(self, name: str) -> str | None:
+        """Return what a variable of the environment holds; None when it is not set, or only white space."""
+        return self._environ.get(name, "").strip() or None
+
+    def add(self, path: KeyPath, addition: Addition, mark: Mark) -> PlainValue:
+        """Return a value that the files do not say as if they did, and note where it comes from.
+
+        Args:
+            path: Its key.
+            addition: The value and its origin.
+            mark: The place in the files that led to it.
+        """
+        value = addition.value
+        if addition.secret and isinstance(value, str):
+            self.secrets.append(value)
+        if isinstance(value, str):
+            return self._text(value, mark, path, addition.origin)
+        self._trace(path, value, addition.origin)
+        return value
+
+    def _trace(self, path: KeyPath, value: PlainValue, origin: str) -> None:
+        parts = (
+            value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        )
+        for key, part in parts:
+            self._trace((*path, key), part, origin)
+        if not parts:
+            self.origins[key_text(path)] = origin
 
     def _fill_in(self, value: str, mark: Mark, path: KeyPath) -> Text:
         def replace(match: re.Match[str]) -> str:

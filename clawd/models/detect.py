@@ -8,21 +8,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+from pydantic import ValidationError
 
 from clawd.config.base import Secret
 from clawd.config.schema import NetworkConfig
-from clawd.models.presets import load_presets
+from clawd.errors import ConfigError, ConfigProblem
+from clawd.models.presets import ProviderPreset, load_presets
 from clawd.network import client_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from clawd.config.presets import ModelEntry, Preset, Variables
     from clawd.config.schema import ModelConfig
     from clawd.models.base import ModelPlugin
-    from clawd.models.presets import Presets, ProviderPreset, ServerPreset
+    from clawd.models.presets import Presets, ServerPreset
 
 PROBE_S: Final = 0.4  # for all servers together
 _PROBE_BYTES: Final = 512 * 1024
+_SERVED = "chat"  # what every one of the servers speaks
 _LOCAL = "local"
 _DEMO = "demo"
 
@@ -50,17 +54,17 @@ async def detect_models(
         environ: Where keys are looked for.
         plugins: The model types that exist; a missing type is passed over.
         servers: The loopback ports to ask, those of the presets by default.
+
+    Raises:
+        ConfigError: a variable that moves a provider's address holds none.
     """
     presets = load_presets()
-    models: list[tuple[ModelConfig, str]] = []
-    if (chat := plugins.get("chat")) is not None:
-        models += _from_environment(chat, environ, presets.providers)
-        models += await _from_loopback(chat, presets, presets.servers if servers is None else servers)
+    models = from_environment(environ, plugins)
+    models += await _from_loopback(presets, plugins, presets.servers if servers is None else servers)
     found = [Found(config=config, found=origin, standby=True) for config, origin in models]
     for kind, origin in ((_LOCAL, "installed"), (_DEMO, "built in")):
-        plugin = plugins.get(kind)
-        if plugin is not None and (kind != _LOCAL or _local_installed()):
-            config = plugin.config(name=kind, type=kind)
+        if kind in plugins and (kind != _LOCAL or _local_installed()):
+            config = _complete({"name": kind, "type": kind}, None, plugins, _no_variables)
             found.append(Found(config=config, found=origin, standby=not found))
     return found
 
@@ -71,35 +75,72 @@ def _local_installed() -> bool:
     return not missing_parts(None)
 
 
-def _from_environment(
-    chat: ModelPlugin[Any], environ: Mapping[str, str], providers: Sequence[ProviderPreset]
+def from_environment(
+    environ: Mapping[str, str], plugins: Mapping[str, ModelPlugin[Any]]
 ) -> list[tuple[ModelConfig, str]]:
+    """Return a model of each provider whose key is in the environment, best first, and where it was found."""
     found: list[tuple[ModelConfig, str]] = []
-    for preset in providers:
-        variable = next((key for key in preset.keys if environ.get(key, "").strip()), None)
-        if variable is None:
-            continue
-        origin = f"environment {variable}"
-        config = chat.config(
-            name=preset.name,
-            type="chat",
-            base_url=_set(environ, preset.base_url_env) or preset.base_url,
-            api_key=Secret(environ[variable].strip(), origin),
-            model=_set(environ, preset.model_env) or preset.model,
-            max_tokens_field=preset.max_tokens_field,
-        )
-        found.append((config, origin))
+
+    def variables(name: str) -> str | None:
+        return environ.get(name, "").strip() or None
+
+    for preset in load_presets().providers:
+        entry: ModelEntry = {"name": preset.name, "preset": preset.name}
+        variable = preset.key_variable(variables)
+        if variable is not None and preset.type_of(entry, variables) in plugins:
+            config = _complete(entry, preset, plugins, variables)
+            found.append((config, f"environment {variable}"))
     return found
 
 
-def _set(environ: Mapping[str, str], variable: str | None) -> str:
-    return environ.get(variable, "").strip() if variable else ""
+def _complete(
+    entry: ModelEntry, preset: Preset | None, plugins: Mapping[str, ModelPlugin[Any]], variables: Variables
+) -> ModelConfig:
+    """Return the model that an entry with so little in it would be in a configuration."""
+    data: dict[str, Any] = dict(entry)
+    kind = preset.type_of(entry, variables) if preset is not None else str(entry["type"])
+    model = plugins[kind].config
+    if preset is not None:
+        for key, addition in preset.fill(entry, model.model_fields, variables).additions.items():
+            secret = addition.secret and isinstance(addition.value, str)
+            data[key] = Secret(str(addition.value), addition.origin) if secret else addition.value
+    if (price := load_presets().price(data)) is not None:
+        data["price"] = price.value
+    try:
+        config: ModelConfig = model.model_validate(data)
+    except ValidationError as error:
+        raise _refused(preset, variables, error) from error
+    return config
+
+
+def _refused(preset: Preset | None, variables: Variables, error: ValidationError) -> ConfigError:
+    """Return the error for a variable of the environment that holds something unusable."""
+    names = [preset.base_url_env, preset.model_env] if isinstance(preset, ProviderPreset) else []
+    first = error.errors(include_url=False, include_input=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    said = " or ".join(name for name in names if name and variables(name))
+    return ConfigError(
+        [
+            ConfigProblem(
+                path=f"environment {said}",
+                key=".".join(map(str, first["loc"])),
+                message=f"the model {preset.name if preset else ''} can't be used: {message}",
+                remedy=f"mend or unset {said}",
+            )
+        ]
+    )
+
+
+def _no_variables(_name: str) -> None:
+    return None
 
 
 async def _from_loopback(
-    chat: ModelPlugin[Any], presets: Presets, servers: Sequence[ServerPreset]
+    presets: Presets, plugins: Mapping[str, ModelPlugin[Any]], servers: Sequence[ServerPreset]
 ) -> list[tuple[ModelConfig, str]]:
     """Ask all servers at once; whoever has not answered in time is not there."""
+    if _SERVED not in plugins:
+        return []
     answers: dict[str, str] = {}
     async with client_session(NetworkConfig()) as session:
 
@@ -115,12 +156,11 @@ async def _from_loopback(
             pass
     return [
         (
-            chat.config(
-                name=server.name,
-                type="chat",
-                base_url=f"http://127.0.0.1:{server.port}/v1",
-                model=answers[server.name],
-                first_token_timeout_s=120,  # a server at home loads its model at the first request
+            _complete(
+                {"name": server.name, "preset": server.name, "model": answers[server.name]},
+                server,
+                plugins,
+                _no_variables,
             ),
             "loopback",
         )

@@ -68,6 +68,9 @@ class WireConfig(ModelConfig):
 
     path: ClassVar[str]  # what the format appends to `base_url`
 
+    preset: str | None = (
+        None  # the provider or model server whose address, key and ways this entry takes over
+    )
     base_url: str | None = None
     endpoint: str | None = None  # posted to as it is
     api_key: Key | None = None

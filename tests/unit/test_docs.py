@@ -12,6 +12,7 @@ import pytest
 from clawd.cli.lazy import COMMANDS, load
 from clawd.cli.root import program
 from clawd.config.loader import load_config
+from clawd.models.presets import load_presets
 from clawd.plugins import find_plugins
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def test_settings_that_a_page_shows_load(page: Path, tmp_path: Path) -> None:
         path = tmp_path / "config.yaml"
         path.write_text(code.replace("{credential: ", "{env: "))
         names = re.findall(r"\{env: (\w+)\}", path.read_text())
+        names += [key for provider in load_presets().providers for key in provider.keys]
         load_config(path, dict.fromkeys(names, TOKEN), find_plugins())
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from clawd.cli.checks import configuration, daemon, files, host, journal, outside, shell
+from clawd.cli.checks import configuration, daemon, files, host, journal, outside, prices, shell
 from clawd.cli.checks.site import Finding, Site
 
 __all__ = ["Finding", "Site", "examine"]
 
 _NEAR = (
     configuration.check_config,
+    prices.check_prices,
     host.check_plugins,
     files.check_permissions,
     files.check_disk,

@@ -19,7 +19,7 @@ import pytest
 
 from clawd import __version__
 from clawd.bridge import BridgePlugin
-from clawd.cli.checks import configuration, daemon, examine, files, host, journal, outside
+from clawd.cli.checks import configuration, daemon, examine, files, host, journal, outside, prices
 from clawd.cli.checks.files import file_system
 from clawd.cli.checks.site import Finding, Host, Site, survey
 from clawd.cli.units import units
@@ -430,3 +430,26 @@ def test_demo_alone_is_a_warning(make: MakeSite) -> None:
 
 def test_models_are_not_asked_while_the_configuration_is_broken(make: MakeSite) -> None:
     failed(outside.check_models(make("agent: 1\n")), "not asked", "warn")
+
+
+def test_a_price_that_nobody_looked_at_for_half_a_year_is_a_note(make: MakeSite) -> None:
+    def day(number: int) -> Callable[[], float]:
+        return lambda: 1_767_225_600 + number * 86_400.0  # days since 2026-01-01
+
+    models = (
+        "[{name: m, type: chat, base_url: 'http://x', price: {input: 1, output: 2, as_of: '2026-01-01'}}]"
+    )
+    assert list(prices.check_prices(make(f"models: {models}", now=day(180)))) == []
+    (finding,) = prices.check_prices(make(f"models: {models}", now=day(181)))
+    assert (finding.status, "the price of m is of 2026-01-01, 181 days ago" in finding.evidence) == (
+        "warn",
+        True,
+    )
+    assert "set price of the model m" in finding.fix
+
+
+def test_prices_of_models_that_are_found_grow_old_too(make: MakeSite) -> None:
+    site = make("{}", now=lambda: 4_000_000_000.0)
+    assert list(prices.check_prices(site)) == []
+    (finding,) = prices.check_prices(replace(site, environ={**site.environ, "DEEPSEEK_API_KEY": "sk-1"}))
+    assert "the price of deepseek is of 2026-" in finding.evidence

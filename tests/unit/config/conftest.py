@@ -13,6 +13,7 @@ from clawd.config.base import ConfigPath, PluginConfig, Secret
 from clawd.config.loader import LoadedConfig, load_config
 from clawd.config.schema import BridgeConfig, ModelConfig, ToolConfig
 from clawd.errors import ConfigError, ConfigProblem
+from clawd.models.presets import Presets, load_presets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,7 @@ class PhoneConfig(BridgeConfig):
 
 
 class EchoConfig(ModelConfig):
+    preset: str | None = None
     base_url: str
     api_key: Secret | None = None
     temperature: float | None = None
@@ -55,6 +57,7 @@ class FakePlugins:
     )
     models: Mapping[str, FakePlugin] = field(default_factory=lambda: {"echo": FakePlugin(EchoConfig)})
     tools: Mapping[str, FakePlugin] = field(default_factory=lambda: {"lamp": FakePlugin(LampConfig)})
+    presets: Presets = field(default_factory=load_presets)
 
 
 @dataclass

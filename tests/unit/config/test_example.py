@@ -148,4 +148,4 @@ def _used(kind: str, name: str, written: dict[str, Any]) -> set[str]:
     if kind == "tools":
         return set(written["tools"].get(name, {}))
     parts = written["models"] if kind == "models" else written["bridges"].values()
-    return {key for part in parts if part["type"] == name for key in part}
+    return {key for part in parts if part.get("type") == name for key in part}

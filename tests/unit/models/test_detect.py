@@ -6,16 +6,22 @@ from typing import Any
 
 import pytest
 
-from clawd.models import chat, demo
+from clawd.errors import ConfigError
+from clawd.models import anthropic, chat, demo, responses
 from clawd.models.base import ModelPlugin
-from clawd.models.chat_config import ChatConfig
 from clawd.models.detect import PROBE_S, Found, detect_models
 from clawd.models.local import PLUGIN as LOCAL
 from clawd.models.local_config import LocalConfig
 from clawd.models.presets import ServerPreset, load_presets
+from clawd.models.wire_config import WireConfig
 from tests.fakes.openai_api import FakeOpenAI
 
-PLUGINS: dict[str, ModelPlugin[Any]] = {"chat": chat.PLUGIN, "demo": demo.PLUGIN}
+PLUGINS: dict[str, ModelPlugin[Any]] = {
+    "anthropic": anthropic.PLUGIN,
+    "chat": chat.PLUGIN,
+    "demo": demo.PLUGIN,
+    "responses": responses.PLUGIN,
+}
 SECRET = "sk-secret-0123456789"
 
 
@@ -42,7 +48,7 @@ async def test_keys_in_the_environment_come_first_in_the_order_of_the_table() ->
         ("demo", "built in", False),
     ]
     config = found[0].config
-    assert isinstance(config, ChatConfig)
+    assert isinstance(config, WireConfig)
     assert config.api_key is not None
     assert config.api_key.hint == "environment OPENAI_API_KEY, ends in …6789"
     assert SECRET not in repr(found)
@@ -51,24 +57,41 @@ async def test_keys_in_the_environment_come_first_in_the_order_of_the_table() ->
 async def test_a_customary_variable_moves_the_address_and_the_model() -> None:
     environ = {"OPENAI_API_KEY": SECRET, "OPENAI_BASE_URL": "http://proxy:4000/v1", "OPENAI_MODEL": "mine"}
     config = (await _detect(environ))[0].config
-    assert isinstance(config, ChatConfig)
+    assert isinstance(config, WireConfig)
     assert (config.url, config.model) == ("http://proxy:4000/v1/chat/completions", "mine")
+
+
+async def test_a_variable_that_holds_no_address_is_named() -> None:
+    with pytest.raises(ConfigError) as raised:
+        await _detect({"OPENAI_API_KEY": SECRET, "OPENAI_BASE_URL": "proxy:4000"})
+    assert "environment OPENAI_BASE_URL" in str(raised.value)
+    assert "begin with https://HOST or http://HOST" in str(raised.value)
+    assert SECRET not in str(raised.value)
+
+
+async def test_what_is_found_has_a_price_where_one_is_known() -> None:
+    prices = {f.config.name: f.config.price for f in await _detect({"DEEPSEEK_API_KEY": SECRET})}
+    assert prices["deepseek"] is not None
+    assert prices["deepseek"].as_of is not None
+    assert prices["demo"] is not None
+    assert prices["demo"].output == 0
 
 
 @pytest.mark.parametrize("preset", load_presets().providers, ids=lambda preset: preset.name)
 async def test_every_provider_of_the_table_makes_a_valid_model(preset: Any) -> None:
     for variable in preset.keys:
         config = (await _detect({variable: SECRET}))[0].config
-        assert isinstance(config, ChatConfig)
+        assert isinstance(config, WireConfig)
         assert (config.name, config.model) == (preset.name, preset.model)
-        assert config.url == f"{preset.base_url}/chat/completions"
+        assert config.type == preset.type
+        assert config.url.startswith(f"{preset.base_url}/")
 
 
 async def test_a_server_on_loopback_is_found_with_its_first_model_that_chats() -> None:
     async with FakeOpenAI(models=("nomic-embed-text", "bge-m3", "qwen3:8b", "llama3")) as api:
         found = await _detect({}, api.port)
     config = found[0].config
-    assert isinstance(config, ChatConfig)
+    assert isinstance(config, WireConfig)
     assert (config.name, config.model, config.base_url) == ("server-0", "qwen3:8b", api.base_url)
     assert found[0].found == "loopback"
     assert [f.standby for f in found] == [True, False]

@@ -1,0 +1,33 @@
+"""Are the prices that costs are counted by still those of today?"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from clawd.cli.checks.site import Finding, warn
+from clawd.models.detect import from_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clawd.cli.checks.site import Site
+
+ID = "prices"
+MAX_AGE_DAYS: Final = 180
+
+
+def check_prices(site: Site) -> Iterator[Finding]:
+    """Prices that nobody has looked at for half a year are a note; those without a date are their writer's."""
+    models = site.config.models or [
+        config for config, _ in from_environment(site.environ, site.plugins.models)
+    ]
+    today = datetime.fromtimestamp(site.host.now(), UTC).date()
+    for model in models:
+        looked_at = model.price.as_of if model.price is not None else None
+        if looked_at is not None and (age := (today - looked_at).days) > MAX_AGE_DAYS:
+            yield warn(
+                ID,
+                f"the price of {model.name} is of {looked_at}, {age} days ago; costs and budgets go by it",
+                f"look it up and set price of the model {model.name}, or update clawd",
+            )

@@ -1,0 +1,1 @@
+"""The models without a daemon: `clawd.ModelRouter`, for programs of others."""
