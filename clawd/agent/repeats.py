@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clawd.response import ToolCall
 
 SAME_RESULTS: Final = 3
-"""After so many equal results of a call, within one turn, the same call is not run again."""
+"""After so many equal results of a call, with no call in between that is new in the turn, it is not run again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class Turn:
     answers: Mapping[int, QuestionAnswered] = field(default_factory=dict)  # by step, not yet acted upon
     told: int = 0  # characters of the visible text that were delivered before its questions
     merges: tuple[TurnMerged, ...] = ()
-    repeats: Mapping[bytes, Repeats] = field(default_factory=dict)  # by `key_of` the call
+    repeats: Mapping[bytes, Repeats] = field(default_factory=dict)  # by `key_of` the call, since the last new one
     insisted: bool = False  # a call was asked for again after it was refused as repeated
     summary: SummaryResult | None = None  # the newest
     summaries_usd: float = 0.0  # what all of them cost, and may have cost
@@ -205,8 +205,12 @@ def _count(turn: Turn, done: ToolDone) -> Turn:
     if not 0 <= place < len(last.response.tool_calls):
         return turn
     key = key_of(last.response.tool_calls[place])
-    repeats = turn.repeats.get(key, Repeats()).after(done)
-    return replace(turn, repeats={**turn.repeats, key: repeats}, insisted=turn.insisted or repeats.insisted)
+    before = turn.repeats
+    if key not in before and done.outcome != "skipped":
+        # Something was done that had not been done: a test that is run after each of several edits is no loop.
+        before = dict.fromkeys(before, Repeats())
+    repeats = before.get(key, Repeats()).after(done)
+    return replace(turn, repeats={**before, key: repeats}, insisted=turn.insisted or repeats.insisted)
 
 
 def _took(response: ModelResponse) -> float:

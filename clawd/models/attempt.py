@@ -108,7 +108,7 @@ class Attempt:
         self.result = result = ModelAttempt(
             model=self.name,
             outcome=outcome,
-            detail=(error.why or error.what) if error is not None else "",
+            detail=": ".join(filter(None, (error.what, error.why))) if error is not None else "",
             duration_s=round(self._took_s(), 6),
             first_token_s=None if self._first_token_s is None else round(self._first_token_s, 6),
             usage=usage,

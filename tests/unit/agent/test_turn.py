@@ -153,7 +153,7 @@ def test_what_may_have_been_spent_and_summaries_count_as_the_turns_cost() -> Non
 
 
 def test_a_call_that_gave_the_same_result_three_times_is_refused_and_then_ends_the_turn() -> None:
-    """However its JSON is written, and whatever else runs in between."""
+    """However its JSON is written."""
     texts = [
         '{"a": 1, "b": [2]}',
         '{ "b":[2],"a":1 }',
@@ -186,6 +186,20 @@ def test_a_call_with_other_arguments_or_changing_results_is_no_repeat() -> None:
         assert advance(turn, LONG) == CallTool(step=step + 1, call=call)
         turn = apply(turn, done(step + 1, call, f"result {n}"))
         step += 2
+
+
+def test_a_call_that_is_run_after_each_of_several_new_ones_is_no_repeat_but_a_circle_is() -> None:
+    turn, step = fold([]), 1
+    test = ToolCall(id="c", name="shell", arguments='{"command": "make test"}')
+    for n in (1, 2, 3, 4, 4, 4):
+        edit = ToolCall(id="c", name="shell", arguments=f'{{"command": "edit {n}"}}')
+        for call in (edit, test):
+            turn = apply(turn, result(step, "", (call,)))
+            assert advance(turn, LONG) == CallTool(step=step + 1, call=call)
+            turn = apply(turn, done(step + 1, call, "1 failed" if call is test else "edited"))
+            step += 2
+    turn = apply(turn, result(step, "", (test,)))
+    assert isinstance(advance(turn, LONG), SkipCalls)
 
 
 def test_equal_calls_of_one_answer_are_counted_one_by_one() -> None:

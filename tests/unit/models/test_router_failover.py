@@ -52,7 +52,7 @@ async def test_a_failure_before_any_text_goes_to_the_next_at_once() -> None:
     assert response.model == "b"
     assert _switches(events) == [("a", "b")]
     assert [(x.model, x.outcome, x.detail) for x in response.attempts] == [
-        ("a", "E-MODEL-DOWN", "HTTP 500"),
+        ("a", "E-MODEL-DOWN", "down: HTTP 500"),
         ("b", "ok", ""),
     ]
 
