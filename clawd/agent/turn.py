@@ -62,7 +62,8 @@ class Turn:
     answers: Mapping[int, QuestionAnswered] = field(default_factory=dict)  # by step, not yet acted upon
     told: int = 0  # characters of the visible text that were delivered before its questions
     merges: tuple[TurnMerged, ...] = ()
-    repeats: Mapping[bytes, Repeats] = field(default_factory=dict)  # by `key_of` the call, since the last new one
+    # By `key_of` the call: of all calls of the turn, their results since the last one that was new.
+    repeats: Mapping[bytes, Repeats] = field(default_factory=dict)
     insisted: bool = False  # a call was asked for again after it was refused as repeated
     summary: SummaryResult | None = None  # the newest
     summaries_usd: float = 0.0  # what all of them cost, and may have cost

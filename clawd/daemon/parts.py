@@ -105,6 +105,19 @@ class Parts:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What the other parts stand on."""
+
+    situation: Situation
+    plugins: Plugins
+    clock: Clock
+    opened: OpenJournal
+    fanout: Fanout
+    mailbox: Mailbox
+    alarms: Alarms
+
+
 def build(
     loaded: LoadedConfig,
     opened: OpenJournal,
@@ -117,79 +130,21 @@ def build(
     socket: Path,
 ) -> Parts:
     """Return the parts, connected but not yet running."""
-    situation = Situation(loaded=loaded, started_at=clock.now())
-    journal, fanout, mailbox = opened.journal, Fanout(), Mailbox()
-    states = KeptStates(BreakerRow(opened.store), clock)
-    config = loaded.config
-    ledger = BudgetLedger(config.budgets, day_limits(config.models), clock)
-    accounts = Accounts(opened.spending, ledger, clock)
-    minds = Minds(plugins, environ, clock, state_dir=state_dir, states=states, ledger=ledger)
-    alarms = Alarms()
-    access = Access(opened.store, clock)
-
-    async def status_text(language: str | None) -> str:
-        return await _status_text(situation, opened, minds, language)
-
-    inbox = DurableInbox(
-        journal,
-        access,
-        fanout,
-        clock,
-        on_stop=mailbox.stop,
-        on_message=mailbox.arrived,
-        status_text=status_text,
-        usage_text=accounts.text,
-        alarms=alarms,
-        prefixes=minds.prefixes,
-    )
-
-    def create(name: str, section: BridgeConfig) -> Bridge:
-        network = section.network or situation.loaded.config.network
-        context = BridgeContext(name=name, network=network, clock=clock, version=__version__)
-        return plugins.bridges[section.type].create(context, section)
-
-    supervisor = Supervisor(inbox, clock, create=create, on_connected=journal.outgoing.set)
-    live_view = LiveView(journal, fanout, clock, bridges=supervisor.bridges)
-    outbox = Outbox(
-        journal,
-        clock,
-        bridges=supervisor.bridges,
-        connected=supervisor.connected,
-        refused=supervisor.refused,
-        settle=live_view.settle,
-        alarms=alarms,
-    )
-    supervisor.close_when(outbox.idle)
-
-    def split(address: Address, text: str) -> Sequence[str]:
-        bridge = supervisor.bridges().get(address.bridge)
-        return split_reply(text, bridge.capabilities) if bridge is not None else [text]
-
-    runner = TurnRunner(
-        journal,
-        fanout,
-        mailbox,
-        clock,
-        brain=minds.brain,
-        split=split,
-        alarms=alarms,
-        history=opened.search,
-    )
-    workers = Workers(journal, fanout, runner, concurrency=lambda: situation.loaded.config.agent.concurrency)
-    gateway = Gateway(
-        loaded.config.gateway,
-        inbox=inbox,
-        views=opened.views,
-        fanout=fanout,
-        readiness=lambda: _readiness(situation, opened, supervisor),
-        metrics=Meters(minds, opened.views, supervisor).read,
-        bridges=supervisor.http_bridges,
-        tokens=TokenStore(state_dir),
+    ground = _Ground(
+        situation=Situation(loaded=loaded, started_at=clock.now()),
+        plugins=plugins,
         clock=clock,
-        models=minds.names,
+        opened=opened,
+        fanout=Fanout(),
+        mailbox=Mailbox(),
+        alarms=Alarms(),
     )
+    minds, accounts = _thinking(ground, environ, state_dir)
+    access = Access(opened.store, clock)
+    inbox = _door(ground, access, minds, accounts)
+    supervisor, live_view, outbox = _delivery(ground, inbox)
     return Parts(
-        situation=situation,
+        situation=ground.situation,
         environ=environ,
         plugins=plugins,
         clock=clock,
@@ -198,18 +153,108 @@ def build(
         logs=logs,
         opened=opened,
         access=access,
-        fanout=fanout,
+        fanout=ground.fanout,
         accounts=accounts,
         minds=minds,
-        mailbox=mailbox,
+        mailbox=ground.mailbox,
         inbox=inbox,
-        workers=workers,
+        workers=_workers(ground, minds, supervisor),
         supervisor=supervisor,
         outbox=outbox,
         live_view=live_view,
-        alarms=alarms,
-        gateway=gateway,
+        alarms=ground.alarms,
+        gateway=_gateway(ground, inbox, minds, supervisor, state_dir),
         keeper=Keeper(opened.keeping, clock),
+    )
+
+
+def _thinking(ground: _Ground, environ: Mapping[str, str], state_dir: Path) -> tuple[Minds, Accounts]:
+    config, clock, opened = ground.situation.loaded.config, ground.clock, ground.opened
+    states = KeptStates(BreakerRow(opened.store), clock)
+    ledger = BudgetLedger(config.budgets, day_limits(config.models), clock)
+    minds = Minds(ground.plugins, environ, clock, state_dir=state_dir, states=states, ledger=ledger)
+    return minds, Accounts(opened.spending, ledger, clock)
+
+
+def _door(ground: _Ground, access: Access, minds: Minds, accounts: Accounts) -> DurableInbox:
+    async def status_text(language: str | None) -> str:
+        return await _status_text(ground.situation, ground.opened, minds, language)
+
+    return DurableInbox(
+        ground.opened.journal,
+        access,
+        ground.fanout,
+        ground.clock,
+        on_stop=ground.mailbox.stop,
+        on_message=ground.mailbox.arrived,
+        status_text=status_text,
+        usage_text=accounts.text,
+        alarms=ground.alarms,
+        prefixes=minds.prefixes,
+    )
+
+
+def _delivery(ground: _Ground, inbox: DurableInbox) -> tuple[Supervisor, LiveView, Outbox]:
+    journal, clock = ground.opened.journal, ground.clock
+
+    def create(name: str, section: BridgeConfig) -> Bridge:
+        network = section.network or ground.situation.loaded.config.network
+        context = BridgeContext(name=name, network=network, clock=clock, version=__version__)
+        return ground.plugins.bridges[section.type].create(context, section)
+
+    supervisor = Supervisor(inbox, clock, create=create, on_connected=journal.outgoing.set)
+    live_view = LiveView(journal, ground.fanout, clock, bridges=supervisor.bridges)
+    outbox = Outbox(
+        journal,
+        clock,
+        bridges=supervisor.bridges,
+        connected=supervisor.connected,
+        refused=supervisor.refused,
+        settle=live_view.settle,
+        alarms=ground.alarms,
+    )
+    supervisor.close_when(outbox.idle)
+    return supervisor, live_view, outbox
+
+
+def _workers(ground: _Ground, minds: Minds, supervisor: Supervisor) -> Workers:
+    journal = ground.opened.journal
+
+    def split(address: Address, text: str) -> Sequence[str]:
+        bridge = supervisor.bridges().get(address.bridge)
+        return split_reply(text, bridge.capabilities) if bridge is not None else [text]
+
+    runner = TurnRunner(
+        journal,
+        ground.fanout,
+        ground.mailbox,
+        ground.clock,
+        brain=minds.brain,
+        split=split,
+        alarms=ground.alarms,
+        history=ground.opened.search,
+    )
+    situation = ground.situation
+    return Workers(
+        journal, ground.fanout, runner, concurrency=lambda: situation.loaded.config.agent.concurrency
+    )
+
+
+def _gateway(
+    ground: _Ground, inbox: DurableInbox, minds: Minds, supervisor: Supervisor, state_dir: Path
+) -> Gateway:
+    situation, opened = ground.situation, ground.opened
+    return Gateway(
+        situation.loaded.config.gateway,
+        inbox=inbox,
+        views=opened.views,
+        fanout=ground.fanout,
+        readiness=lambda: _readiness(situation, opened, supervisor),
+        metrics=Meters(minds, opened.views, supervisor).read,
+        bridges=supervisor.http_bridges,
+        tokens=TokenStore(state_dir),
+        clock=ground.clock,
+        models=minds.names,
     )
 
 

@@ -26,7 +26,7 @@ class LocalConfig(ModelConfig):
     max_tokens: Annotated[int, Field(ge=1)] = 200
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.1
     tools: bool = False  # offer tools; only larger models use them well
-    concurrency: Annotated[int, Field(ge=1)] | None = 1  # it answers one after the other: who waits is not slow
+    concurrency: Annotated[int, Field(ge=1)] | None = 1  # who waits in line is not slow
     idle_s: PositiveSeconds = 300  # then the child process ends
     start_s: PositiveSeconds = 60  # for loading the file
     first_token_timeout_s: PositiveSeconds = 120
