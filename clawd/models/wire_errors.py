@@ -123,9 +123,12 @@ def without_secrets(url: str) -> str:
 
 
 def key_id(origin: Origin) -> str:
-    """Return what tells the endpoint's keys apart without giving them away: HOST:PORT and eight hex digits."""
+    """Return what tells the endpoint's keys apart without giving them away: HOST:PORT and eight hex digits.
+
+    Empty without a key: what one server of one's own can't take is no limit of all that runs on that host.
+    """
     if not origin.hidden:
-        return origin.host
+        return ""
     digest = hashlib.sha256("\n".join((origin.host, *origin.hidden)).encode("utf-8", "surrogatepass"))
     return f"{origin.host}#{digest.hexdigest()[:8]}"
 

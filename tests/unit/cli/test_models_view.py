@@ -13,6 +13,7 @@ from clawd.cli.models import show
 from clawd.cli.printing import columns
 from clawd.cli.status import show as show_status
 from clawd.config.schema import PriceConfig
+from clawd.journal.spend import UsageRow
 from clawd.jsonable import json_object
 from clawd.models.base import BreakerState, ModelInfo, SwitchSeen, TrafficView
 
@@ -156,7 +157,7 @@ def test_status_shows_rate_errors_percentiles_state_and_the_last_switches(
         "state_dir": "/s", "config_path": None, "socket": "/s/s", "gateway": None, "bridges": [],
         "queue": {"queued": 0, "running": 0, "oldest_age_s": 0.0, "deliveries_open": 0, "dead": 0,
                   "conversations": 0, "last_id": 0},
-        "models": _json(BUSY, _open()), "route": ["main"],
+        "models": _json(BUSY, _open()), "route": ["main"], "today": json_object(UsageRow()),
         "switches": [dict(json_object(each)) for each in switches],
     }  # fmt: skip
     show_status(status)

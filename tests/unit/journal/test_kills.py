@@ -17,7 +17,7 @@ from clawd.store.faults import COMMIT_KINDS
 
 Reopen = Callable[[Path], Awaitable[OpenJournal]]
 
-KILLED_IN_TEST_KEEPING = {"retention", "delete", "vacuum"}
+KILLED_ELSEWHERE = {"retention", "delete", "vacuum", "breaker"}
 
 # What each kind of commit leaves behind: a condition on the database.
 TRACES = {
@@ -80,7 +80,7 @@ async def reopen() -> AsyncIterator[Reopen]:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("kind", sorted(COMMIT_KINDS - {"recover", "migration"} - KILLED_IN_TEST_KEEPING))
+@pytest.mark.parametrize("kind", sorted(COMMIT_KINDS - {"recover", "migration"} - KILLED_ELSEWHERE))
 async def test_a_kill_at_a_commit_leaves_all_of_it_or_nothing(
     state_dir: Path, kind: str, moment: str, reopen: Reopen
 ) -> None:
