@@ -386,7 +386,7 @@ class DescribedProvider(Protocol):
 class KeyedProvider(Protocol):
     """A provider whose requests are made with a key: models with the same `key_id` share its limits."""
 
-    key_id: str  # tells keys of one host apart without giving them away; "" without a key, which shares nothing
+    key_id: str  # tells keys of one host apart without giving them away; "": none, and nothing is shared
 
 
 @runtime_checkable
