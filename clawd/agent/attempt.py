@@ -251,10 +251,10 @@ class Attempt:
 
     async def _take_in(self, step: int) -> None:
         """Merge what belongs to this turn: the rest of a message in pieces, or what steers it."""
-        begins = not self.turn.responses
         steers = self._brain.agent.busy == "steer"
-        if not self._box.arrived or not (begins or steers):
-            return
+        in_pieces = not self.turn.responses and self._newest().piece_of is not None
+        if not self._box.arrived or not (in_pieces or steers):
+            return  # without a look into the journal: most messages are whole
         self._box.arrived = False
         behind = await self._runner.behind(self._lease)
         seqs = followers(self._lease, behind) if steers else pieces(self._newest(), behind)
