@@ -38,6 +38,7 @@ def summaries(here: World) -> list[str]:
     return [seen.last_user_text for seen in here.model.requests if is_summary(seen)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_daemon_killed_around_a_summary_answers_and_pays_for_a_committed_one_once(
@@ -70,6 +71,7 @@ def _last_before(here: World) -> Seen:
     return next(seen for seen in here.model.requests if is_summary(seen))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_a_daemon_killed_before_and_after_a_snapshot_answers_and_forgets_nothing(
     state_dir: Path,

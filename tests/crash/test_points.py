@@ -61,6 +61,7 @@ async def test_no_step_is_paid_for_or_acts_twice_whichever_commit_of_it_dies(sta
         await here.check_books()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_a_recovery_that_dies_again_and_again_loses_and_doubles_nothing(state_dir: Path) -> None:
     points = both(*RECOVERY)

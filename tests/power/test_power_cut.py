@@ -69,6 +69,7 @@ async def test_a_log_that_is_not_synced_at_each_commit_loses_what_was_acknowledg
     assert not any(sentence.startswith("integrity") for sentence in broken)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_a_database_whose_folder_is_not_synced_may_be_gone(state_dir: Path) -> None:
     calls = await record_lives(state_dir, (6,), "folders")
