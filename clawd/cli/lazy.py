@@ -38,6 +38,7 @@ COMMANDS = (
     Entry("models", "List and test models.", "clawd.cli.models"),
     Entry("bridges", "List and test bridges.", "clawd.cli.bridges"),
     Entry("pair", "Let people in, and out again.", "clawd.cli.pair"),
+    Entry("tokens", "Create, list and revoke tokens of the gateway.", "clawd.cli.tokens"),
     Entry("conversations", "List, show, export, reset and delete conversations.", "clawd.cli.conversations"),
     Entry("turns", "List, cancel and retry turns.", "clawd.cli.turns"),
     Entry("approvals", "List and answer what turns wait to be allowed.", "clawd.cli.approvals"),

@@ -47,6 +47,10 @@ def check_whole(config: Config, root: Entries, problems: Problems) -> None:
         if token.name in seen:
             problems.add(_place(root, path), path, f"the name {token.name!r} is taken by another token")
         seen.add(token.name)
+        if token.conversations and "admin" in token.scopes:
+            path = ("gateway", "tokens", index, "conversations")
+            message = "the scope admin sees every conversation"
+            problems.add(_place(root, path), path, message, remedy="use the scopes chat and read")
 
 
 def notes_on(config: Config, root: Entries) -> Iterator[str]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, InstanceOf
+from pydantic import AwareDatetime, BeforeValidator, Field, InstanceOf
 
 from clawd.config.base import ConfigPath, PluginConfig, Secret, Section
 
 PositiveSeconds = Annotated[float, Field(gt=0, le=7 * 86400)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+Name = Annotated[str, Field(pattern=NAME)]
 Owner = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}:.+$")]  # BRIDGE:SENDER
 # Platforms' ids are often numbers, which YAML tells apart from text and people do not.
 SenderId = Annotated[
@@ -143,12 +144,23 @@ class BridgeConfig(PluginConfig):
     network: NetworkConfig | None = None
 
 
+TokenScope = Literal["chat", "read", "metrics", "admin"]
+CONVERSATION_PREFIX = r"^[A-Za-z0-9_.:@+=~-]{0,64}$"
+REQUEST_RATE = r"^[1-9]\d{0,5}/(s|min|h)$"
+
+
 class TokenConfig(Section):
     """A bearer token for the gateway."""
 
     name: Name
     token: Secret
-    scopes: tuple[Literal["chat", "metrics", "admin"], ...] = ("chat",)
+    scopes: tuple[TokenScope, ...] = ("chat",)
+    conversations: Annotated[str, Field(pattern=CONVERSATION_PREFIX)] = (
+        ""  # what names of its conversations begin with
+    )
+    expires: AwareDatetime | None = None
+    rate: Annotated[str, Field(pattern=REQUEST_RATE)] | None = None  # requests; None: no limit
+    day: Annotated[int, Field(ge=1)] | None = None  # messages from midnight to midnight UTC
 
 
 class GatewayConfig(Section):

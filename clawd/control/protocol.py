@@ -27,6 +27,7 @@ the header `X-Clawd-Protocol`.
 | GET /trace/ID | | Trace |
 | GET /dead; POST /dead/resubmit, /dead/drop | {"id"} | {"dead": [DeadView]} / {"id"} / {} |
 | GET /pairings; POST /pairings/approve; POST /pairings/revoke | {"code", "owner"} / {"principal"} | {"pending": […], "principals": […]} / PrincipalStatus / {} |
+| GET /tokens; POST /tokens/create; POST /tokens/revoke | {"name", "scopes"?, "conversations"?, "expires_at"?, "rate"?, "day"?} / {"name"} | {"tokens": [TokenStatus]} / {"token"}, which is told this once / {} |
 | GET /bridges; POST /bridges/NAME/test | | {"bridges": [BridgeStatus]} / {"detail"} |
 | GET /usage | ?days= (1 to 366, 7)&by= (day, model, user or conversation) | UsageReport; days are those of UTC, today the last of them |
 | GET /models; POST /models/NAME/test | | {"models": [ModelInfo]} / {"detail", "duration_s"} |
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clawd.bridge import BridgeStatus
+    from clawd.config.schema import TokenScope
     from clawd.journal.reading import QueueStats
     from clawd.journal.spend import UsageBy, UsageRow
     from clawd.models.base import ModelInfo, SwitchSeen
@@ -91,6 +93,35 @@ class PrincipalStatus:
     name: str
     since: datetime
     source: Literal["pairing", "config"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRequest:
+    """What a new token of the gateway is to be."""
+
+    name: str
+    scopes: tuple[TokenScope, ...]
+    conversations: str = ""  # what names of its conversations begin with
+    expires_at: datetime | None = None
+    rate: str | None = None  # requests, such as 60/min
+    day: int | None = None  # messages a day
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenStatus:
+    """A token of the gateway, without its value."""
+
+    name: str
+    scopes: tuple[str, ...]
+    conversations: str
+    expires_at: datetime | None
+    expired: bool
+    rate: str | None
+    day: int | None
+    messages_today: int
+    created_at: datetime | None
+    last_used_at: datetime | None
+    source: Literal["config", "created", "generated"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,5 +209,14 @@ class Operations(Protocol):
         ...
 
     async def revoke(self, principal: str) -> None:
+        """Raises NotFound, NotPossible (named by the configuration)."""
+        ...
+
+    def tokens(self) -> Sequence[TokenStatus]: ...
+    async def create_token(self, wanted: TokenRequest) -> str:
+        """Return the token itself, which is told this once; raises NotPossible (the name is taken)."""
+        ...
+
+    async def revoke_token(self, name: str) -> None:
         """Raises NotFound, NotPossible (named by the configuration)."""
         ...

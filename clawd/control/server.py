@@ -16,6 +16,7 @@ from clawd.control.peers import peer_of
 from clawd.control.protocol import PREFIX
 from clawd.control.questions import Questions
 from clawd.control.reads import PEER, Reads
+from clawd.control.tokens import Tokens
 from clawd.control.waiting import OpenRequests
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class ControlServer:
         app.add_routes(Changes(self._services).routes(PREFIX))
         app.add_routes(KeepingRoutes(self._services, self._requests).routes(PREFIX))
         app.add_routes(Questions(self._services).routes(PREFIX))
+        app.add_routes(Tokens(self._services).routes(PREFIX))
         self._runner = web.AppRunner(
             app, access_log=None, handle_signals=False, shutdown_timeout=_DRAIN_S, keepalive_timeout=15
         )

@@ -18,6 +18,8 @@ from clawd.control.protocol import (
     PrincipalStatus,
     ReloadReport,
     Status,
+    TokenRequest,
+    TokenStatus,
 )
 from clawd.errors import ConfigError
 from clawd.journal.base import Push
@@ -27,6 +29,7 @@ from clawd.texts import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from clawd.access import Principal
     from clawd.bridge import BridgeStatus
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from clawd.config.schema import Config
     from clawd.config.stamps import Stamp
     from clawd.control.protocol import UsageReport
+    from clawd.gateway.auth import Token, TokenStore
     from clawd.journal.spend import UsageBy
     from clawd.models.base import ModelInfo
 
@@ -176,6 +180,42 @@ class DaemonOperations:
     async def revoke(self, principal: str) -> None:
         """Turn a principal into a stranger again; raises NotFound, NotPossible."""
         await self._parts.access.revoke(principal)
+
+    def tokens(self) -> Sequence[TokenStatus]:
+        """Return the gateway's tokens without their values."""
+        store, now = self._parts.tokens, self._parts.clock.now()
+        return [_token(token, store, now) for token in store.all()]
+
+    async def create_token(self, wanted: TokenRequest) -> str:
+        """Return a new token; raises NotPossible."""
+        return await self._parts.tokens.create(
+            wanted.name,
+            scopes=wanted.scopes,
+            conversations=wanted.conversations,
+            expires_at=wanted.expires_at,
+            rate=wanted.rate,
+            day=wanted.day,
+        )
+
+    async def revoke_token(self, name: str) -> None:
+        """Let a token count no more; raises NotFound, NotPossible."""
+        await self._parts.tokens.revoke(name)
+
+
+def _token(token: Token, store: TokenStore, now: datetime) -> TokenStatus:
+    return TokenStatus(
+        name=token.name,
+        scopes=tuple(sorted(token.scopes)),
+        conversations=token.conversations,
+        expires_at=token.expires_at,
+        expired=token.is_expired(now),
+        rate=token.rate,
+        day=token.day,
+        messages_today=store.use.messages_today(token.name),
+        created_at=token.created_at,
+        last_used_at=store.use.last(token.name),
+        source=token.source,
+    )
 
 
 def differences(old: Config, new: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -87,6 +87,7 @@ class Parts:
     outbox: Outbox
     live_view: LiveView
     alarms: Alarms
+    tokens: TokenStore
     gateway: Gateway
     keeper: Keeper
 
@@ -143,6 +144,7 @@ def build(
     access = Access(opened.store, clock)
     inbox = _door(ground, access, minds, accounts)
     supervisor, live_view, outbox = _delivery(ground, inbox)
+    tokens = TokenStore(state_dir, clock=clock, store=opened.store)
     return Parts(
         situation=ground.situation,
         environ=environ,
@@ -163,7 +165,8 @@ def build(
         outbox=outbox,
         live_view=live_view,
         alarms=ground.alarms,
-        gateway=_gateway(ground, inbox, minds, supervisor, state_dir),
+        tokens=tokens,
+        gateway=_gateway(ground, inbox, minds, supervisor, tokens),
         keeper=Keeper(opened.keeping, clock),
     )
 
@@ -241,7 +244,7 @@ def _workers(ground: _Ground, minds: Minds, supervisor: Supervisor) -> Workers:
 
 
 def _gateway(
-    ground: _Ground, inbox: DurableInbox, minds: Minds, supervisor: Supervisor, state_dir: Path
+    ground: _Ground, inbox: DurableInbox, minds: Minds, supervisor: Supervisor, tokens: TokenStore
 ) -> Gateway:
     situation, opened = ground.situation, ground.opened
     return Gateway(
@@ -252,7 +255,7 @@ def _gateway(
         readiness=lambda: _readiness(situation, opened, supervisor),
         metrics=Meters(minds, opened.views, supervisor).read,
         bridges=supervisor.http_bridges,
-        tokens=TokenStore(state_dir),
+        tokens=tokens,
         clock=ground.clock,
         models=minds.names,
     )

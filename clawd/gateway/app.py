@@ -177,6 +177,7 @@ class Gateway:
         self._waits.close()
         connections.close()
         await runner.cleanup()
+        await self._tokens.close()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -1,4 +1,8 @@
-"""Bearer tokens: who is asking, and what the token allows."""
+"""Bearer tokens: who is asking, and what the token allows. Owns the table `token`.
+
+Of a token only its SHA-256 is kept. A slow hash protects passwords, which people choose and others guess; a
+token is 256 random bits, which nobody guesses, and a slow hash would cost every request its time.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,37 @@ import asyncio
 import hashlib
 import hmac
 import logging
-import os
-import secrets
-import stat
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from clawd.errors import ConfigError, ConfigProblem
+from clawd.config.schema import TokenScope
+from clawd.errors import NotFound, NotPossible
 from clawd.gateway.problems import RequestRefused
+from clawd.gateway.token_file import TOKEN_FILE, new_token, read_or_make, unusable
+from clawd.gateway.token_use import TokenUse, delete_use
+from clawd.ids import SystemClock, from_ms, to_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
 
     from multidict import MultiMapping
 
     from clawd.config.schema import TokenConfig
+    from clawd.ids import Clock
+    from clawd.store.sqlite import Store
 
 log = logging.getLogger(__name__)
 
-Scope = Literal["chat", "metrics", "admin"]
+Scope = TokenScope
 
-TOKEN_FILE: Final = "gateway.token"  # noqa: S105 - a file's name
 GENERATED_NAME: Final = "default"
+MAX_CREATED: Final = 1000  # each is compared at every request
 _CHALLENGE: Final = 'Bearer realm="clawd"'
+_BRIDGE: Final = "api"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,103 +48,310 @@ class Token:
     """A token as requests are checked against it; the value itself is not kept."""
 
     name: str
-    scopes: frozenset[Scope]
+    scopes: frozenset[TokenScope]
     digest: bytes  # SHA-256 of the token
+    conversations: str = ""  # what names of its conversations begin with
+    expires_at: datetime | None = None
+    rate: str | None = None  # requests, such as 60/min
+    day: int | None = None  # messages a day
+    source: Literal["config", "created", "generated"] = "config"
+    created_at: datetime | None = None  # of a created one
+
+    def may_name(self, conversation: str) -> bool:
+        """Whether the token may know of a conversation of this name, as far as its prefix goes."""
+        return conversation.startswith(self.conversations)
+
+    def may_read(self, bridge: str, account: str, conversation: str) -> bool:
+        """Whether what happens at this address is the token's business."""
+        if bridge != _BRIDGE and self.conversations:
+            return False  # names that others chose say nothing
+        return self.may_name(conversation) and (
+            (bridge, account) == (_BRIDGE, self.name) or not self.scopes.isdisjoint(("read", "admin"))
+        )
+
+    def may_change(self, bridge: str, account: str, conversation: str) -> bool:
+        """Whether the token may stop or answer what happens at this address."""
+        own = (bridge, account) == (_BRIDGE, self.name) and self.may_name(conversation)
+        return own or "admin" in self.scopes
+
+    def is_expired(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= now
 
 
 class TokenStore:
-    """The tokens in force: the configured ones, else one that was generated into the state directory."""
+    """The tokens in force: configured ones and created ones, and a generated one while none is configured.
 
-    def __init__(self, state_dir: Path) -> None:
+    Args:
+        state_dir: Where the generated one is kept.
+        clock: Tells what is expired.
+        store: Keeps the created ones; without it there are none.
+    """
+
+    def __init__(self, state_dir: Path, *, clock: Clock | None = None, store: Store | None = None) -> None:
         self.path = state_dir / TOKEN_FILE
-        self._tokens: tuple[Token, ...] = ()
+        self.use = TokenUse(clock or SystemClock(), store)
+        self._clock = clock or SystemClock()
+        self._store = store
+        self._given: tuple[Token, ...] = ()  # by the configuration, or generated
+        self._created: dict[str, Token] | None = None  # None: not read yet
+        self._in_force: tuple[Token, ...] = ()
+        self._watchers: dict[bytes, set[Callable[[], None]]] = {}
+        self._changing = asyncio.Lock()  # two creations must not take one name
 
     async def configure(self, configured: Sequence[TokenConfig]) -> None:
         """Use these tokens from now on; without any, the generated one, which is made if it is missing.
 
         Raises:
             ConfigError: no token is configured and the file of the generated one can't be used.
+            JournalUnavailable: the created ones can't be read.
         """
+        if self._created is None:
+            self._created = await self._load()
+            await self.use.load()
         if configured:
-            self._tokens = tuple(
-                Token(name=t.name, scopes=frozenset(t.scopes), digest=_digest(t.token.reveal()))
-                for t in configured
+            self._given = tuple(_configured(token) for token in configured)
+        else:
+            try:
+                value = await asyncio.to_thread(read_or_make, self.path)
+            except (OSError, UnicodeDecodeError) as error:
+                raise unusable(self.path, error) from error
+            self._given = (
+                Token(
+                    name=GENERATED_NAME,
+                    scopes=frozenset({"chat", "admin"}),
+                    digest=_digest(value),
+                    source="generated",
+                ),
             )
-            return
-        try:
-            value = await asyncio.to_thread(_read_or_make, self.path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise _unusable(self.path, error) from error
-        self._tokens = (
-            Token(name=GENERATED_NAME, scopes=frozenset({"chat", "admin"}), digest=_digest(value)),
-        )
+        self._apply()
 
     def find(self, value: str) -> Token | None:
         """Return the token of this value; takes the same time whichever it is, and when it is none."""
-        given = _digest(value)
-        found = None
-        for token in self._tokens:
-            if hmac.compare_digest(token.digest, given):
-                found = token
-        return found
+        found = self._match(value)
+        return None if found is None or found.is_expired(self._clock.now()) else found
 
-    def require(self, headers: MultiMapping[str], scope: Scope) -> Token:
-        """Return the token that a request's headers carry; `admin` includes the others.
+    def of(self, headers: MultiMapping[str]) -> Token | None:
+        """Return the token that a request's headers carry, None without a valid one."""
+        value = _bearer(headers)
+        return None if value is None else self.find(value)
+
+    def require(self, headers: MultiMapping[str], scope: Scope, *others: Scope) -> Token:
+        """Return the token that a request's headers carry, if it has one of the scopes; `admin` has them all.
 
         Raises:
             RequestRefused: 401 without a valid token, 403 when it lacks the scope.
         """
-        given = headers.getall("Authorization", [])
-        scheme, _, value = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-        token = self.find(value.strip()) if scheme.lower() == "bearer" else None
+        value = _bearer(headers)
+        token = None if value is None else self._match(value)
         if token is None:
-            raise RequestRefused(
-                401,
-                "a valid token is needed",
-                remedy="send the header Authorization: Bearer TOKEN",
-                headers={"WWW-Authenticate": _CHALLENGE},
-            )
-        if scope not in token.scopes and "admin" not in token.scopes:
+            raise _unauthorized("a valid token is needed", "send the header Authorization: Bearer TOKEN")
+        if token.is_expired(self._clock.now()):
+            raise _unauthorized(f"the token {token.name} has expired", "clawd tokens create makes a new one")
+        if token.scopes.isdisjoint((scope, *others, "admin")):
             raise RequestRefused(403, f"the token {token.name} lacks the scope {scope}")
+        self.use.note(token.name)
         return token
+
+    @contextmanager
+    def revoked(self, token: Token, callback: Callable[[], None]) -> Iterator[None]:
+        """Call `callback`, once, when the token stops to count while the block runs.
+
+        So it does when it is revoked, when it expires and when a reload drops it or changes what it may do.
+        """
+        watchers = self._watchers.setdefault(token.digest, set())
+        watchers.add(callback)
+        timer = None
+        if token.expires_at is not None:
+            left_s = (token.expires_at - self._clock.now()).total_seconds()
+            # Longer than a loop's timer takes (some years) is as good as never.
+            timer = asyncio.get_running_loop().call_later(min(left_s, 1e7), callback)
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
+            watchers.discard(callback)
+            if not watchers and self._watchers.get(token.digest) is watchers:
+                del self._watchers[token.digest]
+
+    # --- what an operator does --------------------------------------------------------------------------
+
+    def all(self) -> Sequence[Token]:
+        """Return every token, the expired too: given ones first, then the created ones by name."""
+        created = sorted((self._created or {}).values(), key=lambda token: token.name)
+        return (*self._given, *created)
+
+    async def create(
+        self,
+        name: str,
+        *,
+        scopes: Iterable[TokenScope],
+        conversations: str = "",
+        expires_at: datetime | None = None,
+        rate: str | None = None,
+        day: int | None = None,
+    ) -> str:
+        """Return the value of a new token, committed; it is told this once.
+
+        A name goes on with the conversations of an earlier token of that name.
+
+        Raises:
+            NotPossible: the name is taken, or there are `MAX_CREATED` tokens.
+        """
+        if self._store is None or self._created is None:
+            raise NotPossible(
+                "tokens can't be made here", why="the gateway is off", remedy="set gateway.port"
+            )
+        async with self._changing:
+            if name == GENERATED_NAME or any(token.name == name for token in self.all()):
+                raise NotPossible(f"the name {name} is taken by another token", remedy="clawd tokens list")
+            if len(self._created) >= MAX_CREATED:
+                raise NotPossible(f"there are {MAX_CREATED} tokens", remedy="clawd tokens revoke NAME")
+            value = new_token()
+            token = Token(
+                name=name,
+                scopes=frozenset(scopes),
+                digest=_digest(value),
+                conversations=conversations,
+                expires_at=expires_at,
+                rate=rate,
+                day=day,
+                source="created",
+                created_at=self._clock.now(),
+            )
+
+            def remember(_: None) -> None:
+                assert self._created is not None  # noqa: S101 - checked above
+                self._created[name] = token
+                self._apply()
+
+            await self._store.write(lambda db: _insert(db, token), after=remember)
+        log.info("gateway_token_created", extra={"token": name, "scopes": sorted(token.scopes)})
+        return value
+
+    async def revoke(self, name: str) -> None:
+        """Let a created token count no more, also for what it has open.
+
+        Raises:
+            NotFound: there is none of that name.
+            NotPossible: it was not created but configured, or generated.
+        """
+        if self._store is None or name not in (self._created or {}):
+            given = next((token for token in self._given if token.name == name), None)
+            if given is None:
+                raise NotFound(f"there is no token {name!r:.80}", remedy="clawd tokens list")
+            raise NotPossible(
+                f"the token {name} was not made by `clawd tokens create`",
+                why="the configuration names it" if given.source == "config" else "it was generated",
+                remedy="remove it from gateway.tokens"
+                if given.source == "config"
+                else f"delete {self.path} and restart, or set gateway.tokens",
+            )
+
+        def forget(_: None) -> None:
+            if self._created is not None:
+                self._created.pop(name, None)
+            self._apply()
+
+        await self._store.write(lambda db: _delete(db, name), after=forget)
+        self.use.forget(name)
+        log.info("gateway_token_revoked", extra={"token": name})
+
+    async def close(self) -> None:
+        """Write down what was used since the last time."""
+        await self.use.flush()
+
+    # --- inside -----------------------------------------------------------------------------------------
+
+    def _match(self, value: str) -> Token | None:
+        given = _digest(value)
+        found = None
+        for token in self._in_force:
+            if hmac.compare_digest(token.digest, given):
+                found = token
+        return found
+
+    def _apply(self) -> None:
+        """Put what is given and created in force, and tell those who hold what no longer counts."""
+        names = {token.name for token in self._given}
+        hidden = [token for token in (self._created or {}).values() if token.name in names]
+        for token in hidden:  # one name is one owner of conversations
+            log.warning("gateway_token_hidden", extra={"token": token.name, "by": "the configuration"})
+        created = (token for token in (self._created or {}).values() if token.name not in names)
+        before, self._in_force = self._in_force, (*self._given, *created)
+        now = {token.digest: token for token in self._in_force}
+        for token in before:
+            if now.get(token.digest) != token:
+                for callback in tuple(self._watchers.pop(token.digest, ())):
+                    callback()
+
+    async def _load(self) -> dict[str, Token]:
+        if self._store is None:
+            return {}
+        rows = await self._store.read(
+            "SELECT name, digest, scopes, conversations, rate, day, created_ms, expires_ms FROM token"
+        )
+        return {
+            name: Token(
+                name=name,
+                digest=digest,
+                scopes=frozenset(scopes.split()),
+                conversations=conversations,
+                rate=rate,
+                day=day,
+                created_at=from_ms(created_ms),
+                expires_at=None if expires_ms is None else from_ms(expires_ms),
+                source="created",
+            )
+            for name, digest, scopes, conversations, rate, day, created_ms, expires_ms in rows
+        }
+
+
+def _configured(config: TokenConfig) -> Token:
+    return Token(
+        name=config.name,
+        scopes=frozenset(config.scopes),
+        digest=_digest(config.token.reveal()),
+        conversations=config.conversations,
+        expires_at=config.expires,
+        rate=config.rate,
+        day=config.day,
+    )
+
+
+def _insert(db: sqlite3.Connection, token: Token) -> None:
+    assert token.created_at is not None  # noqa: S101 - set where it is made
+    db.execute(
+        "INSERT INTO token (name, digest, scopes, conversations, rate, day, created_ms, expires_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            token.name,
+            token.digest,
+            " ".join(sorted(token.scopes)),
+            token.conversations,
+            token.rate,
+            token.day,
+            to_ms(token.created_at),
+            None if token.expires_at is None else to_ms(token.expires_at),
+        ),
+    )
+
+
+def _delete(db: sqlite3.Connection, name: str) -> None:
+    db.execute("DELETE FROM token WHERE name = ?", (name,))
+    delete_use(db, name)
+
+
+def _bearer(headers: MultiMapping[str]) -> str | None:
+    given = headers.getall("Authorization", [])
+    scheme, _, value = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    return value.strip() if scheme.lower() == "bearer" else None
+
+
+def _unauthorized(what: str, remedy: str) -> RequestRefused:
+    return RequestRefused(401, what, remedy=remedy, headers={"WWW-Authenticate": _CHALLENGE})
 
 
 def _digest(value: str) -> bytes:
     return hashlib.sha256(value.encode("utf-8", "surrogateescape")).digest()
-
-
-def _unusable(path: Path, error: OSError | UnicodeDecodeError) -> ConfigError:
-    why = error.strerror or str(error) if isinstance(error, OSError) else "it holds no token"
-    problem = ConfigProblem(
-        path=str(path),
-        key="gateway.tokens",
-        message=f"none is configured, and the generated one can't be used: {why}",
-        remedy=f"move {path} away, or set gateway.tokens",
-    )
-    return ConfigError([problem])
-
-
-def _read_or_make(path: Path) -> str:
-    try:
-        value = path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        return _make(path)
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        log.warning("gateway_token_was_readable", extra={"path": str(path), "mode": f"{mode:o}"})
-        path.chmod(0o600)
-    return value or _make(path)
-
-
-def _make(path: Path) -> str:
-    value = f"clawd_{secrets.token_urlsafe(32)}"
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(f"{value}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)  # a token is never seen half written
-    log.info("gateway_token_made", extra={"path": str(path)})
-    return value

@@ -1,17 +1,19 @@
-"""`POST /v1/messages` and `GET /v1/messages/ID`: the REST door to the agent."""
+"""`POST /v1/messages`, `GET /v1/messages/ID` and its cancellation: the REST door to the agent."""
 
 from __future__ import annotations
 
 import math
+import secrets
 from typing import TYPE_CHECKING, Final, assert_never
 
 from aiohttp import web
 
 from clawd.gateway.bodies import BODY_TIMEOUT_S, read_json
-from clawd.gateway.messages import check_key, describe, read_submission, to_inbound
+from clawd.gateway.messages import BRIDGE, check_key, describe, read_submission, sender_of, to_inbound
 from clawd.gateway.problems import RequestRefused, try_later
 from clawd.gateway.turns import own_turn
-from clawd.messages import Accepted, Duplicate, Refused, Replied
+from clawd.gateway.waits import is_over
+from clawd.messages import Accepted, Address, Duplicate, InboundControl, MessageId, Refused, Replied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -59,7 +61,11 @@ class Messages:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to an application."""
-        return [web.post("/v1/messages", self.submit), web.get("/v1/messages/{id}", self.show)]
+        return [
+            web.post("/v1/messages", self.submit),
+            web.get("/v1/messages/{id}", self.show),
+            web.post("/v1/messages/{id}/cancel", self.cancel),
+        ]
 
     async def submit(self, request: web.Request) -> web.Response:
         """Answer 202 once the message is committed, 200 for a repeat under the same key."""
@@ -76,15 +82,39 @@ class Messages:
 
         With `&wait_for=question` also as soon as it waits for a person.
         """
-        token = self._tokens.require(request.headers, "chat")
+        token = self._tokens.require(request.headers, "chat", "read")
         wait_s = _seconds(request.query.get("wait", "0"))
         awaited = request.query.get("wait_for", "end")
         if awaited not in ("end", "question"):
             raise RequestRefused(400, "wait_for has to be end or question")
-        view = await own_turn(self._views, request.match_info["id"], token)
+        view = await own_turn(self._views, request.match_info["id"], token, to_read=True)
         view = await self._waits.turn(view, wait_s, or_asked=awaited == "question")
         question = await self._question(view)
         return web.json_response(describe(view, question, operator="admin" in token.scopes))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """Answer 202 once the wish is committed, 200 when the turn has ended by then, 409 when it had before.
+
+        With `?wait=SECONDS` the answer waits so long for the end.
+        """
+        token = self._tokens.require(request.headers, "chat")
+        wait_s = _seconds(request.query.get("wait", "0"))
+        view = await own_turn(self._views, request.match_info["id"], token)
+        if is_over(view):
+            raise RequestRefused(409, f"this message is {view.state}", code="turn_over")
+        control = InboundControl(
+            id=MessageId(f"{BRIDGE}:{token.name}:stop:{secrets.token_hex(16)}"),
+            # Where the word comes from, not where the turn is: rights are those of the one who asks.
+            address=Address(bridge=BRIDGE, account=token.name, chat=view.conversation.chat),
+            sender=sender_of(token, None),
+            kind="stop",
+            turn=view.id,
+            sent_at=self._clock.now(),
+        )
+        await self._inbox.accept([control])
+        view = await self._waits.turn(await self._views.turn(view.id), wait_s)
+        body = describe(view, operator="admin" in token.scopes)
+        return web.json_response(body, status=200 if is_over(view) else 202)
 
     async def _question(self, view: TurnView) -> OpenQuestion | None:
         """Return what a waiting turn asks; None for others, and for one that was answered just now."""

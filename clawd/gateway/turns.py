@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clawd.errors import NotFound
-from clawd.gateway.messages import BRIDGE
 from clawd.gateway.problems import RequestRefused
 from clawd.ids import TurnId, parse_turn_id
 
@@ -14,8 +13,11 @@ if TYPE_CHECKING:
     from clawd.journal.reading import TurnView, Views
 
 
-async def own_turn(views: Views, identifier: str, token: Token) -> TurnView:
-    """Return a turn that this token began, or any for the scope `admin`; raises RequestRefused (404)."""
+async def own_turn(views: Views, identifier: str, token: Token, *, to_read: bool = False) -> TurnView:
+    """Return a turn that this token may change, or with `to_read` see; raises RequestRefused (404).
+
+    It may change those that it began, and with the scope `admin` all; with `read` it sees all.
+    """
     nothing = RequestRefused(404, "no message of this id")
     if parse_turn_id(identifier) is None:
         raise nothing
@@ -23,7 +25,8 @@ async def own_turn(views: Views, identifier: str, token: Token) -> TurnView:
         view = await views.turn(TurnId(identifier))
     except NotFound:
         raise nothing from None
-    own = view.conversation.bridge == BRIDGE and view.conversation.account == token.name
-    if not own and "admin" not in token.scopes:
+    at = view.conversation
+    allowed = token.may_read if to_read else token.may_change
+    if not allowed(at.bridge, at.account, at.chat):
         raise nothing  # that it exists is nobody else's business
     return view

@@ -16,6 +16,8 @@ from clawd.control.protocol import (
     PrincipalStatus,
     ReloadReport,
     Status,
+    TokenRequest,
+    TokenStatus,
     UsageReport,
 )
 from clawd.control.services import ControlServices
@@ -114,6 +116,8 @@ class World:
             )
         ]
     )
+    tokens: list[TokenStatus] = field(default_factory=list)
+    wanted_tokens: list[TokenRequest] = field(default_factory=list)
     switches: list[SwitchSeen] = field(default_factory=list)
     while_reading: Callable[[], None] | None = None  # happens once, between a read of entries and its answer
 
@@ -594,6 +598,18 @@ class _Operations:
         if principal == "telegram:1":
             raise NotPossible("this one is named by the configuration", where=principal)
         self.world.calls.append(("revoke", principal))
+
+    def tokens(self) -> Sequence[TokenStatus]:
+        return self.world.tokens
+
+    async def create_token(self, wanted: TokenRequest) -> str:
+        self.world.wanted_tokens.append(wanted)
+        return "clawd_secret"
+
+    async def revoke_token(self, name: str) -> None:
+        if name != "phone":
+            raise NotFound(f"there is no token {name!r}")
+        self.world.calls.append(("revoke_token", name))
 
 
 def socket_in(directory: Path) -> Path:

@@ -91,6 +91,7 @@ async def site(
     bridges: dict[str, HttpBridge] | None = None,
     header_timeout_s: float = 10,
     body_timeout_s: float = 10,
+    tokens: TokenStore | None = None,
 ) -> AsyncIterator[Site]:
     """Run a gateway on a free port until the block ends."""
     world = World()
@@ -104,7 +105,7 @@ async def site(
         readiness=lambda: made[0].readiness,
         metrics=lambda: made[0].read_metrics(),
         bridges=lambda: made[0].bridges,
-        tokens=TokenStore(state_dir),
+        tokens=tokens or TokenStore(state_dir),
         clock=SystemClock(),
         models=services.names,
         header_timeout_s=header_timeout_s,

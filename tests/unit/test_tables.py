@@ -7,7 +7,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MIGRATIONS = ROOT / "clawd" / "store" / "migrations"
-OF_ACCESS = {"principal", "pairing"}
+OWNERS = {
+    "principal": "clawd/access.py",
+    "pairing": "clawd/access.py",
+    "token": "clawd/gateway/auth.py",
+    "token_use": "clawd/gateway/token_use.py",
+}
 
 
 def tables() -> set[str]:
@@ -17,7 +22,7 @@ def tables() -> set[str]:
 
 def test_a_table_is_named_in_the_statements_of_its_owner_alone() -> None:
     found = tables()
-    assert found >= {"conv", "inbox", "journal", "outbox", "spend", *OF_ACCESS}
+    assert found >= {"conv", "inbox", "journal", "outbox", "spend", *OWNERS}
     statement = re.compile(rf"\b(?:FROM|INTO|UPDATE|JOIN)\s+({'|'.join(sorted(found))})\b")
     users: dict[str, set[str]] = {}
     for package in ("clawd", "bridges"):
@@ -27,5 +32,5 @@ def test_a_table_is_named_in_the_statements_of_its_owner_alone() -> None:
                 users.setdefault(table, set()).add(place)
     assert users.keys() == found
     for table, places in users.items():
-        owner = "clawd/access.py" if table in OF_ACCESS else "clawd/journal/"
+        owner = OWNERS.get(table, "clawd/journal/")
         assert all(place.startswith(owner) for place in places), (table, places)
