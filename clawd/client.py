@@ -1,4 +1,6 @@
-"""The one client of the control socket, standard library only, so that a command starts in a blink.
+"""The one client of the control protocol, standard library only, so that a command starts in a blink.
+
+It speaks to the socket of a daemon on this host, or to the gateway of one elsewhere (`clawd.remote`).
 
 Every request opens its own connection: a `Client` may be used from several threads at once.
 """
@@ -10,7 +12,7 @@ import http.client
 import json
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import quote, urlencode
 
 from clawd.control.protocol import PREFIX, PROTOCOL_HEADER, PROTOCOL_VERSION
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from clawd.remote import Remote
     from clawd.response import JsonObject
 
 ANSWER_S = 30.0
@@ -40,6 +43,8 @@ SILENCE_S = 45.0
 
 Query = str | int | float | bool | None
 
+_EXITS = {401: EXIT_AUTH, 403: EXIT_AUTH, 429: EXIT_TRY_LATER, 503: EXIT_TRY_LATER}
+
 
 class RemoteError(ClawdError):
     """What the daemon refused, in its own words, with its code and the exit code it asks for.
@@ -48,15 +53,16 @@ class RemoteError(ClawdError):
     """
 
     def __init__(self, status: int, body: Mapping[str, Any]) -> None:
+        # The gateway's own refusals have a `message`; its codes are words for programs.
         super().__init__(
-            str(body.get("what") or f"the daemon answered {status}"),
+            str(body.get("what") or body.get("message") or f"the daemon answered {status}"),
             where=str(body.get("where") or ""),
             why=str(body.get("why") or ""),
             remedy=str(body.get("try") or ""),
         )
         self.status = status
-        self.code = str(body.get("code") or "E-REMOTE")
-        self.exit_code = _int(body.get("exit_code"), EXIT_FAILED)
+        self.code = "E-REMOTE" if "message" in body else str(body.get("code") or "E-REMOTE")
+        self.exit_code = _int(body.get("exit_code"), _EXITS.get(status, EXIT_FAILED))
         self.problems = tuple(_problem(item) for item in body.get("problems") or ())
 
 
@@ -88,9 +94,7 @@ class Stream:
     Every other end raises: Disconnected when the daemon goes away, NoAnswer when it falls silent.
     """
 
-    def __init__(
-        self, connection: _UnixConnection, response: http.client.HTTPResponse, silence_s: float
-    ) -> None:
+    def __init__(self, connection: Connection, response: http.client.HTTPResponse, silence_s: float) -> None:
         connection.sock.settimeout(silence_s)
         self._connection = connection
         self._silence_s = silence_s
@@ -115,7 +119,8 @@ class Stream:
         """End the iteration, wherever it waits; calling it again does nothing."""
         self._closed.set()
         with contextlib.suppress(OSError):  # already gone, which is what was asked for
-            self._sock.shutdown(socket.SHUT_RDWR)
+            # Of the plain socket: that of a TLS one would change it under the other thread's hands.
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:
         return self
@@ -137,18 +142,25 @@ class Stream:
 
 
 class Client:
-    """Speaks to the daemon behind the first of these sockets that answers.
+    """Speaks to the daemon behind the first of these sockets that answers, or to a remote one.
 
     Args:
         sockets: Paths to try, best first.
+        remote: A gateway to speak to; no socket is tried then.
         timeout_s: How long an ordinary request may take.
         silence_s: A stream that shows nothing for this long is broken.
     """
 
     def __init__(
-        self, sockets: Sequence[Path], *, timeout_s: float = ANSWER_S, silence_s: float = SILENCE_S
+        self,
+        sockets: Sequence[Path] = (),
+        *,
+        remote: Remote | None = None,
+        timeout_s: float = ANSWER_S,
+        silence_s: float = SILENCE_S,
     ) -> None:
         self._sockets = tuple(sockets)
+        self._remote = remote
         self._timeout_s = timeout_s
         self._silence_s = silence_s
 
@@ -163,6 +175,11 @@ class Client:
     def sockets(self) -> tuple[Path, ...]:
         """The paths it tries, best first."""
         return self._sockets
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """What names the daemon: the URL, or the paths it tries."""
+        return (self._remote.url,) if self._remote is not None else tuple(map(str, self._sockets))
 
     def get(self, path: str, **query: Query) -> dict[str, Any]:
         """Return the answer to a read, for example `get("/turns", limit=5)`; a query of None is left out.
@@ -225,7 +242,9 @@ class Client:
         finally:
             connection.close()
 
-    def _connect(self, timeout_s: float) -> _UnixConnection:
+    def _connect(self, timeout_s: float) -> Connection:
+        if self._remote is not None:
+            return self._remote.connect(timeout_s)
         denied: Path | None = None
         reasons: dict[Path, str] = {}
         for path in self._sockets:
@@ -254,10 +273,27 @@ def _why(reasons: Mapping[Path, str]) -> str:
     return shared.pop() if len(shared) == 1 else "; ".join(f"{path}: {why}" for path, why in reasons.items())
 
 
+class Connection(Protocol):
+    """HTTP/1.1 to one daemon; of `http.client.HTTPConnection` what is used of it."""
+
+    sock: Any  # a socket, plain or TLS
+    place: str  # for people
+    prefix: str  # before every path
+    headers: Mapping[str, str]  # of every request
+
+    def request(
+        self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] = ...
+    ) -> None: ...
+    def getresponse(self) -> http.client.HTTPResponse: ...
+    def close(self) -> None: ...
+
+
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP/1.1 over a Unix socket."""
 
     sock: socket.socket
+    prefix = ""
+    headers: Mapping[str, str] = {}
 
     def __init__(self, path: str, timeout_s: float) -> None:
         super().__init__("clawd", timeout=timeout_s)
@@ -280,16 +316,20 @@ def segment(text: str) -> str:
 
 
 def _exchange(
-    connection: _UnixConnection, method: str, target: str, body: JsonObject | None, limit_s: float
+    connection: Connection, method: str, target: str, body: JsonObject | None, limit_s: float
 ) -> http.client.HTTPResponse:
     """Send one request and return its answer, the status already judged."""
-    headers = {PROTOCOL_HEADER: str(PROTOCOL_VERSION), "Accept": "application/json"}
+    headers = {
+        PROTOCOL_HEADER: str(PROTOCOL_VERSION),
+        "Accept": "application/json",
+        **connection.headers,
+    }
     data = None
     if body is not None:
         headers["Content-Type"] = "application/json"
         data = json.dumps(body).encode()
     try:
-        connection.request(method, target, body=data, headers=headers)
+        connection.request(method, connection.prefix + target, body=data, headers=headers)
         response = connection.getresponse()
     except TimeoutError as error:
         raise _silent(connection.place, limit_s) from error
@@ -298,15 +338,18 @@ def _exchange(
     theirs = response.getheader(PROTOCOL_HEADER)
     if theirs is None:
         raise ControlError(
-            "what listens on this socket is not a clawd daemon",
+            "what answers there is not a clawd daemon",
             where=connection.place,
             why=f"its answer ({response.status}) has no {PROTOCOL_HEADER}",
-            remedy="choose the socket with --socket",
+            remedy="choose the socket with --socket, or the gateway with --url",
         )
     if theirs != str(PROTOCOL_VERSION):
         raise ProtocolMismatch(_int(theirs, 0), PROTOCOL_VERSION)
     if response.status >= 400:
-        raise RemoteError(response.status, _error_in(_read(response, connection.place, limit_s)))
+        told = _error_in(_read(response, connection.place, limit_s))
+        if connection.headers and not told.get("where"):
+            told["where"] = connection.place
+        raise RemoteError(response.status, told)
     return response
 
 

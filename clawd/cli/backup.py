@@ -31,7 +31,8 @@ def backup(
 ) -> None:
     """Copy the journal into one file, while the daemon works on. `clawd restore` takes it back."""
     call = invocation(ctx)
-    target = file.absolute() if file is not None else None
+    # On another host, the daemon's, a relative path has no meaning: it says so.
+    target = file.absolute() if file is not None and call.remote_url is None else file
     try:
         body: JsonObject = {"file": str(target) if target else None, "force": force}
         answer = call.client().result("/backup", post=body, each=_show)

@@ -29,15 +29,16 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check this installation, with or without a running daemon; exits 1 when something is broken."""
+    call = invocation(ctx)
+    call.local_only("clawd doctor")
     if salvage:
         from clawd.cli.salvage import run
 
-        run(invocation(ctx), as_json=as_json)
+        run(call, as_json=as_json)
         return
     from clawd.cli.checks import examine
     from clawd.cli.checks.site import survey
 
-    call = invocation(ctx)
     findings = examine(survey(call.socket, call.config, call.environ), offline=offline)
     broken = sum(finding.status == "fail" for finding in findings)
     if as_json:

@@ -6,11 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clawd.client import Client
-from clawd.errors import JournalError
+from clawd.errors import EXIT_USAGE, ClawdError, JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+
+class OnlyThere(ClawdError):
+    """What is asked for makes no sense from another host."""
+
+    code = "E-REMOTE-HOST"
+    exit_code = EXIT_USAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,16 +27,59 @@ class Invocation:
     environ: Mapping[str, str]
     socket: str | None = None
     config: str | None = None
+    url: str | None = None
+    token_file: str | None = None
+    ca_file: str | None = None
+    insecure_http: bool = False
     debug: bool = False
 
     def client(self) -> Client:
-        """Return a client for the daemon that these options mean; connects to none yet."""
-        return Client.find(self.socket, self.config, self.environ)
+        """Return a client for the daemon that these options mean; connects to none yet.
+
+        Raises:
+            BadRemote, NoToken: a URL was named that can't be used so.
+        """
+        if self.remote_url is None:
+            return Client.find(self.socket, self.config, self.environ)
+        from clawd.remote import remote_of
+
+        remote = remote_of(
+            self.remote_url,
+            self.environ,
+            token_file=self.token_file,
+            ca_file=self.ca_file,
+            insecure_http=self.insecure_http,
+        )
+        return Client(remote=remote)
+
+    @property
+    def remote_url(self) -> str | None:
+        """The gateway that is meant; None for a daemon of this host.
+
+        What stands on the command line comes before the environment.
+        """
+        if self.url or self.socket or self.config:
+            return self.url
+        return self.environ.get("CLAWD_URL") or None
+
+    def local_only(self, what: str) -> None:
+        """Return if the command is about this host.
+
+        Raises:
+            OnlyThere: a remote daemon is meant, and `what` can't be done from here.
+        """
+        if self.remote_url is not None:
+            raise OnlyThere(
+                f"{what} works on the daemon's own host alone",
+                where=self.remote_url,
+                why="--url names a remote daemon" if self.url else "CLAWD_URL names a remote daemon",
+                remedy="run it on that host" if self.url else "run it on that host, or unset CLAWD_URL",
+            )
 
     @property
     def names_socket(self) -> bool:
-        """Whether a socket was named, and by it a daemon whose state directory is not known here."""
-        return bool(self.socket or self.environ.get("CLAWD_SOCKET"))
+        """Whether a socket or URL was named, and by it a daemon whose state directory is not known here."""
+        return bool(self.socket or self.remote_url or self.environ.get("CLAWD_SOCKET"))
 
     def state_dir(self, holding: str | None = None) -> Path:
         """Return the state directory that these options mean, for what is done without a daemon.

@@ -67,7 +67,9 @@ def logs(
     ] = False,
 ) -> None:
     """Show the daemon's log."""
-    path = _log_file(invocation(ctx))
+    call = invocation(ctx)
+    call.local_only("clawd logs")
+    path = _log_file(call)
     moment = None if since is None else _moment(since)
     wanted = LogFilter(level=level.value, since=moment)
     count = lines if lines is not None else (100 if moment is None else None)

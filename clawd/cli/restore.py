@@ -32,7 +32,9 @@ def restore(
     from clawd.store.restoring import check_backup
 
     logging.getLogger("clawd").addHandler(logging.NullHandler())  # what it would log is said below
-    state_dir = invocation(ctx).state_dir()
+    call = invocation(ctx)
+    call.local_only("clawd restore")
+    state_dir = call.state_dir()
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     StateLock.take(state_dir).release()  # before anything is asked or read: a daemon that runs is told first
     try:

@@ -70,6 +70,18 @@ def root(
     config: Annotated[
         str | None, typer.Option(metavar="PATH", help="The configuration file. [env: CLAWD_CONFIG]")
     ] = None,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="A remote daemon's gateway. [env: CLAWD_URL]")
+    ] = None,
+    token_file: Annotated[
+        str | None, typer.Option(metavar="PATH", help="The token for --url. [env: CLAWD_TOKEN, itself]")
+    ] = None,
+    ca_file: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Authorities that --url is checked by, PEM.")
+    ] = None,
+    insecure_http: Annotated[
+        bool, typer.Option("--insecure-http", help="Send the token to another host in the clear.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version, with --json all of them, and leave.")
@@ -80,7 +92,19 @@ def root(
     if version:
         print_version(as_json=json)
         raise typer.Exit
-    ctx.obj = Invocation(environ=os.environ, socket=socket, config=config, debug=debug)
+    if url and (socket or config):
+        other = "--socket" if socket else "--config"
+        raise WrongUse(f"--url and {other} name two daemons", where="clawd", remedy="leave one out")
+    ctx.obj = Invocation(
+        environ=os.environ,
+        socket=socket,
+        config=config,
+        url=url,
+        token_file=token_file,
+        ca_file=ca_file,
+        insecure_http=insecure_http,
+        debug=debug,
+    )
     if ctx.invoked_subcommand is not None:
         return
     if not json and not sys.stdout.isatty():

@@ -44,7 +44,9 @@ def install(
     root: Root = Path("/"),
 ) -> None:
     """Write the systemd unit, and say what to run next."""
-    wanted = _units(invocation(ctx), user, root)
+    call = invocation(ctx)
+    call.local_only("clawd service")
+    wanted = _units(call, user, root)
     if print_only:
         out("\n".join(f"# {file.path}\n{file.text}" for file in wanted.files).rstrip())
         return
@@ -60,7 +62,9 @@ def install(
 @app.command()
 def uninstall(ctx: typer.Context, user: User = None, root: Root = Path("/")) -> None:
     """Remove the systemd unit. Configuration and state stay."""
-    wanted = _units(invocation(ctx), user, root)
+    call = invocation(ctx)
+    call.local_only("clawd service")
+    wanted = _units(call, user, root)
     flag = "--user " if wanted.scope == "user" else ""
     if wanted.enabled:
         raise UnitError(
@@ -77,7 +81,9 @@ def uninstall(ctx: typer.Context, user: User = None, root: Root = Path("/")) -> 
 @app.command()
 def status(ctx: typer.Context, user: User = None, root: Root = Path("/"), as_json: Json = False) -> None:
     """Show the unit and the service. Exits 3 unless the service runs."""
-    wanted = _units(invocation(ctx), user, root)
+    call = invocation(ctx)
+    call.local_only("clawd service")
+    wanted = _units(call, user, root)
     text = wanted.unit.present
     unit = "missing" if text is None else "current" if text == wanted.unit.text else "differs"
     state = _systemd(wanted.scope)

@@ -81,6 +81,7 @@ def start(
 ) -> None:
     """Start the daemon, here or in the background."""
     call = invocation(ctx)
+    call.local_only("clawd start")
     places = _places(config or call.config, call.environ)
     if detach:
         _detach(places, call.environ, timeout, as_json=as_json)

@@ -36,10 +36,12 @@ def stop(
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait until it is gone.")] = 60,
 ) -> None:
     """Stop the daemon and wait until it is gone. Running turns may finish; what can't, goes on later."""
-    client = invocation(ctx).client()
+    call = invocation(ctx)
+    client = call.client()
     status = client.get("/status")
     pid = status["pid"]
-    watched = _watch(pid)
+    # The number of a process on another host says nothing here.
+    watched = _watch(pid) if call.remote_url is None else None
     client.post("/stop")
     running = status["queue"]["running"]
     say(f"clawd (process {pid}) stops" + (f"; {running} running turns may finish first" if running else ""))

@@ -18,6 +18,8 @@ def summary(call: Invocation, *, as_json: bool) -> None:
     try:
         status = call.client().get("/status")
     except DaemonNotRunning as error:
+        if call.remote_url is not None:
+            raise
         _absent(call, error, as_json=as_json)
         return
     if as_json:

@@ -26,7 +26,7 @@ from clawd.control.naming import (
     parsed_address,
     terminal_address,
 )
-from clawd.control.reads import PEER, turn_in
+from clawd.control.reads import ACCOUNT, turn_in
 from clawd.control.waiting import OPEN_STATES
 from clawd.errors import NotFound, NotPossible
 from clawd.fanout import Arrived
@@ -82,8 +82,8 @@ class Changes:
         return answer(await self._services.operations.reload())
 
     async def message(self, request: web.Request) -> web.Response:
-        body, uid = await body_of(request), request[PEER].uid
-        address = address_named(text_field(body, "conversation", DEFAULT_CONVERSATION), uid)
+        body, account = await body_of(request), request[ACCOUNT]
+        address = address_named(text_field(body, "conversation", DEFAULT_CONVERSATION), account)
         if address.bridge != TERMINAL:
             raise BadRequest(
                 "a message from the terminal belongs into a terminal's conversation",
@@ -93,9 +93,9 @@ class Changes:
             )
         text, model = text_field(body, "text"), self._model_in(body)
         message = InboundMessage(
-            id=_message_id(uid, body),
+            id=_message_id(account, body),
             address=address,
-            sender=Sender(id=str(uid), language=optional_text(body, "language")),
+            sender=Sender(id=account, language=optional_text(body, "language")),
             parts=(Text(text),),
             sent_at=self._services.clock.now(),
             digest=hashlib.sha256((f"{text}\0{model}" if model else text).encode()).hexdigest(),
@@ -105,15 +105,15 @@ class Changes:
         return answer(_accepted(result))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        turn, uid = turn_in(request), request[PEER].uid
+        turn, account = turn_in(request), request[ACCOUNT]
         view = await self._services.views.turn(turn)
         if view.state not in OPEN_STATES:
             raise NotPossible("this turn is over", where=turn, why=f"it is {view.state}")
         control = InboundControl(
-            id=_message_id(uid, {}),
+            id=_message_id(account, {}),
             # Where the word comes from, not where the turn is: rights are those of the person who asks.
-            address=terminal_address(uid, DEFAULT_CONVERSATION),
-            sender=Sender(id=str(uid)),
+            address=terminal_address(account, DEFAULT_CONVERSATION),
+            sender=Sender(id=account),
             kind="stop",
             turn=turn,
             sent_at=self._services.clock.now(),
@@ -132,10 +132,10 @@ class Changes:
         return answer({})
 
     async def push(self, request: web.Request) -> web.Response:
-        body, uid = await body_of(request), request[PEER].uid
+        body, account = await body_of(request), request[ACCOUNT]
         address = parsed_address(text_field(body, "address"))
         self._check_pushable(address)
-        push = Push(id=_message_id(uid, body), address=address, text=text_field(body, "text"))
+        push = Push(id=_message_id(account, body), address=address, text=text_field(body, "text"))
         [result] = await self._services.journal.accept([push])
         self._services.fanout.publish(address, Arrived())
         return answer({"delivery": result.delivery if isinstance(result, Pushed) else None})
@@ -196,12 +196,12 @@ class Changes:
 
 
 async def _conversation(request: web.Request) -> Address:
-    return address_named(text_field(await body_of(request), "conversation"), request[PEER].uid)
+    return address_named(text_field(await body_of(request), "conversation"), request[ACCOUNT])
 
 
-def _message_id(uid: int, body: JsonObject) -> MessageId:
+def _message_id(account: str, body: JsonObject) -> MessageId:
     """Return the dedup key: the client's own id where it gave one, so that its repeats are seen."""
-    return MessageId(f"{TERMINAL}:{uid}:{optional_text(body, 'id') or uuid4().hex}")
+    return MessageId(f"{TERMINAL}:{account}:{optional_text(body, 'id') or uuid4().hex}")
 
 
 def _accepted(result: AcceptResult) -> JsonObject:

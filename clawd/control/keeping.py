@@ -22,7 +22,7 @@ from clawd.control.answers import (
 )
 from clawd.control.frames import line
 from clawd.control.naming import DEFAULT_CONVERSATION, address_named
-from clawd.control.reads import PEER
+from clawd.control.reads import ACCOUNT
 from clawd.errors import ClawdError
 from clawd.journal.keeping import ExportedConversation, ExportedTurn
 from clawd.jsonable import json_object
@@ -80,7 +80,7 @@ class KeepingRoutes:
 
     async def export(self, request: web.Request) -> web.StreamResponse:
         name = request.query.get("conversation", DEFAULT_CONVERSATION)
-        items = self._services.keeping.export(address_named(name, request[PEER].uid))
+        items = self._services.keeping.export(address_named(name, request[ACCOUNT]))
         head = await anext(items)  # what can't be found is an answer of its own
 
         async def work(write: Callable[[JsonObject], Awaitable[None]]) -> object:
@@ -94,7 +94,7 @@ class KeepingRoutes:
         return await self._framed(request, work)
 
     async def delete(self, request: web.Request) -> web.Response:
-        address = address_named(text_field(await body_of(request), "conversation"), request[PEER].uid)
+        address = address_named(text_field(await body_of(request), "conversation"), request[ACCOUNT])
         turns = await self._services.admin.delete(address)
         clean = await self._services.keeping.scrub_if_wanted()
         facts = await self._services.keeping.facts()

@@ -10,12 +10,12 @@ DEFAULT_CONVERSATION = "default"
 NAME_LENGTH = 128
 
 
-def terminal_address(uid: int, name: str) -> Address:
+def terminal_address(account: str, name: str) -> Address:
     """Return the address of a user's own conversation."""
-    return Address(bridge=TERMINAL, account=str(uid), chat=name)
+    return Address(bridge=TERMINAL, account=account, chat=name)
 
 
-def address_named(text: str, uid: int) -> Address:
+def address_named(text: str, account: str) -> Address:
     """Return the address that `text` means to this user: `bridge:account:chat[:thread]`, or a plain name.
 
     Raises:
@@ -27,7 +27,7 @@ def address_named(text: str, uid: int) -> Address:
         raise BadRequest(
             "the conversation's name can't be used", why=f"1 to {NAME_LENGTH} printable characters are taken"
         )
-    return terminal_address(uid, text)
+    return terminal_address(account, text)
 
 
 def parsed_address(text: str) -> Address:

@@ -33,7 +33,8 @@ the header `X-Clawd-Protocol`.
 | GET /models; POST /models/NAME/test | | {"models": [ModelInfo]} / {"detail", "duration_s"} |
 
 A conversation is named by its address (`telegram:…`) or, for the terminal's own, by a plain name: `default`
-is the address ("terminal", uid, "default") of the uid that asks.
+is the address ("terminal", uid, "default") of the uid that asks. Through the gateway (docs/cli.md) who asks is
+`token.NAME` instead of a uid.
 
 The `id` of a message or push is the client's own dedup id, per uid: what is sent again under it is
 answered `duplicate` with the first one's turn. Without an `after` a stream or page holds the newest entries.

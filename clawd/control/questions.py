@@ -9,7 +9,7 @@ from aiohttp import web
 
 from clawd.control.answers import NotAllowed, answer, body_of, word_field
 from clawd.control.naming import DEFAULT_CONVERSATION, TERMINAL, address_named, terminal_address
-from clawd.control.reads import PEER, limit_of
+from clawd.control.reads import ACCOUNT, limit_of
 from clawd.errors import NotFound, NotPossible
 from clawd.ids import parse_question_id
 from clawd.messages import InboundControl, MessageId, Refused, Replied, Sender
@@ -39,7 +39,7 @@ class Questions:
     async def list(self, request: web.Request) -> web.Response:
         name = request.query.get("conversation")
         questions = await self._services.views.questions(
-            address=None if not name else address_named(name, request[PEER].uid),
+            address=None if not name else address_named(name, request[ACCOUNT]),
             limit=limit_of(request, 100),
         )
         return answer({"questions": questions})
@@ -56,12 +56,12 @@ class Questions:
         self, request: web.Request, kind: Literal["approve", "deny"], always: str | None
     ) -> web.Response:
         question = await self._open(request.match_info["id"])
-        uid = request[PEER].uid
+        account = request[ACCOUNT]
         control = InboundControl(
-            id=MessageId(f"{TERMINAL}:{uid}:{uuid4().hex}"),
+            id=MessageId(f"{TERMINAL}:{account}:{uuid4().hex}"),
             # Where the word comes from, not where the turn is: rights are those of the person who answers.
-            address=terminal_address(uid, DEFAULT_CONVERSATION),
-            sender=Sender(id=str(uid)),
+            address=terminal_address(account, DEFAULT_CONVERSATION),
+            sender=Sender(id=account),
             kind=kind,
             question=question.id,
             always=always,

@@ -9,7 +9,6 @@ from aiohttp import web
 
 from clawd.control.answers import BadRequest, answer, number_query
 from clawd.control.naming import DEFAULT_CONVERSATION, address_named
-from clawd.control.peers import Peer
 from clawd.control.stream import ConversationStream
 from clawd.control.waiting import Awaited, turn_after
 from clawd.errors import NotFound
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 MAX_LIMIT = 1000
 MAX_WAIT_S = 600.0
 
-PEER = web.RequestKey("peer", Peer)
-"""Who asks; the server sets it before any handler runs."""
+ACCOUNT = web.RequestKey("account", str)
+"""Who asks: a uid, or a name that is none; the server sets it before any handler runs."""
 
 
 def turn_in(request: web.Request) -> TurnId:
@@ -80,7 +79,7 @@ class Reads:
     async def turns(self, request: web.Request) -> web.Response:
         name = request.query.get("conversation")
         views = await self._services.views.turns(
-            address=None if not name else address_named(name, request[PEER].uid),
+            address=None if not name else address_named(name, request[ACCOUNT]),
             state=_state(request),
             limit=limit_of(request, 50),
         )
@@ -139,7 +138,7 @@ class Reads:
 
 
 def _conversation(request: web.Request) -> Address:
-    return address_named(request.query.get("conversation", DEFAULT_CONVERSATION), request[PEER].uid)
+    return address_named(request.query.get("conversation", DEFAULT_CONVERSATION), request[ACCOUNT])
 
 
 def limit_of(request: web.Request, default: int) -> int:

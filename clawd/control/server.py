@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
-from clawd.control.answers import MAX_BODY_BYTES, NotAllowed, error_answer, errors_in_four_fields, stamp
-from clawd.control.changes import Changes
-from clawd.control.keeping import KeepingRoutes
+from clawd.control.answers import NotAllowed, error_answer
+from clawd.control.application import control_app
 from clawd.control.listening import gid_of, group_of, listen, unlink_own
 from clawd.control.peers import peer_of
 from clawd.control.protocol import PREFIX
-from clawd.control.questions import Questions
-from clawd.control.reads import PEER, Reads
-from clawd.control.tokens import Tokens
+from clawd.control.reads import ACCOUNT
 from clawd.control.waiting import OpenRequests
 
 if TYPE_CHECKING:
@@ -54,15 +51,7 @@ class ControlServer:
         sock = await asyncio.to_thread(listen, self.path, self._group)
         self._inode = self.path.lstat().st_ino
         self._gid = gid_of(self._group) if self._group else None
-        app = web.Application(
-            middlewares=[self._let_in, errors_in_four_fields], client_max_size=MAX_BODY_BYTES
-        )
-        app.on_response_prepare.append(stamp)
-        app.add_routes(Reads(self._services, self._requests).routes(PREFIX))
-        app.add_routes(Changes(self._services).routes(PREFIX))
-        app.add_routes(KeepingRoutes(self._services, self._requests).routes(PREFIX))
-        app.add_routes(Questions(self._services).routes(PREFIX))
-        app.add_routes(Tokens(self._services).routes(PREFIX))
+        app = control_app(self._services, self._requests, self._let_in, prefix=PREFIX)
         self._runner = web.AppRunner(
             app, access_log=None, handle_signals=False, shutdown_timeout=_DRAIN_S, keepalive_timeout=15
         )
@@ -103,5 +92,5 @@ class ControlServer:
                     why=f"user {peer.uid} is neither its own nor root nor of its group",
                 )
             )
-        request[PEER] = peer
+        request[ACCOUNT] = str(peer.uid)
         return await handler(request)

@@ -9,9 +9,11 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
 from clawd.config.watch import watch
+from clawd.control.application import RemoteControl
 from clawd.control.server import ControlServer
 from clawd.control.services import ControlServices
 from clawd.errors import ClawdError, ConfigError
+from clawd.gateway.remote import TOKEN
 from clawd.notify import Notifier, watchdog_interval
 from clawd.paths import config_candidates
 from clawd.watchdog import Watchdog
@@ -86,7 +88,9 @@ class Lifecycle:
                 guard = lasting.create_task(parts.opened.store.broken(), name="journal-guard")
                 index = lasting.create_task(parts.opened.search.run(), name="search-index")
                 operations = DaemonOperations(parts, self._stop.wanted, lasting)
-                control = ControlServer(parts.socket, self._services(operations))
+                services = self._services(operations)
+                control = ControlServer(parts.socket, services)
+                parts.gateway.mount(RemoteControl(services, lambda request: f"token.{request[TOKEN].name}"))
                 async with control:
                     await self._start(lasting)
                     await self._work(operations)

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
@@ -19,6 +20,7 @@ from clawd.gateway.health import Health, Readiness
 from clawd.gateway.metrics import MetricsPage
 from clawd.gateway.origins import Origins
 from clawd.gateway.problems import ServerLog, problems, try_later
+from clawd.gateway.remote import TOKEN, RemoteDoor
 from clawd.gateway.rest import Messages
 from clawd.gateway.waits import Waits
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from clawd.fanout import Fanout
     from clawd.gateway.auth import TokenStore
     from clawd.gateway.metrics import ReadMetrics
+    from clawd.gateway.remote import Mounted
     from clawd.ids import Clock
     from clawd.journal.reading import Views
 
@@ -86,6 +89,7 @@ class Gateway:
         self._readiness = readiness
         self._tokens = tokens
         self._header_timeout_s = header_timeout_s
+        self._body_timeout_s = body_timeout_s
         self._waits = Waits(views, fanout)
         self._health = Health(readiness)
         self._metrics = MetricsPage(metrics, tokens, config.host)
@@ -108,6 +112,7 @@ class Gateway:
             max_body_bytes=lambda: self._config.max_body_bytes,
             body_timeout_s=body_timeout_s,
         )
+        self._remote: RemoteDoor | None = None
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._connections: Connections | None = None
@@ -120,6 +125,10 @@ class Gateway:
         port = self._server.sockets[0].getsockname()[1]
         host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
         return f"http://{host}:{port}"
+
+    def mount(self, control: Mounted) -> None:
+        """Serve the control protocol too, to tokens that may; before `start`."""
+        self._remote = RemoteDoor(control, self._tokens, body_timeout_s=self._body_timeout_s)
 
     async def configure(self, config: GatewayConfig) -> None:
         """Use these tokens, names and limits from now on; a new host or port needs a new `Gateway`."""
@@ -175,6 +184,8 @@ class Gateway:
         self._runner = self._server = self._connections = None
         server.close()
         self._waits.close()
+        if self._remote is not None:
+            self._remote.close()
         connections.close()
         await runner.cleanup()
         await self._tokens.close()
@@ -193,6 +204,8 @@ class Gateway:
             middlewares=[problems, self._checks],
             # `debug` would send tracebacks to clients.
             handler_args={"debug": False, "logger": ServerLog(log)},
+            # What reads its body itself has limits of its own; this one is for what is mounted.
+            client_max_size=self._remote.max_body_bytes if self._remote is not None else 0,
         )
         app.add_routes(
             [
@@ -203,6 +216,8 @@ class Gateway:
                 *self._approvals.routes(),
             ]
         )
+        if self._remote is not None:
+            app.add_subapp(self._remote.prefix, self._remote.app())
         app.on_response_prepare.append(_sign)
         return app
 
@@ -214,9 +229,21 @@ class Gateway:
         if self._connections is not None:
             self._connections.has_spoken(request.protocol)
         self._origins.check(request.headers)
-        if request.method == "POST" and self._readiness().draining:
+        commands = self._remote is not None and self._remote.is_for(request)
+        if request.method == "POST" and not commands and self._readiness().draining:
             raise try_later("clawd is stopping", 5, code="draining")
-        return await handler(request)
+        token = self._tokens.of(request.headers)
+        if token is None:
+            return await handler(request)
+        request[TOKEN] = token
+        with self._tokens.revoked(token, partial(_hang_up, request)):
+            return await handler(request)
+
+
+def _hang_up(request: web.Request) -> None:
+    """End what a token has open: it counts no more."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 async def _sign(_request: web.Request, response: web.StreamResponse) -> None:

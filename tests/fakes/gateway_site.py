@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from clawd.config.schema import GatewayConfig
+from clawd.control.application import RemoteControl
 from clawd.gateway import Gateway, Readiness, TokenStore
+from clawd.gateway.remote import TOKEN
 from clawd.ids import SystemClock
 from tests.fakes.control_services import World
 
@@ -111,6 +113,7 @@ async def site(
         header_timeout_s=header_timeout_s,
         body_timeout_s=body_timeout_s,
     )
+    gateway.mount(RemoteControl(services, lambda request: f"token.{request[TOKEN].name}"))
     async with gateway, aiohttp.ClientSession(gateway.url) as client:
         path = state_dir / "gateway.token"
         token = path.read_text().strip() if path.exists() else ""

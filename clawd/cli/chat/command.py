@@ -133,10 +133,10 @@ def _ask(call: Invocation, options: Options, talker: Conversation, prompt: str) 
         program=shlex.join(_program(call)),
     )
     memory = Memory.open(call.environ)
-    sockets = call.client().sockets
+    places = call.client().places
     result = shot.run(prompt)
-    if not shot.others and shot.began_at == memory.cursor(sockets, options.conversation):
-        memory.read_up_to(shot.read_to, sockets, options.conversation)
+    if not shot.others and shot.began_at == memory.cursor(places, options.conversation):
+        memory.read_up_to(shot.read_to, places, options.conversation)
     if options.as_json:
         sys.stdout.write(json.dumps(result.as_json(), ensure_ascii=False) + "\n")
     return result.exit_code
@@ -176,20 +176,20 @@ def _output(environ: Mapping[str, str], options: Options) -> Output:
 
 
 def _sit(call: Invocation, options: Options, talker: Conversation) -> int:
-    memory, sockets = Memory.open(call.environ), call.client().sockets
+    memory, places = Memory.open(call.environ), call.client().places
     history = memory.history_file()
     if memory.why_not:
         _tell(f"input and reading position are not remembered: {memory.why_not}")
     if options.model:
         _check_model(talker, options.model)
-    seen = memory.cursor(sockets, options.conversation)
+    seen = memory.cursor(places, options.conversation)
     backlog = talker.backlog(seen)
 
     def read(cursor: str) -> None:
         nonlocal seen
         if cursor != seen:
             seen = cursor
-            memory.read_up_to(cursor, sockets, options.conversation)
+            memory.read_up_to(cursor, places, options.conversation)
 
     if _dumb(call.environ):
         from clawd.cli.chat.plain import sit
@@ -223,8 +223,16 @@ def _resume(call: Invocation, options: Options) -> str:
 def _program(call: Invocation) -> list[str]:
     """Return how this program was called, up to the command."""
     words = ["clawd"]
-    for name, value in (("--socket", call.socket), ("--config", call.config)):
+    for name, value in (
+        ("--socket", call.socket),
+        ("--config", call.config),
+        ("--url", call.url),
+        ("--token-file", call.token_file),
+        ("--ca-file", call.ca_file),
+    ):
         words += [name, value] if value else []
+    if call.insecure_http:
+        words.append("--insecure-http")
     return words
 
 

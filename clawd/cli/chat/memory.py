@@ -59,9 +59,9 @@ class Memory:
             return None
         return path
 
-    def cursor(self, sockets: Sequence[Path], conversation: str) -> str:
-        """Return how far this conversation of the daemon behind these sockets was read; empty for nowhere."""
-        path = self._cursor_file(sockets, conversation)
+    def cursor(self, places: Sequence[str], conversation: str) -> str:
+        """Return how far this conversation of the daemon at these places was read; empty for nowhere."""
+        path = self._cursor_file(places, conversation)
         if path is None:
             return ""
         try:
@@ -70,9 +70,9 @@ class Memory:
         except (OSError, UnicodeDecodeError):
             return ""
 
-    def read_up_to(self, cursor: str, sockets: Sequence[Path], conversation: str) -> None:
+    def read_up_to(self, cursor: str, places: Sequence[str], conversation: str) -> None:
         """Keep the cursor; whoever reads the file sees the old or the new one, never half of it."""
-        path = self._cursor_file(sockets, conversation)
+        path = self._cursor_file(places, conversation)
         if path is None or not cursor:
             return
         new = path.with_suffix(f".{os.getpid()}")
@@ -83,8 +83,8 @@ class Memory:
         except OSError as error:
             self.why_not = f"{path}: {error.strerror or error}"
 
-    def _cursor_file(self, sockets: Sequence[Path], conversation: str) -> Path | None:
+    def _cursor_file(self, places: Sequence[str], conversation: str) -> Path | None:
         if self._directory is None:
             return None
-        key = "\0".join([*map(str, sockets), conversation])
+        key = "\0".join([*places, conversation])
         return self._directory / f"cursor-{hashlib.sha256(key.encode()).hexdigest()[:20]}"

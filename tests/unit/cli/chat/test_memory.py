@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clawd.cli.chat.memory import Memory
 
-SOCKETS = [Path("/run/a.sock")]
+SOCKETS = ["/run/a.sock"]
 
 
 def mode(path: Path) -> int:
@@ -30,11 +30,11 @@ def test_each_conversation_of_each_daemon_has_its_own_place(tmp_path: Path) -> N
     memory = Memory.open({"CLAWD_HOME": str(tmp_path)})
     memory.read_up_to("1", SOCKETS, "default")
     memory.read_up_to("2", SOCKETS, "work")
-    memory.read_up_to("3", [Path("/run/b.sock")], "default")
+    memory.read_up_to("3", ["/run/b.sock"], "default")
     again = Memory.open({"CLAWD_HOME": str(tmp_path)})
     assert [again.cursor(SOCKETS, "default"), again.cursor(SOCKETS, "work")] == ["1", "2"]
-    assert again.cursor([Path("/run/b.sock")], "default") == "3"
-    assert again.cursor([Path("/run/b.sock")], "work") == ""
+    assert again.cursor(["/run/b.sock"], "default") == "3"
+    assert again.cursor(["/run/b.sock"], "work") == ""
 
 
 def test_a_directory_that_can_not_be_used_costs_the_memory_only(tmp_path: Path) -> None:

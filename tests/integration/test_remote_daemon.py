@@ -1,0 +1,56 @@
+"""The commands with the real daemon, as from another host: nothing but its URL and a token."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fakes.shell import Shell
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+CONFIG = """
+gateway: {port: 0}
+models: [{name: demo, type: demo}]
+"""
+
+
+@pytest.fixture
+async def here(state_dir: Path) -> AsyncIterator[Shell]:
+    """A shell on the daemon's own host."""
+    (state_dir / "config.yaml").write_text(CONFIG)
+    shell = Shell(state_dir)
+    started = await shell("start", "--detach", "--json")
+    assert started.code == 0, started.err
+    shell.environ["URL"] = started.json["gateway"]
+    yield shell
+    await shell("stop")
+
+
+async def test_commands_work_from_afar_until_their_token_is_revoked(here: Shell, tmp_path: Path) -> None:
+    made = await here("tokens", "create", "laptop", "--scope", "admin")
+    assert made.code == 0, made.err
+    there = Shell(tmp_path)  # a home without any daemon
+    there.environ |= {"CLAWD_URL": here.environ["URL"], "CLAWD_TOKEN": made.out.strip()}
+    asked = await there("chat", "--json", "--no-stream", "hello")
+    assert asked.code == 0, asked.err
+    assert asked.json["text"]
+    assert (await there("status", "--json")).json["gateway"] == here.environ["URL"]
+    refused = await there("start")
+    assert (refused.code, "works on the daemon's own host alone" in refused.err) == (2, True)
+    (turn,) = (await there("turns", "list", "--json")).json["turns"]
+    assert (turn["conversation"], turn["state"]) == ("terminal:token.laptop:default", "answered")
+    tail = await there("tail", "default", "--no-follow", "--json")
+    page = json.loads(tail.out.splitlines()[0])
+    assert "hello" in json.dumps(page)
+    assert (await here("tokens", "revoke", "laptop")).code == 0
+    late = await there("turns", "list")
+    assert (late.code, late.out) == (4, "")
+    assert late.err.splitlines()[:2] == [
+        "error[E-REMOTE]: a valid token is needed",
+        f"where: {here.environ['URL']}",
+    ]
