@@ -7,9 +7,10 @@ the loader through the plugin's own model.
 from __future__ import annotations
 
 from datetime import date
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BeforeValidator, Field, InstanceOf
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, InstanceOf
 
 from clawd.config.base import ConfigPath, PluginConfig, Secret, Section
 
@@ -163,6 +164,23 @@ class TokenConfig(Section):
     day: Annotated[int, Field(ge=1)] | None = None  # messages from midnight to midnight UTC
 
 
+class TlsConfig(Section):
+    """Certificate and key in PEM; files that are renewed are read again."""
+
+    cert: ConfigPath  # with the chain
+    key: ConfigPath
+
+
+def _network(text: str) -> str:
+    """Return the text if it names addresses, raise ValueError otherwise."""
+    ip_network(text, strict=False)
+    return text
+
+
+WebOrigin = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
+Network = Annotated[str, AfterValidator(_network)]
+
+
 class GatewayConfig(Section):
     """The HTTP server."""
 
@@ -170,7 +188,11 @@ class GatewayConfig(Section):
     port: Annotated[int, Field(ge=0, le=65535)] | Literal[False] = 7373  # 0 = any free one, false = off
     tokens: tuple[TokenConfig, ...] = ()
     hosts: tuple[str, ...] = ()  # further Host names that requests may carry
+    cors: tuple[WebOrigin, ...] = ()  # origins whose pages may use /v1
+    tls: TlsConfig | None = None
+    trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-* headers are believed
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    max_connections: Annotated[int, Field(ge=1)] = 2048
 
 
 class AccessConfig(Section):

@@ -99,7 +99,10 @@ class DaemonOperations:
             old, new = situation.loaded.config, loaded.config
             changed, restart = differences(old, new)
             # What can't change in a running daemon keeps its old value, so that it is reported every time.
-            gateway = new.gateway.model_copy(update={"host": old.gateway.host, "port": old.gateway.port})
+            fixed: dict[str, object] = {"host": old.gateway.host, "port": old.gateway.port}
+            if (old.gateway.tls is None) != (new.gateway.tls is None):
+                fixed["tls"] = old.gateway.tls
+            gateway = new.gateway.model_copy(update=fixed)
             kept = new.model_copy(
                 update={"state_dir": old.state_dir, "journal": old.journal, "gateway": gateway}
             )
@@ -225,6 +228,8 @@ def differences(old: Config, new: Config) -> tuple[tuple[str, ...], tuple[str, .
         *(name for name in ("state_dir", "journal") if name in changed),
         *(f"gateway.{k}" for k in ("host", "port") if getattr(old.gateway, k) != getattr(new.gateway, k)),
     )
+    if (old.gateway.tls is None) != (new.gateway.tls is None):  # other files are read at once
+        restart = (*restart, "gateway.tls")
     return changed, restart
 
 

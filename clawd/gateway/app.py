@@ -11,27 +11,32 @@ from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
 
-from clawd.errors import ClawdError
+from clawd.errors import ClawdError, ConfigError
 from clawd.gateway.approvals import Approvals
 from clawd.gateway.bodies import BODY_TIMEOUT_S
 from clawd.gateway.bridges import BridgeMounts
-from clawd.gateway.connections import HEADER_TIMEOUT_S, Connections
+from clawd.gateway.connections import HEADER_TIMEOUT_S, WRITE_TIMEOUT_S, Connections
+from clawd.gateway.cors import Cors
 from clawd.gateway.health import Health, Readiness
+from clawd.gateway.limits import Limits, headers_of
 from clawd.gateway.metrics import MetricsPage
 from clawd.gateway.origins import Origins
-from clawd.gateway.problems import ServerLog, problems, try_later
+from clawd.gateway.problems import RequestRefused, ServerLog, problems, try_later
+from clawd.gateway.proxies import CALLER, Proxies
 from clawd.gateway.remote import TOKEN, RemoteDoor
 from clawd.gateway.rest import Messages
+from clawd.gateway.tls import Tls
 from clawd.gateway.waits import Waits
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Callable, Collection, Mapping
     from types import TracebackType
 
     from clawd.bridge import HttpBridge, Inbox
     from clawd.config.schema import GatewayConfig
     from clawd.fanout import Fanout
-    from clawd.gateway.auth import TokenStore
+    from clawd.gateway.auth import Token, TokenStore
     from clawd.gateway.metrics import ReadMetrics
     from clawd.gateway.remote import Mounted
     from clawd.ids import Clock
@@ -41,6 +46,11 @@ log = logging.getLogger(__name__)
 
 _KEEPALIVE_S: Final = 75.0  # longer than the usual 60 s of a reverse proxy, which must be the one to close
 _LINGER_S: Final = 2.0  # how long the rest of a refused body is read, so that the answer arrives
+# Where messages come in, with the statuses that say that one was taken.
+_MESSAGES: Final = {"/v1/messages": {202}, "/v1/chat/completions": {200}, "/v1/responses": {200}}
+_MAX_HEADERS: Final = 100
+_MAX_HEADER_BYTES: Final = 32 * 1024
+_BACKLOG: Final = 1024
 _STOP_S: Final = 0.4  # requests under way may finish; twice this is the longest stop
 
 
@@ -66,6 +76,7 @@ class Gateway:
         models: The names of models and routes that a message may ask for.
         header_timeout_s: How long a new connection may take for its first request's headers.
         body_timeout_s: How long a body may take.
+        write_timeout_s: How long a client may take nothing of what waits for it.
     """
 
     def __init__(
@@ -83,11 +94,15 @@ class Gateway:
         models: Callable[[], Collection[str]],
         header_timeout_s: float = HEADER_TIMEOUT_S,
         body_timeout_s: float = BODY_TIMEOUT_S,
+        write_timeout_s: float = WRITE_TIMEOUT_S,
     ) -> None:
+        self._write_timeout_s = write_timeout_s
         self._config = config
-        self._origins = Origins(config.host, config.hosts)
+        self._cors, self._origins, self._proxies = _doors(config.host, config)
+        self._tls = Tls(config.tls, clock) if config.tls is not None else None
         self._readiness = readiness
         self._tokens = tokens
+        self._limits = Limits(clock, tokens.use)
         self._header_timeout_s = header_timeout_s
         self._body_timeout_s = body_timeout_s
         self._waits = Waits(views, fanout)
@@ -124,16 +139,24 @@ class Gateway:
             return None
         port = self._server.sockets[0].getsockname()[1]
         host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
-        return f"http://{host}:{port}"
+        return f"{'https' if self._tls is not None else 'http'}://{host}:{port}"
 
     def mount(self, control: Mounted) -> None:
         """Serve the control protocol too, to tokens that may; before `start`."""
         self._remote = RemoteDoor(control, self._tokens, body_timeout_s=self._body_timeout_s)
 
     async def configure(self, config: GatewayConfig) -> None:
-        """Use these tokens, names and limits from now on; a new host or port needs a new `Gateway`."""
+        """Use these tokens, names and limits from now on; a new host or port needs a new `Gateway`.
+
+        So does TLS where there was none, and the other way round; new files do not.
+
+        Raises:
+            ConfigError: files can't be used; then nothing is changed.
+        """
+        if self._tls is not None and config.tls is not None:
+            await self._tls.load(config.tls)
         await self._tokens.configure(config.tokens)
-        self._origins = Origins(self._config.host, config.hosts)
+        self._cors, self._origins, self._proxies = _doors(self._config.host, config)
         self._config = config.model_copy(update={"host": self._config.host, "port": self._config.port})
 
     async def start(self) -> None:
@@ -141,7 +164,7 @@ class Gateway:
 
         Raises:
             CannotListen: the port is taken, not allowed, or the host is not this machine's.
-            ConfigError: the file of the generated token can't be used.
+            ConfigError: the file of the generated token, or those of TLS, can't be used.
         """
         if self._config.port is False:
             return
@@ -153,28 +176,47 @@ class Gateway:
             keepalive_timeout=_KEEPALIVE_S,
             lingering_time=_LINGER_S,
             auto_decompress=False,
+            max_headers=_MAX_HEADERS,
         )
         await runner.setup()
         assert runner.server is not None  # noqa: S101 - set by setup
-        connections = Connections(runner.server, self._header_timeout_s)
+        tls = self._tls
+        connections = Connections(
+            runner.server,
+            most=lambda: self._config.max_connections,
+            header_timeout_s=self._header_timeout_s,
+            write_timeout_s=self._write_timeout_s,
+            opened=tls.look if tls is not None else lambda: None,
+        )
         try:
-            server = await self._listen(connections)
+            server = await self._listen(connections, await tls.load() if tls is not None else None)
+        except ConfigError:
+            await runner.cleanup()
+            raise
         except OSError as error:
             await runner.cleanup()
             raise _cannot_listen(self._config, error) from error
         self._runner, self._server, self._connections = runner, server, connections
         log.info("gateway_listening", extra={"url": self.url})
 
-    async def _listen(self, connections: Connections) -> asyncio.Server:
+    async def _listen(self, connections: Connections, tls: ssl.SSLContext | None) -> asyncio.Server:
         """Open the port; when nobody chose it and it is taken, any free one, so that a first start works."""
-        loop = asyncio.get_running_loop()
+        create = partial(
+            asyncio.get_running_loop().create_server,
+            connections,
+            self._config.host,
+            ssl=tls,
+            ssl_handshake_timeout=self._header_timeout_s if tls is not None else None,
+            ssl_shutdown_timeout=_LINGER_S if tls is not None else None,
+            backlog=_BACKLOG,
+        )
         try:
-            return await loop.create_server(connections, self._config.host, self._config.port)
+            return await create(self._config.port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or "port" in self._config.model_fields_set:
                 raise
             log.warning("gateway_port_taken", extra={"port": self._config.port, "used": "any free one"})
-            return await loop.create_server(connections, self._config.host, 0)
+            return await create(0)
 
     async def stop(self) -> None:
         """Take no more requests, let those under way finish for a moment, and close; less than a second."""
@@ -218,7 +260,7 @@ class Gateway:
         )
         if self._remote is not None:
             app.add_subapp(self._remote.prefix, self._remote.app())
-        app.on_response_prepare.append(_sign)
+        app.on_response_prepare.append(self._sign)
         return app
 
     @web.middleware
@@ -226,9 +268,24 @@ class Gateway:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """What holds for every request, before its handler sees it."""
-        if self._connections is not None:
-            self._connections.has_spoken(request.protocol)
-        self._origins.check(request.headers)
+        connections, protocol = self._connections, request.protocol
+        if connections is None:
+            return await self._checked(request, handler)
+        connections.has_spoken(protocol)
+        try:
+            return await self._checked(request, handler)
+        finally:
+            connections.has_heard(protocol)
+
+    async def _checked(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if sum(len(name) + len(value) for name, value in request.raw_headers) > _MAX_HEADER_BYTES:
+            raise RequestRefused(431, f"the headers are larger than {_MAX_HEADER_BYTES:,} bytes", close=True)
+        caller = request[CALLER] = self._proxies.caller(request)
+        self._origins.check(request.headers, caller.host)
+        if (answer := self._cors.preflight(request)) is not None:
+            return answer
         commands = self._remote is not None and self._remote.is_for(request)
         if request.method == "POST" and not commands and self._readiness().draining:
             raise try_later("clawd is stopping", 5, code="draining")
@@ -236,20 +293,47 @@ class Gateway:
         if token is None:
             return await handler(request)
         request[TOKEN] = token
+        self._limits.request(token)
         with self._tokens.revoked(token, partial(_hang_up, request)):
-            return await handler(request)
+            if request.method != "POST" or request.path not in _MESSAGES:
+                return await handler(request)
+            return await self._counted(request, token, handler)
+
+    async def _counted(
+        self,
+        request: web.Request,
+        token: Token,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        """Count a message against its token's day, unless nothing came of it."""
+        self._limits.message(token)
+        new = False
+        try:
+            response = await handler(request)
+            new = response.status in _MESSAGES[request.path]
+        finally:
+            if not new:
+                self._limits.give_back(token)
+        return response
+
+    async def _sign(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = "clawd"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.setdefault("Cache-Control", "no-store")
+        if (token := request.get(TOKEN)) is not None:
+            response.headers.update(headers_of(self._limits.standings(token)))
+        response.headers.update(self._cors.sign(request, response.headers))
+
+
+def _doors(host: str, config: GatewayConfig) -> tuple[Cors, Origins, Proxies]:
+    cors = Cors(config.cors)
+    return cors, Origins(host, config.hosts, cors.origins), Proxies(config.trusted_proxies)
 
 
 def _hang_up(request: web.Request) -> None:
     """End what a token has open: it counts no more."""
     if request.transport is not None:
         request.transport.abort()
-
-
-async def _sign(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "clawd"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.setdefault("Cache-Control", "no-store")
 
 
 def _cannot_listen(config: GatewayConfig, error: OSError) -> CannotListen:

@@ -13,7 +13,7 @@ from clawd.strict_json import BadJson, parse_object
 if TYPE_CHECKING:
     from clawd.response import JsonObject
 
-BODY_TIMEOUT_S: Final = 10.0
+BODY_TIMEOUT_S: Final = 30.0
 
 
 async def read_body(request: web.Request, max_bytes: int, *, timeout_s: float = BODY_TIMEOUT_S) -> bytes:

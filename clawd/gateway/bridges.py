@@ -9,6 +9,7 @@ from aiohttp import web
 from clawd.bridge import HttpRequest
 from clawd.gateway.bodies import BODY_TIMEOUT_S, read_body
 from clawd.gateway.problems import RequestRefused
+from clawd.gateway.proxies import CALLER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,5 +56,5 @@ def http_request(request: web.Request, body: bytes) -> HttpRequest:
         repeated=frozenset(name for name, found in values.items() if len(found) > 1),
         query=dict(request.query),
         body=body,
-        remote=request.remote or "",
+        remote=request[CALLER].address if CALLER in request else request.remote or "",
     )

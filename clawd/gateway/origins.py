@@ -24,21 +24,28 @@ class Origins:
     Args:
         host: What the gateway is bound to.
         hosts: Further names, `gateway.hosts`.
+        origins: Of pages that are let in too, `gateway.cors`, in lower case.
     """
 
-    def __init__(self, host: str, hosts: Collection[str] = ()) -> None:
+    def __init__(self, host: str, hosts: Collection[str] = (), origins: Collection[str] = ()) -> None:
+        self._origins = frozenset(origins)
         self._names = {name.lower().rstrip(".") for name in (host, *hosts)}
 
-    def check(self, headers: MultiMapping[str]) -> None:
+    def check(self, headers: MultiMapping[str], forwarded_host: str | None = None) -> None:
         """Let a request with these headers pass.
 
+        Args:
+            headers: Of the request.
+            forwarded_host: The Host that the client asked a trusted proxy for.
+
         Raises:
-            RequestRefused: 400 without exactly one Host, 403 for a foreign Host or Origin.
+            RequestRefused: 400 without exactly one Host, 403 for a foreign Host or Origin, and for what a
+                page of another site had its browser fetch.
         """
         hosts = headers.getall("Host", [])
         if len(hosts) != 1:
             raise RequestRefused(400, "a request needs exactly one Host header")
-        host = hosts[0].lower()
+        host = (forwarded_host or hosts[0]).lower()
         name = _name_of(f"//{host}")
         if name is None or not (self._is_ours(name) or _is_ip(name)):
             raise RequestRefused(
@@ -47,13 +54,17 @@ class Origins:
                 code="foreign_host",
                 remedy="name it in gateway.hosts",
             )
-        for origin in headers.getall("Origin", []):
-            if not self._is_own_origin(origin.lower(), host):
+        origins = headers.getall("Origin", [])
+        if not origins and _is_fetched_by_a_foreign_page(headers):
+            # An image or a script of a foreign page carries no Origin, but browsers tell.
+            raise RequestRefused(403, "pages of another origin are not let in", code="foreign_origin")
+        for origin in origins:
+            if not (origin.lower() in self._origins or self._is_own_origin(origin.lower(), host)):
                 raise RequestRefused(
                     403,
                     f"pages of another origin are not let in: {origin[:100]}",
                     code="foreign_origin",
-                    remedy="name its host in gateway.hosts",
+                    remedy="name its host in gateway.hosts, or the origin in gateway.cors",
                 )
 
     def _is_ours(self, name: str) -> bool:
@@ -65,6 +76,14 @@ class Origins:
         name = _name_of(origin) if origin.startswith(("http://", "https://")) else None
         # Another port of this host is another program: only names that the owner wrote down count.
         return name is not None and name in self._names and not _is_local(name)
+
+
+def _is_fetched_by_a_foreign_page(headers: MultiMapping[str]) -> bool:
+    """Whether a browser says so; somebody who follows a link there is let in. Source: Fetch Metadata (W3C)."""
+    return (
+        headers.get("Sec-Fetch-Site", "").lower() in ("cross-site", "same-site")
+        and headers.get("Sec-Fetch-Mode", "").lower() != "navigate"
+    )
 
 
 def _name_of(url: str) -> str | None:

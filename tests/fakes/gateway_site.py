@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clawd.bridge import HttpBridge, Inbox
+    from clawd.ids import Clock
     from clawd.observability.metrics import Family
 
 READY = Readiness(replayed=True, journal_writable=True, draining=False)
@@ -93,7 +94,9 @@ async def site(
     bridges: dict[str, HttpBridge] | None = None,
     header_timeout_s: float = 10,
     body_timeout_s: float = 10,
+    write_timeout_s: float = 10,
     tokens: TokenStore | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Site]:
     """Run a gateway on a free port until the block ends."""
     world = World()
@@ -107,11 +110,12 @@ async def site(
         readiness=lambda: made[0].readiness,
         metrics=lambda: made[0].read_metrics(),
         bridges=lambda: made[0].bridges,
-        tokens=tokens or TokenStore(state_dir),
-        clock=SystemClock(),
+        tokens=tokens or TokenStore(state_dir, clock=clock),
+        clock=clock or SystemClock(),
         models=services.names,
         header_timeout_s=header_timeout_s,
         body_timeout_s=body_timeout_s,
+        write_timeout_s=write_timeout_s,
     )
     gateway.mount(RemoteControl(services, lambda request: f"token.{request[TOKEN].name}"))
     async with gateway, aiohttp.ClientSession(gateway.url) as client:
