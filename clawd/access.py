@@ -98,7 +98,7 @@ class Access:
         """Return what this sender may do, None for a stranger."""
         config = self._settings
         if bridge == "terminal":
-            return "owner"  # the control socket let in only our own user, root and the group clawd
+            return "owner"  # let in were our own user, root, the group clawd and tokens with the scope admin
         if f"{bridge}:{sender.id}" in config.owners:
             return "owner"
         if principal := self._principals.get(f"{bridge}:{sender.id}"):

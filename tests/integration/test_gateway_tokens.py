@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.fakes.gateway_site import Site
 
-CHAT, OTHER, READ, ADMIN, NARROW = (letter * 32 for letter in "coran")
+CHAT, OTHER, READ, ADMIN, NARROW, BOTH = (letter * 32 for letter in "coranb")
 CONFIG = GatewayConfig(
     port=0,
     tokens=(
@@ -22,6 +22,7 @@ CONFIG = GatewayConfig(
         TokenConfig(name="other", token=Secret(OTHER)),
         TokenConfig(name="read", token=Secret(READ), scopes=("read",)),
         TokenConfig(name="ops", token=Secret(ADMIN), scopes=("admin",)),
+        TokenConfig(name="both", token=Secret(BOTH), scopes=("chat", "read")),
         TokenConfig(name="narrow", token=Secret(NARROW), conversations="shop-"),
     ),
 )
@@ -50,6 +51,9 @@ async def test_the_scope_read_sees_every_turn_and_changes_none(state_dir: Path) 
         assert (await here.call("GET", path, token=OTHER))[0] == 404
         assert (await here.call("POST", f"{path}/cancel", token=READ))[0] == 403
         assert (await send(here, READ))[0] == 403
+        assert (await here.call("GET", path, token=BOTH))[0] == 200
+        assert (await here.call("POST", f"{path}/cancel", token=BOTH))[0] == 404
+        assert here.world.controls == []
 
 
 async def test_the_same_idempotency_key_of_another_token_is_another_message(state_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,17 @@ async def test_a_token_is_refused_from_its_last_moment_on(
     assert caught.value.status == 401
     assert tokens.find(value) is None
     assert [token.name for token in tokens.all()] == ["default", "guest"]  # listed until it is revoked
+
+
+async def test_who_holds_a_token_open_is_told_when_it_expires(
+    state_dir: Path, store: Store, clock: ManualClock
+) -> None:
+    tokens = await tokens_of(state_dir, store, clock)
+    value = await tokens.create("guest", scopes=["chat"], expires_at=clock.now() + timedelta(milliseconds=10))
+    told = asyncio.Event()
+    with tokens.revoked(ask(tokens, value), told.set):
+        assert not told.is_set()
+        await told.wait()
 
 
 async def test_a_revoked_token_is_refused_at_once_and_who_holds_it_open_is_told(
