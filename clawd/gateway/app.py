@@ -18,6 +18,7 @@ from clawd.gateway.bridges import BridgeMounts
 from clawd.gateway.connections import HEADER_TIMEOUT_S, WRITE_TIMEOUT_S, Connections
 from clawd.gateway.cors import Cors
 from clawd.gateway.health import Health, Readiness
+from clawd.gateway.held_inbox import HeldInbox
 from clawd.gateway.limits import Limits, headers_of
 from clawd.gateway.metrics import MetricsPage
 from clawd.gateway.origins import Origins
@@ -96,6 +97,7 @@ class Gateway:
         body_timeout_s: float = BODY_TIMEOUT_S,
         write_timeout_s: float = WRITE_TIMEOUT_S,
     ) -> None:
+        inbox = HeldInbox(inbox, tokens)  # for every door below
         self._write_timeout_s = write_timeout_s
         self._config = config
         self._cors, self._origins, self._proxies = _doors(config.host, config)

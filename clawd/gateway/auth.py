@@ -131,6 +131,10 @@ class TokenStore:
         found = self._match(value)
         return None if found is None or found.is_expired(self._clock.now()) else found
 
+    def named(self, name: str) -> Token | None:
+        """Return the token of this name that counts, None when there is none."""
+        return next((token for token in self._in_force if token.name == name), None)
+
     def of(self, headers: MultiMapping[str]) -> Token | None:
         """Return the token that a request's headers carry, None without a valid one."""
         value = _bearer(headers)

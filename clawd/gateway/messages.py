@@ -86,17 +86,7 @@ def to_inbound(
     The token's name is the account, so that tokens never meet in a conversation, and begins the sender's
     id, so that no client can take an owner's. Without a conversation each message begins its own; with an
     `Idempotency-Key` its name follows from the key, so that a repeat is told the same one.
-
-    Raises:
-        RequestRefused: 403 for a conversation whose name does not begin as the token's have to.
     """
-    if submission.conversation is not None and not token.may_name(submission.conversation):
-        raise RequestRefused(
-            403,
-            f"the token {token.name} may not use this conversation",
-            code="foreign_conversation",
-            remedy=f"names of its conversations begin with {token.conversations}",
-        )
     if key is None:
         identity, own = f"new:{secrets.token_hex(16)}", f"{token.conversations}c-{secrets.token_hex(10)}"
     else:
