@@ -349,6 +349,8 @@ def _exchange(
         told = _error_in(_read(response, connection.place, limit_s))
         if connection.headers and not told.get("where"):
             told["where"] = connection.place
+        if response.status == http.client.UNAUTHORIZED:  # the gateway's own advice is for who writes HTTP
+            told["try"] = "another token, by --token-file or CLAWD_TOKEN; clawd tokens list on that host"
         raise RemoteError(response.status, told)
     return response
 

@@ -296,6 +296,8 @@ class Gateway:
             return await handler(request)
         request[TOKEN] = token
         self._limits.request(token)
+        if commands and request.method == "POST":
+            return await handler(request)  # it may be the one that ends this token, and wants its answer
         with self._tokens.revoked(token, partial(_hang_up, request)):
             if request.method != "POST" or request.path not in _MESSAGES:
                 return await handler(request)

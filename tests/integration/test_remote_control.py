@@ -94,6 +94,7 @@ async def test_who_has_no_business_there_is_told_so_and_where(
             await get(client_of(here, token), "/status")
         assert (caught.value.status, caught.value.exit_code) == (status, EXIT_AUTH)
         assert caught.value.where == here.gateway.url
+        assert ("--token-file" in caught.value.remedy) == (status == 401)
 
 
 @pytest.mark.parametrize(
