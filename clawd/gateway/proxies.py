@@ -65,6 +65,8 @@ class Proxies:
         return client
 
     def _is_trusted(self, text: str) -> bool:
+        if not self._networks:  # as most have it, and every request asks
+            return False
         address = _parsed(text)
         return address is not None and any(
             address.version == network.version and address in network for network in self._networks

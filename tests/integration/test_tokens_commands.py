@@ -1,7 +1,8 @@
-"""`clawd tokens` with the real daemon."""
+"""`clawd tokens` with the real daemon, and what a token does there."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -15,13 +16,29 @@ if TYPE_CHECKING:
 
 CONFIG = """
 gateway: {port: 0}
-models: [{name: demo, type: demo}]
+models:
+  - {name: demo, type: demo}
+  - {name: silent, type: chat, base_url: "http://127.0.0.1:%d/v1", api_key: none}
 """
 
 
 @pytest.fixture
-async def clawd(state_dir: Path) -> AsyncIterator[Shell]:
-    (state_dir / "config.yaml").write_text(CONFIG)
+async def asked() -> AsyncIterator[tuple[int, asyncio.Event]]:
+    """The port of a model that never answers, and the event that it was asked."""
+    asked = asyncio.Event()
+
+    async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1], asked
+    server.close()
+
+
+@pytest.fixture
+async def clawd(state_dir: Path, asked: tuple[int, asyncio.Event]) -> AsyncIterator[Shell]:
+    (state_dir / "config.yaml").write_text(CONFIG % asked[0])
     shell = Shell(state_dir)
     started = await shell("start", "--detach", "--json")
     assert started.code == 0, started.err
@@ -30,10 +47,12 @@ async def clawd(state_dir: Path) -> AsyncIterator[Shell]:
     await shell("stop")
 
 
-async def ask(clawd: Shell, token: str, conversation: str = "p-1") -> tuple[int, Any]:
+async def ask(
+    clawd: Shell, token: str, conversation: str = "p-1", path: str = "", **fields: str
+) -> tuple[int, Any]:
     headers = {"Authorization": f"Bearer {token}"}
-    body = {"text": "hello", "conversation": conversation}
-    url = f"{clawd.environ['GATEWAY']}/v1/messages"
+    body = {"text": "hello", "conversation": conversation, **fields}
+    url = f"{clawd.environ['GATEWAY']}/v1/messages{path}"
     async with aiohttp.ClientSession() as client, client.post(url, json=body, headers=headers) as response:
         return response.status, await response.json()
 
@@ -56,3 +75,16 @@ async def test_a_token_is_made_shown_once_used_and_revoked(clawd: Shell, state_d
     assert (revoked.code, revoked.out) == (0, "the token phone counts no more\n")
     assert (await ask(clawd, token))[0] == 401
     assert token.encode() not in (state_dir / "state" / "clawd.log").read_bytes()
+
+
+async def test_a_turn_that_thinks_is_cancelled_over_rest(
+    clawd: Shell, state_dir: Path, asked: tuple[int, asyncio.Event]
+) -> None:
+    token = (state_dir / "state" / "gateway.token").read_text().strip()
+    status, sent = await ask(clawd, token, model="silent")
+    assert status == 202, sent
+    await asked[1].wait()
+    status, body = await ask(clawd, token, path=f"/{sent['id']}/cancel?wait=10")
+    assert (status, body["status"]) == (200, "cancelled")
+    status, body = await ask(clawd, token, path=f"/{sent['id']}/cancel")
+    assert (status, body["error"]["code"]) == (409, "turn_over")
