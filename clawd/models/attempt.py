@@ -128,4 +128,4 @@ class Attempt:
         silent = self._first_token_s is None
         if error is not None and silent and self._took_s() < self.member.first_token_s:
             return 0.0
-        return self._estimate.possible_usd(self.member.price, self._texts, self._marks)
+        return self._estimate.possible_usd(self.member.price, self.member.size, self._texts, self._marks)

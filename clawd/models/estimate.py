@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 ANSWER_TOKENS: Final = 4096
 """How long an answer is taken to be at most, where neither request nor model says."""
 
+_LETTERS: Final = 32  # more than a token of text ever has
+
 
 class Estimate:
     """Of one request; counted at most once, and only where somebody wants to know."""
@@ -38,20 +40,28 @@ class Estimate:
         """Return what the request may cost at most at a model of this price and size; None without a price."""
         if price is None:
             return None
-        longest = self._request.max_tokens or size.max_tokens or ANSWER_TOKENS
-        if size.context_tokens is not None:
-            longest = min(longest, size.context_tokens)
-        return reserve_of(price, self.input_tokens, longest)
+        return reserve_of(price, self.input_tokens, self._longest(size))
 
-    def possible_usd(self, price: PriceConfig | None, texts: Iterable[str], marks: int) -> float:
-        """Return what it may have cost so far; nothing without a price.
+    def possible_usd(
+        self, price: PriceConfig | None, size: ModelSize, texts: Iterable[str], marks: int
+    ) -> float:
+        """Return what it may have cost so far, at most its reserve; nothing without a price.
 
         Args:
             price: The model's.
+            size: Its longest answer: what a stream sends beyond that is a fault of the stream, and no guess
+                may spend a budget by it.
             texts: What it has answered.
             marks: How many pieces it has sent that were no text.
         """
         if price is None:
             return 0.0
-        written = estimate_text("".join(texts)) + marks
+        longest = self._longest(size)
+        text = "".join(texts)[: longest * _LETTERS]  # an endless one is not counted whole
+        written = min(longest, estimate_text(text) + marks)
         return cost_of(price, Usage(input_tokens=self.input_tokens, output_tokens=written)) or 0.0
+
+    def _longest(self, size: ModelSize) -> int:
+        """Return how many tokens an answer may have at most."""
+        longest = self._request.max_tokens or size.max_tokens or ANSWER_TOKENS
+        return longest if size.context_tokens is None else min(longest, size.context_tokens)

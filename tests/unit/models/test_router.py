@@ -442,6 +442,19 @@ async def test_what_broke_off_may_have_cost_its_input_and_what_was_streamed() ->
     assert (purse.open, [attempt for _, attempt in purse.settled]) == (0, [broke, refused])
 
 
+@pytest.mark.parametrize(
+    ("max_tokens", "size"), [(100, ModelSize()), (None, ModelSize(max_tokens=100)), (None, ModelSize())]
+)
+async def test_a_guess_is_never_above_the_reserve(max_tokens: int | None, size: ModelSize) -> None:
+    clock, purse = ManualClock(), Purse()
+    endless = ScriptedModel(["and so on, " * 100_000, down("a")], name="a")
+    router = router_over(member_of(endless, clock, price=DEAR, size=size), clock=clock, ledger=purse)
+    with pytest.raises(ModelsExhausted) as caught:
+        await collect(router, ask(input_tokens=1000, max_tokens=max_tokens, tags=TAGS))
+    [(_, reserve_usd)] = purse.held
+    assert [attempt.possible_usd for attempt in caught.value.attempts] == [pytest.approx(reserve_usd)]
+
+
 async def test_a_caller_that_went_away_has_its_request_settled_too() -> None:
     clock, purse = ManualClock(), Purse()
     a = ScriptedModel([asyncio.Event()], name="a")
