@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clawd.money import money
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -387,7 +389,7 @@ class BudgetSpent(ModelError):
         when = f"it begins anew at {ends_at:%Y-%m-%d %H:%M} UTC" if ends_at is not None else ""
         super().__init__(
             model,
-            f"the {budget} budget of ${limit_usd:.2f} is spent",
+            f"the {budget} budget of {money(limit_usd)} is spent",
             why=when,
             remedy="raise it in budgets:, or wait",
         )

@@ -26,7 +26,7 @@ from clawd.cli.printing import (
     when,
 )
 from clawd.errors import DaemonNotRunning
-from clawd.models.costs import money
+from clawd.money import money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

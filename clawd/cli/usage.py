@@ -13,7 +13,7 @@ from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
 from clawd.cli.printing import columns, counted, emit, one_line, out, paint, table
-from clawd.models.costs import money
+from clawd.money import money
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

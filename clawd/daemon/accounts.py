@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from clawd.control.protocol import BudgetStatus, UsageReport
 from clawd.journal.spend import total_of
 from clawd.models.base import RequestTags
-from clawd.models.costs import money
+from clawd.money import money
 from clawd.texts import say
 
 if TYPE_CHECKING:

@@ -222,6 +222,7 @@ class Room:
     """How a request stands to the budget that is nearest to its end, among those that apply to it."""
 
     budget: str = ""  # "day", "month", "user", "conversation" or "model"; empty: none applies
+    model: str = ""  # whose own budget it is
     limit_usd: float = 0.0
     spent_usd: float = 0.0  # what is held for requests under way included
     warn_at: float = 0.8

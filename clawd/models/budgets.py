@@ -232,6 +232,7 @@ class BudgetLedger:
     def _room(self, scope: Scope, limit: float) -> Room:
         return Room(
             budget=scope.kind,
+            model=scope.of if scope.kind == "model" else "",
             limit_usd=limit,
             spent_usd=self._spent(scope),
             warn_at=self._budgets.warn_at,
