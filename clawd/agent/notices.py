@@ -99,7 +99,7 @@ def spent_text(error: ModelError, right: Right, language: str | None) -> str | N
         spent, key=lambda cause: (cause.ends_at is None, cause.ends_at and cause.ends_at.timestamp())
     )
     name = say(f"budget_{soonest.budget}", language, model=soonest.model)
-    text = say("budget_spent", language, budget=name)
+    text = say("budget_short" if soonest.left_usd > 0 else "budget_spent", language, budget=name)
     if soonest.ends_at is not None:
         text += " " + say("budget_anew", language, when=_when(soonest.ends_at))
     if right == "owner":

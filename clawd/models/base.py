@@ -233,12 +233,19 @@ class Room:
         """The share that is used, 0 where no budget applies; may be above 1."""
         return self.spent_usd / self.limit_usd if self.limit_usd else 0.0
 
+    def takes(self, usd: float) -> bool:
+        """Whether something is left, and as much as this."""
+        return self.used < 1 and (not self.limit_usd or self.spent_usd + usd <= self.limit_usd + 1e-9)
+
 
 class Ledger(Protocol):
     """What was spent against which budget. In memory and at once; whoever keeps it for good does that elsewhere."""
 
-    def room(self, model: str, tags: RequestTags) -> Room:
-        """Return how a request to this model on this behalf stands, before it is made."""
+    def room(self, model: str, tags: RequestTags, usd: float = 0.0) -> Room:
+        """Return how a request to this model on this behalf stands, before it is made.
+
+        With `usd`, that is the budget that is nearest to its end once this much is spent.
+        """
         ...
 
     def hold(self, model: str, tags: RequestTags, usd: float) -> AbstractContextManager[None]:
@@ -304,6 +311,7 @@ class Reserve:
 
     model: str
     usd: float | None  # None: no price
+    input_usd: float = 0.0  # of that, what the input alone costs
 
 
 class RoutedProvider(ModelProvider, Protocol):

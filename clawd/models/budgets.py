@@ -134,13 +134,13 @@ class BudgetLedger:
 
     # --- the contract ---------------------------------------------------------------------------------------
 
-    def room(self, model: str, tags: RequestTags) -> Room:
-        """Return how a request to this model on this behalf stands, before it is made."""
+    def room(self, model: str, tags: RequestTags, usd: float = 0.0) -> Room:
+        """Return how a request to this model on this behalf stands, before it is made; `usd` as in `Ledger`."""
         self._follow_clock()
         nearest: tuple[float, Scope, float] | None = None
         for scope in _scopes(model, tags.user, tags.conversation):
             if (limit := self._limit(scope)) is not None:
-                used = self._spent(scope) / limit
+                used = (self._spent(scope) + usd) / limit
                 if nearest is None or used > nearest[0]:
                     nearest = used, scope, limit
         return self._room(*nearest[1:]) if nearest is not None else Room()

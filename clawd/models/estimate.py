@@ -42,6 +42,10 @@ class Estimate:
             return None
         return reserve_of(price, self.input_tokens, self._longest(size))
 
+    def input_usd(self, price: PriceConfig | None) -> float:
+        """Return what the request costs before anything is answered; nothing without a price."""
+        return cost_of(price, Usage(input_tokens=self.input_tokens)) or 0.0 if price is not None else 0.0
+
     def possible_usd(
         self, price: PriceConfig | None, size: ModelSize, texts: Iterable[str], marks: int
     ) -> float:

@@ -119,6 +119,10 @@ class Member:
         """Return what a request may cost here at most; None without a price."""
         return estimate.reserve_usd(self.price, self.size)
 
+    def input_usd(self, estimate: Estimate) -> float:
+        """Return what a request costs here before anything is answered; nothing without a price."""
+        return estimate.input_usd(self.price)
+
     def info(self, routes: tuple[str, ...], traffic: TrafficView | None = None) -> ModelInfo:
         """Return what is known about this model, as of now."""
         described = self.provider if isinstance(self.provider, DescribedProvider) else None

@@ -64,6 +64,12 @@ def test_amounts_and_the_model_are_told_as_they_are() -> None:
     assert (spent_text(error, "owner", "en") or "").endswith("(The limit is $0.035.)")
 
 
+def test_what_is_left_but_too_little_is_told_as_such() -> None:
+    error = BudgetSpent("main", budget="user", limit_usd=1, ends_at=MIDNIGHT, left_usd=0.1, input_usd=0.2)
+    told = spent_text(error, "chat", "en") or ""
+    assert told.startswith("Sorry, too little is left of your budget for today")
+
+
 def test_two_models_that_come_to_their_end_are_both_kept_for_an_owner() -> None:
     notices = Notices()
     for name in ("a", "b"):

@@ -76,6 +76,17 @@ def test_the_budget_that_is_nearest_to_its_end_is_told() -> None:
     assert book.room("other", NOBODY).used == 1.0
 
 
+def test_of_several_budgets_the_one_that_a_request_would_pass_is_told() -> None:
+    book = ledger(day_usd=10.0, conversation_day_usd=0.04)
+    book.settle(NOBODY, paid(9.0))
+    book.settle(ANN, paid(0.02))
+    room = book.room("main", ANN)
+    assert (room.budget, room.takes(0.02), room.takes(0.03)) == ("day", True, True)
+    room = book.room("main", ANN, 0.03)
+    assert (room.budget, room.takes(0.02), room.takes(0.03)) == ("conversation", True, False)
+    assert Room().takes(1e6), "nothing applies"
+
+
 @pytest.mark.parametrize(
     ("limits", "models", "same", "other"),
     [

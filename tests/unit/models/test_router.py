@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clawd.config.schema import PriceConfig
+from clawd.config.schema import BudgetsConfig, PriceConfig
 from clawd.errors import (
     BudgetSpent,
     ContextTooLong,
@@ -17,6 +17,7 @@ from clawd.errors import (
     ModelUnavailable,
 )
 from clawd.models.base import RequestTags, Reserve, Room, collect
+from clawd.models.budgets import BudgetLedger
 from clawd.models.candidates import RETRY_DELAYS_S
 from clawd.models.estimate import ANSWER_TOKENS, Estimate
 from clawd.models.pacing import KeyPauses, PaceLimits
@@ -332,7 +333,7 @@ class Purse:
         self.open = 0
         self.settled: list[tuple[RequestTags, ModelAttempt]] = []
 
-    def room(self, model: str, tags: RequestTags) -> Room:
+    def room(self, model: str, tags: RequestTags, usd: float = 0.0) -> Room:
         if model not in self.spent:
             return Room(budget="day", limit_usd=5, spent_usd=1)
         return Room(budget="day", limit_usd=5, spent_usd=5, ends_at=datetime(2026, 1, 2, tzinfo=UTC))
@@ -363,6 +364,20 @@ async def test_a_model_whose_budget_is_spent_is_passed_over() -> None:
         "budget",
         "default",
     )
+
+
+async def test_a_request_whose_input_alone_passes_a_budget_goes_to_a_cheaper_model_or_is_refused() -> None:
+    clock = ManualClock()
+    dear, cheap = ScriptedModel(name="dear"), ScriptedModel(name="cheap")
+    ledger = BudgetLedger(BudgetsConfig(day_usd=0.05), {}, clock)
+    members = [member_of(dear, clock, price=DEAR), member_of(cheap, clock, price=CHEAP)]
+    router = router_over(*members, clock=clock, ledger=ledger)
+    # Its longest answer would not fit either: that is no reason, or a small budget could never be used.
+    assert (await collect(router, ask(input_tokens=4_000))).model == "dear"
+    assert (await collect(router, ask(input_tokens=5_001))).model == "cheap"
+    with pytest.raises(BudgetSpent, match=r"budget of \$0.05 has \$0.0\d+ left.*input alone costs \$0.60"):
+        await collect(router, ask(input_tokens=60_000))
+    assert len(dear.requests) + len(cheap.requests) == 2
 
 
 async def test_when_the_budget_of_all_is_spent_it_says_which_and_until_when() -> None:
@@ -404,6 +419,7 @@ async def test_a_reserve_is_the_price_of_the_longest_answer_of_the_first_model()
     reserve = router.reserve(ask(input_tokens=1000))
     assert reserve.model == "a"
     assert reserve.usd == pytest.approx(0.07)
+    assert reserve.input_usd == pytest.approx(0.01)
     assert router.reserve(ask(input_tokens=1000, max_tokens=100)).usd == pytest.approx(0.013)
     assert router.reserve(ask(pin="b")) == Reserve(model="b", usd=None)
     unlimited = member_of(ScriptedModel(name="c"), clock, price=DEAR)
