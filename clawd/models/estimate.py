@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 ANSWER_TOKENS: Final = 4096
 """How long an answer is taken to be at most, where neither request nor model says."""
 
+_MOST_TOKENS: Final = 10_000_000  # that a window, or an answer with its thoughts, may have
+_TIMES: Final = 100  # how far from the truth an estimate may be
 _LETTERS: Final = 32  # more than a token of text ever has
 
 
@@ -64,6 +66,17 @@ class Estimate:
         text = "".join(texts)[: longest * _LETTERS]  # an endless one is not counted whole
         written = min(longest, estimate_text(text) + marks)
         return cost_of(price, Usage(input_tokens=self.input_tokens, output_tokens=written)) or 0.0
+
+    def believes(self, usage: Usage) -> bool:
+        """Whether a provider's count can be true.
+
+        Much more than was sent can't have been read, and nobody writes millions of tokens in one answer. Thoughts
+        that are kept back are paid too, so that what has come says nothing about the output.
+        """
+        if (usage.output_tokens or 0) > _MOST_TOKENS:
+            return False
+        read = max(usage.input_tokens or 0, usage.cached_tokens or 0, usage.cache_write_tokens or 0)
+        return read <= _MOST_TOKENS or read <= self.input_tokens * _TIMES
 
     def _longest(self, size: ModelSize) -> int:
         """Return how many tokens an answer may have at most."""

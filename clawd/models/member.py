@@ -62,6 +62,7 @@ class Member:
         key_id = provider.key_id if isinstance(provider, KeyedProvider) else ""
         guarded = Guarded(provider, self.breaker)
         self.paced = Paced(guarded, pace or PaceLimits(), pauses or KeyPauses(clock), key_id, clock)
+        self.counts_wrongly = False  # its last count could not be true
         self._kind = kind
         self._found = found
         self._calls = 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from clawd.errors import (
     ModelsExhausted,
     ModelUnavailable,
 )
-from clawd.models.base import RequestTags, Reserve, Room, collect
+from clawd.models.base import Completed, RequestTags, Reserve, Room, collect
 from clawd.models.budgets import BudgetLedger
 from clawd.models.candidates import RETRY_DELAYS_S
 from clawd.models.estimate import ANSWER_TOKENS, Estimate
@@ -24,13 +25,15 @@ from clawd.models.pacing import KeyPauses, PaceLimits
 from clawd.models.router import Route
 from clawd.models.traffic import TrafficBook
 from clawd.models.windows import ModelSize
+from clawd.response import Usage
 from clawd.testing import ManualClock, ScriptedModel
 from tests.fakes.routing import member_of, router_over
 from tests.unit.models.conftest import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Sequence
 
+    from clawd.models.base import ModelEvent, ModelRequest
     from clawd.models.member import Member
     from clawd.response import ModelAttempt
 
@@ -442,6 +445,48 @@ async def test_a_request_holds_its_reserve_and_settles_what_it_cost() -> None:
     (attempt,) = asking.result().attempts
     assert attempt.cost_usd == pytest.approx((1 * 10 + 2 * 30) / 1e6)
     assert (purse.open, purse.settled) == (0, [(TAGS, attempt)])
+
+
+class Counting(ScriptedModel):
+    """Says of each answer that it took these tokens."""
+
+    def __init__(self, usage: Usage) -> None:
+        super().__init__(name="a")
+        self._usage = usage
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        async for event in super().stream(request):
+            yield (
+                Completed(replace(event.response, usage=self._usage))
+                if isinstance(event, Completed)
+                else event
+            )
+
+
+@pytest.mark.parametrize(
+    ("usage", "believed"),
+    [
+        (Usage(input_tokens=10**15, output_tokens=7), False),
+        (Usage(input_tokens=1000, output_tokens=10**15), False),
+        (Usage(input_tokens=1000, cached_tokens=10**15, output_tokens=7), False),
+        (
+            Usage(input_tokens=200_000, output_tokens=100_000),
+            True,
+        ),  # pictures, and thoughts that are kept back
+    ],
+)
+async def test_a_count_that_cannot_be_true_counts_as_none_and_is_logged_once(
+    usage: Usage, believed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, purse = ManualClock(), Purse()
+    router = router_over(member_of(Counting(usage), clock, price=DEAR), clock=clock, ledger=purse)
+    for _ in range(2):
+        response = await collect(router, ask(input_tokens=1000, max_tokens=100, tags=TAGS))
+        (attempt,) = response.attempts
+        assert response.usage == attempt.usage == (usage if believed else Usage())
+        assert (attempt.cost_usd is not None) is believed
+        assert (0.01 <= attempt.possible_usd < 0.011) is not believed
+    assert [r.message for r in caplog.records] == ([] if believed else ["usage_not_believed"])
 
 
 async def test_what_broke_off_may_have_cost_its_input_and_what_was_streamed() -> None:
