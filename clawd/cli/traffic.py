@@ -19,6 +19,13 @@ _COLOUR: Final = {
     "half-open": "yellow",
     "open": "red",
     "paused": "yellow",
+    "spent": "red",
+}
+
+_BUDGET: Final = {
+    "day": "the budget of the day is spent",
+    "month": "the budget of the month is spent",
+    "model": "its own budget of the day is spent",
 }
 
 _REASON: Final = {
@@ -51,6 +58,9 @@ def trouble(model: Mapping[str, Any]) -> list[str]:
         lines.append(f"{word}: {one_line(breaker.get('why') or 'no reason given', 200)}{until}")
     if model.get("paused_until"):
         lines.append(f"paused: its key is to rest until {when(model['paused_until'])}")
+    if model.get("spent"):
+        until = f", until {when(model['spent_until'])}" if model.get("spent_until") else ""
+        lines.append(f"spent: {_BUDGET.get(model['spent'], model['spent'])}{until}")
     if model["last_error"]:
         lines.append(f"last error: {one_line(model['last_error'], 300)}")
     return lines
@@ -124,6 +134,8 @@ def number(value: float) -> str:
 def _state(model: Mapping[str, Any]) -> tuple[str, str | None]:
     breaker = model.get("breaker") or {}
     word = str(breaker.get("state", "closed")).replace("_", "-")
+    if model.get("spent"):
+        return "spent", model.get("spent_until")
     if word == "closed" and model.get("paused_until"):
         return "paused", model["paused_until"]
     return (word if word in _COLOUR else "closed"), breaker.get("until")

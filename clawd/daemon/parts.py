@@ -163,7 +163,7 @@ def build(
         outbox=outbox,
         live_view=live_view,
         alarms=ground.alarms,
-        gateway=_gateway(ground, inbox, minds, supervisor, state_dir),
+        gateway=_gateway(ground, inbox, minds, accounts, supervisor, state_dir),
         keeper=Keeper(opened.keeping, clock),
     )
 
@@ -241,7 +241,12 @@ def _workers(ground: _Ground, minds: Minds, supervisor: Supervisor) -> Workers:
 
 
 def _gateway(
-    ground: _Ground, inbox: DurableInbox, minds: Minds, supervisor: Supervisor, state_dir: Path
+    ground: _Ground,
+    inbox: DurableInbox,
+    minds: Minds,
+    accounts: Accounts,
+    supervisor: Supervisor,
+    state_dir: Path,
 ) -> Gateway:
     situation, opened = ground.situation, ground.opened
     return Gateway(
@@ -250,7 +255,7 @@ def _gateway(
         views=opened.views,
         fanout=ground.fanout,
         readiness=lambda: _readiness(situation, opened, supervisor),
-        metrics=Meters(minds, opened.views, supervisor).read,
+        metrics=Meters(minds, accounts.ledger, opened.views, supervisor).read,
         bridges=supervisor.http_bridges,
         tokens=TokenStore(state_dir),
         clock=ground.clock,

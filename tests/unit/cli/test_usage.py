@@ -79,7 +79,7 @@ def test_budgets_say_what_is_left_until_when(capsys: pytest.CaptureFixture[str])
     assert shown(capsys, answer) == [
         "no model was asked in the last 3 days of UTC",
         "budgets  day  $1.25 of $5.00 (25%), $3.75 left until 2026-03-02 00:00 UTC",
-        "         model main\\x1b  $2.50 of $2.00 (125%), $0 left",
+        "         model main\\x1b  $2.50 of $2.00 (125%), spent",
     ]
 
 
