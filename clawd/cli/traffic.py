@@ -52,15 +52,15 @@ def trouble(model: Mapping[str, Any]) -> list[str]:
     """Return what stands against a model now: its breaker, its key's pause, its last error."""
     breaker = model.get("breaker") or {}
     lines = []
+    if model.get("spent"):
+        until = f", until {when(model['spent_until'])}" if model.get("spent_until") else ""
+        lines.append(f"spent: {_BUDGET.get(model['spent'], model['spent'])}{until}")
     if breaker.get("state", "closed") != "closed":
         word = str(breaker["state"]).replace("_", "-")
         until = f", until {when(breaker['until'])}" if breaker.get("until") else ""
         lines.append(f"{word}: {one_line(breaker.get('why') or 'no reason given', 200)}{until}")
     if model.get("paused_until"):
         lines.append(f"paused: its key is to rest until {when(model['paused_until'])}")
-    if model.get("spent"):
-        until = f", until {when(model['spent_until'])}" if model.get("spent_until") else ""
-        lines.append(f"spent: {_BUDGET.get(model['spent'], model['spent'])}{until}")
     if model["last_error"]:
         lines.append(f"last error: {one_line(model['last_error'], 300)}")
     return lines
@@ -147,4 +147,6 @@ def _left(until: str | None, now: datetime | None) -> str:
     left = (datetime.fromisoformat(until) - (now or datetime.now(UTC))).total_seconds()
     if left <= 0:
         return ""
-    return f"{left:.0f} s" if left < 100 else f"{left / 60:.0f} min"
+    if left < 100:
+        return f"{left:.0f} s"
+    return f"{left / 60:.0f} min" if left < 7200 else f"{left / 3600:.0f} h"

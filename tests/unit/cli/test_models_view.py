@@ -176,12 +176,18 @@ def test_status_shows_rate_errors_percentiles_state_and_the_last_switches(
 
 
 def test_a_model_whose_budget_is_spent_says_so_and_until_when(capsys: pytest.CaptureFixture[str]) -> None:
-    show(_json(replace(BUSY, spent="day", spent_until=_in(30)), replace(_paused(), spent="model")), 80)
+    show(
+        _json(
+            replace(BUSY, spent="day", spent_until=_in(30)),
+            replace(_paused(), spent="model", spent_until=_in(600)),
+        ),
+        80,
+    )
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:4] == ["main", "spent", "30", "min"]
-    assert lines[2].split()[:2] == ["third", "spent"]
+    assert lines[2].split()[:4] == ["third", "spent", "10", "h"]
     assert any(line.startswith("  spent: the budget of the day is spent, until ") for line in lines)
-    assert "  spent: its own budget of the day is spent" in lines
+    assert any(line.startswith("  spent: its own budget of the day is spent, until ") for line in lines)
     assert max(map(columns, lines)) <= 80
 
 
