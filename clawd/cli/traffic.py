@@ -17,15 +17,9 @@ _COLOUR: Final = {
     "closed": "green",
     "rest": "yellow",
     "half-open": "yellow",
+    "spent": "red",
     "open": "red",
     "paused": "yellow",
-    "spent": "red",
-}
-
-_BUDGET: Final = {
-    "day": "the budget of the day is spent",
-    "month": "the budget of the month is spent",
-    "model": "its own budget of the day is spent",
 }
 
 _REASON: Final = {
@@ -38,6 +32,12 @@ _REASON: Final = {
     "hedge": "its first token was late",
     "open": "it is out of service",
     "busy": "its limits let nothing through now",
+}
+
+_BUDGET: Final = {
+    "day": "the budget of the day is spent",
+    "month": "the budget of the month is spent",
+    "model": "its own budget of the day is spent",
 }
 
 

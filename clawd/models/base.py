@@ -339,10 +339,10 @@ class ModelInfo:
     in_flight: int = 0
     waiting: int = 0  # for their turn, where the model's own limits let no more through
     paused_until: datetime | None = None  # its key was told to slow down
-    spent: str = ""  # the budget that keeps everybody from asking it: "day", "month" or "model"
-    spent_until: datetime | None = None  # when that begins anew
     price: PriceConfig | None = None
     traffic: TrafficView | None = None
+    spent: str = ""  # the budget that keeps everybody from asking it: "day", "month" or "model"
+    spent_until: datetime | None = None  # when that begins anew
 
 
 # --- plugins ----------------------------------------------------------------------------------------------
