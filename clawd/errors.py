@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clawd.money import money
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -377,23 +379,51 @@ class ContextTooLong(ModelError):
 class BudgetSpent(ModelError):
     """A budget leaves no room for the request; `budget` is as in `clawd.models.base.Room`.
 
-    `ends_at` is when the budget begins anew, None when it never does.
+    `ends_at` is when the budget begins anew, None when it never does. Where `left_usd` is left of it, that is
+    less than what the request's input alone costs, `input_usd`.
     """
 
     code = "E-BUDGET"
     exit_code = EXIT_TRY_LATER
 
-    def __init__(self, model: str, *, budget: str, limit_usd: float, ends_at: datetime | None) -> None:
-        when = f"it begins anew at {ends_at:%Y-%m-%d %H:%M} UTC" if ends_at is not None else ""
+    def __init__(
+        self,
+        model: str,
+        *,
+        budget: str,
+        limit_usd: float,
+        ends_at: datetime | None,
+        left_usd: float = 0.0,
+        input_usd: float = 0.0,
+    ) -> None:
+        what, name = "is spent", f"the {budget} budget of {money(limit_usd)}"
+        if left_usd > 0:
+            what = f"has {money(left_usd)} left, and the request's input alone costs {money(input_usd)}"
         super().__init__(
             model,
-            f"the {budget} budget of ${limit_usd:.2f} is spent",
-            why=when,
+            f"{name} {what}",
+            why=f"it begins anew at {ends_at:%Y-%m-%d %H:%M} UTC" if ends_at is not None else "",
             remedy="raise it in budgets:, or wait",
         )
+        self.left_usd = left_usd
         self.budget = budget
         self.limit_usd = limit_usd
         self.ends_at = ends_at
+
+
+class TurnTooDear(ModelError):
+    """The input of a request alone costs more than one turn may (`agent.max_turn_usd`)."""
+
+    code = "E-TURN-BUDGET"
+    exit_code = EXIT_FAILED
+
+    def __init__(self, model: str, *, input_usd: float, limit_usd: float) -> None:
+        super().__init__(
+            model,
+            f"the input alone costs {money(input_usd)}",
+            why=f"agent.max_turn_usd is {money(limit_usd)}",
+            remedy="begin anew with /new, take a cheaper model, or raise agent.max_turn_usd",
+        )
 
 
 class ModelsExhausted(ModelError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clawd.agent.memory import TIMES_TOO_LONG
-from clawd.errors import BudgetSpent, ModelError, ModelsExhausted
+from clawd.errors import BudgetSpent, ModelError, ModelsExhausted, TurnTooDear
 from clawd.journal.records import ModelIntent
 from clawd.models.base import collect, with_attempts
 from clawd.models.tool_calls import without_tools
@@ -36,6 +36,7 @@ class Asking:
         note: Queues a record.
         limited: Returns what its work returns, within the turn's own limits.
         voice: Is shown what a model says while it says it.
+        max_usd: What a turn may cost.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Asking:
         note: Callable[[Record], None],
         limited: Limited,
         voice: Voice,
+        max_usd: float,
     ) -> None:
         self._router = router
         self._memory = memory
         self._note = note
         self._limited = limited
         self._voice = voice
+        self._max_usd = max_usd
 
     async def ask(
         self,
@@ -77,7 +80,7 @@ class Asking:
             last: Why it is the last time that the turn asks.
 
         Raises:
-            ModelError: no model answered.
+            ModelError: no model answered, or the turn's first request is dearer than a whole turn may be.
         """
         told = say(f"last_{last}", "en") if last is not None else ""
         refused, only_small = 0, False
@@ -107,6 +110,8 @@ class Asking:
 
     async def _ask(self, step: int, request: ModelRequest) -> ModelResponse:
         reserve = reserved(self._router, request)
+        if step == 1 and reserve is not None and reserve.input_usd > self._max_usd:
+            raise TurnTooDear(reserve.model, input_usd=reserve.input_usd, limit_usd=self._max_usd)
         # The router itself asks again what may pass; a step is asked once.
         self._note(
             ModelIntent(

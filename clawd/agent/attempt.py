@@ -108,7 +108,12 @@ class Attempt:
             shown=prefix_remover(brain.routes),
         )
         self._asking = Asking(
-            brain.router, self._memory, note=self._note, limited=self._limited, voice=self._voice
+            brain.router,
+            self._memory,
+            note=self._note,
+            limited=self._limited,
+            voice=self._voice,
+            max_usd=brain.agent.max_turn_usd,
         )
         box.arrived |= lease.waiting > 0
 

@@ -14,6 +14,7 @@ from clawd.errors import (
     ModelAuthError,
     ModelError,
     ModelsExhausted,
+    TurnTooDear,
 )
 from clawd.texts import say
 
@@ -126,6 +127,8 @@ def _sentence_for(causes: Sequence[ModelError]) -> str:
         return "failed_auth"
     if any(isinstance(cause, ContextTooLong) for cause in causes):
         return "failed_context"
+    if any(isinstance(cause, TurnTooDear) for cause in causes):
+        return "failed_dear"
     return "failed_models"
 
 

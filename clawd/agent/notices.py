@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from clawd.errors import BudgetSpent, ModelAuthError, ModelError, ModelsExhausted
+from clawd.money import money
 from clawd.texts import say
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ class Notices:
 
     def __init__(self) -> None:
         self._keys: dict[str, str] = {}  # by model; one that works again is forgotten
-        self._kept: dict[str, Room] = {}  # by budget: came up in a turn of somebody whom it does not concern
+        self._kept: dict[
+            tuple[str, str], Room
+        ] = {}  # by budget and model: came up in a turn of somebody whom it does not concern
 
     def of_budget(self, room: Room | None, right: Right, language: str | None, now: datetime) -> list[str]:
         """Return the line about a budget that comes to its end, for those whom it concerns.
@@ -38,7 +41,7 @@ class Notices:
             now: A budget that has begun anew meanwhile is told no more.
         """
         if room is not None and room.budget not in OWN_BUDGETS and right != "owner":
-            self._kept[room.budget] = room
+            self._kept[room.budget, room.model] = room
             return []
         while room is None and self._kept and right == "owner":
             _, kept = self._kept.popitem()
@@ -78,11 +81,11 @@ def nearly_spent(room: Room | None, right: Right, language: str | None) -> list[
     """Return the line about a budget that comes to its end; its amounts for owners alone."""
     if room is None or not room.budget:
         return []
-    name, percent = say(f"budget_{room.budget}", language), int(room.used * 100)
-    line = say("budget_nearly", language, budget=name, percent=percent)
+    name, percent = say(f"budget_{room.budget}", language, model=room.model), int(room.used * 100)
+    amounts = ""
     if right == "owner":
-        line += " " + say("budget_money", language, spent=_usd(room.spent_usd), limit=_usd(room.limit_usd))
-    return [line]
+        amounts = say("budget_money", language, spent=money(room.spent_usd), limit=money(room.limit_usd))
+    return [say("budget_nearly", language, budget=name, percent=percent, amounts=amounts)]
 
 
 def spent_text(error: ModelError, right: Right, language: str | None) -> str | None:
@@ -95,18 +98,14 @@ def spent_text(error: ModelError, right: Right, language: str | None) -> str | N
     soonest = min(
         spent, key=lambda cause: (cause.ends_at is None, cause.ends_at and cause.ends_at.timestamp())
     )
-    name = say(f"budget_{soonest.budget}", language)
-    text = say("budget_spent", language, budget=name)
+    name = say(f"budget_{soonest.budget}", language, model=soonest.model)
+    text = say("budget_short" if soonest.left_usd > 0 else "budget_spent", language, budget=name)
     if soonest.ends_at is not None:
         text += " " + say("budget_anew", language, when=_when(soonest.ends_at))
     if right == "owner":
-        text += " " + say("budget_limit", language, limit=_usd(soonest.limit_usd))
+        text += " " + say("budget_limit", language, limit=money(soonest.limit_usd))
     return text
 
 
 def _when(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
-
-
-def _usd(amount: float) -> str:
-    return f"${amount:.2f}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clawd.cli import traffic
+from clawd.cli import budgets, traffic
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
@@ -26,7 +26,7 @@ from clawd.cli.printing import (
     when,
 )
 from clawd.errors import DaemonNotRunning
-from clawd.models.costs import money
+from clawd.money import money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,6 +78,8 @@ def show(status: dict[str, Any]) -> None:
     out(f"gateway  {status['gateway'] or 'off'}")
     out(f"queue    {_queue(status['queue'])}")
     out(f"today    {_today(status['today'])}")
+    if near := [budget for budget in status.get("budgets", ()) if budgets.is_near(budget)]:
+        _list("budgets", list(budgets.lines(near)))
     _list("bridges", [_bridge(bridge) for bridge in status["bridges"]])
     _list("models", _models(status["models"], status["route"]))
     if switches := status.get("switches"):

@@ -17,6 +17,7 @@ _COLOUR: Final = {
     "closed": "green",
     "rest": "yellow",
     "half-open": "yellow",
+    "spent": "red",
     "open": "red",
     "paused": "yellow",
 }
@@ -33,6 +34,12 @@ _REASON: Final = {
     "busy": "its limits let nothing through now",
 }
 
+_BUDGET: Final = {
+    "day": "the budget of the day is spent",
+    "month": "the budget of the month is spent",
+    "model": "its own budget of the day is spent",
+}
+
 
 def state(model: Mapping[str, Any], now: datetime | None = None) -> str:
     """Return whether a model is asked: its breaker's state, or its key's pause, and for how long yet."""
@@ -45,6 +52,9 @@ def trouble(model: Mapping[str, Any]) -> list[str]:
     """Return what stands against a model now: its breaker, its key's pause, its last error."""
     breaker = model.get("breaker") or {}
     lines = []
+    if model.get("spent"):
+        until = f", until {when(model['spent_until'])}" if model.get("spent_until") else ""
+        lines.append(f"spent: {_BUDGET.get(model['spent'], model['spent'])}{until}")
     if breaker.get("state", "closed") != "closed":
         word = str(breaker["state"]).replace("_", "-")
         until = f", until {when(breaker['until'])}" if breaker.get("until") else ""
@@ -124,6 +134,8 @@ def number(value: float) -> str:
 def _state(model: Mapping[str, Any]) -> tuple[str, str | None]:
     breaker = model.get("breaker") or {}
     word = str(breaker.get("state", "closed")).replace("_", "-")
+    if model.get("spent"):
+        return "spent", model.get("spent_until")
     if word == "closed" and model.get("paused_until"):
         return "paused", model["paused_until"]
     return (word if word in _COLOUR else "closed"), breaker.get("until")
@@ -135,4 +147,6 @@ def _left(until: str | None, now: datetime | None) -> str:
     left = (datetime.fromisoformat(until) - (now or datetime.now(UTC))).total_seconds()
     if left <= 0:
         return ""
-    return f"{left:.0f} s" if left < 100 else f"{left / 60:.0f} min"
+    if left < 100:
+        return f"{left:.0f} s"
+    return f"{left / 60:.0f} min" if left < 7200 else f"{left / 3600:.0f} h"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from clawd.cli import budgets
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
 from clawd.cli.printing import columns, counted, emit, one_line, out, paint, table
-from clawd.models.costs import money
+from clawd.money import money
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,8 +60,10 @@ def show(answer: dict[str, Any]) -> None:
         out(f"no model was asked in {_span(answer['days'])}")
     else:
         _table(answer["by"], rows, total)
-    for line in (*_remarks(total), *_budgets(answer["budgets"])):
+    for line in _remarks(total):
         out(line)
+    for number, line in enumerate(budgets.lines(answer["budgets"])):
+        out(f"{'budgets' if number == 0 else '':9}{line}")
 
 
 def _table(by: str, rows: Sequence[dict[str, Any]], total: dict[str, Any]) -> None:
@@ -146,17 +149,3 @@ def _remarks(total: dict[str, Any]) -> Iterator[str]:
         yield paint(
             f"unpriced: {calls} without a known price cost what no sum holds; set `price` of the model", "dim"
         )
-
-
-def _budgets(budgets: Sequence[dict[str, Any]]) -> Iterator[str]:
-    for number, budget in enumerate(budgets):
-        used = budget["spent_usd"] / budget["limit_usd"]
-        colour = "red" if used >= 1 else "yellow" if used >= budget["warn_at"] else "green"
-        name = f"model {one_line(budget['of'], 40)}" if budget["of"] else budget["budget"]
-        text = (
-            f"{money(budget['spent_usd'])} of {money(budget['limit_usd'])} ({used:.0%}),"
-            f" {money(budget['left_usd'])} left"
-        )
-        if budget["ends_at"]:
-            text += f" until {datetime.fromisoformat(budget['ends_at']):%Y-%m-%d %H:%M} UTC"
-        yield f"{'budgets' if number == 0 else '':9}{name}  {paint(text, colour)}"

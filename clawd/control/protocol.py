@@ -180,6 +180,7 @@ class Status:
     models: Sequence[ModelInfo]
     route: Sequence[str]  # names of the default route, in order
     today: UsageRow  # of the day in UTC
+    budgets: Sequence[BudgetStatus] = ()  # of all, and of single models
     switches: Sequence[SwitchSeen] = ()  # from one model to another, the newest first
 
 

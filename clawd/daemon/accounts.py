@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from clawd.control.protocol import BudgetStatus, UsageReport
 from clawd.journal.spend import total_of
 from clawd.models.base import RequestTags
-from clawd.models.costs import money
+from clawd.money import money
 from clawd.texts import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from clawd.ids import Clock
     from clawd.journal.spend import Spending, UsageBy, UsageRow
@@ -37,6 +37,10 @@ class Accounts:
         """Return what was used today by everybody."""
         return await self._spending.today()
 
+    def budgets(self) -> Sequence[BudgetStatus]:
+        """Return how the budgets of all and of single models stand."""
+        return [_status(standing) for standing in self.ledger.standings()]
+
     async def report(self, *, days: int, by: UsageBy) -> UsageReport:
         """Return what was used on the last days, and how the budgets stand."""
         rows = await self._spending.usage(days=days, by=by)
@@ -47,7 +51,7 @@ class Accounts:
             rows=rows,
             total=total_of(rows),
             today=await self._spending.today(),
-            budgets=[_status(standing) for standing in self.ledger.standings()],
+            budgets=self.budgets(),
         )
 
     async def text(self, message: InboundMessage, language: str | None, *, whole: bool) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from clawd import __version__
 from clawd.errors import JournalError
-from clawd.models.meters import model_families
+from clawd.models.meters import budget_family, model_families
 from clawd.observability.metrics import Family
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from clawd.bridge import BridgeStatus
     from clawd.journal.reading import QueueStats, Views
+    from clawd.models.budgets import BudgetLedger
     from clawd.supervisor import Supervisor
 
     from .minds import Minds
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 class Meters:
     """Reads what `/metrics` shows; see docs/metrics.md."""
 
-    def __init__(self, minds: Minds, views: Views, supervisor: Supervisor) -> None:
+    def __init__(self, minds: Minds, ledger: BudgetLedger, views: Views, supervisor: Supervisor) -> None:
         self._minds = minds
+        self._ledger = ledger
         self._views = views
         self._supervisor = supervisor
 
@@ -38,6 +40,7 @@ class Meters:
         return (
             _build(),
             *model_families(breakers, self._minds.traffic),
+            budget_family(self._ledger.standings()),
             *queue,
             _bridges(self._supervisor.statuses()),
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clawd import __version__
 from clawd.agent.choosing import names_of
 from clawd.agent.run import Brain
 from clawd.commands import parse
-from clawd.models.base import ModelContext
+from clawd.models.base import ModelContext, RequestTags
 from clawd.models.budgets import day_limits
 from clawd.models.pacing import KeyPauses
 from clawd.models.registry import build_models
@@ -154,7 +155,15 @@ class Minds:
 
     def infos(self) -> Sequence[ModelInfo]:
         """Return every model with its counts."""
-        return self._models.infos() if self._models else ()
+        return [self._with_budget(info) for info in self._models.infos()] if self._models else ()
+
+    def _with_budget(self, info: ModelInfo) -> ModelInfo:
+        """Return the same with the budget that is spent, if one is that everybody's requests count against."""
+        room = self._ledger.room(info.name, RequestTags())
+        free = info.price is not None and not (
+            info.price.input or info.price.output or info.price.cache_write
+        )
+        return info if room.used < 1 or free else replace(info, spent=room.budget, spent_until=room.ends_at)
 
     async def probe(self, name: str) -> str:
         """Return one line that proves that a model answers; raises NotFound, ModelError."""

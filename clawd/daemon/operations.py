@@ -77,6 +77,7 @@ class DaemonOperations:
             route=parts.minds.default_route(),
             switches=parts.minds.traffic.switches(),
             today=await parts.accounts.today(),
+            budgets=parts.accounts.budgets(),
         )
 
     def stop(self) -> None:

@@ -166,7 +166,7 @@ def build(
         live_view=live_view,
         alarms=ground.alarms,
         tokens=tokens,
-        gateway=_gateway(ground, inbox, minds, supervisor, tokens),
+        gateway=_gateway(ground, inbox, minds, accounts, supervisor, tokens),
         keeper=Keeper(opened.keeping, clock),
     )
 
@@ -244,7 +244,12 @@ def _workers(ground: _Ground, minds: Minds, supervisor: Supervisor) -> Workers:
 
 
 def _gateway(
-    ground: _Ground, inbox: DurableInbox, minds: Minds, supervisor: Supervisor, tokens: TokenStore
+    ground: _Ground,
+    inbox: DurableInbox,
+    minds: Minds,
+    accounts: Accounts,
+    supervisor: Supervisor,
+    tokens: TokenStore,
 ) -> Gateway:
     situation, opened = ground.situation, ground.opened
     return Gateway(
@@ -253,7 +258,7 @@ def _gateway(
         views=opened.views,
         fanout=ground.fanout,
         readiness=lambda: _readiness(situation, opened, supervisor),
-        metrics=Meters(minds, opened.views, supervisor).read,
+        metrics=Meters(minds, accounts.ledger, opened.views, supervisor).read,
         bridges=supervisor.http_bridges,
         tokens=tokens,
         clock=ground.clock,

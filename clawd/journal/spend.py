@@ -20,6 +20,7 @@ MOST_DAYS: Final = 366  # that one question covers
 
 _DAY_MS: Final = 86_400_000
 _EPOCH: Final = date(1970, 1, 1).toordinal()
+_NO_FAILURE: Final = frozenset({"ok", "hedge", "cancelled"})  # as `clawd.response.ModelAttempt.outcome`
 _MOST_USD: Final = 1_000_000.0  # of one request: what is above is a mistake of its price
 _MOST_TOKENS: Final = 10**12  # of one request: sums must fit 64 bits whatever a provider says
 
@@ -62,7 +63,7 @@ class Tally:
     """Sums of one row of the table `spend`; the columns have these names, in this order."""
 
     calls: int = 0
-    failed: int = 0
+    failed: int = 0  # not those that lost against another model, nor those whose answer nobody waited for
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
@@ -78,7 +79,7 @@ class Tally:
         counted = usage.input_tokens is not None or usage.output_tokens is not None
         answered = attempt.outcome == "ok"
         self.calls += 1
-        self.failed += not answered
+        self.failed += attempt.outcome not in _NO_FAILURE
         self.input_tokens += _tokens(usage.input_tokens)
         self.output_tokens += _tokens(usage.output_tokens)
         self.cached_tokens += _tokens(usage.cached_tokens)

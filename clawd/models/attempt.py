@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from clawd.errors import ModelError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from clawd.models.estimate import Estimate
     from clawd.models.member import Member
     from clawd.models.traffic import TrafficBook
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Attempt:
         if self._first_token_s is None:
             self._first_token_s = self._took_s()
         if isinstance(event, Completed):
+            event = self._believed(event)
             self._end("ok", usage=event.response.usage)
         return event
 
@@ -91,6 +95,18 @@ class Attempt:
         await self._events.aclose()
         if self.result is None:
             self._end(outcome)
+
+    def _believed(self, completed: Completed) -> Completed:
+        """Return the answer, as one that nobody counted where its count can't be true."""
+        usage = completed.response.usage
+        if self._estimate.believes(usage):
+            self.member.counts_wrongly = False
+            return completed
+        if not self.member.counts_wrongly:
+            extra = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+            log.warning("usage_not_believed", extra={"model": self.name, **extra})
+        self.member.counts_wrongly = True
+        return Completed(replace(completed.response, usage=Usage()))
 
     def _on_begin(self) -> None:
         self.member.began()
@@ -128,4 +144,4 @@ class Attempt:
         silent = self._first_token_s is None
         if error is not None and silent and self._took_s() < self.member.first_token_s:
             return 0.0
-        return self._estimate.possible_usd(self.member.price, self._texts, self._marks)
+        return self._estimate.possible_usd(self.member.price, self.member.size, self._texts, self._marks)

@@ -222,6 +222,7 @@ class Room:
     """How a request stands to the budget that is nearest to its end, among those that apply to it."""
 
     budget: str = ""  # "day", "month", "user", "conversation" or "model"; empty: none applies
+    model: str = ""  # whose own budget it is
     limit_usd: float = 0.0
     spent_usd: float = 0.0  # what is held for requests under way included
     warn_at: float = 0.8
@@ -232,12 +233,19 @@ class Room:
         """The share that is used, 0 where no budget applies; may be above 1."""
         return self.spent_usd / self.limit_usd if self.limit_usd else 0.0
 
+    def takes(self, usd: float) -> bool:
+        """Whether something is left, and as much as this."""
+        return self.used < 1 and (not self.limit_usd or self.spent_usd + usd <= self.limit_usd + 1e-9)
+
 
 class Ledger(Protocol):
     """What was spent against which budget. In memory and at once; whoever keeps it for good does that elsewhere."""
 
-    def room(self, model: str, tags: RequestTags) -> Room:
-        """Return how a request to this model on this behalf stands, before it is made."""
+    def room(self, model: str, tags: RequestTags, usd: float = 0.0) -> Room:
+        """Return how a request to this model on this behalf stands, before it is made.
+
+        With `usd`, that is the budget that is nearest to its end once this much is spent.
+        """
         ...
 
     def hold(self, model: str, tags: RequestTags, usd: float) -> AbstractContextManager[None]:
@@ -303,6 +311,7 @@ class Reserve:
 
     model: str
     usd: float | None  # None: no price
+    input_usd: float = 0.0  # of that, what the input alone costs
 
 
 class RoutedProvider(ModelProvider, Protocol):
@@ -332,6 +341,8 @@ class ModelInfo:
     paused_until: datetime | None = None  # its key was told to slow down
     price: PriceConfig | None = None
     traffic: TrafficView | None = None
+    spent: str = ""  # the budget that keeps everybody from asking it: "day", "month" or "model"
+    spent_until: datetime | None = None  # when that begins anew
 
 
 # --- plugins ----------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ class BudgetLedger:
         self._follow_clock()
 
     def configure(self, budgets: BudgetsConfig, models: Mapping[str, float]) -> None:
-        """Hold to these limits from now on; what was spent stays spent."""
+        """Hold to these limits from now on; what was spent stays spent, and is told where that is near them."""
         self._budgets = budgets
         self._models = dict(models)
         self._follow_clock()
@@ -108,11 +108,13 @@ class BudgetLedger:
                 if limit is None or period.spent.get(scope, 0.0) < limit * budgets.warn_at:
                     period.told.pop(scope)  # the next time is another one
                     period.pending.discard(scope)
+        self._look_at_all()
 
     def take_over(self, day: date, month_usd: float, rows: Iterable[SpentRow]) -> None:
         """Count what was spent before this ledger was made.
 
-        What is near its limit already was told by whoever counted it.
+        What is near its limit already is told once more: the limit may be another one by now, and nobody
+        knows whether whoever counted it came to tell it.
 
         Args:
             day: On which the rest was read, by UTC.
@@ -127,20 +129,17 @@ class BudgetLedger:
                     _add(kept.spent, scope, row.usd)
         self._today = date.min
         self._follow_clock()
-        for period in (kept, first):
-            for scope in period.spent:
-                if (event := self._event(period, scope)) is not None:
-                    period.told[scope] = event
+        self._look_at_all()
 
     # --- the contract ---------------------------------------------------------------------------------------
 
-    def room(self, model: str, tags: RequestTags) -> Room:
-        """Return how a request to this model on this behalf stands, before it is made."""
+    def room(self, model: str, tags: RequestTags, usd: float = 0.0) -> Room:
+        """Return how a request to this model on this behalf stands, before it is made; `usd` as in `Ledger`."""
         self._follow_clock()
         nearest: tuple[float, Scope, float] | None = None
         for scope in _scopes(model, tags.user, tags.conversation):
             if (limit := self._limit(scope)) is not None:
-                used = self._spent(scope) / limit
+                used = (self._spent(scope) + usd) / limit
                 if nearest is None or used > nearest[0]:
                     nearest = used, scope, limit
         return self._room(*nearest[1:]) if nearest is not None else Room()
@@ -232,11 +231,17 @@ class BudgetLedger:
     def _room(self, scope: Scope, limit: float) -> Room:
         return Room(
             budget=scope.kind,
+            model=scope.of if scope.kind == "model" else "",
             limit_usd=limit,
             spent_usd=self._spent(scope),
             warn_at=self._budgets.warn_at,
             ends_at=_end_of_month(self._today) if scope.kind == "month" else _end_of_day(self._today),
         )
+
+    def _look_at_all(self) -> None:
+        for period in (self._day, self._month):
+            for scope in period.spent:
+                self._look(period, scope)
 
     def _look(self, period: _Period, scope: Scope) -> None:
         """Tell once that a budget comes to its end, and once that it has come."""

@@ -33,13 +33,3 @@ def reserve_of(price: PriceConfig | None, input_tokens: int, output_tokens: int)
         return None
     dearest = max(price.input, price.cache_write or 0.0)
     return (input_tokens * dearest + output_tokens * price.output) / _MILLION
-
-
-def money(usd: float) -> str:
-    """Return dollars for people: in cents, and below a dollar in hundredths of a cent where cents say too little."""
-    if usd <= 0:
-        return "$0"
-    if usd < 0.0001:
-        return "<$0.0001"
-    whole_cents = abs(usd - round(usd, 2)) < 0.00005
-    return f"${usd:,.2f}" if usd >= 1 or whole_cents else f"${usd:.4f}"

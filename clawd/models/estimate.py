@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 ANSWER_TOKENS: Final = 4096
 """How long an answer is taken to be at most, where neither request nor model says."""
 
+_MOST_TOKENS: Final = 10_000_000  # that a window, or an answer with its thoughts, may have
+_TIMES: Final = 100  # how far from the truth an estimate may be
+_LETTERS: Final = 32  # more than a token of text ever has
+
 
 class Estimate:
     """Of one request; counted at most once, and only where somebody wants to know."""
@@ -38,20 +42,43 @@ class Estimate:
         """Return what the request may cost at most at a model of this price and size; None without a price."""
         if price is None:
             return None
-        longest = self._request.max_tokens or size.max_tokens or ANSWER_TOKENS
-        if size.context_tokens is not None:
-            longest = min(longest, size.context_tokens)
-        return reserve_of(price, self.input_tokens, longest)
+        return reserve_of(price, self.input_tokens, self._longest(size))
 
-    def possible_usd(self, price: PriceConfig | None, texts: Iterable[str], marks: int) -> float:
-        """Return what it may have cost so far; nothing without a price.
+    def input_usd(self, price: PriceConfig | None) -> float:
+        """Return what the request costs before anything is answered; nothing without a price."""
+        return cost_of(price, Usage(input_tokens=self.input_tokens)) or 0.0 if price is not None else 0.0
+
+    def possible_usd(
+        self, price: PriceConfig | None, size: ModelSize, texts: Iterable[str], marks: int
+    ) -> float:
+        """Return what it may have cost so far, at most its reserve; nothing without a price.
 
         Args:
             price: The model's.
+            size: Its longest answer: what a stream sends beyond that is a fault of the stream, and no guess
+                may spend a budget by it.
             texts: What it has answered.
             marks: How many pieces it has sent that were no text.
         """
         if price is None:
             return 0.0
-        written = estimate_text("".join(texts)) + marks
+        longest = self._longest(size)
+        text = "".join(texts)[: longest * _LETTERS]  # an endless one is not counted whole
+        written = min(longest, estimate_text(text) + marks)
         return cost_of(price, Usage(input_tokens=self.input_tokens, output_tokens=written)) or 0.0
+
+    def believes(self, usage: Usage) -> bool:
+        """Whether a provider's count can be true.
+
+        Much more than was sent can't have been read, and nobody writes millions of tokens in one answer. Thoughts
+        that are kept back are paid too, so that what has come says nothing about the output.
+        """
+        if (usage.output_tokens or 0) > _MOST_TOKENS:
+            return False
+        read = max(usage.input_tokens or 0, usage.cached_tokens or 0, usage.cache_write_tokens or 0)
+        return read <= _MOST_TOKENS or read <= self.input_tokens * _TIMES
+
+    def _longest(self, size: ModelSize) -> int:
+        """Return how many tokens an answer may have at most."""
+        longest = self._request.max_tokens or size.max_tokens or ANSWER_TOKENS
+        return longest if size.context_tokens is None else min(longest, size.context_tokens)

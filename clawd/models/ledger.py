@@ -20,7 +20,7 @@ _ENDLESS: Final = Room()
 class NoBudgets:
     """A `Ledger` in which there is always room."""
 
-    def room(self, model: str, tags: RequestTags) -> Room:
+    def room(self, model: str, tags: RequestTags, usd: float = 0.0) -> Room:
         return _ENDLESS
 
     def hold(self, model: str, tags: RequestTags, usd: float) -> AbstractContextManager[None]:

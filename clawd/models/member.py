@@ -62,6 +62,7 @@ class Member:
         key_id = provider.key_id if isinstance(provider, KeyedProvider) else ""
         guarded = Guarded(provider, self.breaker)
         self.paced = Paced(guarded, pace or PaceLimits(), pauses or KeyPauses(clock), key_id, clock)
+        self.counts_wrongly = False  # its last count could not be true
         self._kind = kind
         self._found = found
         self._calls = 0
@@ -118,6 +119,10 @@ class Member:
     def reserve_usd(self, estimate: Estimate) -> float | None:
         """Return what a request may cost here at most; None without a price."""
         return estimate.reserve_usd(self.price, self.size)
+
+    def input_usd(self, estimate: Estimate) -> float:
+        """Return what a request costs here before anything is answered; nothing without a price."""
+        return estimate.input_usd(self.price)
 
     def info(self, routes: tuple[str, ...], traffic: TrafficView | None = None) -> ModelInfo:
         """Return what is known about this model, as of now."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from clawd.models.base import BreakerState
+    from clawd.models.budgets import Standing
     from clawd.models.traffic import Outcome, TrafficBook
 
 _STATE: Final = {"closed": 0.0, "rest": 1.0, "half_open": 2.0, "open": 3.0}
@@ -80,6 +81,17 @@ def model_families(breakers: Mapping[str, BreakerState], book: TrafficBook) -> S
             samples=[((name,), _STATE[breaker.state]) for name, breaker in breakers.items()],
         ),
         _switches(breakers, book),
+    )
+
+
+def budget_family(standings: Sequence[Standing]) -> Family:
+    """Return the metric of budgets: of those of all and of single models, never of a sender or a conversation."""
+    return Family(
+        name="clawd_budget_used_ratio",
+        help="Share of a budget that is spent, with what may be and what requests under way may cost.",
+        kind="gauge",
+        labels=("budget", "model"),
+        samples=[((each.room.budget, each.of), each.room.used) for each in standings],
     )
 
 

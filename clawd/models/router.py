@@ -97,7 +97,7 @@ class Router:
         """
         estimate = Estimate(request)
         first = self._plan(request, estimate).members[0]
-        return Reserve(model=first.name, usd=first.reserve_usd(estimate))
+        return Reserve(model=first.name, usd=first.reserve_usd(estimate), input_usd=first.input_usd(estimate))
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         estimate = Estimate(request)
@@ -157,7 +157,7 @@ class Router:
         if request.strict or route.strict:
             wanted = wanted[:1]
         fitting = _fitting(wanted, request.min_context_tokens)
-        paying, spent = self._paying(fitting, request)
+        paying, spent = self._paying(fitting, request, estimate)
         ready = sorted((m for m in paying if m.breaker.in_service), key=_rank)
         resort = sorted((m for m in paying if not m.breaker.in_service), key=lambda m: m.breaker.due)
         if not ready:  # no answer without trying
@@ -197,18 +197,28 @@ class Router:
         return order
 
     def _paying(
-        self, members: Sequence[Member], request: ModelRequest
+        self, members: Sequence[Member], request: ModelRequest, estimate: Estimate
     ) -> tuple[list[Member], list[BudgetSpent]]:
-        """Return the models that a budget has room for, and why the others are passed over."""
+        """Return the models that a budget has room for, and why the others are passed over.
+
+        There is room while the input alone fits: nobody knows how long an answer will be, and by the longest
+        one a small budget would be refused from the start.
+        """
         paying, spent = [], []
         for member in members:
-            room = self._books.ledger.room(member.name, request.tags)
-            if room.used < 1 or member.free:
+            input_usd = member.input_usd(estimate)
+            room = self._books.ledger.room(member.name, request.tags, input_usd)
+            if member.free or room.takes(input_usd):
                 paying.append(member)
             else:
                 spent.append(
                     BudgetSpent(
-                        member.name, budget=room.budget, limit_usd=room.limit_usd, ends_at=room.ends_at
+                        member.name,
+                        budget=room.budget,
+                        limit_usd=room.limit_usd,
+                        ends_at=room.ends_at,
+                        left_usd=max(0.0, room.limit_usd - room.spent_usd),
+                        input_usd=input_usd,
                     )
                 )
         if not paying:

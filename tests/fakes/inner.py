@@ -69,11 +69,16 @@ class Routed:
     name = "router"
 
     def __init__(
-        self, *providers: ModelProvider, usd: float | None = None, **routes: tuple[str, ...]
+        self,
+        *providers: ModelProvider,
+        usd: float | None = None,
+        input_usd: float = 0.0,
+        **routes: tuple[str, ...],
     ) -> None:
         self._providers = {provider.name: provider for provider in providers}
         self._routes = routes
         self._usd = usd
+        self._input_usd = input_usd
 
     def _first(self, request: ModelRequest) -> ModelProvider:
         names = [request.pin, *self._routes.get(request.route, ()), *self._providers]
@@ -83,7 +88,7 @@ class Routed:
         return self._first(request).stream(request)
 
     def reserve(self, request: ModelRequest) -> Reserve:
-        return Reserve(model=self._first(request).name, usd=self._usd)
+        return Reserve(model=self._first(request).name, usd=self._usd, input_usd=self._input_usd)
 
 
 def _routed(model: ModelProvider | RoutedProvider) -> RoutedProvider:

@@ -16,7 +16,7 @@ from clawd.models.base import Completed, ModelEvent, ModelRequest, ToolMessage, 
 from clawd.response import ModelAttempt
 from clawd.testing import ScriptedModel, Step
 from clawd.texts import say
-from tests.fakes.inner import Inner
+from tests.fakes.inner import Inner, Routed
 from tests.fakes.tools import AskingTool, ScriptedTool, call
 
 TOOLS = AccessConfig(default="allow", grant="tools", rate="100000/s")
@@ -127,6 +127,27 @@ async def test_money_near_its_end_lets_the_calls_run_and_asks_for_an_answer(stat
     assert (view.state, view.answer) == ("answered", "one\n\nenough")
     assert len(tool.calls) == 1
     assert (told(model.requests[1]), model.requests[1].tools) == (say("last_money"), ())
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_a_request_that_is_dearer_than_a_turn_may_be_is_not_made(
+    state_dir: Path, language: str
+) -> None:
+    model = ScriptedModel()
+    router = Routed(model, usd=2.0, input_usd=1.5)
+    async with Inner(state_dir, model=router, access=TOOLS, agent=AgentConfig(max_turn_usd=1.0)) as inner:
+        view = await inner.ask(language=language)
+    assert (view.state, view.answer) == ("failed", say("failed_dear", language))
+    assert view.error is not None
+    assert view.error.startswith("E-TURN-BUDGET: ")
+    assert "$1.50" in view.error
+    assert model.requests == []
+
+
+async def test_a_request_that_may_become_dearer_than_a_turn_is_made(state_dir: Path) -> None:
+    router = Routed(ScriptedModel("fine"), usd=2.0, input_usd=0.5)
+    async with Inner(state_dir, model=router, access=TOOLS, agent=AgentConfig(max_turn_usd=1.0)) as inner:
+        assert (await inner.ask()).answer == "fine"
 
 
 async def test_money_wholly_spent_ends_the_turn_without_another_request(state_dir: Path) -> None:

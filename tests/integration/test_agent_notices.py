@@ -34,8 +34,7 @@ async def test_a_budget_near_its_end_is_told_behind_the_answer_and_never_to_the_
         first = await inner.ask("hi", language="zh")
         await inner.ask("again")
         await inner.delivered(first.answer, "ok")
-    lines = [say("budget_nearly", "zh", budget=say("budget_day", "zh"), percent=84), "（$8.40 / $10.00）"]
-    assert first.answer == f"ok\n\n{' '.join(lines)}"
+    assert first.answer == "ok\n\n（提示：今天的预算已用 84%：$8.40 / $10.00。）"
     assert asked[0] == RequestTags(bridge="chat", conversation=str(message().address), user="chat:42")
     assert "84" not in str(model.requests[-1].messages)
 

@@ -14,7 +14,7 @@ from tests.fakes.openai_api import FakeOpenAI
 if TYPE_CHECKING:
     from pathlib import Path
 
-ANSWER_USD = 18e-3  # 11 tokens of input and 7 of output, as the fake server counts them
+ANSWER_USD = 7e-3  # 7 tokens of output, as the fake server counts them
 
 
 async def ask(home: Path, text: str) -> dict[str, Any]:
@@ -29,7 +29,7 @@ async def test_a_budget_warns_once_stops_in_words_and_holds_over_a_kill(state_di
     async with FakeOpenAI() as api:
         model = {"name": "main", "type": "chat", "base_url": api.base_url}
         config = {
-            "models": [model | {"price": {"input": 1000, "output": 1000}}],
+            "models": [model | {"price": {"input": 0, "output": 1000}}],
             "budgets": {"day_usd": 3 * ANSWER_USD},
             "gateway": {"port": False},
         }
@@ -40,10 +40,10 @@ async def test_a_budget_warns_once_stops_in_words_and_holds_over_a_kill(state_di
             answers = [await ask(state_dir, f"number {n}") for n in range(3)]
             told = [answer["answer"].partition("\n\n")[2] for answer in answers]
             assert told[:2] == ["", ""]
-            assert "$0.05" in told[2], "all of it is used"
+            assert "$0.021 of $0.021" in told[2], "all of it is used"
             refused = await ask(state_dir, "number 4")
             assert (refused["state"], refused["exit_code"]) == ("failed", 75)
-            assert "$0.05" in refused["answer"], "the terminal is an owner's"
+            assert "$0.021" in refused["answer"], "the terminal is an owner's"
             await daemon.kill()
             await daemon.spawn()
             assert await daemon.ready()

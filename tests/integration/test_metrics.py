@@ -83,6 +83,7 @@ async def test_a_daemon_tells_its_version_models_bridges_and_queue(state_dir: Pa
             "models:\n"
             f"  - {{name: main, type: chat, base_url: '{api.base_url}', price: {{input: 1, output: 1}}}}\n"
             f"  - {{name: standby, type: chat, base_url: '{api.base_url}'}}\n"
+            "budgets: {day_usd: 5}\n"
             "bridges: {hook: {type: webhook, secret: a-secret-that-nobody-guesses-x}}\n"
         )
         await here.spawn()
@@ -101,6 +102,7 @@ async def test_a_daemon_tells_its_version_models_bridges_and_queue(state_dir: Pa
         (s.name, *sorted(s.labels.values())): s.value for family in families.values() for s in family.samples
     }
     assert samples[("clawd_bridge_up", "hook")] == 1
+    assert samples[("clawd_budget_used_ratio", "", "day")] == 0  # the standby has no price
     assert samples[("clawd_queue_depth",)] == 0
     assert samples[("clawd_queue_oldest_age_seconds",)] == 0
     assert samples[("clawd_breaker_state", "main")] == 1  # it rests after its failure

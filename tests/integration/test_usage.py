@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from clawd.models.base import ModelEvent, ModelRequest
     from tests.fakes.shell import Shell
 
-CONFIG = "gateway: {port: 0}\nmodels: [{name: demo, type: demo}]\nbudgets: {day_usd: LIMIT}\n"
+CONFIG = """
+gateway: {port: 0}
+models: [{name: demo, type: demo}, {name: paid, type: chat, base_url: "http://127.0.0.1:9/v1"}]
+budgets: {day_usd: LIMIT}
+"""
 
 PAID = ModelAttempt(
     model="main",
@@ -126,6 +130,12 @@ async def test_a_daemon_begins_with_what_its_journal_has_counted_and_a_reload_ke
         (day,) = answer["budgets"]
         assert (day["limit_usd"], day["spent_usd"], day["left_usd"]) == (1.0, 0.76, 0.24)
         assert (await asyncio.to_thread(client.get, "/status"))["today"]["possible_usd"] == 0.51
+        (state_dir / "config.yaml").write_text(CONFIG.replace("LIMIT", "0.5"))
+        await asyncio.to_thread(client.post, "/reload", {})
+        status = await asyncio.to_thread(client.get, "/status")
+        assert [(b["budget"], b["left_usd"]) for b in status["budgets"]] == [("day", 0.0)]
+        spent = {model["name"]: model["spent"] for model in status["models"]}
+        assert spent == {"demo": "", "paid": "day"}, "who costs nothing goes on"
         for wrong in ({"days": 0}, {"days": "x"}, {"by": "weather"}):
             with pytest.raises(RemoteError):
                 await asyncio.to_thread(client.get, "/usage", **wrong)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clawd.cli.checks import configuration, daemon, files, host, journal, outside, prices, shell
+from clawd.cli.checks import budgets, configuration, daemon, files, host, journal, outside, prices, shell
 from clawd.cli.checks.site import Finding, Site
 
 __all__ = ["Finding", "Site", "examine"]
@@ -17,6 +17,7 @@ _NEAR = (
     journal.check_journal,
     journal.check_keeping,
     daemon.check_daemon,
+    budgets.check_budgets,
     daemon.check_socket,
     daemon.check_gateway,
     host.check_unit,

@@ -35,7 +35,7 @@ def spent(budget: str, model: str = "main", ends_at: datetime | None = MIDNIGHT)
 def test_a_spent_budget_is_told_in_words_and_its_amount_to_owners_alone(budget: str, language: str) -> None:
     told = spent_text(spent(budget), "chat", language)
     assert told is not None
-    assert say(f"budget_{budget}", language) in told
+    assert say(f"budget_{budget}", language, model="main") in told
     assert "2026-01-02 00:00 UTC" in told
     assert "$" not in told
     assert "$5.00" in (spent_text(spent(budget), "owner", language) or "")
@@ -45,7 +45,7 @@ def test_of_several_spent_budgets_the_one_that_begins_anew_first_is_told() -> No
     causes = [spent("month", ends_at=LATER), spent("model", "b"), spent("day", "c", ends_at=None)]
     told = spent_text(ModelsExhausted("default", causes), "chat", "en")
     assert told is not None
-    assert say("budget_model") in told
+    assert "today's budget of the model b" in told
 
 
 def test_other_failures_beside_a_spent_budget_are_told_as_such() -> None:
@@ -53,6 +53,30 @@ def test_other_failures_beside_a_spent_budget_are_told_as_such() -> None:
     assert spent_text(mixed, "owner", "en") is None
     assert no_model(mixed, "en").text == say("failed_models")
     assert spent_text(ModelsExhausted("default", []), "owner", "en") is None
+
+
+def test_amounts_and_the_model_are_told_as_they_are() -> None:
+    room = Room(budget="model", model="main", limit_usd=0.0125, spent_usd=0.01)
+    (line,) = Notices().of_budget(room, "owner", "en", NOW)
+    assert line == "(Note: 80 % of today's budget of the model main is used: $0.01 of $0.0125.)"
+    error = BudgetSpent("main", budget="conversation", limit_usd=0.035, ends_at=None)
+    assert "the conversation budget of $0.035 is spent" in str(error)
+    assert (spent_text(error, "owner", "en") or "").endswith("(The limit is $0.035.)")
+
+
+def test_what_is_left_but_too_little_is_told_as_such() -> None:
+    error = BudgetSpent("main", budget="user", limit_usd=1, ends_at=MIDNIGHT, left_usd=0.1, input_usd=0.2)
+    told = spent_text(error, "chat", "en") or ""
+    assert told.startswith("Sorry, too little is left of your budget for today")
+
+
+def test_two_models_that_come_to_their_end_are_both_kept_for_an_owner() -> None:
+    notices = Notices()
+    for name in ("a", "b"):
+        room = Room(budget="model", model=name, limit_usd=1, spent_usd=0.9, ends_at=MIDNIGHT)
+        assert notices.of_budget(room, "chat", "en", NOW) == []
+    lines = [*notices.of_budget(None, "owner", "en", NOW), *notices.of_budget(None, "owner", "en", NOW)]
+    assert len(lines) == 2
 
 
 def test_a_turn_without_money_asks_to_try_later() -> None:

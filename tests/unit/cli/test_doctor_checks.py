@@ -19,7 +19,7 @@ import pytest
 
 from clawd import __version__
 from clawd.bridge import BridgePlugin
-from clawd.cli.checks import configuration, daemon, examine, files, host, journal, outside, prices
+from clawd.cli.checks import budgets, configuration, daemon, examine, files, host, journal, outside, prices
 from clawd.cli.checks.files import file_system
 from clawd.cli.checks.site import Finding, Host, Site, survey
 from clawd.cli.units import units
@@ -446,6 +446,21 @@ def test_a_price_that_nobody_looked_at_for_half_a_year_is_a_note(make: MakeSite)
         True,
     )
     assert "set price of the model m" in finding.fix
+
+
+def test_budgets_near_their_end_are_a_note(make: MakeSite) -> None:
+    day = {"budget": "day", "of": "", "limit_usd": 5.0, "spent_usd": 1.0, "left_usd": 4.0, "warn_at": 0.8}
+    own = day | {"budget": "model", "of": "main", "spent_usd": 5.5, "left_usd": 0.0}
+    for standing in (day, own):
+        standing["ends_at"] = "2026-03-02T00:00:00.000Z"
+    assert list(budgets.check_budgets(make())) == [], "nobody runs"
+    assert list(budgets.check_budgets(make(status=ALIVE))) == [], "there are none"
+    (fine,) = budgets.check_budgets(make(status=ALIVE | {"budgets": [day]}))
+    assert fine.status == "ok"
+    (finding,) = budgets.check_budgets(make(status=ALIVE | {"budgets": [day, own]}))
+    assert (finding.id, finding.status) == ("budgets", "warn")
+    assert "model main: $5.50 of $5.00 (110%), spent until 2026-03-02 00:00 UTC" in finding.evidence
+    assert "day_usd of the model main" in finding.fix
 
 
 def test_prices_of_models_that_are_found_grow_old_too(make: MakeSite) -> None:

@@ -13,6 +13,7 @@ from clawd.cli.models import show
 from clawd.cli.printing import columns
 from clawd.cli.status import show as show_status
 from clawd.config.schema import PriceConfig
+from clawd.control.protocol import BudgetStatus
 from clawd.journal.spend import UsageRow
 from clawd.jsonable import json_object
 from clawd.models.base import BreakerState, ModelInfo, SwitchSeen, TrafficView
@@ -172,3 +173,50 @@ def test_status_shows_rate_errors_percentiles_state_and_the_last_switches(
     status["switches"] = []
     show_status(status)
     assert "switches" not in capsys.readouterr().out
+
+
+def test_a_model_whose_budget_is_spent_says_so_and_until_when(capsys: pytest.CaptureFixture[str]) -> None:
+    show(
+        _json(
+            replace(BUSY, spent="day", spent_until=_in(30)),
+            replace(_paused(), spent="model", spent_until=_in(600)),
+        ),
+        80,
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:4] == ["main", "spent", "30", "min"]
+    assert lines[2].split()[:4] == ["third", "spent", "10", "h"]
+    assert any(line.startswith("  spent: the budget of the day is spent, until ") for line in lines)
+    assert any(line.startswith("  spent: its own budget of the day is spent, until ") for line in lines)
+    assert max(map(columns, lines)) <= 80
+
+
+def test_status_tells_the_budgets_that_are_near_their_end(capsys: pytest.CaptureFixture[str]) -> None:
+    def budget(of: str, spent_usd: float) -> dict[str, Any]:
+        status = BudgetStatus(
+            budget="model" if of else "day",
+            of=of,
+            limit_usd=10.0,
+            spent_usd=spent_usd,
+            left_usd=max(0.0, 10.0 - spent_usd),
+            warn_at=0.8,
+            ends_at=datetime(2026, 3, 2, tzinfo=UTC),
+        )
+        return dict(json_object(status))
+
+    status = {
+        "version": "1", "state": "ready", "uptime_s": 1.0, "pid": 1, "rss_bytes": 1, "config_error": "",
+        "state_dir": "/s", "config_path": None, "socket": "/s/s", "gateway": None, "bridges": [],
+        "queue": {"queued": 0, "running": 0, "oldest_age_s": 0.0, "deliveries_open": 0, "dead": 0,
+                  "conversations": 0, "last_id": 0},
+        "models": [], "route": [], "today": json_object(UsageRow()),
+        "budgets": [budget("", 10.0), budget("main", 8.0), budget("other", 7.9)],
+    }  # fmt: skip
+    show_status(status)
+    out = capsys.readouterr().out
+    assert "budgets  day  $10.00 of $10.00 (100%), spent until 2026-03-02 00:00 UTC\n" in out
+    assert "         model main  $8.00 of $10.00 (80%), $2.00 left until 2026-03-02 00:00 UTC\n" in out
+    assert "model other" not in out
+    status["budgets"] = [budget("other", 7.9)]
+    show_status(status)
+    assert "budgets" not in capsys.readouterr().out

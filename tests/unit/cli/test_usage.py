@@ -10,7 +10,7 @@ from clawd.cli.usage import BAR, bar, show
 from clawd.control.protocol import BudgetStatus, UsageReport
 from clawd.journal.spend import UsageRow, total_of
 from clawd.jsonable import json_object
-from clawd.models.costs import money
+from clawd.money import money
 
 if TYPE_CHECKING:
     from clawd.journal.spend import UsageBy
@@ -79,7 +79,7 @@ def test_budgets_say_what_is_left_until_when(capsys: pytest.CaptureFixture[str])
     assert shown(capsys, answer) == [
         "no model was asked in the last 3 days of UTC",
         "budgets  day  $1.25 of $5.00 (25%), $3.75 left until 2026-03-02 00:00 UTC",
-        "         model main\\x1b  $2.50 of $2.00 (125%), $0 left",
+        "         model main\\x1b  $2.50 of $2.00 (125%), spent",
     ]
 
 
@@ -97,8 +97,12 @@ def test_a_bar_of_what_is_not_nothing_shows() -> None:
     ("usd", "text"),
     [
         (0, "$0"),
-        (1e-9, "<$0.0001"),
+        (1e-9, "<$0.000001"),
+        (0.00005, "$0.00005"),
         (0.00012, "$0.0001"),
+        (0.035, "$0.035"),
+        (0.0351, "$0.0351"),
+        (0.04, "$0.04"),
         (0.5, "$0.50"),
         (0.5001, "$0.5001"),
         (0.0001, "$0.0001"),

@@ -43,7 +43,7 @@ async def test_nothing_is_left_at_the_interpreters_end_and_nothing_of_the_daemon
         "print([m for m in sys.modules if m.startswith(('bridges', *(f'clawd.{p}' for p in parts)))])\n"
     )
     async with FakeOpenAI() as api:
-        price = "price: {input: 1000000, output: 1000000}"
+        price = "price: {input: 0, output: 1000000}"
         path = _write(tmp_path, api)
         path.write_text(f"{path.read_text()[:-2]}, {price}}}]\nbudgets: {{day_usd: 1}}\n")
         assert await _run("-c", code) == (0, "you said: hi\n[]\n", "")

@@ -97,7 +97,7 @@ async def test_a_result_is_counted_with_its_commit_and_its_request_is_open_no_mo
     await bench.journal.record(lease, result(1, BROKE, PAID, LOST))
     assert await sums(opened) == {
         "main": replace(ONE_PAID, calls=2, failed=1, possible_calls=1, possible=1000),
-        "slow": Tally(calls=1, failed=1, possible_calls=1, possible=4000),
+        "slow": Tally(calls=1, possible_calls=1, possible=4000),
     }
     assert await open_requests(opened) == 0
     await bench.finish(lease, "reply")
@@ -205,7 +205,7 @@ async def test_a_failed_turn_settles_what_its_last_request_cost(bench: Bench, op
     await bench.journal.record(lease, replace(ending(lease, "failed"), attempts=(BROKE, LOST)), done=True)
     assert await sums(opened) == {
         "main": Tally(calls=1, failed=1, possible_calls=1, possible=1000),
-        "slow": Tally(calls=1, failed=1, possible_calls=1, possible=4000),
+        "slow": Tally(calls=1, possible_calls=1, possible=4000),
     }
 
 
@@ -264,6 +264,16 @@ def test_a_call_without_a_known_price_is_told_apart(
     tally = Tally()
     tally.add(attempt)
     assert (tally.calls, tally.unpriced, tally.possible_calls) == (1, unpriced, possible_calls)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "failed"),
+    [("ok", 0), ("hedge", 0), ("cancelled", 0), ("E-MODEL-DOWN", 1), ("E-MODEL-AUTH", 1), ("E-CONTEXT", 1)],
+)
+def test_only_what_speaks_against_a_model_is_its_failure(outcome: str, failed: int) -> None:
+    tally = Tally()
+    tally.add(ModelAttempt(model="m", outcome=outcome))
+    assert (tally.calls, tally.failed) == (1, failed)
 
 
 @pytest.mark.parametrize("usd", [math.nan, -1.0, 0.0, None, -math.inf])

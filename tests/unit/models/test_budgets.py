@@ -76,6 +76,17 @@ def test_the_budget_that_is_nearest_to_its_end_is_told() -> None:
     assert book.room("other", NOBODY).used == 1.0
 
 
+def test_of_several_budgets_the_one_that_a_request_would_pass_is_told() -> None:
+    book = ledger(day_usd=10.0, conversation_day_usd=0.04)
+    book.settle(NOBODY, paid(9.0))
+    book.settle(ANN, paid(0.02))
+    room = book.room("main", ANN)
+    assert (room.budget, room.takes(0.02), room.takes(0.03)) == ("day", True, True)
+    room = book.room("main", ANN, 0.03)
+    assert (room.budget, room.takes(0.02), room.takes(0.03)) == ("conversation", True, False)
+    assert Room().takes(1e6), "nothing applies"
+
+
 @pytest.mark.parametrize(
     ("limits", "models", "same", "other"),
     [
@@ -287,10 +298,34 @@ async def test_the_next_day_it_is_told_again_and_the_months_only_once() -> None:
     assert book.notice(ANN) is None
 
 
-def test_after_a_start_what_was_told_before_is_not_told_again(caplog: pytest.LogCaptureFixture) -> None:
-    book = ledger(day_usd=10.0)
-    book.take_over(NOON.date(), 9.0, [Row("main", "c", "u", 9.0)])
+def test_what_is_near_its_limit_at_the_start_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    book = ledger(day_usd=10.0, conversation_day_usd=9.5)
+    book.take_over(NOON.date(), 9.0, [Row("main", "tg:bot:1", "u", 9.0)])
+    assert [room.budget for room in (book.notice(ANN), book.notice(ANN)) if room] == ["conversation", "day"]
+    book.configure(BudgetsConfig(day_usd=10.0, conversation_day_usd=9.5), {})
     book.settle(ANN, paid(0.1))
+    assert book.notice(ANN) is None
+    assert sorted(events(caplog)) == [
+        ("budget_warning", "conversation", "tg:bot:1"),
+        ("budget_warning", "day", ""),
+    ]
+
+
+def test_what_a_reload_brings_near_its_limit_is_told_before_the_next_request_is_refused() -> None:
+    book = ledger(day_usd=100.0)
+    book.settle(ANN, paid(9.0))
+    assert book.notice(ANN) is None
+    for _ in range(2):
+        book.configure(BudgetsConfig(day_usd=10.0), {})
+    told = book.notice(ANN)
+    assert told is not None
+    assert (told.limit_usd, round(told.used, 6)) == (10.0, 0.9)
+    assert book.notice(ANN) is None
+
+
+def test_what_was_near_its_limit_yesterday_is_not_told_today(caplog: pytest.LogCaptureFixture) -> None:
+    book = ledger(day_usd=10.0)
+    book.take_over(date(2026, 1, 29), 9.0, [Row("main", "c", "u", 9.0)])
     assert book.notice(ANN) is None
     assert events(caplog) == []
 

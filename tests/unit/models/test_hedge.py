@@ -343,7 +343,7 @@ class Tight(NoBudgets):
     def __init__(self, used: float) -> None:
         self._room = Room(budget="day", limit_usd=10, spent_usd=10 * used)
 
-    def room(self, model: str, tags: RequestTags) -> Room:
+    def room(self, model: str, tags: RequestTags, usd: float = 0.0) -> Room:
         return self._room
 
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from clawd.config.schema import PriceConfig
+from clawd.config.schema import BudgetsConfig, PriceConfig
 from clawd.errors import (
     BudgetSpent,
     ContextTooLong,
@@ -16,20 +17,23 @@ from clawd.errors import (
     ModelsExhausted,
     ModelUnavailable,
 )
-from clawd.models.base import RequestTags, Reserve, Room, collect
+from clawd.models.base import Completed, RequestTags, Reserve, Room, collect
+from clawd.models.budgets import BudgetLedger
 from clawd.models.candidates import RETRY_DELAYS_S
 from clawd.models.estimate import ANSWER_TOKENS, Estimate
 from clawd.models.pacing import KeyPauses, PaceLimits
 from clawd.models.router import Route
 from clawd.models.traffic import TrafficBook
 from clawd.models.windows import ModelSize
+from clawd.response import Usage
 from clawd.testing import ManualClock, ScriptedModel
 from tests.fakes.routing import member_of, router_over
 from tests.unit.models.conftest import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Sequence
 
+    from clawd.models.base import ModelEvent, ModelRequest
     from clawd.models.member import Member
     from clawd.response import ModelAttempt
 
@@ -332,7 +336,7 @@ class Purse:
         self.open = 0
         self.settled: list[tuple[RequestTags, ModelAttempt]] = []
 
-    def room(self, model: str, tags: RequestTags) -> Room:
+    def room(self, model: str, tags: RequestTags, usd: float = 0.0) -> Room:
         if model not in self.spent:
             return Room(budget="day", limit_usd=5, spent_usd=1)
         return Room(budget="day", limit_usd=5, spent_usd=5, ends_at=datetime(2026, 1, 2, tzinfo=UTC))
@@ -363,6 +367,20 @@ async def test_a_model_whose_budget_is_spent_is_passed_over() -> None:
         "budget",
         "default",
     )
+
+
+async def test_a_request_whose_input_alone_passes_a_budget_goes_to_a_cheaper_model_or_is_refused() -> None:
+    clock = ManualClock()
+    dear, cheap = ScriptedModel(name="dear"), ScriptedModel(name="cheap")
+    ledger = BudgetLedger(BudgetsConfig(day_usd=0.05), {}, clock)
+    members = [member_of(dear, clock, price=DEAR), member_of(cheap, clock, price=CHEAP)]
+    router = router_over(*members, clock=clock, ledger=ledger)
+    # Its longest answer would not fit either: that is no reason, or a small budget could never be used.
+    assert (await collect(router, ask(input_tokens=4_000))).model == "dear"
+    assert (await collect(router, ask(input_tokens=5_001))).model == "cheap"
+    with pytest.raises(BudgetSpent, match=r"budget of \$0.05 has \$0.0\d+ left.*input alone costs \$0.60"):
+        await collect(router, ask(input_tokens=60_000))
+    assert len(dear.requests) + len(cheap.requests) == 2
 
 
 async def test_when_the_budget_of_all_is_spent_it_says_which_and_until_when() -> None:
@@ -404,6 +422,7 @@ async def test_a_reserve_is_the_price_of_the_longest_answer_of_the_first_model()
     reserve = router.reserve(ask(input_tokens=1000))
     assert reserve.model == "a"
     assert reserve.usd == pytest.approx(0.07)
+    assert reserve.input_usd == pytest.approx(0.01)
     assert router.reserve(ask(input_tokens=1000, max_tokens=100)).usd == pytest.approx(0.013)
     assert router.reserve(ask(pin="b")) == Reserve(model="b", usd=None)
     unlimited = member_of(ScriptedModel(name="c"), clock, price=DEAR)
@@ -428,6 +447,48 @@ async def test_a_request_holds_its_reserve_and_settles_what_it_cost() -> None:
     assert (purse.open, purse.settled) == (0, [(TAGS, attempt)])
 
 
+class Counting(ScriptedModel):
+    """Says of each answer that it took these tokens."""
+
+    def __init__(self, usage: Usage) -> None:
+        super().__init__(name="a")
+        self._usage = usage
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        async for event in super().stream(request):
+            yield (
+                Completed(replace(event.response, usage=self._usage))
+                if isinstance(event, Completed)
+                else event
+            )
+
+
+@pytest.mark.parametrize(
+    ("usage", "believed"),
+    [
+        (Usage(input_tokens=10**15, output_tokens=7), False),
+        (Usage(input_tokens=1000, output_tokens=10**15), False),
+        (Usage(input_tokens=1000, cached_tokens=10**15, output_tokens=7), False),
+        (
+            Usage(input_tokens=200_000, output_tokens=100_000),
+            True,
+        ),  # pictures, and thoughts that are kept back
+    ],
+)
+async def test_a_count_that_cannot_be_true_counts_as_none_and_is_logged_once(
+    usage: Usage, believed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, purse = ManualClock(), Purse()
+    router = router_over(member_of(Counting(usage), clock, price=DEAR), clock=clock, ledger=purse)
+    for _ in range(2):
+        response = await collect(router, ask(input_tokens=1000, max_tokens=100, tags=TAGS))
+        (attempt,) = response.attempts
+        assert response.usage == attempt.usage == (usage if believed else Usage())
+        assert (attempt.cost_usd is not None) is believed
+        assert (0.01 <= attempt.possible_usd < 0.011) is not believed
+    assert [r.message for r in caplog.records] == ([] if believed else ["usage_not_believed"])
+
+
 async def test_what_broke_off_may_have_cost_its_input_and_what_was_streamed() -> None:
     clock, purse = ManualClock(), Purse()
     a = ScriptedModel(["some words of an answer ", down("a")], name="a")
@@ -440,6 +501,19 @@ async def test_what_broke_off_may_have_cost_its_input_and_what_was_streamed() ->
     assert 0.01 < broke.possible_usd < 0.011
     assert (broke.cost_usd, refused.possible_usd) == (None, 0.0), "nobody works on what is turned away"
     assert (purse.open, [attempt for _, attempt in purse.settled]) == (0, [broke, refused])
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "size"), [(100, ModelSize()), (None, ModelSize(max_tokens=100)), (None, ModelSize())]
+)
+async def test_a_guess_is_never_above_the_reserve(max_tokens: int | None, size: ModelSize) -> None:
+    clock, purse = ManualClock(), Purse()
+    endless = ScriptedModel(["and so on, " * 100_000, down("a")], name="a")
+    router = router_over(member_of(endless, clock, price=DEAR, size=size), clock=clock, ledger=purse)
+    with pytest.raises(ModelsExhausted) as caught:
+        await collect(router, ask(input_tokens=1000, max_tokens=max_tokens, tags=TAGS))
+    [(_, reserve_usd)] = purse.held
+    assert [attempt.possible_usd for attempt in caught.value.attempts] == [pytest.approx(reserve_usd)]
 
 
 async def test_a_caller_that_went_away_has_its_request_settled_too() -> None:

@@ -93,7 +93,7 @@ class Purse:
         self.open = 0
         self.settled: list[ModelAttempt] = []
 
-    def room(self, model: str, tags: RequestTags) -> Room:
+    def room(self, model: str, tags: RequestTags, usd: float = 0.0) -> Room:
         return Room()
 
     @contextmanager

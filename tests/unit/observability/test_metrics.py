@@ -11,8 +11,10 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from clawd.models.base import BreakerState, SwitchSeen
-from clawd.models.meters import model_families
+from clawd.config.schema import BudgetsConfig
+from clawd.models.base import BreakerState, RequestTags, SwitchSeen
+from clawd.models.budgets import BudgetLedger
+from clawd.models.meters import budget_family, model_families
 from clawd.models.traffic import TrafficBook
 from clawd.observability.histogram import Histogram
 from clawd.observability.metrics import Exposition, Family, _Collector
@@ -101,6 +103,20 @@ def test_labels_are_models_in_force_and_words_of_fixed_sets() -> None:
         "clawd_breaker_state": "gauge",
         "clawd_model_switches": "counter",
     }
+
+
+def test_budgets_are_told_by_the_share_that_is_used_and_never_whose_they_are() -> None:
+    clock = ManualClock()
+    limits = BudgetsConfig(day_usd=10, user_day_usd=1, conversation_day_usd=1)
+    ledger = BudgetLedger(limits, {"main": 4.0}, clock)
+    tags = RequestTags(conversation="tg:bot:1", user="tg:ann")
+    ledger.settle(tags, (ModelAttempt(model="main", outcome="ok", cost_usd=5.0),))
+    assert _read(Exposition().text([budget_family(ledger.standings())])) == {
+        ("clawd_budget_used_ratio", (("budget", "day"), ("model", ""))): 0.5,
+        ("clawd_budget_used_ratio", (("budget", "model"), ("model", "main"))): 1.25,
+    }
+    nothing = BudgetLedger(BudgetsConfig(), {}, clock)
+    assert _read(Exposition().text([budget_family(nothing.standings())])) == {}
 
 
 @pytest.mark.parametrize("value", ['a "b" \\ c\nd', "模型", "", "x{y=}"])
