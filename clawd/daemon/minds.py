@@ -130,8 +130,7 @@ class Minds:
     @staticmethod
     def route(models: ModelSet) -> tuple[str, ...]:
         """Return the models' names, those of the default route first and in its order."""
-        default = models.routes["default"]
-        return (*default, *(info.name for info in models.infos() if info.name not in default))
+        return names_of(models.routes[DEFAULT_ROUTE], models.names)
 
     def brain(self) -> Brain:
         """Return what a turn that begins now works with."""
@@ -150,7 +149,7 @@ class Minds:
 
     def default_route(self) -> tuple[str, ...]:
         """Return the names of the default route's models, in order."""
-        return self._models.routes["default"] if self._models else ()
+        return self._models.routes[DEFAULT_ROUTE] if self._models else ()
 
     def infos(self) -> Sequence[ModelInfo]:
         """Return every model with its counts."""

@@ -18,7 +18,7 @@ from clawd.models.traffic import TrafficBook
 from clawd.models.windows import DEFAULT_ROUTE, ModelSize, Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from clawd.config.schema import Config, ModelConfig
     from clawd.ids import Clock
@@ -54,6 +54,11 @@ class ModelSet:
     def routes(self) -> Mapping[str, tuple[str, ...]]:
         """Each route's models in order; `default` is always there."""
         return self._routes
+
+    @property
+    def names(self) -> Collection[str]:
+        """Every model, in order."""
+        return self._members.keys()
 
     def infos(self) -> tuple[ModelInfo, ...]:
         """Return every model with its state and its counts, in order."""
