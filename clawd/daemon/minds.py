@@ -12,6 +12,7 @@ from clawd.agent.run import Brain
 from clawd.commands import parse
 from clawd.models.base import ModelContext
 from clawd.models.budgets import day_limits
+from clawd.models.paces import Paces
 from clawd.models.pacing import KeyPauses
 from clawd.models.registry import build_models
 from clawd.models.routing import prefixes_of
@@ -38,8 +39,8 @@ log = logging.getLogger(__name__)
 class Minds:
     """The brain in force, and the earlier ones that turns under way still use.
 
-    What is known of the models outlives a configuration: their traffic, the pauses of their keys, the states
-    of their breakers.
+    What is known of the models outlives a configuration: their traffic, what went through their limits, the
+    pauses of their keys, the states of their breakers.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Minds:
     ) -> None:
         self.traffic = TrafficBook(clock)
         self._pauses = KeyPauses(clock)
+        self._paces = Paces()
         self._states = states
         self._plugins = plugins
         self._environ = environ
@@ -91,6 +93,7 @@ class Minds:
             states=self._states,
             traffic=self.traffic,
             pauses=self._pauses,
+            paces=self._paces,
         )
         old, upkeep = self._models, self._upkeep
         self._models = models
