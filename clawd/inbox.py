@@ -243,8 +243,7 @@ class DurableInbox:
         """Count the message against its sender's rate; None where there is no limit."""
         if message.address.bridge == "terminal":
             return None
-        sender = f"{message.address.bridge}:{message.sender.id}"
-        return sender, self._rate.take(sender)
+        return message.user, self._rate.take(message.user)
 
     def _give_back(self, rated: tuple[str, Verdict] | None) -> None:
         if rated is not None:

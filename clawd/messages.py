@@ -134,6 +134,15 @@ class InboundMessage:
         """The text parts, joined."""
         return text_of(self.parts)
 
+    @property
+    def user(self) -> str:
+        """BRIDGE:SENDER, as use is counted, budgets are kept and routes are chosen by.
+
+        Half a surrogate pair, as broken clients send, is a `?`: databases take UTF-8 only.
+        """
+        user = f"{self.address.bridge}:{self.sender.id}"
+        return user if user.isascii() else user.encode(errors="replace").decode()
+
 
 SPLIT_TEXT: Final = "text"
 """`InboundMessage.piece_of` of a text that a client may have cut; its last piece carries no mark."""

@@ -339,6 +339,4 @@ def snapshot_of(lease: Lease, loaded: Loaded) -> Snapshot:
 
 def tags_of(lease: Lease) -> RequestTags:
     """Return on whose behalf a turn's requests are made."""
-    bridge = lease.address.bridge
-    user = f"{bridge}:{lease.message.sender.id}"
-    return RequestTags(bridge=bridge, conversation=str(lease.address), user=user)
+    return RequestTags(bridge=lease.address.bridge, conversation=str(lease.address), user=lease.message.user)

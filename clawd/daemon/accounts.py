@@ -62,8 +62,7 @@ class Accounts:
             language: To answer in.
             whole: Tell the use of everybody, and the budgets of all, too: for owners.
         """
-        address = message.address
-        user = f"{address.bridge}:{message.sender.id}"
+        address, user = message.address, message.user
         lines = [
             say("usage_today", language),
             say("usage_yours", language, use=_use(await self._spending.today(user=user), language)),

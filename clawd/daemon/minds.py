@@ -13,6 +13,7 @@ from clawd.agent.run import Brain
 from clawd.commands import parse
 from clawd.models.base import ModelContext, RequestTags
 from clawd.models.budgets import day_limits
+from clawd.models.paces import Paces
 from clawd.models.pacing import KeyPauses
 from clawd.models.registry import build_models
 from clawd.models.routing import prefixes_of
@@ -39,8 +40,8 @@ log = logging.getLogger(__name__)
 class Minds:
     """The brain in force, and the earlier ones that turns under way still use.
 
-    What is known of the models outlives a configuration: their traffic, the pauses of their keys, the states
-    of their breakers.
+    What is known of the models outlives a configuration: their traffic, what went through their limits, the
+    pauses of their keys, the states of their breakers.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Minds:
     ) -> None:
         self.traffic = TrafficBook(clock)
         self._pauses = KeyPauses(clock)
+        self._paces = Paces()
         self._states = states
         self._plugins = plugins
         self._environ = environ
@@ -92,6 +94,7 @@ class Minds:
             states=self._states,
             traffic=self.traffic,
             pauses=self._pauses,
+            paces=self._paces,
         )
         old, upkeep = self._models, self._upkeep
         self._models = models
@@ -131,8 +134,7 @@ class Minds:
     @staticmethod
     def route(models: ModelSet) -> tuple[str, ...]:
         """Return the models' names, those of the default route first and in its order."""
-        default = models.routes["default"]
-        return (*default, *(info.name for info in models.infos() if info.name not in default))
+        return names_of(models.routes[DEFAULT_ROUTE], models.names)
 
     def brain(self) -> Brain:
         """Return what a turn that begins now works with."""
@@ -151,7 +153,7 @@ class Minds:
 
     def default_route(self) -> tuple[str, ...]:
         """Return the names of the default route's models, in order."""
-        return self._models.routes["default"] if self._models else ()
+        return self._models.routes[DEFAULT_ROUTE] if self._models else ()
 
     def infos(self) -> Sequence[ModelInfo]:
         """Return every model with its counts."""

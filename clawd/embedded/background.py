@@ -50,7 +50,7 @@ class Background:
         self._built = asyncio.Event()
         self._stopping = asyncio.Event()
         self._models: ModelSet | None = None
-        self._failure: ClawdError | None = None
+        self._failure: Exception | None = None
         self._pid = os.getpid()
         self._thread = threading.Thread(target=self._run, name="clawd-models", daemon=True)
         self._thread.start()
@@ -61,8 +61,13 @@ class Background:
         return self._pid == os.getpid()
 
     def submit(self, work: Callable[[ModelSet], Coroutine[Any, Any, T]]) -> Future[T]:
-        """Start a call with the models; its errors are the future's."""
-        return asyncio.run_coroutine_threadsafe(self._call(work), self._loop)
+        """Start a call with the models; its errors are the future's. Raises RouterClosed."""
+        call = self._call(work)
+        try:
+            return asyncio.run_coroutine_threadsafe(call, self._loop)
+        except RuntimeError as error:  # the loop was closed just now
+            call.close()
+            raise _closed() from error
 
     def stop(self) -> None:
         """Break off what is under way, close the models and wait for the thread's end; again: nothing."""
@@ -115,7 +120,7 @@ class Background:
                 upkeep = tasks.create_task(self._models.run(), name="models")
                 await self._stopping.wait()
                 upkeep.cancel()
-        except ClawdError as error:
+        except Exception as error:  # noqa: BLE001 - whoever asks is told, in the thread that asks
             self._failure = error
             self._built.set()
             await self._stopping.wait()

@@ -175,9 +175,8 @@ def _check_names(request: ModelRequest, models: ModelSet) -> None:
     """Raise NotFound for a route or a model that there is not; the daemon's own requests name none such."""
     if request.route not in models.routes:
         raise _no("route", request.route, models.routes)
-    names = [info.name for info in models.infos()] if request.pin is not None else []
-    if request.pin is not None and request.pin not in names:
-        raise _no("model", request.pin, names)
+    if request.pin is not None and request.pin not in models.names:
+        raise _no("model", request.pin, models.names)
 
 
 def _no(what: str, name: str, known: Iterable[str]) -> NotFound:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from clawd.store.sqlite import Store
 
 _SUMS: Final = ", ".join(f"coalesce(sum(s.{name}), 0)" for name in SUMS)
+_PARTS: Final = ", ".join(f"sum(s.{name}) AS {name}" for name in SUMS)
 _ADDRESS: Final = "coalesce((SELECT coalesce(moved_to, address) FROM conv WHERE id = s.conv), '')"
-# Grouped by the row first: a name is looked up once for each conversation, not for each of its days.
+# Grouped by the row first: a name is looked up once for each conversation, not for each of its days. Then by
+# the name: a chat that moved, and what was said at its new address before that was known, are one.
 _KEYS: Final[Mapping[UsageBy, str]] = {
     "day": "s.day",
     "model": "s.model",
@@ -37,10 +39,10 @@ class SqliteSpending:
 
     async def usage(self, *, days: int, by: UsageBy) -> Sequence[UsageRow]:
         first = self._today() - max(1, min(days, MOST_DAYS)) + 1
-        order = "s.day" if by == "day" else _DEAREST
+        order = "s.name" if by == "day" else _DEAREST
         rows = await self._store.read(
-            f"SELECT {_NAMES[by]}, {_SUMS} FROM spend s WHERE s.day >= ? GROUP BY {_KEYS[by]}"  # noqa: S608 - constants
-            f" ORDER BY {order}",
+            f"SELECT s.name, {_SUMS} FROM (SELECT {_NAMES[by]} AS name, {_PARTS} FROM spend s"  # noqa: S608 - constants
+            f" WHERE s.day >= ? GROUP BY {_KEYS[by]}) s GROUP BY s.name ORDER BY {order}",
             (first,),
         )
         if by == "day":

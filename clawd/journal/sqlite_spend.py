@@ -53,7 +53,7 @@ def open_request(db: sqlite3.Connection, lease: Lease, intent: Record, now_ms: i
                 intent.step,
                 day_of(now_ms),
                 intent.model,
-                sender_of(lease),
+                lease.message.user,
                 micros(intent.reserve_usd),
             ),
         )
@@ -121,16 +121,9 @@ def forget_lost_conversations(db: sqlite3.Connection) -> None:
     db.execute(f"DELETE FROM spend WHERE {_LOST}")  # noqa: S608 - a constant
 
 
-def sender_of(lease: Lease) -> str:
-    """Return on whose behalf the turn works, as BRIDGE:SENDER."""
-    sender = f"{lease.address.bridge}:{lease.message.sender.id}"
-    # Half a surrogate pair, as broken clients send: SQLite takes UTF-8 only.
-    return sender if sender.isascii() else sender.encode(errors="replace").decode()
-
-
 def _count(db: sqlite3.Connection, lease: Lease, attempts: Sequence[ModelAttempt], now_ms: int) -> None:
     if attempts:
-        day, sender = day_of(now_ms), sender_of(lease)
+        day, sender = day_of(now_ms), lease.message.user
         for model, tally in tallies(attempts).items():
             db.execute(_ADD, (day, model, lease.conv, sender, *_sums(tally)))
 

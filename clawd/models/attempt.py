@@ -92,9 +92,11 @@ class Attempt:
 
     async def leave(self, outcome: Literal["hedge", "cancelled"]) -> None:
         """Close it: another one answered first, or nobody waits any more. One that has ended stays so."""
-        await self._events.aclose()
-        if self.result is None:
-            self._end(outcome)
+        try:
+            await self._events.aclose()
+        finally:  # whatever becomes of the connection, the reserve is not held for ever
+            if self.result is None:
+                self._end(outcome)
 
     def _believed(self, completed: Completed) -> Completed:
         """Return the answer, as one that nobody counted where its count can't be true."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -129,8 +130,9 @@ class Candidates:
 
     async def leave(self) -> None:
         """Leave all attempts: nobody waits any more."""
-        for attempt in self._begun:
-            await attempt.leave("cancelled")
+        async with AsyncExitStack() as leaving:  # all of them, also where one can't be closed
+            for attempt in reversed(self._begun):
+                leaving.push_async_callback(attempt.leave, "cancelled")
 
     def reason(self, model: str) -> str:
         """Return why another model takes this one's place; as `SwitchSeen.reason`."""

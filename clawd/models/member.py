@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 from clawd.models.base import DescribedProvider, KeyedProvider, ModelInfo
@@ -58,7 +59,8 @@ class Member:
         self.size = size if size is not None else ModelSize()
         self.price = price
         self.first_tokens = FirstTokens(clock)
-        self.breaker = _breaker(provider, clock, limits, kind, states)
+        self.identity = _identity(provider, kind)
+        self.breaker = _breaker(self.identity, provider.name, clock, limits, states)
         key_id = provider.key_id if isinstance(provider, KeyedProvider) else ""
         guarded = Guarded(provider, self.breaker)
         self.paced = Paced(guarded, pace or PaceLimits(), pauses or KeyPauses(clock), key_id, clock)
@@ -146,25 +148,25 @@ class Member:
         )
 
 
-def _breaker(
-    provider: ManagedProvider, clock: Clock, limits: BreakerLimits, kind: str, states: StateCache | None
-) -> Breaker:
-    """Return the model's breaker, which goes on from its last state while the model is the same.
+def _identity(provider: ManagedProvider, kind: str) -> str:
+    """Return what names a model as long as it is the same.
 
     One that was moved to another endpoint, or got another key, is another: what is known of it is void.
     """
-    if states is None:
-        return Breaker(provider.name, limits, clock)
     facts = [kind]
     if isinstance(provider, DescribedProvider):
         facts += [provider.model, provider.place]
     if isinstance(provider, KeyedProvider):
         facts.append(provider.key_id)
-    key = f"{provider.name} {hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}"
+    return f"{provider.name} {hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}"
+
+
+def _breaker(
+    identity: str, name: str, clock: Clock, limits: BreakerLimits, states: StateCache | None
+) -> Breaker:
+    """Return the model's breaker, which goes on from its last state."""
+    if states is None:
+        return Breaker(name, limits, clock)
     return Breaker(
-        provider.name,
-        limits,
-        clock,
-        note=lambda state: states.note(key, state),
-        state=states.load().get(key),
+        name, limits, clock, note=partial(states.note, identity), state=states.load().get(identity)
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from clawd.ids import Clock
     from clawd.models.base import ModelEvent, ModelProvider, ModelRequest
+    from clawd.models.paces import Paces
     from clawd.response import Usage
 
 __all__ = ["KeyPauses", "PaceLimits", "Paced"]
@@ -69,9 +70,9 @@ class Paced:
         """Return about how many seconds a request that came now would wait; 0: it may begin."""
         return self._pace.wait_s()
 
-    def adjust(self, limits: PaceLimits) -> None:
-        """Hold these limits from now on; requests under way go on, whatever they are."""
-        self._pace.adjust(limits)
+    def share(self, paces: Paces, identity: str) -> None:
+        """Go on from the pace of the same model in an earlier configuration; before the first request."""
+        self._pace = paces.of(identity, self._pace)
 
     async def stream(
         self, request: ModelRequest, on_begin: Callable[[], None] | None = None

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from clawd.messages import Text
+from clawd.messages import Image, Text
 
 if TYPE_CHECKING:
-    from clawd.messages import Image, Part
+    from clawd.messages import Part
 
 _DATA_URL: Final = re.compile(r"data:([^;,\s]{1,100});base64,", re.IGNORECASE)
 
@@ -31,6 +31,14 @@ def picture_of(image: Image) -> Picture | None:
     if head := _DATA_URL.match(ref):
         return Picture(url=ref, mime=head.group(1).lower(), base64=ref[head.end() :])
     return None
+
+
+def is_shown(part: Part) -> bool:
+    """Whether `picture_of` gives a picture; copies nothing, as one may hold megabytes."""
+    if not isinstance(part, Image):
+        return False
+    ref = part.ref.lstrip()
+    return ref[:8].lower().startswith(("http://", "https://")) or _DATA_URL.match(ref) is not None
 
 
 def words_for(part: Part) -> str:

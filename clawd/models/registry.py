@@ -18,11 +18,12 @@ from clawd.models.traffic import TrafficBook
 from clawd.models.windows import DEFAULT_ROUTE, ModelSize, Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from clawd.config.schema import Config, ModelConfig
     from clawd.ids import Clock
     from clawd.models.base import Ledger, ModelContext, ModelInfo, ModelPlugin, RoutedProvider, StateCache
+    from clawd.models.paces import Paces
     from clawd.models.presets import ServerPreset
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,11 @@ class ModelSet:
     def routes(self) -> Mapping[str, tuple[str, ...]]:
         """Each route's models in order; `default` is always there."""
         return self._routes
+
+    @property
+    def names(self) -> Collection[str]:
+        """Every model, in order."""
+        return self._members.keys()
 
     def infos(self) -> tuple[ModelInfo, ...]:
         """Return every model with its state and its counts, in order."""
@@ -103,6 +109,7 @@ async def build_models(
     states: StateCache | None = None,
     traffic: TrafficBook | None = None,
     pauses: KeyPauses | None = None,
+    paces: Paces | None = None,
 ) -> ModelSet:
     """Return the configured models, or, when none is, what `detect_models` finds.
 
@@ -115,6 +122,7 @@ async def build_models(
         states: Where breakers go on from; without it they begin closed.
         traffic: Counts what goes through the models, also through those of earlier configurations.
         pauses: Of keys that were told to slow down; also of earlier configurations.
+        paces: What went through the models' own limits; also of earlier configurations.
     """
     if config.models:
         found = [Found(config=model, found="config", standby=True) for model in config.models]
@@ -136,6 +144,9 @@ async def build_models(
         )
         for f in found
     ]
+    if paces is not None:
+        for member in members:  # once all are made: what is refused must not touch the limits in force
+            member.paced.share(paces, member.identity)
     routes = {name: Route.of(route, hedge=config.breaker.hedge) for name, route in config.routes.items()}
     standing_by = tuple(f.config.name for f in found if f.standby)
     routes.setdefault(DEFAULT_ROUTE, Route(models=standing_by, hedge=config.breaker.hedge))

@@ -50,7 +50,7 @@ def facts_of(messages: Sequence[InboundMessage]) -> RouteFacts:
         text="\n".join(message.text for message in messages if message.text),
         bridge=first.address.bridge,
         conversation=str(first.address),
-        user=f"{first.address.bridge}:{first.sender.id}",
+        user=first.user,
         has_image=any(_is_image(part) for message in messages for part in message.parts),
     )
 

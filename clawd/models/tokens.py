@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 from clawd.messages import Text, text_of
 from clawd.models.base import AssistantMessage, ChatMessage, SystemMessage, ToolMessage, UserMessage
+from clawd.models.pictures import is_shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +26,10 @@ VocabularySize = Literal["large", "small"]
 
 _MESSAGE: Final = 6  # the marks around a message, its role, and the start of the answer
 _CALL: Final = 14  # the JSON around a tool call, without its id
+_PICTURE: Final = (
+    1600  # Source: Anthropic, "Vision": width * height / 750, after scaling; OpenAI's tiles: 1,445
+)
+_WORD: Final = 3  # stands for a picture that the model is not shown, and for any other file
 _TOOL: Final = 40  # the JSON around an offered tool
 
 _RUN: Final = re.compile(r"[a-z]+|[A-Z]+")
@@ -141,8 +146,8 @@ def estimate_message(message: ChatMessage, vocabulary: VocabularySize = "large")
         case SystemMessage(text=text):
             return _MESSAGE + estimate_text(text, vocabulary)
         case UserMessage(parts=parts):
-            others = sum(not isinstance(part, Text) for part in parts)
-            return _MESSAGE + 3 * others + estimate_text(text_of(parts), vocabulary)
+            others = sum(_PICTURE if is_shown(p) else _WORD for p in parts if not isinstance(p, Text))
+            return _MESSAGE + others + estimate_text(text_of(parts), vocabulary)
         case AssistantMessage(text=text, tool_calls=calls, thinking=thinking):
             return (
                 _MESSAGE

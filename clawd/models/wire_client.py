@@ -49,6 +49,7 @@ class WireProvider(Generic[C]):
         self._config = config
         self._wire = wire
         self._limits = config.limits(context.limits)
+        self._extra_body = config.body_keys()
         self._origin = Origin(
             model=config.name,
             model_id=config.model_id,
@@ -103,7 +104,7 @@ class WireProvider(Generic[C]):
             await self._session.close()
 
     def _body(self, request: ModelRequest) -> JsonObject:
-        body = {**self._wire.body(self._config, request), **self._config.extra_body}
+        body = {**self._wire.body(self._config, request), **self._extra_body}
         for name in self._config.omit:
             body.pop(name, None)
         return body

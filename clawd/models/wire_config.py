@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, JsonValue, PlainValidator, model_validator
@@ -59,6 +60,50 @@ def _one_line(secret: Secret) -> Secret:
     return secret
 
 
+def _body_value(value: object) -> object:
+    """Return a value of a request's body, with a secret for each text in it that is one by its origin."""
+    match value:
+        case Text(origin=origin) if origin.startswith(_REFERENCE):
+            return Secret(str.__str__(value), origin)
+        case str():
+            return str.__str__(value)
+        case dict():
+            return {str(key): _body_value(part) for key, part in value.items()}
+        case list():
+            return [_body_value(part) for part in value]
+        case float() if not math.isfinite(value):
+            raise ValueError("JSON has no such number")
+        case Secret() | int() | float() | None:
+            return value
+        case _:
+            raise ValueError("expected what JSON can say")
+
+
+def _revealed(value: object) -> JsonValue:
+    match value:
+        case Secret():
+            return value.reveal()
+        case dict():
+            return {key: _revealed(part) for key, part in value.items()}
+        case list():
+            return [_revealed(part) for part in value]
+        case _:
+            plain: JsonValue = value  # type: ignore[assignment] # as `_body_value` left it
+            return plain
+
+
+def _secrets_in(value: object) -> Iterator[str]:
+    match value:
+        case Secret():
+            yield value.reveal()
+        case dict() | list():
+            for part in value.values() if isinstance(value, dict) else value:
+                yield from _secrets_in(part)
+        case _:
+            pass
+
+
+BodyValue = Annotated[Any, PlainValidator(_body_value, json_schema_input_type=JsonValue)]
 HeaderValue = Annotated[Secret | str, PlainValidator(_header_value, json_schema_input_type=Secret)]
 Key = Annotated[Secret, AfterValidator(_one_line)]
 
@@ -76,7 +121,7 @@ class WireConfig(ModelConfig):
     api_key: Key | None = None
     # Sent with every request, in place of ours of the same name.
     headers: Annotated[dict[str, HeaderValue], AfterValidator(_headers)] = {}
-    extra_body: dict[str, JsonValue] = {}  # put into every request, in place of our keys of the same name
+    extra_body: dict[str, BodyValue] = {}  # put into every request, in place of our keys of the same name
     omit: Annotated[tuple[str, ...], OneOrMore] = ()  # keys of a request that this provider refuses
     model: str | None = None  # the provider's own name for it; `name` when not set
     max_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -124,14 +169,19 @@ class WireConfig(ModelConfig):
         secrets = (value for value in self.headers.values() if isinstance(value, Secret))
         return self.api_key or next(secrets, None)
 
+    def body_keys(self) -> dict[str, JsonValue]:
+        """Return `extra_body` as it goes on the wire."""
+        return {key: _revealed(value) for key, value in self.extra_body.items()}
+
     def secrets(self) -> Iterator[str]:
-        """Yield what must not be quoted of a provider's words: the key first, then those of headers and URL."""
+        """Yield what must not be quoted of a provider's words: the key first, then those of headers, body, URL."""
         if self.api_key is not None:
             yield self.api_key.reveal()
         for value in self.headers.values():
             if isinstance(value, Secret):
                 yield value.reveal()
                 yield from value.reveal().split()[1:]  # behind `Basic` and `Bearer`
+        yield from _secrets_in(self.extra_body)
         yield from secrets_in_urls(self.url)
 
     def limits(self, defaults: BreakerConfig) -> StreamLimits:

@@ -64,6 +64,13 @@ def budgets(lines: list[str]) -> list[str]:
     return [line.partition(" until ")[0] for line in lines if line.startswith("budget ")]
 
 
+async def test_a_sender_of_half_a_character_is_told_their_use_too(state_dir: Path) -> None:
+    async with Inner(state_dir, model=PricedModel()) as inner:
+        await inner.ask(sender="\ud800")
+        lines = await usage(inner, sender="\ud800")
+    assert any(line.startswith("you: requests 2, ") for line in lines)
+
+
 async def test_a_person_is_told_their_own_use_and_an_owner_everything(state_dir: Path) -> None:
     access = AccessConfig(default="allow", rate="100000/s", owners=("chat:7",))
     async with Inner(state_dir, model=PricedModel(), access=access) as inner:

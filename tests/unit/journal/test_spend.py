@@ -359,6 +359,16 @@ async def test_a_conversation_that_moved_is_named_by_its_new_address(
     assert (await opened.spending.today(address=address("-100"))).cost_usd == 1.0
 
 
+async def test_a_conversation_that_moved_to_a_known_address_is_told_as_one(
+    bench: Bench, opened: OpenJournal
+) -> None:
+    await pay(bench, usd=1.0)
+    await pay(bench, usd=2.0, chat="-100")
+    await bench.journal.move_address(address("1"), address("-100"))
+    rows = await opened.spending.usage(days=1, by="conversation")
+    assert [(row.name, row.cost_usd) for row in rows] == [("tg:bot:-100", 3.0)]
+
+
 # --- what goes for good -------------------------------------------------------------------------------
 
 

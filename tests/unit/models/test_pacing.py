@@ -10,6 +10,7 @@ import pytest
 from clawd.config.schema import ModelConfig
 from clawd.errors import ModelRateLimited, ModelUnavailable
 from clawd.models.base import Completed, RequestTags, collect
+from clawd.models.paces import Paces
 from clawd.models.pacing import KeyPauses, Paced, PaceLimits
 from clawd.testing import ManualClock, ScriptedModel, Step
 from tests.fakes.openai_api import FakeOpenAI, Reply
@@ -187,15 +188,22 @@ async def test_a_stream_that_is_closed_early_or_fails_frees_its_place(site: _Sit
 async def test_a_smaller_limit_stops_nothing_under_way_and_a_greater_one_lets_in_at_once(site: _Site) -> None:
     go = asyncio.Event()
     model = ScriptedModel(*(_held(go) for _ in range(5)))
-    paced = site.paced(model, concurrency=3)
+    paces = Paces()
+
+    def configured(**limits: int) -> Paced:
+        paced = site.paced(model, "key", **limits)
+        paced.share(paces, "a")
+        return paced
+
+    paced = configured(concurrency=3)
     async with asyncio.TaskGroup() as group:
         for n in range(5):
             group.create_task(collect(paced, _from(f"c{n}")))
         await site.waited(lambda: paced.waiting == 2)
-        paced.adjust(PaceLimits(concurrency=1))
+        assert configured(concurrency=1).in_flight == 3
         await site.settled()
         assert (paced.in_flight, paced.waiting) == (3, 2)
-        paced.adjust(PaceLimits())
+        configured()
         await site.waited(lambda: paced.in_flight == 5)
         go.set()
 

@@ -18,6 +18,7 @@ from clawd.models.base import (
 )
 from clawd.models.demo import PLUGIN as DEMO
 from clawd.models.demo import DemoConfig
+from clawd.models.paces import Paces
 from clawd.models.registry import ModelSet, build_models
 from clawd.models.states import RecentStates
 from clawd.testing import ManualClock, ScriptedModel
@@ -198,6 +199,54 @@ async def test_a_breaker_goes_on_from_its_state_unless_the_key_or_the_endpoint_i
     moved = Keyed()
     moved.place = "elsewhere"
     assert (await built(moved)).infos()[0].breaker.state == "closed"
+
+
+async def test_what_went_through_a_models_limits_counts_after_a_reload() -> None:
+    clock, paces, go = ManualClock(), Paces(), asyncio.Event()
+
+    async def built(model: ScriptedModel, **limits: int) -> ModelSet:
+        plugin: ModelPlugin[Any] = ModelPlugin(
+            type="scripted", config=ModelConfig, create=lambda _context, _config: model
+        )
+        config = Config(models=(ModelConfig(name="a", type="scripted", **limits),))  # type: ignore[arg-type]
+        return await build_models(config, {"scripted": plugin}, make_context(clock), paces=paces)
+
+    old_model, new_model = Keyed([go, "old"]), Keyed("new")
+    old = await built(old_model, concurrency=1)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(collect(old.router, ask()))
+        await old_model.asked()
+        new = await built(new_model, concurrency=1)
+        second = group.create_task(collect(new.router, ask()))
+        await clock.advance(0)
+        assert (new.infos()[0].in_flight, new.infos()[0].waiting, new_model.requests) == (1, 1, [])
+        go.set()
+    assert (first.result().text, second.result().text) == ("old", "new")
+    assert (await built(Keyed(key_id="another"), concurrency=1)).infos()[0].in_flight == 0
+
+
+async def test_a_reload_that_is_refused_leaves_the_limits_in_force() -> None:
+    clock, paces = ManualClock(), Paces()
+
+    def create(_context: Any, config: ModelConfig) -> ScriptedModel:
+        if config.name == "b":
+            raise ModelUnavailable("b", "can not be made")
+        return ScriptedModel(name=config.name)
+
+    plugin: ModelPlugin[Any] = ModelPlugin(type="scripted", config=ModelConfig, create=create)
+    one, two = (
+        Config(models=tuple(ModelConfig(name=n, type="scripted", requests_per_min=most) for n in names))
+        for names, most in (("a", 1), ("ab", 9))
+    )
+    models = await build_models(one, {"scripted": plugin}, make_context(clock), paces=paces)
+    with pytest.raises(ModelUnavailable):
+        await build_models(two, {"scripted": plugin}, make_context(clock), paces=paces)
+    await collect(models.router, ask())
+    async with asyncio.TaskGroup() as group:
+        waits = group.create_task(collect(models.router, ask()))
+        await clock.advance(0)
+        assert models.infos()[0].waiting == 1
+        waits.cancel()
 
 
 async def test_models_on_this_computer_cost_nothing_unless_somebody_says_so() -> None:

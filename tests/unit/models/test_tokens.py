@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clawd.messages import Text
+from clawd.messages import Image, Text
 from clawd.models.base import AssistantMessage, ChatMessage, SystemMessage, ToolCall, ToolMessage, UserMessage
 from clawd.models.tokens import (
     TokenCounter,
@@ -77,6 +77,14 @@ def test_every_text_has_an_estimate(text: str, vocabulary: VocabularySize) -> No
     estimate = estimate_text(text, vocabulary)
     assert 0 <= estimate <= 4 * len(text.encode("utf-8", "replace")) + 1
     assert (estimate == 0) == (text == "")
+
+
+@pytest.mark.parametrize("ref", ["https://h/cat.png", "data:image/png;base64,iVBO"])
+def test_a_picture_counts_as_what_providers_take_it_for(ref: str) -> None:
+    said = UserMessage((Text("what is this?"), Image(ref=ref)))
+    assert 1_600 <= estimate_message(said) < 1_650
+    only_its_platform_knows = UserMessage((Text("what is this?"), Image(ref="AgACAgIAAx")))
+    assert estimate_message(only_its_platform_knows) < 20
 
 
 def test_calls_names_and_tools_count() -> None:

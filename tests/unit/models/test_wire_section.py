@@ -9,7 +9,7 @@ import pytest
 from clawd.config.base import Secret
 from clawd.config.loader import load_config
 from clawd.config.view import view
-from clawd.errors import ModelAuthError
+from clawd.errors import ModelAuthError, ModelUnavailable
 from clawd.models.base import KeyedProvider, collect
 from clawd.models.chat_config import ChatConfig
 from clawd.plugins import find_plugins
@@ -55,6 +55,32 @@ def test_a_header_is_a_secret_by_its_origin_or_its_name_and_else_is_shown(tmp_pa
     shown = repr(view(loaded.config))
     assert "clawd" in shown
     assert "0123" not in shown
+
+
+def test_a_text_from_elsewhere_is_a_secret_in_the_body_too(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        'models: [{name: m, type: chat, base_url: "http://h/v1",\n'
+        "  extra_body: {seed: 7, user: {token: {env: TENANT}, all: [x, {env: TENANT}]}}}]\n"
+    )
+    loaded = load_config(file, {"HOME": "/nonexistent", "TENANT": "tenant-0123"}, find_plugins())
+    (config,) = loaded.config.models
+    assert isinstance(config, ChatConfig)
+    shown = repr(view(loaded.config))
+    assert "'seed': 7" in shown
+    assert "0123" not in f"{shown} {config!r}"
+    tenant = Secret("tenant-0123", "environment TENANT")
+    assert config.extra_body == {"seed": 7, "user": {"token": tenant, "all": ["x", tenant]}}
+
+
+async def test_a_secret_in_the_body_is_sent_and_never_quoted(make_chat: MakeChat) -> None:
+    tenant = Secret("tenant-0123")
+    async with FakeOpenAI(Reply(status=400, error={"message": "bad tenant-0123"})) as api:
+        chat = make_chat(api.base_url, extra_body={"user": {"token": tenant, "all": ["x", tenant]}})
+        with pytest.raises(ModelUnavailable) as caught:
+            await collect(chat, ask())
+    assert api.requests[0].body["user"] == {"token": "tenant-0123", "all": ["x", "tenant-0123"]}
+    assert "bad [key]" in caught.value.why
 
 
 async def test_keys_are_added_to_the_body_and_left_out_of_it(make_chat: MakeChat) -> None:
