@@ -23,9 +23,11 @@ from clawd.fanout import Fanout
 from clawd.gateway.app import Gateway
 from clawd.gateway.auth import TokenStore
 from clawd.gateway.health import Readiness
+from clawd.gateway.openai_models import Offered
 from clawd.inbox import DurableInbox
 from clawd.journal.breakers import BreakerRow
 from clawd.models.budgets import BudgetLedger, day_limits
+from clawd.models.windows import DEFAULT_ROUTE
 from clawd.supervisor import Supervisor
 from clawd.texts import say
 
@@ -263,7 +265,13 @@ def _gateway(
         tokens=tokens,
         clock=ground.clock,
         models=minds.names,
+        offered=lambda: _offered(minds),
     )
+
+
+def _offered(minds: Minds) -> Offered:
+    brain = minds.brain()
+    return Offered(router=brain.router, models=brain.models, routes=(DEFAULT_ROUTE, *brain.routes))
 
 
 def _readiness(situation: Situation, opened: OpenJournal, supervisor: Supervisor) -> Readiness:

@@ -1,4 +1,4 @@
-"""The HTTP server: health, REST, and the bridges whose platforms call us."""
+"""The HTTP server: health, REST, OpenAI's API, and the bridges whose platforms call us."""
 
 from clawd.gateway.app import CannotListen, Gateway
 from clawd.gateway.auth import TokenStore

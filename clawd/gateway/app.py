@@ -21,6 +21,9 @@ from clawd.gateway.health import Health, Readiness
 from clawd.gateway.held_inbox import HeldInbox
 from clawd.gateway.limits import Limits, headers_of
 from clawd.gateway.metrics import MetricsPage
+from clawd.gateway.openai import OpenAIDoor
+from clawd.gateway.openai_errors import openai_problems
+from clawd.gateway.openai_streams import KEEPALIVE_S
 from clawd.gateway.origins import Origins
 from clawd.gateway.problems import RequestRefused, ServerLog, problems, try_later
 from clawd.gateway.proxies import CALLER, Proxies
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from clawd.gateway.auth import Token, TokenStore
     from clawd.gateway.metrics import ReadMetrics
     from clawd.gateway.remote import Mounted
+    from clawd.gateway.openai_models import Offered
     from clawd.ids import Clock
     from clawd.journal.reading import Views
 
@@ -75,9 +79,11 @@ class Gateway:
         tokens: Who may come in; `start` configures it.
         clock: Time of messages.
         models: The names of models and routes that a message may ask for.
+        offered: The models in force, for OpenAI's clients; None: those endpoints are not there.
         header_timeout_s: How long a new connection may take for its first request's headers.
         body_timeout_s: How long a body may take.
         write_timeout_s: How long a client may take nothing of what waits for it.
+        keepalive_s: The longest silence of an answer that streams to OpenAI's clients.
     """
 
     def __init__(
@@ -93,9 +99,11 @@ class Gateway:
         tokens: TokenStore,
         clock: Clock,
         models: Callable[[], Collection[str]],
+        offered: Callable[[], Offered] | None = None,
         header_timeout_s: float = HEADER_TIMEOUT_S,
         body_timeout_s: float = BODY_TIMEOUT_S,
         write_timeout_s: float = WRITE_TIMEOUT_S,
+        keepalive_s: float = KEEPALIVE_S,
     ) -> None:
         inbox = HeldInbox(inbox, tokens)  # for every door below
         self._write_timeout_s = write_timeout_s
@@ -130,6 +138,16 @@ class Gateway:
             body_timeout_s=body_timeout_s,
         )
         self._remote: RemoteDoor | None = None
+        self._openai: OpenAIDoor | None = None
+        if offered is not None:
+            self._openai = OpenAIDoor(
+                offered,
+                tokens,
+                clock,
+                max_body_bytes=lambda: self._config.max_body_bytes,
+                body_timeout_s=body_timeout_s,
+                keepalive_s=keepalive_s,
+            )
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._connections: Connections | None = None
@@ -230,6 +248,8 @@ class Gateway:
         self._waits.close()
         if self._remote is not None:
             self._remote.close()
+        if self._openai is not None:
+            self._openai.close()
         connections.close()
         await runner.cleanup()
         await self._tokens.close()
@@ -245,7 +265,7 @@ class Gateway:
 
     def _app(self) -> web.Application:
         app = web.Application(
-            middlewares=[problems, self._checks],
+            middlewares=[problems, openai_problems, self._checks],
             # `debug` would send tracebacks to clients.
             handler_args={"debug": False, "logger": ServerLog(log)},
             # What reads its body itself has limits of its own; this one is for what is mounted.
@@ -258,6 +278,7 @@ class Gateway:
                 *self._mounts.routes(),
                 *self._messages.routes(),
                 *self._approvals.routes(),
+                *(self._openai.routes() if self._openai is not None else ()),
             ]
         )
         if self._remote is not None:

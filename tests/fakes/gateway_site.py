@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from clawd.bridge import HttpBridge, Inbox
     from clawd.ids import Clock
+    from clawd.gateway.openai_models import Offered
     from clawd.observability.metrics import Family
 
 READY = Readiness(replayed=True, journal_writable=True, draining=False)
@@ -97,6 +98,8 @@ async def site(
     write_timeout_s: float = 10,
     tokens: TokenStore | None = None,
     clock: Clock | None = None,
+    offered: Offered | None = None,
+    keepalive_s: float = 15,
 ) -> AsyncIterator[Site]:
     """Run a gateway on a free port until the block ends."""
     world = World()
@@ -116,6 +119,8 @@ async def site(
         header_timeout_s=header_timeout_s,
         body_timeout_s=body_timeout_s,
         write_timeout_s=write_timeout_s,
+        offered=(lambda: offered) if offered is not None else None,
+        keepalive_s=keepalive_s,
     )
     gateway.mount(RemoteControl(services, lambda request: f"token.{request[TOKEN].name}"))
     async with gateway, aiohttp.ClientSession(gateway.url) as client:

@@ -1,0 +1,128 @@
+"""Contents, tools and output forms as OpenAI's formats write them, read into ours. Pure.
+
+Both formats differ in names alone: `text`/`input_text`, `image_url` as an object or a string, functions nested
+or flat.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from clawd.gateway.openai_errors import bad_field
+from clawd.gateway.openai_fields import list_of, object_of, text_of
+from clawd.messages import Image, Text
+from clawd.models.base import OutputSchema
+from clawd.tools.base import ToolSpec
+
+if TYPE_CHECKING:
+    from clawd.messages import Part
+    from clawd.response import JsonObject, JsonValue
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_PICTURE: Final = re.compile(r"(?:https?://|data:image/[a-z0-9.+-]{1,40};base64,)\S+", re.IGNORECASE)
+_TEXTS: Final = frozenset({"text", "input_text", "output_text", "refusal"})
+_PICTURES: Final = frozenset({"image_url", "input_image"})
+_MOST_PARTS: Final = 256
+_MOST_TOOLS: Final = 128
+
+
+def parts_of(content: JsonValue, param: str, *, pictures: bool) -> tuple[Part, ...]:
+    """Return the parts of a message's `content`: a string, or a list of typed parts.
+
+    Raises:
+        RequestRefused: 400 for another shape, and for sounds and files, which no model here is given.
+    """
+    if isinstance(content, str):
+        return (Text(content),)
+    found: list[Part] = []
+    for index, item in enumerate(list_of(content, param, most=_MOST_PARTS)):
+        where = f"{param}[{index}]"
+        part = object_of(item, where)
+        kind = part.get("type")
+        if kind in _TEXTS:
+            name = "refusal" if kind == "refusal" else "text"
+            found.append(Text(text_of(part.get(name), f"{where}.{name}")))
+        elif kind in _PICTURES and pictures:
+            found.append(_picture(part.get("image_url"), f"{where}.image_url"))
+        else:
+            taken = "text and image_url" if pictures else "text"
+            raise bad_field(f"{where}.type", f"is {str(kind)[:40]!r}, and only {taken} is taken here")
+    return tuple(found)
+
+
+def plain_text(content: JsonValue, param: str) -> str:
+    """Return a content that may hold nothing but text."""
+    if isinstance(content, str):
+        return content
+    parts = parts_of(content, param, pictures=False)
+    return "".join(part.text for part in parts if isinstance(part, Text))
+
+
+def tools_of(value: JsonValue) -> tuple[ToolSpec, ...]:
+    """Return the functions that a client offers; raises RequestRefused (400) for tools of another kind."""
+    if value is None:
+        return ()
+    tools = [_tool(item, f"tools[{i}]") for i, item in enumerate(list_of(value, "tools", most=_MOST_TOOLS))]
+    names = [tool.name for tool in tools]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise bad_field("tools", f"the name {twice} comes twice")
+    return tuple(tools)
+
+
+def schema_of(form: JsonValue, param: str) -> OutputSchema | None:
+    """Return what `response_format` or `text.format` asks for; None for plain text.
+
+    `json_object` is an object of any form.
+    """
+    if form is None:
+        return None
+    value = object_of(form, param)
+    match value.get("type"):
+        case "text":
+            return None
+        case "json_object":
+            return OutputSchema(name="answer", schema={"type": "object"}, strict=False)
+        case "json_schema":
+            inner = (
+                object_of(value["json_schema"], f"{param}.json_schema") if "json_schema" in value else value
+            )
+            return OutputSchema(
+                name=name_of(inner.get("name"), f"{param}.name"),
+                schema=object_of(inner.get("schema"), f"{param}.schema"),
+                strict=inner.get("strict") is True,
+            )
+        case kind:
+            raise bad_field(f"{param}.type", f"is {str(kind)[:40]!r}, not text, json_object or json_schema")
+
+
+def name_of(value: JsonValue, param: str) -> str:
+    """Return the name of a function or a schema."""
+    name = text_of(value, param)
+    if not _NAME.fullmatch(name):
+        raise bad_field(param, "has to be 1 to 64 characters of A-Z a-z 0-9 _ -")
+    return name
+
+
+def _tool(item: JsonValue, param: str) -> ToolSpec:
+    tool = object_of(item, param)
+    if tool.get("type") != "function":
+        raise bad_field(f"{param}.type", "only functions are taken", code="unsupported_tool")
+    function: JsonObject = object_of(tool["function"], f"{param}.function") if "function" in tool else tool
+    parameters = function.get("parameters")
+    described = function.get("description")
+    return ToolSpec(
+        name=name_of(function.get("name"), f"{param}.name"),
+        description="" if described is None else text_of(described, f"{param}.description"),
+        parameters={"type": "object", "properties": {}}
+        if parameters is None
+        else object_of(parameters, f"{param}.parameters"),
+        effect="once",  # the client runs it; nothing here does
+    )
+
+
+def _picture(value: JsonValue, param: str) -> Image:
+    url = value.get("url") if isinstance(value, dict) else value
+    if not isinstance(url, str) or not _PICTURE.fullmatch(url):
+        raise bad_field(param, "has to be an http, https or data:image/…;base64 URL")
+    return Image(ref=url)
