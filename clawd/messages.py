@@ -112,6 +112,14 @@ def text_of(parts: tuple[Part, ...]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """Something that was said before a message somewhere else, as its client tells it."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InboundMessage:
     """One message as the platform delivered it; a redelivery carries the same id."""
 
@@ -128,6 +136,8 @@ class InboundMessage:
     # fills a message to the limit, so that the next one may be its rest.
     piece_of: str | None = None
     model: str | None = None  # the model or route that its sender asks for, for this message alone
+    # Shown to models in front of it, oldest first; of a `system` one only while this message is answered.
+    context: tuple[Earlier, ...] | None = None
 
     @property
     def text(self) -> str:

@@ -47,7 +47,9 @@ class Layout:
 
     past: tuple[Block, ...]
     question: tuple[UserMessage, ...]
-    steps: tuple[Block, ...]
+    # What the question's client tells of earlier; no summary ever stands for it.
+    context: tuple[Block, ...] = ()
+    steps: tuple[Block, ...] = ()
     needs_seq: int | None = None  # a past turn whose message is the question
 
 
@@ -80,10 +82,25 @@ def lay_out(
     early, blocks = _steps(turn, merged, through_step=through_step, several=several, in_work=True)
     return Layout(
         past=past,
+        context=tuple(Block(messages=(said,)) for said in _told(first[0])),
         question=(*(_user(shown(m), several=several) for m in first), *early),
         steps=blocks,
         needs_seq=again.seq if again is not None else None,
     )
+
+
+def instructions_of(message: InboundMessage) -> tuple[str, ...]:
+    """Return what the message's client wants models to be told beside the agent's own instructions."""
+    return tuple(said.text for said in message.context or () if said.role == "system")
+
+
+def _told(message: InboundMessage) -> list[ChatMessage]:
+    """Return what was said before a message elsewhere, as its client tells it."""
+    return [
+        AssistantMessage(text=said.text) if said.role == "assistant" else UserMessage((Text(said.text),))
+        for said in message.context or ()
+        if said.role != "system"
+    ]
 
 
 def question(message: InboundMessage, again: PastTurn | None) -> list[InboundMessage]:
@@ -121,18 +138,20 @@ def _past(past: PastTurn, turn: Turn, shown: Shown) -> tuple[ChatMessage, ...]:
         return ()
     if is_in_place(past.message.text):
         return ()  # a command: its words matter to people, not to the model
+    told = _told(past.message)
     messages = [shown(m) for m in (past.message, *(queued.message for queued in past.merged))]
     several = len({m.sender.id for m in messages if m.group}) > 1
     if turn.finished.outcome != "answered":
         # A model must not see calls without results, nor its own half sentence as if it were whole.
         said = AssistantMessage(text=turn.finished.text)
-        return (*(_user(m, several=several) for m in messages), said)
+        return (*told, *(_user(m, several=several) for m in messages), said)
     merged = {queued.seq: m for queued, m in zip(past.merged, messages[1:], strict=True)}
     # Those that belong to the question of an exchange that was asked again were merged by no step.
     asked = [m for seq, m in merged.items() if seq not in turn.merged]
     through_step = turn.summary.through_step if turn.summary is not None else 0
     early, blocks = _steps(turn, merged, through_step=through_step, several=several, in_work=False)
     return (
+        *told,
         *(_user(m, several=several) for m in (messages[0], *asked)),
         *early,
         *(message for block in blocks for message in block.messages),

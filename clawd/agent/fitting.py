@@ -90,7 +90,7 @@ class Fitting:
         messages = (
             self._instructions,
             *compact.summary_message(shelf.summary, shelf.omitted, searchable=_searchable(offered)),
-            *(message for block in layout.past for message in block.messages),
+            *(message for block in (*layout.past, *layout.context) for message in block.messages),
             *layout.question,
             *(message for block in layout.steps for message in block.messages),
             *_noted(shelf),
@@ -109,7 +109,7 @@ class Fitting:
         """Return what fits of the newest messages, and a note of how many are not shown."""
         counter, layout, budget = self.counter(window), shelf.layout, draft.budget
         searchable = _searchable(draft.tools)
-        blocks = [*layout.past, *layout.steps]
+        blocks = [*layout.past, *layout.context, *layout.steps]
         fixed: list[ChatMessage] = [self._instructions, *layout.question, *_noted(shelf)]
         note = compact.summary_message(shelf.summary, 1_000_000, searchable=searchable)
         left = budget - sum(counter.message(self.cut(m, budget, counter)) for m in (*fixed, *note))

@@ -22,6 +22,7 @@ from clawd.gateway.held_inbox import HeldInbox
 from clawd.gateway.limits import Limits, headers_of
 from clawd.gateway.metrics import MetricsPage
 from clawd.gateway.openai import OpenAIDoor
+from clawd.gateway.openai_agent import AgentDoor
 from clawd.gateway.openai_errors import openai_problems
 from clawd.gateway.openai_streams import KEEPALIVE_S
 from clawd.gateway.origins import Origins
@@ -141,6 +142,7 @@ class Gateway:
         self._openai: OpenAIDoor | None = None
         if offered is not None:
             self._openai = OpenAIDoor(
+                AgentDoor(inbox, views, fanout, clock),
                 offered,
                 tokens,
                 clock,

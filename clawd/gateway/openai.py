@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from clawd.gateway.bodies import BODY_TIMEOUT_S, read_json
+from clawd.gateway.openai_agent import CONVERSATION_HEADER
+from clawd.gateway.openai_agent_request import check_conversation
 from clawd.gateway.openai_chat import Chunks, completion
 from clawd.gateway.openai_chat_request import read_chat
-from clawd.gateway.openai_errors import OpenAIRefused, bad_field
+from clawd.gateway.openai_errors import OpenAIRefused
 from clawd.gateway.openai_models import ModelList, unknown_model
 from clawd.gateway.openai_passthrough import Passthrough
 from clawd.gateway.openai_question import AGENT
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clawd.gateway.auth import Token, TokenStore
+    from clawd.gateway.openai_agent import AgentDoor
     from clawd.gateway.openai_answers import Answer, Whole
     from clawd.gateway.openai_models import Offered
     from clawd.gateway.openai_question import Question
@@ -33,6 +37,7 @@ class OpenAIDoor:
     """Chat completions, over the agent and over models.
 
     Args:
+        agent: Takes questions to the agent.
         offered: The models in force, asked for each request.
         max_body_bytes: Asked for each request.
         keepalive_s: The longest silence of a stream.
@@ -40,6 +45,7 @@ class OpenAIDoor:
 
     def __init__(
         self,
+        agent: AgentDoor,
         offered: Callable[[], Offered],
         tokens: TokenStore,
         clock: Clock,
@@ -48,6 +54,7 @@ class OpenAIDoor:
         body_timeout_s: float = BODY_TIMEOUT_S,
         keepalive_s: float = KEEPALIVE_S,
     ) -> None:
+        self._agent = agent
         self._offered = offered
         self._tokens = tokens
         self._clock = clock
@@ -72,9 +79,9 @@ class OpenAIDoor:
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """Answer `POST /v1/chat/completions`."""
         token = self._tokens.require(request.headers, "chat")
-        _, body = await read_json(request, self._max_body_bytes(), timeout_s=self._body_timeout_s)
+        raw, body = await read_json(request, self._max_body_bytes(), timeout_s=self._body_timeout_s)
         question = read_chat(body)
-        answer = self._answer(question, token)
+        answer = await self._answer(question, raw, request, token)
         created = int(self._clock.now().timestamp())
 
         def complete(whole: Whole) -> JsonObject:
@@ -90,7 +97,8 @@ class OpenAIDoor:
             note=ANEW,
             buffered=question.schema is not None,
         )
-        return await self._streams.stream(request, answer, frames, at_once=False)
+        accepted = question.model == AGENT  # committed: it will be answered
+        return await self._streams.stream(request, answer, frames, at_once=accepted)
 
     async def not_yet(self, request: web.Request) -> web.StreamResponse:
         """Answer 501: sounds and pictures are not made here."""
@@ -99,10 +107,13 @@ class OpenAIDoor:
             501, f"{request.path} is not implemented in this version", code="not_implemented", again=False
         )
 
-    def _answer(self, question: Question, token: Token) -> Answer:
-        offered = self._offered()
+    async def _answer(self, question: Question, raw: bytes, request: web.Request, token: Token) -> Answer:
         if question.model == AGENT:
-            raise bad_field("model", "the agent can't be asked here in this version")
+            return await self._agent.ask(question, raw, request.headers, token)
+        offered = self._offered()
         if offered.kind_of(question.model) is None:
             raise unknown_model(question.model)
+        named = request.headers.get(CONVERSATION_HEADER)
+        if named is not None:
+            question = replace(question, conversation=check_conversation(named, CONVERSATION_HEADER))
         return Passthrough(offered, question, token, self._clock)

@@ -27,3 +27,4 @@ class Question:
     usage: bool = False  # in a stream: a last chunk with the tokens
     conversation: str | None = None  # `metadata.conversation_id`
     previous: str | None = None  # `previous_response_id`
+    instructed: bool = False  # system messages are this request's own, also within a conversation

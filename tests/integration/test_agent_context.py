@@ -11,7 +11,7 @@ import pytest
 from clawd.config.schema import AgentConfig
 from clawd.errors import ContextTooLong, ModelError, ModelsExhausted, ModelUnavailable
 from clawd.fanout import Reset
-from clawd.messages import text_of
+from clawd.messages import Earlier, text_of
 from clawd.models.base import Completed, ModelEvent, ModelRequest, ModelResponse, TextDelta, UserMessage
 from clawd.models.tokens import TokenCounter
 from clawd.models.windows import ModelSize, Windows
@@ -203,3 +203,18 @@ async def test_a_standby_that_took_over_a_request_too_long_for_the_first_teaches
         await here.ask(LONG)
     assert size(model.requests[0]) > 2000
     assert size(model.requests[-1]) <= 1500
+
+
+async def test_what_a_client_tells_of_earlier_is_left_out_from_the_oldest_on_where_it_does_not_fit(
+    state_dir: Path,
+) -> None:
+    model = Model(lambda _: "ok")
+    earlier = [Earlier(role="user", text=f"number {n} " + "word " * 100) for n in range(40)]
+    async with inner(state_dir, model, main=4000) as here:
+        told_before = (Earlier(role="system", text="Be brief."), *earlier)
+        await here.ask("now?", context=told_before)
+    [request] = model.requests
+    assert size(request) <= 3000
+    assert "earlier messages are not shown" in told(request)
+    assert ("number 39 " in told(request), "number 0 " in told(request)) == (True, False)
+    assert "Be brief." in str(request.messages[0])

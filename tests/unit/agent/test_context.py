@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from clawd.agent.context import TAKEN_BACK, lay_out, past_blocks
+from clawd.agent.context import TAKEN_BACK, instructions_of, lay_out, past_blocks
 from clawd.agent.turn import Turn, fold
 from clawd.config.schema import RouteConfig, RouteRule
 from clawd.journal.base import PastTurn, Queued
@@ -17,7 +17,7 @@ from clawd.journal.records import (
     TurnMerged,
     TurnsUndone,
 )
-from clawd.messages import InboundMessage, Text, text_of
+from clawd.messages import Earlier, InboundMessage, Text, text_of
 from clawd.models.base import AssistantMessage, ChatMessage, ToolMessage, UserMessage
 from clawd.models.routing import prefix_remover
 from clawd.response import ModelResponse, Thinking, ToolCall
@@ -55,7 +55,7 @@ def context(
         through_step=through_step,
     )
     return [
-        *(m for block in layout.past for m in block.messages),
+        *(m for block in (*layout.past, *layout.context) for m in block.messages),
         *layout.question,
         *(m for block in layout.steps for m in block.messages),
     ]
@@ -209,3 +209,25 @@ def test_the_model_is_told_of_an_undone_exchange_that_only_the_summary_knows() -
         UserMessage((Text(TAKEN_BACK),)),
         user("now"),
     ]
+
+
+def test_what_a_client_tells_of_earlier_stands_in_front_of_its_message_and_stays_there() -> None:
+    told = (
+        Earlier(role="system", text="Be brief."),
+        Earlier(role="user", text="one"),
+        Earlier(role="assistant", text="1"),
+    )
+    first = replace(message("two"), context=told)
+    expected = [
+        UserMessage((Text("one"),)),
+        AssistantMessage(text="1"),
+        UserMessage((Text("two"),)),
+    ]
+    assert context(question=first) == expected
+    assert instructions_of(first) == ("Be brief.",)
+    answered = PastTurn(
+        seq=1,
+        message=first,
+        records=(result(1, "2"), TurnFinished(outcome="answered", text="2", answers=(1,))),
+    )
+    assert context(answered)[:4] == [*expected, AssistantMessage(text="2")]

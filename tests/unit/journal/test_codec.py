@@ -25,7 +25,7 @@ from clawd.journal.records import (
     TurnFinished,
     TurnStarted,
 )
-from clawd.messages import Address, Audio, File, Image, InboundMessage, MessageId, Sender, Text
+from clawd.messages import Address, Audio, Earlier, File, Image, InboundMessage, MessageId, Sender, Text
 from clawd.response import ModelAttempt, ModelResponse, ToolCall, Usage
 
 # Any Python string: lone surrogates and NUL come from broken clients and must not stop a conversation.
@@ -58,6 +58,10 @@ messages = st.builds(
     addressed=st.booleans(),
     digest=maybe_text,
     reference=maybe_text,
+    context=st.none()
+    | st.lists(
+        st.builds(Earlier, role=st.sampled_from(["system", "user", "assistant"]), text=texts), max_size=3
+    ).map(tuple),
 )
 usages = st.builds(Usage, input_tokens=maybe_count, output_tokens=maybe_count, cached_tokens=maybe_count)
 attempts = st.builds(
