@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from clawd.gateway.bodies import BODY_TIMEOUT_S, read_json
-from clawd.gateway.openai_agent import CONVERSATION_HEADER
-from clawd.gateway.openai_agent_request import check_conversation
+from clawd.gateway.openai_agent import conversation_named, whole_of
 from clawd.gateway.openai_chat import Chunks, completion
 from clawd.gateway.openai_chat_request import read_chat
-from clawd.gateway.openai_errors import OpenAIRefused
+from clawd.gateway.openai_errors import OpenAIRefused, bad_field
 from clawd.gateway.openai_models import ModelList, unknown_model
 from clawd.gateway.openai_passthrough import Passthrough
 from clawd.gateway.openai_question import AGENT
+from clawd.gateway.openai_responses import Response, ResponseEvents
+from clawd.gateway.openai_responses_request import read_responses
 from clawd.gateway.openai_streams import KEEPALIVE_S, Streams
+from clawd.gateway.waits import is_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +36,7 @@ ANEW: Final = "\n\n[The answer broke off here and begins anew.]\n\n"
 
 
 class OpenAIDoor:
-    """Chat completions, over the agent and over models.
+    """Chat completions and responses, over the agent and over models.
 
     Args:
         agent: Takes questions to the agent.
@@ -68,6 +70,9 @@ class OpenAIDoor:
         return [
             *self._list.routes(),
             web.post("/v1/chat/completions", self.chat),
+            web.post("/v1/responses", self.respond),
+            web.get("/v1/responses/{id}", self.show),
+            web.delete("/v1/responses/{id}", self.not_yet),
             web.route("*", "/v1/audio/{rest:.*}", self.not_yet),
             web.route("*", "/v1/images/{rest:.*}", self.not_yet),
         ]
@@ -78,10 +83,7 @@ class OpenAIDoor:
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """Answer `POST /v1/chat/completions`."""
-        token = self._tokens.require(request.headers, "chat")
-        raw, body = await read_json(request, self._max_body_bytes(), timeout_s=self._body_timeout_s)
-        question = read_chat(body)
-        answer = await self._answer(question, raw, request, token)
+        question, answer = await self._asked(request, read_chat)
         created = int(self._clock.now().timestamp())
 
         def complete(whole: Whole) -> JsonObject:
@@ -97,15 +99,56 @@ class OpenAIDoor:
             note=ANEW,
             buffered=question.schema is not None,
         )
-        accepted = question.model == AGENT  # committed: it will be answered
-        return await self._streams.stream(request, answer, frames, at_once=accepted)
+        return await self._streams.stream(request, answer, frames, at_once=_is_accepted(question))
+
+    async def respond(self, request: web.Request) -> web.StreamResponse:
+        """Answer `POST /v1/responses`."""
+        question, answer = await self._asked(request, read_responses)
+        response = Response(
+            id=answer.id,
+            model=question.model,
+            created=int(self._clock.now().timestamp()),
+            stored=_is_accepted(question),
+            question=question,
+        )
+        if not question.stream:
+            return await self._streams.whole(request, answer, response.whole)
+        frames = ResponseEvents(response, note=ANEW, buffered=question.schema is not None)
+        return await self._streams.stream(request, answer, frames, at_once=_is_accepted(question))
+
+    async def show(self, request: web.Request) -> web.Response:
+        """Answer `GET /v1/responses/{id}`: a turn of the agent, as it is now."""
+        token = self._tokens.require(request.headers, "chat")
+        view = await self._agent.turn(request.match_info["id"], token)
+        response = Response(
+            id=view.id.removeprefix("turn:"),
+            model=AGENT,
+            created=int(view.accepted_at.timestamp()),
+            stored=True,
+        )
+        if view.state in ("failed", "dead"):
+            error: JsonObject = {"code": f"turn_{view.state}", "message": view.answer}
+            return web.json_response(response.failed(error))
+        if not is_over(view):
+            waits = view.state == "queued"
+            return web.json_response(response.body("queued" if waits else "in_progress", []))
+        return web.json_response(response.whole(whole_of(view)))
 
     async def not_yet(self, request: web.Request) -> web.StreamResponse:
-        """Answer 501: sounds and pictures are not made here."""
+        """Answer 501: there are no sounds and pictures yet, and a response is only deleted with its conversation."""
         self._tokens.require(request.headers, "chat")
         raise OpenAIRefused(
             501, f"{request.path} is not implemented in this version", code="not_implemented", again=False
         )
+
+    async def _asked(
+        self, request: web.Request, read: Callable[[JsonObject], Question]
+    ) -> tuple[Question, Answer]:
+        """Return what a request asks, and the answer under way."""
+        token = self._tokens.require(request.headers, "chat")
+        raw, body = await read_json(request, self._max_body_bytes(), timeout_s=self._body_timeout_s)
+        question = read(body)
+        return question, await self._answer(question, raw, request, token)
 
     async def _answer(self, question: Question, raw: bytes, request: web.Request, token: Token) -> Answer:
         if question.model == AGENT:
@@ -113,7 +156,17 @@ class OpenAIDoor:
         offered = self._offered()
         if offered.kind_of(question.model) is None:
             raise unknown_model(question.model)
-        named = request.headers.get(CONVERSATION_HEADER)
-        if named is not None:
-            question = replace(question, conversation=check_conversation(named, CONVERSATION_HEADER))
-        return Passthrough(offered, question, token, self._clock)
+        if question.previous is not None:
+            raise bad_field(
+                "previous_response_id",
+                "answers of models are not kept",
+                code="unsupported_parameter",
+                remedy="send the earlier items, or ask clawd",
+            )
+        named = conversation_named(question, request.headers)
+        return Passthrough(offered, replace(question, conversation=named), token, self._clock)
+
+
+def _is_accepted(question: Question) -> bool:
+    """Whether an answer under way is a turn: committed, so that it will be answered and can be fetched."""
+    return question.model == AGENT

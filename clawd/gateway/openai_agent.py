@@ -12,6 +12,7 @@ from clawd.gateway.messages import BRIDGE, check_key
 from clawd.gateway.openai_agent_request import check_conversation, to_inbound
 from clawd.gateway.openai_answers import Anew, Piece, Whole
 from clawd.gateway.openai_errors import OpenAIRefused
+from clawd.gateway.problems import RequestRefused
 from clawd.gateway.turns import own_turn
 from clawd.gateway.waits import is_over
 from clawd.ids import TurnId
@@ -69,22 +70,21 @@ class AgentDoor:
         return Said(turn.text)
 
     async def turn(self, identifier: str, token: Token) -> TurnView:
-        """Return the turn behind the part of an answer's id that all formats share; raises RequestRefused (404)."""
-        return await own_turn(self.views, f"{_TURN}{identifier}", token)
+        """Return the turn behind the id of a response; raises RequestRefused (404)."""
+        try:
+            return await own_turn(self.views, f"{_TURN}{identifier.removeprefix('resp_')}", token)
+        except RequestRefused as refused:
+            raise OpenAIRefused(404, "no response of this id", code="not_found") from refused
 
     async def _conversation(self, question: Question, headers: MultiMapping[str], token: Token) -> str | None:
         """Return which conversation the question belongs to, None for one of its own."""
         if question.previous is not None:
-            view = await self.turn(question.previous.removeprefix("resp_"), token)
+            view = await self.turn(question.previous, token)
             address = view.conversation
             if (address.bridge, address.account) != (BRIDGE, token.name):
                 raise OpenAIRefused(404, "no response of this id", param="previous_response_id")
             return address.chat
-        if (named := headers.get(CONVERSATION_HEADER)) is not None:
-            return check_conversation(named, CONVERSATION_HEADER)
-        if question.conversation is not None:
-            return check_conversation(question.conversation, "metadata.conversation_id")
-        return None
+        return conversation_named(question, headers)
 
 
 class AgentAnswer:
@@ -199,6 +199,15 @@ class Said:
 
     async def abandon(self) -> None:
         """It is over."""
+
+
+def conversation_named(question: Question, headers: MultiMapping[str]) -> str | None:
+    """Return the conversation that a request names, None without one; raises RequestRefused (400)."""
+    if (named := headers.get(CONVERSATION_HEADER)) is not None:
+        return check_conversation(named, CONVERSATION_HEADER)
+    if question.conversation is not None:
+        return check_conversation(question.conversation, "metadata.conversation_id")
+    return None
 
 
 def whole_of(view: TurnView) -> Whole:

@@ -1,7 +1,8 @@
 """A question to the agent as a message for the inbox. Pure.
 
 Each request without a conversation begins one of its own: what the client tells of earlier goes with the message
-as its context. With a conversation only the last message of the user is taken, as the journal has the others.
+as its context. With a conversation only the last message of the user is taken, as the journal has the others; behind a
+`previous_response_id` all that is sent is new.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def to_inbound(
         )
     if not text_of(last.parts).strip():
         raise bad_field("messages", "the last one is empty")
-    if conversation is not None:
+    if conversation is not None and question.previous is None:
         before = [message for message in before if question.instructed and isinstance(message, SystemMessage)]
     identity = f"openai:{key}" if key is not None else f"new:{secrets.token_hex(16)}"
     own = f"c-{_name(token, identity)}"

@@ -250,3 +250,74 @@ async def test_curl_streams(here: Here) -> None:
     out, _ = await process.communicate()
     assert out.endswith(b"data: [DONE]\n\n")
     assert b'"content":"you s"' in out
+
+
+# --- responses ------------------------------------------------------------------------------------------
+
+
+async def test_responses_follow_each_other(here: Here) -> None:
+    first = await here.client.responses.create(model="clawd", input="begin", instructions="Be brief.")
+    assert (first.output_text, first.status) == ("you said: begin", "completed")
+    assert first.model_dump()["store"] is True
+    assert first.usage is not None
+    assert first.usage.input_tokens == 11
+    second = await here.client.responses.create(model="clawd", input="go on", previous_response_id=first.id)
+    assert second.previous_response_id == first.id
+    shown = [m["content"] for m in here.asked("go on")[0].body["messages"]]
+    assert shown == ["You are clawd.", "begin", "you said: begin", "go on"]
+    assert here.asked("begin")[0].body["messages"][0]["content"] == "You are clawd.\n\nBe brief."
+    assert (await here.client.responses.retrieve(first.id)).output_text == "you said: begin"
+    with pytest.raises(openai.NotFoundError):
+        await here.client.with_options(api_key=PLAIN).responses.retrieve(first.id)
+    with pytest.raises(openai.NotFoundError, match="no response"):
+        await here.client.responses.create(model="clawd", input="hi", previous_response_id="resp_none-1-1")
+
+
+@pytest.mark.parametrize("model", ["clawd", "main"])
+async def test_responses_stream_typed_events(here: Here, model: str) -> None:
+    async with here.client.responses.stream(model=model, input="hi") as stream:
+        kinds = [event.type async for event in stream]
+        final = await stream.get_final_response()
+    assert final.output_text == "you said: hi"
+    assert [kind for n, kind in enumerate(kinds) if kind not in kinds[:n]] == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+        "response.output_text.delta",
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.completed",
+    ]
+
+
+async def test_functions_of_a_response_are_called_and_answered(here: Here) -> None:
+    tool: Any = {"type": "function", **WEATHER["function"], "strict": False}
+    here.replies["rain?"] = Reply(
+        tool_calls=[{"id": "c1", "name": "get_weather", "arguments": '{"city": "Oslo"}'}], text=""
+    )
+    asked: Any = [{"role": "user", "content": "rain?"}]
+    async with here.client.responses.stream(model="main", input=asked, tools=[tool]) as stream:
+        final = await stream.get_final_response()
+    [call] = final.output
+    assert call.type == "function_call"
+    assert (call.name, call.arguments) == ("get_weather", '{"city": "Oslo"}')
+    del here.replies["rain?"]
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "sun"}
+    said = call.model_dump(exclude_none=True, exclude={"parsed_arguments"})
+    answer = await here.client.responses.create(model="main", input=[*asked, said, result], tools=[tool])  # type: ignore[list-item]
+    assert answer.output_text == "you said: rain?"
+    assert here.api.requests[-1].body["messages"][-1]["content"] == "sun"
+
+
+async def test_a_response_of_a_model_is_not_kept(here: Here) -> None:
+    first = await here.client.responses.create(model="main", input="hi")
+    assert first.model_dump()["store"] is False
+    with pytest.raises(openai.NotFoundError):
+        await here.client.responses.retrieve(first.id)
+    with pytest.raises(openai.BadRequestError, match="not kept"):
+        await here.client.responses.create(model="main", input="hi", previous_response_id=first.id)
+    with pytest.raises(openai.InternalServerError) as refused:
+        await here.client.responses.delete(first.id)
+    assert refused.value.status_code == 501

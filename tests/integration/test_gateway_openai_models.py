@@ -269,3 +269,17 @@ async def test_no_and_wrong_tokens_paths_and_a_drain_are_told_in_openais_shape(s
         assert (status, body["error"]["type"]) == (503, "server_error")
         status, body = await here.call("POST", "/v1/messages", json={"text": "hi"})
         assert "type" not in body["error"], "other paths keep their own shape"
+
+
+async def test_a_response_that_breaks_off_ends_as_failed(state_dir: Path) -> None:
+    broken = ScriptedModel(["Half", ModelUnavailable("main", "off", transient=False)], name="main")
+    async with over(state_dir, broken) as here:
+        headers = {"Authorization": f"Bearer {here.token}"}
+        body = {"model": "main", "input": "hi", "stream": True}
+        async with here.client.post("/v1/responses", json=body, headers=headers) as response:
+            lines = [line async for line in events_of(response)]
+        last = json.loads(lines[-1].removeprefix("data: "))
+        assert (lines[-2], last["response"]["status"]) == ("event: response.failed", "failed")
+        assert last["response"]["error"]["code"] == "model_failed"
+        numbers = [json.loads(line[6:])["sequence_number"] for line in lines if line.startswith("data: ")]
+        assert numbers == list(range(len(numbers)))
