@@ -26,6 +26,7 @@ from clawd.gateway.health import Readiness
 from clawd.gateway.openai_models import Offered
 from clawd.inbox import DurableInbox
 from clawd.journal.breakers import BreakerRow
+from clawd.journal.spend_direct import DirectSpend
 from clawd.models.budgets import BudgetLedger, day_limits
 from clawd.models.windows import DEFAULT_ROUTE
 from clawd.supervisor import Supervisor
@@ -176,7 +177,8 @@ def build(
 def _thinking(ground: _Ground, environ: Mapping[str, str], state_dir: Path) -> tuple[Minds, Accounts]:
     config, clock, opened = ground.situation.loaded.config, ground.clock, ground.opened
     states = KeptStates(BreakerRow(opened.store), clock)
-    ledger = BudgetLedger(config.budgets, day_limits(config.models), clock)
+    direct = DirectSpend(opened.store, clock)
+    ledger = BudgetLedger(config.budgets, day_limits(config.models), clock, direct=direct.count)
     minds = Minds(ground.plugins, environ, clock, state_dir=state_dir, states=states, ledger=ledger)
     return minds, Accounts(opened.spending, ledger, clock)
 

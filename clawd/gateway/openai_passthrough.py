@@ -82,5 +82,7 @@ def to_request(question: Question, offered: Offered, token: Token) -> ModelReque
         max_tokens=question.max_tokens,
         temperature=question.temperature,
         schema=question.schema,
-        tags=RequestTags(bridge=BRIDGE, conversation=conversation, user=f"{BRIDGE}:{token.name}"),
+        tags=RequestTags(
+            bridge=BRIDGE, conversation=conversation, user=f"{BRIDGE}:{token.name}", direct=True
+        ),
     )

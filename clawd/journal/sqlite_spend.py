@@ -78,6 +78,12 @@ def settle(db: sqlite3.Connection, lease: Lease, records: Iterable[Record], now_
                 pass
 
 
+def count_direct(db: sqlite3.Connection, attempts: Sequence[ModelAttempt], now_ms: int) -> None:
+    """Count attempts that no turn made: by day and model, as no conversation is theirs."""
+    for model, tally in tallies(attempts).items():
+        db.execute(_ADD, (day_of(now_ms), model, 0, "", *_sums(tally)))
+
+
 def lose_requests(db: sqlite3.Connection, conv: int) -> None:
     """A conversation's lease ends: what is open now may have been paid, and nobody will tell."""
     _lose(

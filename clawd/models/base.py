@@ -112,6 +112,7 @@ class RequestTags:
     bridge: str = ""
     conversation: str = ""  # the address
     user: str = ""  # BRIDGE:SENDER
+    direct: bool = False  # asked by no turn: no record of the journal will tell what it cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 from clawd.models.base import Room
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from clawd.config.schema import BudgetsConfig, ModelConfig
     from clawd.ids import Clock
@@ -83,12 +83,21 @@ class BudgetLedger:
         budgets: The limits.
         models: The models' own `day_usd`, by name; those without one are left out.
         clock: Says which day it is.
+        direct: Is told of attempts that no turn made, to count them for good; must not block.
     """
 
-    def __init__(self, budgets: BudgetsConfig, models: Mapping[str, float], clock: Clock) -> None:
+    def __init__(
+        self,
+        budgets: BudgetsConfig,
+        models: Mapping[str, float],
+        clock: Clock,
+        *,
+        direct: Callable[[Sequence[ModelAttempt]], None] | None = None,
+    ) -> None:
         self._budgets = budgets
         self._models = dict(models)
         self._clock = clock
+        self._direct = direct
         self._held: dict[Scope, float] = {}
         self._days: dict[date, _Period] = {}
         self._months: dict[date, _Period] = {}
@@ -164,6 +173,8 @@ class BudgetLedger:
     def settle(self, tags: RequestTags, attempts: Sequence[ModelAttempt]) -> None:
         """Count what attempts cost, and what they may have cost."""
         self._follow_clock()
+        if tags.direct and self._direct is not None:
+            self._direct(attempts)
         for attempt in attempts:
             usd = (attempt.cost_usd or 0.0) + attempt.possible_usd
             if not usd > 0:

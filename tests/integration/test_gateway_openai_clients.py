@@ -35,6 +35,7 @@ WEATHER: Any = {
 @dataclass(slots=True)
 class Here:
     api: FakeOpenAI
+    daemon: DaemonProcess
     client: openai.AsyncOpenAI
     url: str
     replies: dict[str, Reply]
@@ -86,7 +87,7 @@ async def here() -> AsyncIterator[Here]:
             url = (await daemon.control("status"))["gateway"]
             async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=TOKEN, max_retries=0) as client:
                 try:
-                    yield Here(api, client, url, replies)
+                    yield Here(api, daemon, client, url, replies)
                 finally:
                     await daemon.kill()
 
@@ -321,3 +322,10 @@ async def test_a_response_of_a_model_is_not_kept(here: Here) -> None:
     with pytest.raises(openai.InternalServerError) as refused:
         await here.client.responses.delete(first.id)
     assert refused.value.status_code == 501
+
+
+async def test_what_models_cost_is_counted_for_good_though_no_turn_asked(here: Here) -> None:
+    await here.client.chat.completions.create(model="main", messages=HI)
+    usage = await here.daemon.control("usage?days=1&by=user")
+    assert usage["rows"][0]["name"] in ("", "api:ops")
+    assert next(row for row in usage["rows"] if row["name"] == "")["calls"] > 0

@@ -19,6 +19,7 @@ from clawd.journal.mending import mend
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.journal.records import ModelIntent, ModelResult, SummaryIntent, SummaryResult, TurnWaiting
 from clawd.journal.spend import Tally, UsageRow, day_of, micros
+from clawd.journal.spend_direct import DirectSpend
 from clawd.messages import Sender
 from clawd.response import ModelAttempt, ModelResponse, Usage
 from clawd.testing import ManualClock
@@ -426,3 +427,19 @@ async def test_sums_are_the_columns_of_the_table(opened: OpenJournal) -> None:
     columns = [row[0] for row in await opened.store.read("SELECT name FROM pragma_table_info('spend')")]
     assert columns == ["day", "model", "conv", "sender", *Tally.__slots__]
     assert astuple(Tally()) == (0,) * len(Tally.__slots__)
+
+
+async def test_what_no_turn_asked_counts_by_day_and_model_and_for_budgets(
+    opened: OpenJournal, state_dir: Path
+) -> None:
+    direct = DirectSpend(opened.store, ManualClock())
+    direct.count((PAID, LOST))
+    direct.count((PAID,))
+    await opened.store.ping()
+    [main, slow] = sorted(await opened.spending.usage(days=1, by="model"), key=lambda row: row.name)
+    assert (main.calls, main.cost_usd, slow.possible_usd) == (2, 0.005, 0.004)
+    spent = await opened.spending.spent()
+    assert (round(spent.month_usd, 6), {row.user for row in spent.rows}) == (0.009, {""})
+    await opened.close()
+    report = await asyncio.to_thread(check_state_dir, state_dir)
+    assert report.findings == ()
