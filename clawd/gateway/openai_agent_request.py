@@ -67,6 +67,8 @@ def to_inbound(
             code="unsupported_parameter",
             remedy="name a model to use yours",
         )
+    if question.stop:
+        raise bad_field("stop", "clawd says all that it has to say", code="unsupported_parameter")
     if question.schema is not None:
         raise bad_field(
             "response_format",

@@ -24,7 +24,6 @@ MOST_MESSAGES: Final = 2000
 _REFUSED: Final = {
     "functions": "is no longer taken; use tools",
     "function_call": "is no longer taken; use tool_choice",
-    "stop": "is not taken; cut the answer yourself",
     "audio": "is not taken; answers are text",
 }
 """Fields whose wish would go unnoticed: an answer that passes over it is worse than none."""
@@ -42,13 +41,16 @@ def read_chat(body: JsonObject) -> Question:
             raise bad_field(name, why, code="unsupported_parameter")
     if (count_of(body, "n") or 1) > 1:
         raise bad_field("n", "only one answer is made", code="unsupported_parameter")
+    tools, must_call = offered(body.get("tools"), body.get("tool_choice"))
     options = body.get("stream_options")
     stream = flag_of(body, "stream")
     usage = flag_of(object_of(options, "stream_options"), "include_usage") if options is not None else False
     return Question(
         model=model_of(body),
         messages=_messages(body.get("messages")),
-        tools=offered(body.get("tools"), body.get("tool_choice")),
+        tools=tools,
+        must_call=must_call,
+        stop=_stop(body.get("stop")),
         schema=schema_of(body.get("response_format"), "response_format"),
         max_tokens=count_of(body, "max_completion_tokens", "max_tokens"),
         temperature=number_of(body, "temperature", 0, 2),
@@ -72,14 +74,37 @@ def conversation_of(body: JsonObject) -> str | None:
     return None if value is None else text_of(value, "metadata.conversation_id")
 
 
-def offered(tools: JsonValue, choice: JsonValue) -> tuple[ToolSpec, ...]:
-    """Return the tools that a model may use; none where the client's choice is `none`."""
+def offered(tools: JsonValue, choice: JsonValue) -> tuple[tuple[ToolSpec, ...], tuple[str, ...]]:
+    """Return the tools that a model may use, and the names of those one of which it has to call.
+
+    `tool_choice` is `auto`, `none` (nothing is offered), `required`, or names a function.
+    """
     found = tools_of(tools)
-    if choice in (None, "auto"):
-        return found
-    if choice == "none":
+    names = tuple(tool.name for tool in found)
+    match choice:
+        case None | "auto":
+            return found, ()
+        case "none":
+            return (), ()
+        case "required" if names:
+            return found, names
+        case {"type": "function", "function": {"name": str(name)}} | {"type": "function", "name": str(name)}:
+            if name in names:
+                return found, (name,)
+        case _:
+            pass
+    raise bad_field("tool_choice", "has to be auto, none, required or a function that tools has")
+
+
+def _stop(value: JsonValue) -> tuple[str, ...]:
+    """Return the texts where the answer ends."""
+    if value is None:
         return ()
-    raise bad_field("tool_choice", "only auto and none are taken", code="unsupported_value")
+    items = [value] if isinstance(value, str) else list_of(value, "stop", most=4)
+    texts = tuple(text_of(item, "stop") for item in items)
+    if any(not text or len(text) > 200 for text in texts):
+        raise bad_field("stop", "has to be up to four texts of 1 to 200 characters")
+    return texts
 
 
 def _messages(value: JsonValue) -> tuple[ChatMessage, ...]:

@@ -10,6 +10,7 @@ from clawd.errors import ModelError
 from clawd.gateway.messages import BRIDGE
 from clawd.gateway.openai_answers import Anew, Piece, Whole
 from clawd.gateway.openai_errors import OpenAIRefused, model_refusal
+from clawd.gateway.openai_stop import TextEnd
 from clawd.messages import Address
 from clawd.models.base import Completed, ModelRequest, Progress, RequestTags, Switched, TextDelta
 from clawd.models.windows import DEFAULT_ROUTE
@@ -38,17 +39,20 @@ class Passthrough:
         self._operator = "admin" in token.scopes
 
     async def events(self) -> AsyncGenerator[Event, None]:
+        end = TextEnd(self._request.stop)
         try:
             async with aclosing(self._router.stream(self._request)) as events:
                 async for event in events:
                     match event:
                         case TextDelta(text):
-                            yield Piece(text)
+                            if piece := end.more(text):
+                                yield Piece(piece)
                         case Switched():
+                            end = TextEnd(self._request.stop)
                             yield Anew(f"{event.to_model}: {event.reason}")
                         case Completed(response):
                             yield Whole(
-                                text=response.text,
+                                text=end.of(response.text),
                                 model=response.model,
                                 tool_calls=response.tool_calls,
                                 finish=response.finish,
@@ -82,6 +86,8 @@ def to_request(question: Question, offered: Offered, token: Token) -> ModelReque
         max_tokens=question.max_tokens,
         temperature=question.temperature,
         schema=question.schema,
+        stop=question.stop,
+        must_call=question.must_call,
         tags=RequestTags(
             bridge=BRIDGE, conversation=conversation, user=f"{BRIDGE}:{token.name}", direct=True
         ),

@@ -20,6 +20,8 @@ class Question:
     model: str  # as the client wrote it
     messages: tuple[ChatMessage, ...]
     tools: tuple[ToolSpec, ...] = ()
+    must_call: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
     schema: OutputSchema | None = None
     max_tokens: int | None = None
     temperature: float | None = None

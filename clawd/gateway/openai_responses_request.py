@@ -38,10 +38,12 @@ def read_responses(body: JsonObject) -> Question:
     previous = body.get("previous_response_id")
     text = body.get("text")
     form = object_of(text, "text").get("format") if text is not None else None
+    tools, must_call = offered(body.get("tools"), body.get("tool_choice"))
     return Question(
         model=model_of(body),
         messages=(*system, *_messages(body.get("input"))),
-        tools=offered(body.get("tools"), body.get("tool_choice")),
+        tools=tools,
+        must_call=must_call,
         schema=schema_of(form, "text.format"),
         max_tokens=count_of(body, "max_output_tokens"),
         temperature=number_of(body, "temperature", 0, 2),

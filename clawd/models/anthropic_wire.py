@@ -75,7 +75,7 @@ class AnthropicFormat:
 def request_body(config: AnthropicConfig, request: ModelRequest) -> JsonObject:
     """Return the body of one streaming request."""
     talk = paired([m for m in request.messages if not isinstance(m, SystemMessage)])
-    forced = request.schema is not None and config.json_output == "tool"
+    forced = bool(request.must_call) or (request.schema is not None and config.json_output == "tool")
     budget = config.thinking_tokens
     if budget is not None and (forced or not _thought_throughout(config, talk)):
         budget = None
@@ -98,6 +98,8 @@ def request_body(config: AnthropicConfig, request: ModelRequest) -> JsonObject:
         body["thinking"] = {"type": "enabled", "budget_tokens": budget}
     elif config.thinking is not None:
         body["thinking"] = {"type": config.thinking}
+    if request.stop:
+        body["stop_sequences"] = list(request.stop)
     temperature = config.temperature if request.temperature is None else request.temperature
     if temperature is not None and not config.thinks:
         body["temperature"] = min(temperature, 1.0)
@@ -241,6 +243,9 @@ def _tools(config: AnthropicConfig, request: ModelRequest, talk: Sequence[ChatMe
     if request.schema is not None and config.json_output == "tool":
         tools.append(_tool(ANSWER_TOOL, "Gives the answer.", dict(request.schema.schema)))
         choice = {"type": "any"} if request.tools else {"type": "tool", "name": ANSWER_TOOL}
+    elif request.must_call:
+        some = len(request.must_call) > 1
+        choice = {"type": "any"} if some else {"type": "tool", "name": request.must_call[0]}
     if not tools:
         return {}
     if isinstance(last := tools[-1], dict):

@@ -140,6 +140,10 @@ class ModelRequest:
     max_tokens: int | None = None
     temperature: float | None = None
     schema: OutputSchema | None = None
+    # The answer ends where one of these would stand; formats that know no such limit give more than that.
+    stop: tuple[str, ...] = ()
+    # One of these tools is to be called, where the format can ask for it; empty: as the model likes.
+    must_call: tuple[str, ...] = ()
     tags: RequestTags = RequestTags()
     input_tokens: int | None = None  # an estimate of messages and tools together; None: nobody made one
     min_context_tokens: int | None = None  # models that say that their window is smaller are passed over

@@ -51,8 +51,12 @@ def request_body(config: ChatConfig, request: ModelRequest) -> JsonObject:
             }
             for tool in request.tools
         ]
+        if request.must_call:
+            body["tool_choice"] = _choice(request.must_call)
         if config.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = config.parallel_tool_calls
+    if request.stop:
+        body["stop"] = list(request.stop)
     if max_tokens := request.max_tokens or config.max_tokens:
         body[config.max_tokens_field] = max_tokens
     temperature = config.temperature if request.temperature is None else request.temperature
@@ -79,6 +83,13 @@ def response_format(output: JsonOutput, schema: OutputSchema) -> JsonObject:
             return {}
         case _:
             assert_never(output)
+
+
+def _choice(names: tuple[str, ...]) -> JsonValue:
+    """Return what insists on a call; one of several is any of them."""
+    if len(names) > 1:
+        return "required"
+    return {"type": "function", "function": {"name": names[0]}}
 
 
 # --- messages -------------------------------------------------------------------------------------------

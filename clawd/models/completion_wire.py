@@ -5,7 +5,7 @@ Source: OpenAI API reference, "Create completion"; vLLM and llama.cpp speak it u
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from clawd.models.chat_fold import ChatFold
 from clawd.models.chat_request import response_format
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from clawd.config.base import Secret
     from clawd.models.base import ModelRequest
     from clawd.response import JsonObject
+
+
+_MOST_STOPS: Final = 4  # that OpenAI takes
 
 
 class CompletionFormat:
@@ -50,8 +53,8 @@ def request_body(config: CompletionConfig, request: ModelRequest) -> JsonObject:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if stop := FORMS[config.template].stop:
-        body["stop"] = list(stop)
+    if stop := (*FORMS[config.template].stop, *request.stop):
+        body["stop"] = list(stop[:_MOST_STOPS])
     if max_tokens := request.max_tokens or config.max_tokens:
         body["max_tokens"] = max_tokens
     temperature = config.temperature if request.temperature is None else request.temperature

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from clawd.config.base import Secret
     from clawd.messages import Part
     from clawd.models.base import ChatMessage, ModelRequest, OutputSchema
-    from clawd.response import JsonObject
+    from clawd.response import JsonObject, JsonValue
     from clawd.tools.base import ToolSpec
 
 REFUSED_REASONING: Final = (
@@ -75,6 +75,8 @@ def request_body(config: ResponsesConfig, request: ModelRequest) -> JsonObject:
         body["instructions"] = system
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
+        if request.must_call:
+            body["tool_choice"] = _choice(request.must_call)
     if max_tokens := request.max_tokens or config.max_tokens:
         body["max_output_tokens"] = max(_LEAST_OUTPUT, max_tokens)
     temperature = config.temperature if request.temperature is None else request.temperature
@@ -156,6 +158,11 @@ def _tool(tool: ToolSpec) -> JsonObject:
         "parameters": dict(tool.parameters),
         "strict": False,  # the API's default is true, and then optional parameters are refused
     }
+
+
+def _choice(names: tuple[str, ...]) -> JsonValue:
+    """Return what insists on a call; one of several is any of them."""
+    return "required" if len(names) > 1 else {"type": "function", "name": names[0]}
 
 
 def _format(config: ResponsesConfig, schema: OutputSchema) -> JsonObject:

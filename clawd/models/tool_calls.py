@@ -78,4 +78,4 @@ def without_tools(request: ModelRequest) -> ModelRequest:
                 messages.append(UserMessage((Text(f"[result of {message.name}: {message.text}]"),)))
             case _:
                 messages.append(message)
-    return replace(request, messages=tuple(messages), tools=())
+    return replace(request, messages=tuple(messages), tools=(), must_call=())

@@ -202,6 +202,15 @@ async def test_an_error_behind_the_first_text_is_told_in_the_stream(state_dir: P
         assert lines[-1] == "data: [DONE]"
 
 
+async def test_an_answer_ends_where_its_client_says_also_where_the_model_goes_on(state_dir: Path) -> None:
+    model = ScriptedModel(["one EN", "D two", " three"], "one END two", name="main")
+    async with over(state_dir, model) as here:
+        assert text_of(chunks_of(await streamed(here, {**HI, "stop": "END"}))) == "one "
+        _, body = await here.call("POST", PATH, json={**HI, "stop": ["END", "two"]})
+        assert body["choices"][0]["message"]["content"] == "one "
+        assert [asked.stop for asked in model.requests] == [("END",), ("END", "two")]
+
+
 async def test_silence_is_broken_by_comments(state_dir: Path) -> None:
     gate = asyncio.Event()
     headers = {"Authorization": "Bearer "}

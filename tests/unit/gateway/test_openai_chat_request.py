@@ -15,6 +15,9 @@ HI: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
 
+TOOL: Any = {"type": "function", "function": {"name": "f"}}
+
+
 def said(*messages: dict[str, Any]) -> dict[str, Any]:
     return {"model": "m", "messages": list(messages)}
 
@@ -83,7 +86,13 @@ def test_an_object_of_any_form_is_a_loose_schema() -> None:
         (said({"role": "assistant"}), "messages[0].content"),
         (said({"role": "tool", "tool_call_id": "c", "content": "x"}), "messages[0].tool_call_id"),
         ({**HI, "n": 2}, "n"),
-        ({**HI, "stop": ["x"]}, "stop"),
+        ({**HI, "stop": ["x", ""]}, "stop"),
+        ({**HI, "stop": ["a", "b", "c", "d", "e"]}, "stop"),
+        ({**HI, "tool_choice": "required"}, "tool_choice"),
+        (
+            {**HI, "tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "g"}}},
+            "tool_choice",
+        ),
         ({**HI, "functions": [{}]}, "functions"),
         ({**HI, "stream": "yes"}, "stream"),
         ({**HI, "stream_options": 1}, "stream_options"),
@@ -101,3 +110,25 @@ def test_a_wrong_field_is_named(body: dict[str, Any], param: str) -> None:
     with pytest.raises(OpenAIRefused) as caught:
         read_chat(body)
     assert (caught.value.status, caught.value.param) == (400, param)
+
+
+@pytest.mark.parametrize(
+    ("choice", "tools", "must_call"),
+    [
+        ("auto", 1, ()),
+        ("none", 0, ()),
+        ("required", 1, ("f",)),
+        ({"type": "function", "function": {"name": "f"}}, 1, ("f",)),
+        ({"type": "function", "name": "f"}, 1, ("f",)),
+    ],
+)
+def test_a_client_says_whether_its_tools_are_called(
+    choice: Any, tools: int, must_call: tuple[str, ...]
+) -> None:
+    question = read_chat({**HI, "tools": [TOOL], "tool_choice": choice})
+    assert (len(question.tools), question.must_call) == (tools, must_call)
+
+
+@pytest.mark.parametrize(("stop", "expected"), [("x", ("x",)), (["x", "y"], ("x", "y")), ([], ())])
+def test_where_the_answer_ends_is_one_text_or_several(stop: Any, expected: tuple[str, ...]) -> None:
+    assert read_chat({**HI, "stop": stop}).stop == expected

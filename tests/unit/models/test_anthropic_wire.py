@@ -358,3 +358,20 @@ def test_headers_carry_key_version_and_beta() -> None:
 )
 def test_the_address_is_found_with_and_without_the_version(settings: dict[str, Any], url: str) -> None:
     assert config(**settings).url == url
+
+
+@pytest.mark.parametrize(
+    ("must_call", "choice"),
+    [((), None), (("look",), {"type": "tool", "name": "look"}), (("look", "hear"), {"type": "any"})],
+)
+def test_a_call_is_insisted_on_by_name_or_as_any_and_then_without_thinking(
+    must_call: tuple[str, ...], choice: Any
+) -> None:
+    settings = {"thinking_tokens": 2000, "max_tokens": 4000}
+    sent = body(user("hi"), settings=settings, tools=(LOOK,), must_call=must_call)
+    assert sent.get("tool_choice") == choice
+    assert ("thinking" in sent) is not bool(must_call)
+
+
+def test_where_the_answer_ends_is_sent() -> None:
+    assert body(user("hi"), stop=("END",))["stop_sequences"] == ["END"]

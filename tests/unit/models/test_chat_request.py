@@ -34,6 +34,27 @@ def _content(*parts: Part, **settings: Any) -> Any:
     return _body(ModelRequest(messages=(UserMessage(parts),)), **settings)["messages"][0]["content"]
 
 
+# --- calls and ends
+
+
+@pytest.mark.parametrize(
+    ("must_call", "choice"),
+    [
+        ((), None),
+        (("time",), {"type": "function", "function": {"name": "time"}}),
+        (("time", "date"), "required"),
+    ],
+)
+def test_a_call_is_insisted_on_by_name_or_as_any(must_call: tuple[str, ...], choice: Any) -> None:
+    request = ModelRequest(messages=(UserMessage((Text("hi"),)),), tools=(SPEC,), must_call=must_call)
+    assert _body(request).get("tool_choice") == choice
+
+
+def test_where_the_answer_ends_is_sent() -> None:
+    request = ModelRequest(messages=(UserMessage((Text("hi"),)),), stop=("END",))
+    assert _body(request)["stop"] == ["END"]
+
+
 # --- pictures
 
 

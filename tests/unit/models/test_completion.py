@@ -107,6 +107,7 @@ def test_a_request_holds_prompt_stops_and_settings() -> None:
     assert request_body(_config(max_tokens=None), ask("hi", max_tokens=5))["max_tokens"] == 5
     assert "max_tokens" not in request_body(_config(max_tokens=None), ask("hi"))
     assert "stop" not in request_body(_config(template="none"), ask("hi"))
+    assert request_body(_config(template="none"), ask("hi", stop=("END",)))["stop"] == ["END"]
 
 
 def test_a_schema_is_told_or_sent() -> None:

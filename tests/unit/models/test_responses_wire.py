@@ -192,3 +192,11 @@ def test_servers_that_take_no_schema_are_told_it_in_words() -> None:
     sent = body(user("hi"), settings={"json_output": "none"}, schema=form)
     assert "text" not in sent
     assert '{"type": "object"}' in sent["instructions"]
+
+
+@pytest.mark.parametrize(
+    ("must_call", "choice"),
+    [((), None), (("look",), {"type": "function", "name": "look"}), (("look", "hear"), "required")],
+)
+def test_a_call_is_insisted_on_by_name_or_as_any(must_call: tuple[str, ...], choice: Any) -> None:
+    assert body(user("hi"), tools=(LOOK,), must_call=must_call).get("tool_choice") == choice
