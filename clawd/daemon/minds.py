@@ -75,7 +75,7 @@ class Minds:
         Args:
             loaded: The configuration.
             tasks: Owns what models do between requests.
-            users: Turns under way, which keep the models that they began with.
+            users: Turns and direct requests under way, which keep the models that they began with.
         """
         config, tools = loaded.config, await self._tools(loaded)
         context = ModelContext(

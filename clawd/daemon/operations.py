@@ -126,7 +126,7 @@ class DaemonOperations:
         """Set up models and gateway; raises ConfigError for what only shows when it is used."""
         parts = self._parts
         if {"models", "routes", "breaker", "network"} & set(changed):
-            await parts.minds.configure(loaded, self._tasks, parts.workers.tasks())
+            await parts.minds.configure(loaded, self._tasks, parts.workers.tasks() | parts.gateway.tasks())
         else:
             await parts.minds.adjust(loaded)
         await parts.gateway.configure(loaded.config.gateway)

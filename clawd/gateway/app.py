@@ -167,6 +167,10 @@ class Gateway:
         """Serve the control protocol too, to tokens that may; before `start`."""
         self._remote = RemoteDoor(control, self._tokens, body_timeout_s=self._body_timeout_s)
 
+    def tasks(self) -> frozenset[asyncio.Task[None]]:
+        """Return the tasks that models answer clients in."""
+        return self._openai.tasks() if self._openai is not None else frozenset()
+
     async def configure(self, config: GatewayConfig) -> None:
         """Use these tokens, names and limits from now on; a new host or port needs a new `Gateway`.
 

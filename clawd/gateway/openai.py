@@ -21,6 +21,7 @@ from clawd.gateway.openai_streams import KEEPALIVE_S, Streams
 from clawd.gateway.waits import is_over
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from clawd.gateway.auth import Token, TokenStore
@@ -76,6 +77,10 @@ class OpenAIDoor:
             web.route("*", "/v1/audio/{rest:.*}", self.not_yet),
             web.route("*", "/v1/images/{rest:.*}", self.not_yet),
         ]
+
+    def tasks(self) -> frozenset[asyncio.Task[None]]:
+        """Return the tasks of the answers under way."""
+        return self._streams.tasks()
 
     def close(self) -> None:
         """End what is under way; its clients are told."""

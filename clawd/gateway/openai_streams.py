@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 KEEPALIVE_S: Final = 15.0
 WRITE_TIMEOUT_S: Final = 10.0
 
-_LOOK_S: Final = 0.5  # how often it is looked whether the client is still there
+LOOK_S: Final = 0.5
+
 _GONE: Final = 499  # a status that nobody reads: the client has hung up
 _AHEAD: Final = 16  # events that may wait for a slow reader before the model has to
 
@@ -70,10 +71,21 @@ class Streams:
     Args:
         keepalive_s: The longest silence; also how long the headers may wait for the first event, so that an
             early error still has its status.
+        write_timeout_s: How long a client may read nothing.
+        look_s: How often it is looked whether a client is still there.
     """
 
-    def __init__(self, keepalive_s: float = KEEPALIVE_S) -> None:
-        self._keepalive_s = keepalive_s
+    def __init__(
+        self,
+        keepalive_s: float = KEEPALIVE_S,
+        *,
+        write_timeout_s: float = WRITE_TIMEOUT_S,
+        look_s: float = LOOK_S,
+    ) -> None:
+        self.keepalive_s = keepalive_s
+        self.write_timeout_s = write_timeout_s
+        self.look_s = look_s
+        self._pumps: set[asyncio.Task[None]] = set()
         self._open: set[asyncio.Timeout] = set()
         self._closed = False
 
@@ -106,7 +118,7 @@ class Streams:
         Raises:
             ClawdError: as the answer's events, where nothing was sent yet.
         """
-        sender = _Sender(self, request, answer, frames, self._keepalive_s)
+        sender = _Sender(self, request, answer, frames)
         return await self._with_pump(answer, lambda queue: sender.send(queue, at_once=at_once))
 
     async def _with_pump(
@@ -115,6 +127,8 @@ class Streams:
         queue: Queue = asyncio.Queue(_AHEAD)
         async with asyncio.TaskGroup() as tasks:
             pump = tasks.create_task(_pump(answer, queue), name=f"answer:{answer.id}")
+            self._pumps.add(pump)
+            pump.add_done_callback(self._pumps.discard)
             result = await work(queue)
             pump.cancel()
         if isinstance(result, ClawdError):
@@ -125,7 +139,7 @@ class Streams:
         self, request: web.Request, answer: Answer, queue: Queue, complete: Complete
     ) -> Outcome:
         while True:
-            item = await self.next(request, queue, _LOOK_S)
+            item = await self.next(queue, self.look_s)
             match item:
                 case None if self._closed:
                     return _stopping()
@@ -140,7 +154,7 @@ class Streams:
                 case _:
                     pass
 
-    async def next(self, request: web.Request, queue: Queue, wait_s: float) -> Event | ClawdError | None:
+    async def next(self, queue: Queue, wait_s: float) -> Event | ClawdError | None:
         """Return the next event; None when none came, the client is gone, or everything closes."""
         if self._closed:
             return None
@@ -152,6 +166,10 @@ class Streams:
                 if not limit.expired():
                     raise
                 return None
+
+    def tasks(self) -> frozenset[asyncio.Task[None]]:
+        """Return the tasks of the answers under way."""
+        return frozenset(self._pumps)
 
     @property
     def closed(self) -> bool:
@@ -171,14 +189,11 @@ class Streams:
 class _Sender:
     """One stream."""
 
-    def __init__(
-        self, streams: Streams, request: web.Request, answer: Answer, frames: Frames, keepalive_s: float
-    ) -> None:
+    def __init__(self, streams: Streams, request: web.Request, answer: Answer, frames: Frames) -> None:
         self._streams = streams
         self._request = request
         self._answer = answer
         self._frames = frames
-        self._keepalive_s = keepalive_s
         self._response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
         )
@@ -198,7 +213,7 @@ class _Sender:
         if at_once:
             await self._begin()
         while True:
-            item = await self._streams.next(self._request, queue, min(_LOOK_S, self._keepalive_s))
+            item = await self._streams.next(queue, min(self._streams.look_s, self._streams.keepalive_s))
             match item:
                 case None if self._streams.closed:
                     item = _stopping()
@@ -230,7 +245,7 @@ class _Sender:
         await self._write(self._frames.begin())
 
     async def _keep_alive(self) -> None:
-        if asyncio.get_running_loop().time() - self._quiet_since < self._keepalive_s:
+        if asyncio.get_running_loop().time() - self._quiet_since < self._streams.keepalive_s:
             return
         if not self._response.prepared:
             await self._begin()
@@ -239,7 +254,7 @@ class _Sender:
     async def _write(self, frames: Sequence[bytes]) -> None:
         if frames:
             self._quiet_since = asyncio.get_running_loop().time()
-            async with asyncio.timeout(WRITE_TIMEOUT_S):
+            async with asyncio.timeout(self._streams.write_timeout_s):
                 await self._response.write(b"".join(frames))
 
 

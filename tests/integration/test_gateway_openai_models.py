@@ -241,13 +241,16 @@ async def test_a_client_that_hangs_up_frees_the_model(state_dir: Path, *, stream
     model = Watched(["Hello", gate], name="main")
     async with over(state_dir, model) as here:
         raw = json.dumps({**HI, "stream": stream}).encode()
-        _, writer = await asyncio.open_connection("127.0.0.1", here.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
         writer.write(
             f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {here.token}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n".encode()
             + raw
         )
         await model.asked()
+        if stream:  # from now on the model is silent
+            async with asyncio.timeout(5):
+                await reader.readuntil(b'"Hello"')
         writer.transport.abort()
         async with asyncio.timeout(5):
             await freed.wait()
