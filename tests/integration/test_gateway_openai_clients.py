@@ -173,13 +173,23 @@ async def test_errors_are_those_that_the_client_knows(here: Here) -> None:
         await create(model="clawd", messages=HI, tools=[WEATHER])
 
 
-async def test_a_spent_budget_is_no_quota_and_is_not_asked_again(here: Here) -> None:
-    create = here.client.with_options(max_retries=2).chat.completions.create
+async def test_a_turn_that_failed_is_paid_once_as_clients_do_not_repeat_it(here: Here) -> None:
+    here.replies["refuse me"] = Reply(status=400, error={"message": "no"})
+    messages: Any = [{"role": "user", "content": "refuse me"}]
+    with pytest.raises(openai.InternalServerError) as failed:
+        await here.client.with_options(max_retries=2).chat.completions.create(
+            model="clawd", messages=messages
+        )
+    assert (failed.value.status_code, failed.value.code) == (502, "turn_failed")
+    assert len(here.asked("refuse me")) == 1
+
+
+async def test_a_spent_budget_is_no_quota(here: Here) -> None:
+    create = here.client.chat.completions.create
     await create(model="dear", messages=HI)
     with pytest.raises(openai.RateLimitError) as spent:
         await create(model="dear", messages=HI)
     assert spent.value.code == "insufficient_quota"
-    assert spent.value.request.headers["x-stainless-retry-count"] == "0"
 
 
 async def test_only_an_operator_reads_what_was_said_of_a_key(here: Here) -> None:
