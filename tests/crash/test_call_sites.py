@@ -28,6 +28,7 @@ UNLABELLED: Final = {
     "journal/admin.py:resubmit": "an operator's command",
     "journal/admin.py:drop": "an operator's command",
     "journal/opening.py:open_journal": "the database's own name, drawn before anything else",
+    "journal/spend_direct.py:count": "what a request beside the turns cost; a moment of it may be lost",
     "journal/sqlite_keeping.py:scrub_if_wanted": "only notes that the files are wiped; done again if lost",
     "journal/sqlite.py:load": "a conversation that can't be read is set aside; the next start tries again",
     "journal/sqlite.py:move_address": "a chat moved; until then its delivery is `sending`, as before",
