@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clawd.gateway.auth import Token
@@ -109,7 +109,7 @@ bodies = st.fixed_dictionaries(
 
 
 @pytest.mark.parametrize("read", [read_chat, read_responses])
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @given(body=bodies)
 def test_a_body_is_taken_or_its_wrong_field_is_named(
     read: Callable[[dict[str, Any]], Question], body: dict[str, Any]
