@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from clawd.fanout import Fanout
     from clawd.gateway.auth import Token, TokenStore
     from clawd.gateway.metrics import ReadMetrics
-    from clawd.gateway.remote import Mounted
     from clawd.gateway.openai_models import Offered
+    from clawd.gateway.remote import Mounted
     from clawd.ids import Clock
     from clawd.journal.reading import Views
 

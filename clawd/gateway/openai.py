@@ -123,7 +123,7 @@ class OpenAIDoor:
 
     async def show(self, request: web.Request) -> web.Response:
         """Answer `GET /v1/responses/{id}`: a turn of the agent, as it is now."""
-        token = self._tokens.require(request.headers, "chat")
+        token = self._tokens.require(request.headers, "chat", "read")
         view = await self._agent.turn(request.match_info["id"], token)
         response = Response(
             id=view.id.removeprefix("turn:"),
@@ -168,7 +168,7 @@ class OpenAIDoor:
                 code="unsupported_parameter",
                 remedy="send the earlier items, or ask clawd",
             )
-        named = conversation_named(question, request.headers)
+        named = conversation_named(question, request.headers, token)
         return Passthrough(offered, replace(question, conversation=named), token, self._clock)
 
 

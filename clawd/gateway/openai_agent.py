@@ -70,9 +70,10 @@ class AgentDoor:
         return Said(turn.text)
 
     async def turn(self, identifier: str, token: Token) -> TurnView:
-        """Return the turn behind the id of a response; raises RequestRefused (404)."""
+        """Return the turn behind the id of a response, if the token may read it; raises RequestRefused (404)."""
+        turn = f"{_TURN}{identifier.removeprefix('resp_')}"
         try:
-            return await own_turn(self.views, f"{_TURN}{identifier.removeprefix('resp_')}", token)
+            return await own_turn(self.views, turn, token, to_read=True)
         except RequestRefused as refused:
             raise OpenAIRefused(404, "no response of this id", code="not_found") from refused
 
@@ -84,7 +85,7 @@ class AgentDoor:
             if (address.bridge, address.account) != (BRIDGE, token.name):
                 raise OpenAIRefused(404, "no response of this id", param="previous_response_id")
             return address.chat
-        return conversation_named(question, headers)
+        return conversation_named(question, headers, token)
 
 
 class AgentAnswer:
@@ -201,13 +202,23 @@ class Said:
         """It is over."""
 
 
-def conversation_named(question: Question, headers: MultiMapping[str]) -> str | None:
-    """Return the conversation that a request names, None without one; raises RequestRefused (400)."""
-    if (named := headers.get(CONVERSATION_HEADER)) is not None:
-        return check_conversation(named, CONVERSATION_HEADER)
-    if question.conversation is not None:
-        return check_conversation(question.conversation, "metadata.conversation_id")
-    return None
+def conversation_named(question: Question, headers: MultiMapping[str], token: Token) -> str | None:
+    """Return the conversation that a request names, None without one; raises RequestRefused (400, 403)."""
+    named, param = headers.get(CONVERSATION_HEADER), CONVERSATION_HEADER
+    if named is None:
+        named, param = question.conversation, "metadata.conversation_id"
+    if named is None:
+        return None
+    check_conversation(named, param)
+    if not token.may_name(named):
+        raise OpenAIRefused(
+            403,
+            f"the token {token.name} may not use this conversation",
+            param=param,
+            code="foreign_conversation",
+            remedy=f"names of its conversations begin with {token.conversations}",
+        )
+    return named
 
 
 def whole_of(view: TurnView) -> Whole:

@@ -91,7 +91,7 @@ def to_inbound(
     if conversation is not None and question.previous is None:
         before = [message for message in before if question.instructed and isinstance(message, SystemMessage)]
     identity = f"openai:{key}" if key is not None else f"new:{secrets.token_hex(16)}"
-    own = f"c-{_name(token, identity)}"
+    own = f"{token.conversations}c-{_name(token, identity)}"
     return InboundMessage(
         id=MessageId(f"{BRIDGE}:{token.name}:{identity}"),
         address=Address(bridge=BRIDGE, account=token.name, chat=conversation or own),

@@ -55,12 +55,12 @@ class ModelList:
 
     async def list_all(self, request: web.Request) -> web.Response:
         """Answer with all names."""
-        self._tokens.require(request.headers, "chat")
+        self._tokens.require(request.headers, "chat", "read")
         return web.json_response({"object": "list", "data": self._offered().listed()})
 
     async def show(self, request: web.Request) -> web.Response:
         """Answer with one name."""
-        self._tokens.require(request.headers, "chat")
+        self._tokens.require(request.headers, "chat", "read")
         offered, name = self._offered(), request.match_info["id"]
         if name != AGENT and offered.kind_of(name) is None:
             raise unknown_model(name, status=404)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clawd.bridge import HttpBridge, Inbox
-    from clawd.ids import Clock
     from clawd.gateway.openai_models import Offered
+    from clawd.ids import Clock
     from clawd.observability.metrics import Family
 
 READY = Readiness(replayed=True, journal_writable=True, draining=False)

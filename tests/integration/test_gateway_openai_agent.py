@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from clawd.config.base import Secret
+from clawd.config.schema import GatewayConfig, TokenConfig
 from clawd.fanout import Delta, Reset
 from clawd.gateway.openai_models import Offered
 from clawd.ids import TurnId
@@ -262,3 +264,25 @@ async def test_what_the_agent_does_not_take_is_refused_before_anything_is_kept(
         status, body = await post(here, {**HI, **change})
         assert (status, body["error"]["param"]) == (400, param)
         assert here.world.messages == []
+
+
+@pytest.mark.parametrize("model", ["clawd", "main"])
+async def test_a_token_is_held_to_its_conversations(state_dir: Path, model: str) -> None:
+    held = TokenConfig(
+        name="shop", token=Secret("a-token-of-the-shop"), conversations="shop-", scopes=("chat",)
+    )
+    offered = Offered(router=router_over(ScriptedModel(name="main")), models=("main",), routes=("default",))
+    async with (
+        site(state_dir, config=GatewayConfig(port=0, tokens=(held,)), offered=offered) as here,
+        asyncio.TaskGroup() as group,
+    ):
+        body, token = {**HI, "model": model}, "a-token-of-the-shop"
+        foreign = {**body, "metadata": {"conversation_id": "other"}}
+        status, told = await here.call("POST", PATH, json=foreign, token=token)
+        assert (status, told["error"]["code"]) == (403, "foreign_conversation")
+        answer = group.create_task(here.call("POST", PATH, json=body, token=token))
+        if model == "clawd":
+            turn = await asked(here)
+            assert here.world.turns[turn].conversation.chat.startswith("shop-c-")
+            here.world.finish(turn, "Hello.")
+        assert (await answer)[0] == 200
