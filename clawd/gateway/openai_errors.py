@@ -139,7 +139,7 @@ def model_refusal(error: ModelError, clock: Clock, *, operator: bool) -> OpenAIR
             wait_s = (ends_at - clock.now()).total_seconds() if ends_at is not None else None
             return OpenAIRefused(
                 429,
-                what,
+                what if operator else f"the {first.budget} budget has no room for this request",
                 code="insufficient_quota",
                 kind="insufficient_quota",
                 again=False,

@@ -60,7 +60,7 @@ async def here() -> AsyncIterator[Here]:
                         "type": "chat",
                         "base_url": api.base_url,
                         "model": "fake-1",
-                        "day_usd": 1e-9,
+                        "day_usd": 1e-5,
                     },
                     {
                         "name": "locked",
@@ -190,6 +190,10 @@ async def test_a_spent_budget_is_no_quota(here: Here) -> None:
     with pytest.raises(openai.RateLimitError) as spent:
         await create(model="dear", messages=HI)
     assert spent.value.code == "insufficient_quota"
+    assert "$" in spent.value.message
+    with pytest.raises(openai.RateLimitError) as told:
+        await here.client.with_options(api_key=PLAIN).chat.completions.create(model="dear", messages=HI)
+    assert "$" not in told.value.message, "what may be spent is an operator's business"
 
 
 async def test_only_an_operator_reads_what_was_said_of_a_key(here: Here) -> None:
