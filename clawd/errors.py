@@ -352,6 +352,18 @@ class ModelUnavailable(ModelError):
         self.transient = transient
 
 
+class ModelUnknown(ModelUnavailable):
+    """Neither a model nor a route has the name that was asked for; `model` is that name."""
+
+    code = "E-MODEL-UNKNOWN"
+
+    def __init__(
+        self, model: str, *, why: str = "", remedy: str = "/model default, or clawd models list"
+    ) -> None:
+        what = f"there is no model {model!r}, nor a route of that name"
+        super().__init__(model, what, why=why, remedy=remedy, transient=False)
+
+
 class ModelRateLimited(ModelError):
     """The provider asks us to wait `retry_after_s` seconds (None when it did not say)."""
 

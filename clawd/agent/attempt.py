@@ -35,7 +35,7 @@ from clawd.agent.turn import (
 )
 from clawd.agent.undoing import asked_again, last_exchange
 from clawd.commands import ChooseLanguage, ChooseModel, Compact, NewSession, Retry, Undo, parse
-from clawd.errors import ModelError
+from clawd.errors import ModelError, ModelUnknown
 from clawd.journal.records import (
     ModelResult,
     PatternAllowed,
@@ -200,6 +200,10 @@ class Attempt:
         attempts = [attempt for result in self.turn.responses for attempt in result.response.attempts]
         notices, right = self._runner.notices, self._lease.right
         lines = notices.of_keys(attempts, right, self._language)
+        choice = self._choice()
+        if choice.gone is not None:
+            told = "model_gone_kept" if choice.kept else "model_gone"
+            lines.insert(0, say(told, self._language, model=choice.gone))
         if (notice := self._brain.notice) is not None:
             room, now = notice(tags_of(self._lease)), self._runner.clock.now()
             lines += notices.of_budget(room, right, self._language, now)
@@ -333,17 +337,25 @@ class Attempt:
         messages = beginning(question(self._lease.message, again), self.turn, merged)
         return choose(messages, self._lease.settings, self._brain.routes, self._brain.models)
 
+    def _who(self) -> Choice:
+        """Return the same; raises ModelUnknown where the only one that may answer is gone."""
+        choice = self._choice()
+        if choice.gone is not None and choice.pin is not None:
+            known = ", ".join(names_of(self._brain.models, self._brain.routes))
+            raise ModelUnknown(choice.gone, why=f"models and routes are {known}")
+        return choice
+
     async def _ask(self, step: int, last: Why | None = None) -> ModelResponse:
         merged = {seq: queued.message for seq, queued in self._merged.items()}
         tools = self._brain.tools.specs(self._lease.right)
-        return await self._asking.ask(step, self.turn, merged, self._choice(), tools, last=last)
+        return await self._asking.ask(step, self.turn, merged, self._who(), tools, last=last)
 
     async def _ask_aside(self, request: ModelRequest) -> ModelResponse:
         """Ask a model for something that nobody is shown."""
         return await self._limited(collect(self._brain.router, request))
 
     async def _compact(self) -> endings.Ending:
-        messages = await self._memory.compact(self.turn, self._choice())
+        messages = await self._memory.compact(self.turn, self._who())
         if messages is None:
             return endings.command_done(say("nothing_to_compact", self._language))
         return endings.command_done(say("compacted", self._language, messages=messages))

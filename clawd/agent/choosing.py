@@ -22,12 +22,16 @@ class Choice:
     """A route, and the model that is tried before it; `strict`: no other takes over when the first one fails.
 
     `alone` says that the first one is known: the pinned model, or that of a route which keeps to its order.
+    `gone` is what was wished for and is neither a model nor a route any more: the rules choose in its place;
+    where no other may take over it is the pin all the same, and nobody is to be asked. `kept` says that the conversation wishes for it, and will the next time.
     """
 
     route: str = DEFAULT_ROUTE
     pin: str | None = None
     strict: bool = False
     alone: bool = False
+    gone: str | None = None
+    kept: bool = False
 
 
 def choose(
@@ -45,16 +49,26 @@ def choose(
         models: The names of those in force; a route of the same name stands back.
     """
     route = choose_route(routes, facts_of(messages)).route
-    wanted, strict = next((m.model for m in messages if m.model is not None), None), False
-    if wanted is None:
-        wanted, strict = settings.model, settings.strict
-    pin = wanted
-    if wanted is not None and wanted not in models and (wanted == DEFAULT_ROUTE or wanted in routes):
-        route, pin = wanted, None
+    own = next((m.model for m in messages if m.model is not None), None)
+    wanted, strict = (own, False) if own is not None else (settings.model, settings.strict)
+    pin = gone = None
+    if wanted in models:
+        pin = wanted
+    elif wanted is not None and (wanted == DEFAULT_ROUTE or wanted in routes):
+        route = wanted
+    elif wanted is not None:
+        gone, pin = wanted, wanted if strict else None
     config = routes.get(route)
     strict = strict or (config is not None and config.strict)
     in_order = config is None or config.strategy == "priority"
-    return Choice(route=route, pin=pin, strict=strict, alone=strict and (pin is not None or in_order))
+    return Choice(
+        route=route,
+        pin=pin,
+        strict=strict,
+        alone=strict and (pin is not None or in_order),
+        gone=gone,
+        kept=gone is not None and own is None,
+    )
 
 
 def beginning(

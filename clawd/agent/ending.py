@@ -14,6 +14,7 @@ from clawd.errors import (
     ModelAuthError,
     ModelError,
     ModelsExhausted,
+    ModelUnknown,
     TurnTooDear,
 )
 from clawd.texts import say
@@ -111,11 +112,17 @@ def no_model(error: ModelError, language: str | None, right: Right = "chat", *, 
     exit_code = error.worst_exit_code if isinstance(error, ModelsExhausted) else error.exit_code
     return Ending(
         outcome="failed",
-        text=_behind(visible, spent_text(error, right, language) or say(_sentence_for(causes), language)),
+        text=_behind(visible, _why_none(error, causes, right, language)),
         error=f"{error.code}: {error}",
         exit_code=exit_code,
         attempts=tuple(error.attempts),
     )
+
+
+def _why_none(error: ModelError, causes: Sequence[ModelError], right: Right, language: str | None) -> str:
+    if isinstance(error, ModelUnknown):
+        return say("failed_gone", language, model=error.model)
+    return spent_text(error, right, language) or say(_sentence_for(causes), language)
 
 
 def _behind(visible: str, sentence: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from clawd.agent.ending import Ending, command_done
 from clawd.commands import ChooseLanguage, ChooseModel, NewSession
 from clawd.journal.records import SessionStarted, SettingsChanged
+from clawd.models.windows import DEFAULT_ROUTE
 from clawd.texts import LANGUAGES, language_for, say
 
 if TYPE_CHECKING:
@@ -45,8 +46,10 @@ def _choose_model(
     first = names[0] if names else say("default_model", language)
     if name is None:
         current = settings.model or first
-        if settings.model and settings.strict:
-            current = say("model_strict", language, model=current)
+        gone = settings.model is not None and settings.model not in (*names, DEFAULT_ROUTE)
+        if settings.model and (gone or settings.strict):
+            words = "model_gone" if gone and not settings.strict else "model_strict"
+            current = say(f"{words}_now" if gone else words, language, model=current)
         return command_done(say("model_current", language, model=current, available=available))
     if name == "default" and not choice.strict:
         change = SettingsChanged(model=None, language=settings.language)

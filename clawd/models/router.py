@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from clawd.errors import BudgetSpent, ContextTooLong, ModelError, ModelUnavailable
+from clawd.errors import BudgetSpent, ContextTooLong, ModelError, ModelUnknown
 from clawd.models.attempt import Books
 from clawd.models.base import Completed, Reserve, Switched, SwitchSeen, TextDelta, with_attempts
 from clawd.models.candidates import Candidates, Plan, spread
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from clawd.models.strategies import Strategy
 
 log = logging.getLogger(__name__)
-
-_REMEDY: Final = "/model default, or clawd models list"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,15 +223,9 @@ class Router:
             raise spent[0]
         return paying, spent
 
-    def _unknown(self, name: str) -> ModelUnavailable:
-        routes = ", ".join(self._routes)
-        return ModelUnavailable(
-            name,
-            f"there is no model {name!r}, nor a route of that name",
-            why=f"models are {', '.join(self._members)}; routes are {routes}",
-            remedy=_REMEDY,
-            transient=False,
-        )
+    def _unknown(self, name: str) -> ModelUnknown:
+        known = f"models are {', '.join(self._members)}; routes are {', '.join(self._routes)}"
+        return ModelUnknown(name, why=known)
 
 
 def _fitting(members: Sequence[Member], min_tokens: int | None) -> list[Member]:

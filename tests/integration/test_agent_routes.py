@@ -165,6 +165,48 @@ async def test_a_strict_pin_is_kept_and_asked_for_until_it_is_taken_back(state_d
     ]
 
 
+async def test_a_pinned_model_that_is_gone_leaves_the_answer_to_the_route_and_is_told(
+    state_dir: Path,
+) -> None:
+    two = Two()
+    async with two.inner(state_dir) as inner:
+        await inner.ask("/model reasoner")
+        inner.models = ("talker",)
+        await inner.restart()
+        view = await inner.ask("hi")
+        assert (view.state, view.model) == ("answered", "talker")
+        assert view.answer == f"ok\n\n{say('model_gone_kept', model='reasoner')}"
+        here = say("model_gone_now", model="reasoner")
+        available = "talker, default, deep"
+        assert (await inner.ask("/model")).answer == say("model_current", model=here, available=available)
+        await inner.ask("/model default")
+        assert (await inner.ask("again")).answer == "ok"
+    assert [r.pin for r in two.talker.requests] == [None, None]
+
+
+async def test_a_strict_pin_that_is_gone_says_so_and_asks_nobody(state_dir: Path) -> None:
+    two = Two()
+    async with two.inner(state_dir) as inner:
+        await inner.ask("/model reasoner strict")
+        inner.models = ("talker",)
+        await inner.restart()
+        view = await inner.ask("hi")
+        assert (view.state, view.answer) == ("failed", say("failed_gone", model="reasoner"))
+        assert view.error is not None
+        assert view.error.startswith("E-MODEL-UNKNOWN: ")
+        assert (await inner.ask("/compact")).answer == say("failed_gone", model="reasoner")
+        assert (await inner.ask("/model")).answer.startswith("Model: reasoner alone, which is not here")
+    assert not two.talker.requests
+    assert not two.reasoner.requests
+
+
+async def test_a_messages_own_model_that_went_before_its_turn_leaves_it_to_the_route(state_dir: Path) -> None:
+    two = Two()
+    async with two.inner(state_dir) as inner:
+        view = await inner.ask("hi", model="vanished")
+        assert (view.model, view.answer) == ("talker", f"ok\n\n{say('model_gone', model='vanished')}")
+
+
 async def test_what_is_asked_is_noted_with_its_reserve_and_on_whose_behalf(state_dir: Path) -> None:
     two = Two()
     async with two.inner(state_dir) as inner:

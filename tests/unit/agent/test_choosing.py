@@ -37,7 +37,10 @@ ROUTES = {
         ("hi", "only", None, False, Choice(route="only", strict=True, alone=True)),
         ("hi", "quick", None, False, Choice(route="quick", strict=True)),
         ("hi", "both", None, False, Choice(pin="both")),
-        ("hi", None, "gone", False, Choice(pin="gone")),
+        ("hi", None, "gone", False, Choice(gone="gone", kept=True)),
+        ("/think", None, "gone", False, Choice(route="deep", gone="gone", kept=True)),
+        ("hi", "gone", "b", True, Choice(gone="gone")),
+        ("hi", None, "gone", True, Choice(pin="gone", strict=True, alone=True, gone="gone", kept=True)),
     ],
 )
 def test_a_messages_wish_comes_first_then_the_pin_then_the_rules(
