@@ -66,6 +66,7 @@ class Ended:
     text: str
     model: str | None = None
     exit_code: int = 0
+    notice: str = ""  # told beside the text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

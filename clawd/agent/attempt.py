@@ -195,7 +195,7 @@ class Attempt:
     # --- ends ---------------------------------------------------------------------------------------------
 
     def _answered(self, answer: Answered, *records: Record) -> endings.Ending:
-        """Return the end with the answer, and behind it what else its reader should know."""
+        """Return the end with the answer, and beside it what else its reader should know."""
         ending = endings.answered(answer, self._language, records=records)
         attempts = [attempt for result in self.turn.responses for attempt in result.response.attempts]
         notices, right = self._runner.notices, self._lease.right
@@ -207,7 +207,7 @@ class Attempt:
         if (notice := self._brain.notice) is not None:
             room, now = notice(tags_of(self._lease)), self._runner.clock.now()
             lines += notices.of_budget(room, right, self._language, now)
-        return replace(ending, text="\n\n".join([ending.text, *lines]))
+        return replace(ending, notice="\n\n".join(lines))
 
     def _limit(self, why: Why, error: ModelError | None = None) -> endings.Ending:
         return endings.limit_reached(why, self._brain.agent, self._voice.text, self._language, error=error)
@@ -218,7 +218,7 @@ class Attempt:
         if self._lease.address.pulls:
             return ending  # its client shows an operator what went wrong by itself
         lines = self._runner.notices.of_error(error, right, self._language)
-        return replace(ending, text="\n\n".join([ending.text, *lines]))
+        return replace(ending, notice="\n\n".join(lines))
 
     # --- the journal --------------------------------------------------------------------------------------
 

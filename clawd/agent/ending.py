@@ -41,6 +41,7 @@ class Ending:
     exit_code: int = 0
     records: tuple[Record, ...] = ()
     attempts: tuple[ModelAttempt, ...] = ()  # of a last request that no model answered
+    notice: str = ""  # told beside the text: an app gets it behind the answer, a pipe gets the answer alone
 
 
 def answered(answer: Answered, language: str | None, records: tuple[Record, ...] = ()) -> Ending:

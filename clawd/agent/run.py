@@ -137,6 +137,7 @@ class TurnRunner:
             error=ending.error,
             exit_code=ending.exit_code,
             attempts=ending.attempts,
+            notice=ending.notice,
         )
         deliveries = self._deliveries(lease, ending, turn, whole=whole)
         await self.commit(lease, *ending.records, finished, outbox=deliveries, done=True)
@@ -148,6 +149,7 @@ class TurnRunner:
                 text=ending.text,
                 model=ending.model,
                 exit_code=ending.exit_code,
+                notice=ending.notice,
             ),
         )
         extra = {"turn": lease.turn, "outcome": ending.outcome, "model": ending.model, "error": ending.error}
@@ -221,6 +223,8 @@ class TurnRunner:
         if lease.address.pulls:
             return ()
         text = ending.text if turn is None else untold(ending.text, turn)
+        if ending.notice:
+            text = f"{text}\n\n{ending.notice}"
         parts = [text] if whole else self._split(lease.address, text)
         return tuple(
             NewDelivery(

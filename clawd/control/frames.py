@@ -75,6 +75,7 @@ def ended_frame(view: TurnView) -> JsonObject:
         "text": view.answer,
         "model": view.model,
         "exit_code": view.exit_code,
+        "notice": view.notice,
     }
 
 

@@ -120,6 +120,8 @@ def describe(view: TurnView, question: OpenQuestion | None = None, *, operator: 
         "model": view.model,
         "usage": {"input_tokens": view.input_tokens, "output_tokens": view.output_tokens},
     }
+    if view.notice:
+        body["notice"] = view.notice
     if view.state == "queued":
         body["position"] = view.position
     if question is not None:

@@ -38,6 +38,7 @@ class TurnView:
     output_tokens: int | None = None
     steps: int = 0
     merged_into: TurnId | None = None  # the turn that answers this message together with its own
+    notice: str = ""  # told beside the answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -178,6 +178,8 @@ class SettingsChanged:
 class TurnFinished:
     """The end of a turn. `text` is what the user was told, `answers` the messages it answered.
 
+    `notice` was told beside it: lines about budgets, keys and models, which are no part of the answer.
+
     `attempts` are those of the last request, where no model answered it: they are settled here, as no result
     ever will. A turn that ends without them while a request is open may have paid for it.
     """
@@ -190,6 +192,7 @@ class TurnFinished:
     error: str | None = None  # code and detail for the operator, never shown in a chat
     exit_code: int = 0  # what a command line that waited for this turn exits with
     attempts: tuple[ModelAttempt, ...] = ()
+    notice: str = ""
 
 
 Record = (

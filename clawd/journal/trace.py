@@ -115,6 +115,7 @@ def _detail(record: Record) -> Detail:
                 error=record.error,
                 exit_code=record.exit_code or None,
                 characters=len(record.text),
+                notice=record.notice,
             )
         case _:
             assert_never(record)

@@ -100,6 +100,7 @@ class SqliteViews:
             output_tokens=output_tokens,
             steps=steps,
             merged_into=self._context.turn(conv, merged) if merged is not None else None,
+            notice=finished.notice if finished is not None else "",
         )
 
     async def questions(self, *, address: Address | None = None, limit: int = 100) -> Sequence[OpenQuestion]:

@@ -33,8 +33,8 @@ async def test_a_budget_near_its_end_is_told_behind_the_answer_and_never_to_the_
     async with Inner(state_dir, model=model, access=OWNED, notice=notice) as inner:
         first = await inner.ask("hi", language="zh")
         await inner.ask("again")
-        await inner.delivered(first.answer, "ok")
-    assert first.answer == "ok\n\n（提示：今天的预算已用 84%：$8.40 / $10.00。）"
+        await inner.delivered(f"ok\n\n{first.notice}", "ok")
+    assert (first.answer, first.notice) == ("ok", "（提示：今天的预算已用 84%：$8.40 / $10.00。）")
     assert asked[0] == RequestTags(bridge="chat", conversation=str(message().address), user="chat:42")
     assert "84" not in str(model.requests[-1].messages)
 
@@ -62,8 +62,9 @@ async def test_a_key_that_is_refused_is_told_to_the_owner_once_while_a_standby_a
     line = say("key_refused", model="main", detail="the key (environment K) is refused")
     async with Inner(state_dir, model=Standby(), access=OWNED) as inner:
         assert (await inner.ask("a", sender="7", chat="7")).answer == "ok"
-        assert (await inner.ask("b")).answer == f"ok\n\n{line}"
-        assert (await inner.ask("c")).answer == "ok"
+        told = await inner.ask("b")
+        assert (told.answer, told.notice) == ("ok", line)
+        assert (await inner.ask("c")).notice == ""
 
 
 async def test_a_turn_that_budgets_kept_from_an_answer_says_so_and_the_next_one_goes_on(

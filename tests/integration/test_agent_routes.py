@@ -175,12 +175,12 @@ async def test_a_pinned_model_that_is_gone_leaves_the_answer_to_the_route_and_is
         await inner.restart()
         view = await inner.ask("hi")
         assert (view.state, view.model) == ("answered", "talker")
-        assert view.answer == f"ok\n\n{say('model_gone_kept', model='reasoner')}"
+        assert (view.answer, view.notice) == ("ok", say("model_gone_kept", model="reasoner"))
         here = say("model_gone_now", model="reasoner")
         available = "talker, default, deep"
         assert (await inner.ask("/model")).answer == say("model_current", model=here, available=available)
         await inner.ask("/model default")
-        assert (await inner.ask("again")).answer == "ok"
+        assert (await inner.ask("again")).notice == ""
     assert [r.pin for r in two.talker.requests] == [None, None]
 
 
@@ -204,7 +204,7 @@ async def test_a_messages_own_model_that_went_before_its_turn_leaves_it_to_the_r
     two = Two()
     async with two.inner(state_dir) as inner:
         view = await inner.ask("hi", model="vanished")
-        assert (view.model, view.answer) == ("talker", f"ok\n\n{say('model_gone', model='vanished')}")
+        assert (view.model, view.notice) == ("talker", say("model_gone", model="vanished"))
 
 
 async def test_what_is_asked_is_noted_with_its_reserve_and_on_whose_behalf(state_dir: Path) -> None:

@@ -38,7 +38,7 @@ async def test_a_budget_warns_once_stops_in_words_and_holds_over_a_kill(state_di
         try:
             assert await daemon.ready()
             answers = [await ask(state_dir, f"number {n}") for n in range(3)]
-            told = [answer["answer"].partition("\n\n")[2] for answer in answers]
+            told = [answer["notice"] for answer in answers]
             assert told[:2] == ["", ""]
             assert "$0.021 of $0.021" in told[2], "all of it is used"
             refused = await ask(state_dir, "number 4")

@@ -101,6 +101,7 @@ def test_json_ends_with_the_result(api: FakeControlApi) -> None:
         "exit_code": 0,
         "error": None,
         "merged_into": None,
+        "notice": "",
     }
     [only] = chat(api, "hi", "--json", "--no-stream").stdout.splitlines()
     assert json.loads(only)["type"] == "result"

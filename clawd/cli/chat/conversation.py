@@ -347,6 +347,7 @@ def _ended(turn: str, view: dict[str, Any]) -> Frame | None:
         "model": view.get("model"),
         "exit_code": view.get("exit_code"),
         "merged_into": view.get("merged_into"),
+        "notice": view.get("notice") or "",
     }
 
 

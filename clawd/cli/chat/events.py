@@ -68,7 +68,7 @@ class Ended:
     """The turn is over, and that is committed.
 
     `text` is what the user was told; `rest` the part of it that `Grew` has not shown yet. `why` is the
-    operator's line about a failure, "E-CODE: detail", once it was looked up.
+    operator's line about a failure, "E-CODE: detail", once it was looked up. `notice` is told beside the text.
     """
 
     turn: str
@@ -78,6 +78,7 @@ class Ended:
     model: str | None = None
     exit_code: int = 0
     why: str = ""
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

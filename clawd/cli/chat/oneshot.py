@@ -57,6 +57,7 @@ class Result:
     exit_code: int
     error: str | None = None
     merged_into: str | None = None  # the turn that answered this message together with its own
+    notice: str = ""  # told beside the answer
 
     def as_json(self) -> dict[str, Any]:
         """Return the object that is printed."""
@@ -299,6 +300,7 @@ class OneShot:
             exit_code=code,
             error=ended.why or None,
             merged_into=self._merged_into,
+            notice=ended.notice,
         )
 
     def _stop(self, turn: str) -> None:

@@ -38,6 +38,10 @@ class Output(Protocol):
         """Say something about what happens: one line, dim."""
         ...
 
+    def notice(self, text: str) -> None:
+        """Say what its reader should know beside an answer, in lines of their own."""
+        ...
+
     def error(self, text: str) -> None:
         """Say what failed."""
         ...
@@ -85,6 +89,10 @@ class FinalOutput:
     def note(self, text: str) -> None:
         if self._notes:
             self._say(text)
+
+    def notice(self, text: str) -> None:
+        for line in filter(None, text.split("\n")):
+            self._say(line)  # also where nobody sees the notes: it may concern who reads the log
 
     def error(self, text: str) -> None:
         self._say(text)
@@ -150,6 +158,10 @@ class RawOutput(FinalOutput):
     def aside(self, text: str) -> None:
         self._out.write(f"{self._clean(text)}\n")
         self._out.flush()
+
+    def notice(self, text: str) -> None:
+        self._break()
+        super().notice(text)
 
     def error(self, text: str) -> None:
         self._break()

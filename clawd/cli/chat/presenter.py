@@ -147,6 +147,8 @@ class Presenter:
                 self._output.error(failure(event))
             case _:
                 assert_never(event.outcome)
+        if event.notice:
+            self._output.notice(event.notice)
         self._turn, self._text = "", ""
 
 

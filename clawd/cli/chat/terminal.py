@@ -81,6 +81,9 @@ class TerminalOutput:
     def note(self, text: str) -> None:
         self._lines([f"{DIM}{line}{PLAIN}" for line in self._wrapped(text)], block=False)
 
+    def notice(self, text: str) -> None:
+        self._lines([f"{DIM}{line}{PLAIN}" for line in self._wrapped(text) if line], block=True)
+
     def error(self, text: str) -> None:
         self._lines([f"{self._red}{line}{PLAIN}" for line in self._wrapped(text)], block=True)
 

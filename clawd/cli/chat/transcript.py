@@ -105,6 +105,7 @@ class Transcript:
                     _text(frame, "text"),
                     model=_text(frame, "model") or None,
                     exit_code=_int(frame, "exit_code", 1),
+                    notice=_text(frame, "notice"),
                 )
             case "handed_back":
                 return [HandedBack(turn)]
@@ -196,7 +197,7 @@ class Transcript:
         return [Said(turn=turn, role="assistant", text=text)]
 
     def _ends(
-        self, turn: str, outcome: Outcome, text: str, *, model: str | None, exit_code: int
+        self, turn: str, outcome: Outcome, text: str, *, model: str | None, exit_code: int, notice: str
     ) -> list[Event]:
         shown = self._open.pop(turn, None) or _Shown()
         self._remember(turn)
@@ -208,7 +209,15 @@ class Transcript:
         if rest is None:  # cut short: what was seen stays, and the sentence about the end follows it
             rest = text
         events.append(
-            Ended(turn=turn, outcome=outcome, text=text, rest=rest, model=model, exit_code=exit_code)
+            Ended(
+                turn=turn,
+                outcome=outcome,
+                text=text,
+                rest=rest,
+                model=model,
+                exit_code=exit_code,
+                notice=notice,
+            )
         )
         return events
 

@@ -20,6 +20,16 @@ def test_a_pipe_gets_the_committed_text_alone() -> None:
     assert talk.getvalue() == ""
 
 
+def test_what_is_told_beside_an_answer_reaches_nobody_who_reads_the_pipe() -> None:
+    for kind in (FinalOutput, RawOutput):
+        out, talk = StringIO(), StringIO()
+        output = kind(out, talk, notes=False)
+        output.show("Good")
+        output.end("Good")
+        output.notice("(One.)\n\n(Two.)")
+        assert (out.getvalue(), talk.getvalue()) == ("Good\n", "(One.)\n(Two.)\n")
+
+
 def test_a_failed_answer_leaves_nothing_in_a_pipe() -> None:
     out, talk = StringIO(), StringIO()
     output = FinalOutput(out, talk, notes=False)

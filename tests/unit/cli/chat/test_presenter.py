@@ -50,6 +50,9 @@ class Recorder:
     def note(self, text: str) -> None:
         self.told.append(("note", text))
 
+    def notice(self, text: str) -> None:
+        self.told.append(("notice", text))
+
     def error(self, text: str) -> None:
         self.told.append(("error", text))
 
@@ -79,6 +82,11 @@ def test_the_answer_grows_and_ends_with_what_was_not_shown() -> None:
         ("show", "Hello"),
         ("end", "Hello!"),
     ]
+
+
+def test_what_is_told_beside_an_answer_stands_behind_it_and_apart() -> None:
+    ended = Ended(turn=T, outcome="answered", text="Hello", rest="Hello", notice="(Note: 80 % used.)")
+    assert told(ended) == [("end", "Hello"), ("notice", "(Note: 80 % used.)")]
 
 
 def test_a_switch_of_model_is_one_dim_line() -> None:
