@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,7 @@ from clawd.errors import (
     ContextTooLong,
     ModelAuthError,
     ModelError,
+    ModelRateLimited,
     ModelsExhausted,
     ModelUnknown,
     TurnTooDear,
@@ -123,7 +125,16 @@ def no_model(error: ModelError, language: str | None, right: Right = "chat", *, 
 def _why_none(error: ModelError, causes: Sequence[ModelError], right: Right, language: str | None) -> str:
     if isinstance(error, ModelUnknown):
         return say("failed_gone", language, model=error.model)
+    if (seconds := _busy_s(causes)) is not None:
+        return say("failed_busy", language, seconds=seconds)
     return spent_text(error, right, language) or say(_sentence_for(causes), language)
+
+
+def _busy_s(causes: Sequence[ModelError]) -> int | None:
+    """Return in how many seconds a provider may be asked again, where that was all that went wrong and is known."""
+    waits = [cause.retry_after_s for cause in causes if isinstance(cause, ModelRateLimited)]
+    known = [wait for wait in waits if wait]
+    return math.ceil(min(known)) if known and len(waits) == len(causes) else None
 
 
 def _behind(visible: str, sentence: str) -> str:

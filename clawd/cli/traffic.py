@@ -20,6 +20,7 @@ _COLOUR: Final = {
     "spent": "red",
     "open": "red",
     "paused": "yellow",
+    "limited": "yellow",
 }
 
 _REASON: Final = {
@@ -61,6 +62,8 @@ def trouble(model: Mapping[str, Any]) -> list[str]:
         lines.append(f"{word}: {one_line(breaker.get('why') or 'no reason given', 200)}{until}")
     if model.get("paused_until"):
         lines.append(f"paused: its key is to rest until {when(model['paused_until'])}")
+    if model.get("held_until"):
+        lines.append(f"limited: its {model['held_by']} lets the next through at {when(model['held_until'])}")
     if model["last_error"]:
         lines.append(f"last error: {one_line(model['last_error'], 300)}")
     return lines
@@ -138,6 +141,8 @@ def _state(model: Mapping[str, Any]) -> tuple[str, str | None]:
         return "spent", model.get("spent_until")
     if word == "closed" and model.get("paused_until"):
         return "paused", model["paused_until"]
+    if word == "closed" and model.get("held_until"):
+        return "limited", model["held_until"]
     return (word if word in _COLOUR else "closed"), breaker.get("until")
 
 

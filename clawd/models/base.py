@@ -344,6 +344,8 @@ class ModelInfo:
     in_flight: int = 0
     waiting: int = 0  # for their turn, where the model's own limits let no more through
     paused_until: datetime | None = None  # its key was told to slow down
+    held_until: datetime | None = None  # about: its own limits let nothing through before
+    held_by: str = ""  # the limit, by its key in the configuration
     price: PriceConfig | None = None
     traffic: TrafficView | None = None
     spent: str = ""  # the budget that keeps everybody from asking it: "day", "month" or "model"

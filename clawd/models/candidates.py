@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from clawd.models.member import Member
 
 RETRY_DELAYS_S: Final = (0.3, 1.0, 2.5)  # before each further round; nothing is switched to for so long
-_LONGEST_WAIT_S: Final = 20.0  # a provider that wants more patience than this is not waited for
+_LONGEST_WAIT_S: Final = 60.0  # a provider that wants more patience than this is not waited for
 
 
 def spread() -> float:

@@ -128,6 +128,7 @@ class Member:
 
     def info(self, routes: tuple[str, ...], traffic: TrafficView | None = None) -> ModelInfo:
         """Return what is known about this model, as of now."""
+        held_until, held_by = self.paced.held_until()
         described = self.provider if isinstance(self.provider, DescribedProvider) else None
         return ModelInfo(
             name=self.name,
@@ -143,6 +144,8 @@ class Member:
             in_flight=self.paced.in_flight,
             waiting=self.paced.waiting,
             paused_until=self.paced.paused_until(),
+            held_until=held_until,
+            held_by=held_by,
             price=self.price,
             traffic=traffic,
         )

@@ -121,17 +121,29 @@ class Pace:
 
     def wait_s(self) -> float:
         """Return about how long a request that came now would wait; 0: it may begin."""
-        rest = self.pauses.rest_s(self.key_id)
-        ahead, limits, now = len(self._line), self.limits, self._clock.monotonic()
-        waits = [rest]
+        return max(self.pauses.rest_s(self.key_id), self.held()[0])
+
+    def held(self) -> tuple[float, str]:
+        """Return about how long the model's own limits would hold a request that came now, and which of them does.
+
+        The limit is told by its key in the model's section; 0 and "" where none does.
+        """
+        limits = self.limits
+        if limits.none:
+            return 0.0, ""
+        ahead, now = len(self._line), self._clock.monotonic()
+        waits = [(0.0, "")]
         if limits.concurrency is not None and self.in_flight + ahead >= limits.concurrency:
-            waits.append(self._usual_s * (ahead + 1) / limits.concurrency)
+            waits.append((self._usual_s * (ahead + 1) / limits.concurrency, "concurrency"))
         if (most := limits.requests_per_min) is not None:
-            waits.append(self._requests.wait_s(ahead + 1, most, now) + ahead // most * MINUTE_S)
+            wait_s = self._requests.wait_s(ahead + 1, most, now) + ahead // most * MINUTE_S
+            waits.append((wait_s, "requests_per_min"))
         if (most := limits.tokens_per_min) is not None:
             tokens = self._line.tokens + min(math.ceil(self._usual_tokens), most)
-            waits.append(self._tokens.wait_s(tokens, most, now) + (tokens - 1) // most * MINUTE_S)
-        return max(waits)
+            wait_s = self._tokens.wait_s(tokens, most, now) + (tokens - 1) // most * MINUTE_S
+            waits.append((wait_s, "tokens_per_min"))
+        longest = max(waits, key=lambda wait: wait[0])
+        return longest if longest[0] > 0 else (0.0, "")
 
     def _begin(self, tokens: int) -> Pass:
         now, limits = self._clock.monotonic(), self.limits

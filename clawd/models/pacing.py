@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from clawd.errors import ModelRateLimited
@@ -50,6 +51,7 @@ class Paced:
         self.name = provider.name
         self._provider = provider
         self._pauses = pauses
+        self._clock = clock
         self._pace = Pace(provider.name, limits, pauses, key_id, clock)
 
     @property
@@ -65,6 +67,11 @@ class Paced:
     def paused_until(self) -> datetime | None:
         """Return when the pause of its key ends, None when there is none."""
         return self._pauses.until(self._pace.key_id)
+
+    def held_until(self) -> tuple[datetime | None, str]:
+        """Return when about its own limits let the next request through, and which holds it; None: at once."""
+        wait_s, limit = self._pace.held()
+        return (self._clock.now() + timedelta(seconds=wait_s), limit) if wait_s else (None, "")
 
     def wait_s(self) -> float:
         """Return about how many seconds a request that came now would wait; 0: it may begin."""

@@ -57,6 +57,13 @@ async def test_a_turn_without_a_model_fails_with_a_sentence_and_an_exit_code(
         assert [m.kind for m in inner.bridge.sends] == ["failed", "reply"]
 
 
+async def test_a_pause_that_is_too_long_to_wait_for_says_when_to_try_again(state_dir: Path) -> None:
+    busy = [ModelRateLimited("a", retry_after_s=400), ModelRateLimited("b", retry_after_s=90.2)]
+    async with Inner(state_dir, model=ScriptedModel(ModelsExhausted("default", busy))) as inner:
+        view = await inner.ask()
+        assert (view.answer, view.exit_code) == (say("failed_busy", seconds=91), EXIT_TRY_LATER)
+
+
 async def test_a_model_that_comes_back_is_asked_again_and_answers(state_dir: Path) -> None:
     clock = ManualClock()
     model = ScriptedModel(["half a", DOWN], "whole", name="main")

@@ -131,6 +131,7 @@ def test_colours_leave_the_columns_aligned(
     [
         (BreakerState(), None, "closed"),
         (BreakerState(), 12.4, "paused 12 s"),
+        (BreakerState(), -31, "limited 31 s"),
         (BreakerState(state="rest", until=NOW + timedelta(seconds=4)), None, "rest 4 s"),
         (BreakerState(state="half_open"), 12, "half-open"),
         (BreakerState(state="open", until=NOW - timedelta(seconds=4)), None, "open"),
@@ -139,10 +140,14 @@ def test_colours_leave_the_columns_aligned(
 def test_the_state_is_the_breakers_or_the_pause_of_the_key(
     breaker: BreakerState, paused_s: float | None, text: str
 ) -> None:
-    until = None if paused_s is None else NOW + timedelta(seconds=paused_s)
-    model = ModelInfo(
-        name="a", type="a", model="a", place="", found="", routes=(), breaker=breaker, paused_until=until
-    )
+    model = ModelInfo(name="a", type="a", model="a", place="", found="", routes=(), breaker=breaker)
+    if paused_s is not None and paused_s < 0:  # held by its own limits
+        held = NOW + timedelta(seconds=-paused_s)
+        model = replace(model, held_until=held, held_by="requests_per_min")
+        [line] = traffic.trouble(_json(model)[0])
+        assert line.startswith("limited: its requests_per_min lets the next through at ")
+    elif paused_s is not None:
+        model = replace(model, paused_until=NOW + timedelta(seconds=paused_s))
     assert traffic.state(_json(model)[0], NOW) == text
 
 

@@ -294,6 +294,7 @@ async def test_without_an_estimate_the_messages_are_counted(site: _Site) -> None
     with pytest.raises(ModelUnavailable):
         await collect(paced, _from("a", "word " * 2500, max_tokens=1))
     assert paced.wait_s() == 60.0  # another one like it does not fit
+    assert paced.held_until() == (site.clock.now() + timedelta(seconds=60), "tokens_per_min")
     assert site.paced(ScriptedModel(), tokens_per_min=3000).wait_s() == 0.0
 
 

@@ -120,20 +120,21 @@ async def test_one_model_that_keeps_failing_is_given_up_with_its_last_words() ->
     assert len(a.requests) == 1 + len(RETRY_DELAYS_S)
 
 
-async def test_the_shortest_wait_that_a_provider_asks_for_is_kept() -> None:
+@pytest.mark.parametrize("wait_s", [7, 60])
+async def test_the_shortest_wait_that_a_provider_asks_for_is_kept(wait_s: float) -> None:
     clock = ManualClock()
-    a = ScriptedModel(ModelRateLimited("a", retry_after_s=7), "fine", name="a")
+    a = ScriptedModel(ModelRateLimited("a", retry_after_s=wait_s), "fine", name="a")
     async with asyncio.TaskGroup() as group:
         asking = group.create_task(_ask(a, clock=clock))
         await clock.sleeping()
-        await clock.advance(6.5)
+        await clock.advance(wait_s - 0.5)
         assert len(a.requests) == 1
         await clock.advance(0.5)
     assert asking.result()[0].text == "fine"
 
 
 async def test_a_provider_that_wants_too_much_patience_is_not_waited_for() -> None:
-    a = ScriptedModel(ModelRateLimited("a", retry_after_s=600), name="a")
+    a = ScriptedModel(ModelRateLimited("a", retry_after_s=61), name="a")
     with pytest.raises(ModelsExhausted):
         await _ask(a)
     assert len(a.requests) == 1
