@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from clawd.response import ModelAttempt
+    from clawd.response import ModelAttempt, PassedOver
 
     _Stamp = tuple[int, int, int, int] | None
 
@@ -319,11 +319,13 @@ class ModelError(ClawdError):
     """A model did not answer; `model` is the configured name.
 
     `attempts` are the requests that were made on the way to an error of a whole route: they may have cost.
+    `passed_over` are the models that were not asked at first.
     """
 
     code = "E-MODEL"
     exit_code = EXIT_UNREACHABLE
     attempts: Sequence[ModelAttempt] = ()
+    passed_over: Sequence[PassedOver] = ()
 
     def __init__(self, model: str, what: str, *, where: str = "", why: str = "", remedy: str = "") -> None:
         super().__init__(what, where=where or f"model {model}", why=why, remedy=remedy)

@@ -52,6 +52,15 @@ class ModelAttempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PassedOver:
+    """A model that was wanted before the one that was asked first, and why it was not asked then."""
+
+    model: str
+    reason: str  # "rest", "open", "busy", "budget" or "E-CONTEXT"
+    why: str = ""  # what its breaker says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Thinking:
     """A model's reasoning, kept because some providers want it back, unchanged, with the results of calls."""
 
@@ -78,6 +87,7 @@ class ModelResponse:
     usage: Usage = Usage()
     attempts: tuple[ModelAttempt, ...] = ()
     thinking: tuple[Thinking, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
     @property
     def cost_usd(self) -> float:

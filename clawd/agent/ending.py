@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from clawd.config.schema import AgentConfig
     from clawd.journal.base import Right
     from clawd.journal.records import Outcome, Record
-    from clawd.response import ModelAttempt
+    from clawd.response import ModelAttempt, PassedOver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,7 @@ class Ending:
     exit_code: int = 0
     records: tuple[Record, ...] = ()
     attempts: tuple[ModelAttempt, ...] = ()  # of a last request that no model answered
+    passed_over: tuple[PassedOver, ...] = ()  # by that request
     notice: str = ""  # told beside the text: an app gets it behind the answer, a pipe gets the answer alone
 
 
@@ -98,6 +99,7 @@ def limit_reached(
         error=detail,
         exit_code=EXIT_FAILED,
         attempts=tuple(error.attempts) if error is not None else (),
+        passed_over=tuple(error.passed_over) if error is not None else (),
     )
 
 
@@ -119,6 +121,7 @@ def no_model(error: ModelError, language: str | None, right: Right = "chat", *, 
         error=f"{error.code}: {error}",
         exit_code=exit_code,
         attempts=tuple(error.attempts),
+        passed_over=tuple(error.passed_over),
     )
 
 

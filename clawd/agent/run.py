@@ -137,6 +137,7 @@ class TurnRunner:
             error=ending.error,
             exit_code=ending.exit_code,
             attempts=ending.attempts,
+            passed_over=ending.passed_over,
             notice=ending.notice,
         )
         deliveries = self._deliveries(lease, ending, turn, whole=whole)

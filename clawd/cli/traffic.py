@@ -31,6 +31,7 @@ _REASON: Final = {
     "E-BUDGET": "a budget is spent",
     "budget": "a budget is spent",
     "hedge": "its first token was late",
+    "rest": "it rests after a failure",
     "open": "it is out of service",
     "busy": "its limits let nothing through now",
 }

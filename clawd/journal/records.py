@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
-from clawd.response import Effect, ModelAttempt, ModelResponse
+from clawd.response import Effect, ModelAttempt, ModelResponse, PassedOver
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -192,6 +192,7 @@ class TurnFinished:
     error: str | None = None  # code and detail for the operator, never shown in a chat
     exit_code: int = 0  # what a command line that waited for this turn exits with
     attempts: tuple[ModelAttempt, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()  # by the last request, where no model answered it
     notice: str = ""
 
 

@@ -31,20 +31,29 @@ from clawd.journal.sqlite_context import ACCEPTED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from clawd.response import ModelResponse
+    from clawd.response import ModelAttempt, ModelResponse
 
 Detail = tuple[tuple[str, str], ...]
 
 
-def record_line(ts: int, kind: str, version: int, body: str, attempt: int) -> TraceLine:
-    """Return the line of a journal row, of whatever kind; what can't be read says so."""
+def record_lines(ts: int, kind: str, version: int, body: str, attempt: int) -> Iterator[TraceLine]:
+    """Yield the line of a journal row, of whatever kind; what can't be read says so.
+
+    In front of it stand the models that were asked on the way, and those that were passed over at first.
+    """
+    at = from_ms(ts)
     if kind == ACCEPTED:
-        return TraceLine(at=from_ms(ts), what=kind)
+        yield TraceLine(at=at, what=kind)
+        return
     try:
-        detail = _detail(decode_record(kind, version, body))
+        record = decode_record(kind, version, body)
     except JournalCorrupt as error:
-        detail = (("unreadable", str(error)),)
-    return TraceLine(at=from_ms(ts), what=kind, detail=(*detail, ("claim", str(attempt))))
+        detail: Detail = (("unreadable", str(error)),)
+    else:
+        detail = _detail(record)
+        for what, words in _asked(record):
+            yield TraceLine(at=at, what=what, detail=words)
+    yield TraceLine(at=at, what=kind, detail=(*detail, ("claim", str(attempt))))
 
 
 def control_lines(at: int, kind: str, applied_at: int | None) -> Iterator[TraceLine]:
@@ -77,7 +86,7 @@ def _detail(record: Record) -> Detail:
         case TurnStarted():
             return _some(owner=record.owner, attempt=record.attempt)
         case ModelIntent():
-            return _some(step=record.step, route=record.route, pin=record.pin)
+            return _some(step=record.step, route=record.route, pin=record.pin, model=record.model)
         case ModelResult():
             return (("step", str(record.step)), *_response(record.response))
         case ToolIntent():
@@ -96,7 +105,7 @@ def _detail(record: Record) -> Detail:
         case TurnMerged():
             return _some(step=record.step, messages=", ".join(map(str, record.seqs)))
         case SummaryIntent():
-            return _some(step=record.step, route=record.route)
+            return _some(step=record.step, route=record.route, model=record.model)
         case SummaryResult():
             covered = (("through_seq", str(record.through_seq)), ("through_step", str(record.through_step)))
             return (("step", str(record.step)), *covered, *_response(record.response))
@@ -121,15 +130,38 @@ def _detail(record: Record) -> Detail:
             assert_never(record)
 
 
+def _asked(record: Record) -> Iterator[tuple[str, Detail]]:
+    """Yield whom a request passed over, and its attempts, in order."""
+    match record:
+        case ModelResult(response=asked) | SummaryResult(response=asked) | (TurnFinished() as asked):
+            for passed in asked.passed_over:
+                yield "llm.passed_over", _some(model=passed.model, reason=passed.reason, why=passed.why)
+            for each in asked.attempts:
+                yield "llm.attempt", _attempt(each)
+        case _:
+            pass
+
+
+def _attempt(attempt: ModelAttempt) -> Detail:
+    first = attempt.first_token_s
+    return _some(
+        model=attempt.model,
+        outcome=attempt.outcome,
+        seconds=f"{attempt.duration_s:.3f}",
+        first_token=f"{first:.3f}" if first is not None else None,
+        usd=None if attempt.cost_usd is None else f"{attempt.cost_usd:.6g}",
+        perhaps_usd=f"{attempt.possible_usd:.6g}" if attempt.possible_usd else None,
+        why=attempt.detail,
+    )
+
+
 def _response(response: ModelResponse) -> Detail:
-    failed = ", ".join(f"{a.model}: {a.outcome}" for a in response.attempts if a.outcome != "ok")
     return _some(
         model=response.model,
         finish=response.finish,
         calls=", ".join(call.name for call in response.tool_calls),
         input_tokens=response.usage.input_tokens,
         output_tokens=response.usage.output_tokens,
-        failed=failed,
     )
 
 

@@ -21,7 +21,7 @@ from clawd.journal.reading import (
 from clawd.journal.records import TurnFinished
 from clawd.journal.sqlite_context import ACCEPTED, OPEN_TURNS, Context, parse_address
 from clawd.journal.sqlite_questions import OPEN_QUESTIONS, read_question
-from clawd.journal.trace import control_lines, delivery_lines, record_line
+from clawd.journal.trace import control_lines, delivery_lines, record_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -258,7 +258,7 @@ class SqliteViews:
         )
         deliveries, sent = await self._deliveries("o.conv = ? AND o.seq = ? ORDER BY o.part", parsed)
         lines = (
-            *(record_line(*row) for row in records),
+            *(line for row in records for line in record_lines(*row)),
             *(line for row in controls for line in control_lines(*row)),
             *sent,
         )

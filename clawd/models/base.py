@@ -307,7 +307,7 @@ class SwitchSeen:
     route: str
     from_model: str
     to_model: str
-    reason: str  # the error's code, "hedge", "open", "budget" or "busy"
+    reason: str  # the error's code, "hedge", or as `PassedOver.reason`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

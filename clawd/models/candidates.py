@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clawd.models.base import ModelAttempt, ModelRequest
     from clawd.models.estimate import Estimate
     from clawd.models.member import Member
+    from clawd.response import PassedOver
 
 RETRY_DELAYS_S: Final = (0.3, 1.0, 2.5)  # before each further round; nothing is switched to for so long
 _LONGEST_WAIT_S: Final = 60.0  # a provider that wants more patience than this is not waited for
@@ -38,8 +39,7 @@ class Plan:
     resort: tuple[Member, ...] = ()  # out of service: asked once, when all others have failed
     hedge: bool = False
     passed: tuple[ModelError, ...] = ()  # why others are not asked at all
-    wanted: str = ""  # whom the route would have begun with, and …
-    why_not: str = ""  # … why it does not; as `SwitchSeen.reason`
+    passed_over: tuple[PassedOver, ...] = ()  # wanted before `members`, the first of them most
 
 
 class Candidates:
@@ -151,7 +151,7 @@ class Candidates:
         else:
             causes = [error for _, error in failures]
             error = ModelsExhausted(self._plan.route, [*causes, *self._plan.passed])
-        error.attempts = self.results
+        error.attempts, error.passed_over = self.results, self._plan.passed_over
         return error
 
     def _repeatable(self) -> list[Member]:

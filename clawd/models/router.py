@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from clawd.errors import BudgetSpent, ContextTooLong, ModelError, ModelUnknown
@@ -16,6 +17,7 @@ from clawd.models.ledger import NoBudgets
 from clawd.models.strategies import by_strategy
 from clawd.models.traffic import TrafficBook
 from clawd.models.windows import DEFAULT_ROUTE, SUMMARY_ROUTE
+from clawd.response import PassedOver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -102,8 +104,9 @@ class Router:
         plan = self._plan(request, estimate)
         candidates = Candidates(plan, request, estimate, self._books, self._jitter)
         current, shown = plan.members[0].name, False
-        if plan.wanted != current:
-            self._note_switch(plan, plan.wanted, current, plan.why_not)
+        if plan.passed_over:
+            first = plan.passed_over[0]
+            self._note_switch(plan, first.model, current, first.reason)
         try:
             while True:
                 attempt = await self._answering(candidates)
@@ -122,7 +125,10 @@ class Router:
                         candidates.failed(attempt, error)
                         break
                     if isinstance(event, Completed):
-                        yield Completed(with_attempts(event.response, candidates.results))
+                        response = with_attempts(event.response, candidates.results)
+                        if plan.passed_over:
+                            response = replace(response, passed_over=plan.passed_over)
+                        yield Completed(response)
                         return
                     shown = shown or isinstance(event, TextDelta)
                     yield event
@@ -166,8 +172,10 @@ class Router:
             resort=tuple(resort),
             hedge=route.hedge and len(paying) > 1,
             passed=tuple(spent),
-            wanted=wanted[0].name,
-            why_not=_why_not(wanted[0], fitting, paying),
+            passed_over=tuple(
+                _passed_over(member, fitting, paying)
+                for member in takewhile(lambda member: member is not ready[0], wanted)
+            ),
         )
 
     def _named(self, request: ModelRequest) -> tuple[str, Route, str | None]:
@@ -249,9 +257,14 @@ def _rank(member: Member) -> int:
     return 2 if member.busy else 1 if member.breaker.resting else 0
 
 
-def _why_not(wanted: Member, fitting: Sequence[Member], paying: Sequence[Member]) -> str:
-    if wanted not in fitting:
-        return ContextTooLong.code
-    if wanted not in paying:
-        return "budget"
-    return "busy" if wanted.busy and wanted.breaker.in_service else "open"
+def _passed_over(member: Member, fitting: Sequence[Member], paying: Sequence[Member]) -> PassedOver:
+    """Return why a model is not the first to be asked."""
+    if member not in fitting:
+        return PassedOver(model=member.name, reason=ContextTooLong.code)
+    if member not in paying:
+        return PassedOver(model=member.name, reason="budget")
+    if not member.breaker.in_service:
+        return PassedOver(model=member.name, reason="open", why=member.breaker.state.why)
+    if member.busy:
+        return PassedOver(model=member.name, reason="busy")
+    return PassedOver(model=member.name, reason="rest", why=member.breaker.state.why)

@@ -38,7 +38,17 @@ GOOD: Final = frozenset[Outcome]({"ok", "hedge", "cancelled"})
 """Outcomes that say nothing against the model."""
 
 Reason = Literal[
-    "unavailable", "rate_limited", "auth", "context", "error", "hedge", "open", "budget", "busy", "other"
+    "unavailable",
+    "rate_limited",
+    "auth",
+    "context",
+    "error",
+    "hedge",
+    "rest",
+    "open",
+    "budget",
+    "busy",
+    "other",
 ]
 """Why another model took over."""
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
@@ -57,6 +67,7 @@ _OUTCOME_OF: Final[Mapping[str, Outcome]] = {
 }
 _REASON_OF: Final[Mapping[str, Reason]] = {
     "hedge": "hedge",
+    "rest": "rest",
     "open": "open",
     "budget": "budget",
     "busy": "busy",

@@ -542,6 +542,22 @@ async def test_every_attempt_and_every_switch_is_in_the_book() -> None:
     assert (traffic.view("a").calls, traffic.view("a").errors, traffic.view("b").calls) == (1, 1, 2)
 
 
+async def test_who_was_passed_over_is_kept_with_the_answer_and_with_the_error() -> None:
+    clock = ManualClock()
+    traffic = TrafficBook(clock)
+    no = [ModelUnavailable(name, f"{name} is down", transient=False) for name in "abaa"]
+    a, b = ScriptedModel(no[0], *no[2:], name="a"), ScriptedModel("fine", "fine", no[1], name="b")
+    router = router_over(member_of(a, clock), member_of(b, clock), clock=clock, traffic=traffic)
+    assert (await collect(router, ask())).passed_over == ()
+    [passed] = (await collect(router, ask())).passed_over
+    assert (passed.model, passed.reason) == ("a", "rest")
+    assert "a is down" in passed.why
+    assert traffic.switches()[0].reason == "rest"
+    with pytest.raises(ModelsExhausted) as caught:
+        await collect(router, ask())
+    assert [p.model for p in caught.value.passed_over] == ["a"]
+
+
 async def test_one_that_is_chosen_by_a_strategy_or_a_pin_took_over_from_nobody() -> None:
     clock = ManualClock()
     traffic = TrafficBook(clock)
