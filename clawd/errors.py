@@ -441,18 +441,21 @@ class TurnTooDear(ModelError):
 
 
 class ModelsExhausted(ModelError):
-    """Every model of the route failed; `causes` has one error per model, in the order tried."""
+    """Every model of the route failed; `causes` has one error per model, in the order tried.
+
+    `where` is told in place of the route's name.
+    """
 
     code = "E-MODELS"
 
-    def __init__(self, route: str, causes: Sequence[ModelError]) -> None:
+    def __init__(self, route: str, causes: Sequence[ModelError], *, where: str = "") -> None:
         why = "; ".join(
             f"{cause.model}: {cause.what}" + (f", {cause.why}" if cause.why else "") for cause in causes
         )
         super().__init__(
             route,
             "no model answered",
-            where=f"route {route}",
+            where=where or f"route {route}",
             why=why or "the route names no model",
             remedy=next((c.remedy for c in causes if c.remedy), "clawd models test"),
         )

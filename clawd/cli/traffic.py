@@ -66,7 +66,8 @@ def trouble(model: Mapping[str, Any]) -> list[str]:
     if model.get("held_until"):
         lines.append(f"limited: its {model['held_by']} lets the next through at {when(model['held_until'])}")
     if model["last_error"]:
-        lines.append(f"last error: {one_line(model['last_error'], 300)}")
+        at = f" at {when(model['last_error_at'])}" if model.get("last_error_at") else ""
+        lines.append(f"last error{at}: {one_line(model['last_error'], 300)}")
     return lines
 
 

@@ -339,7 +339,8 @@ class ModelInfo:
     routes: tuple[str, ...]
     calls: int = 0
     errors: int = 0
-    last_error: str = ""
+    last_error: str = ""  # empty once it has answered since
+    last_error_at: datetime | None = None
     breaker: BreakerState = BreakerState()
     in_flight: int = 0
     waiting: int = 0  # for their turn, where the model's own limits let no more through

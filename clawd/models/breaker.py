@@ -110,6 +110,7 @@ class Breaker:
         self._since = clock.monotonic()
         self._until = 0.0  # monotonic; rest, open: the end of it
         self._wait_s = 0.0  # the last wait that no good answer has followed yet
+        self._counted = ""  # what was too much in the window when it went open
         self._probe: Call | None = None
         if state is not None and state.state != "closed":
             self._take_up(state)
@@ -226,14 +227,20 @@ class Breaker:
             case "half_open" if self._probe is call:
                 self._stop("open", why)
             case "half_open" | "open":
-                pass  # nothing that was not known
+                self._explain(why)
             case state:
                 if at_once:
                     self._stop("open", why)
                 elif too_many := self._too_many():
-                    self._stop("open", f"{too_many}; the last: {why}")
+                    self._stop("open", why, too_many)
                 elif state == "closed":
                     self._stop("rest", why)
+                else:
+                    self._explain(why)
+
+    def _explain(self, why: str) -> None:
+        """Keep the newest reason; the state stays, and so does what it was counted by."""
+        self._state = replace(self._state, why=_words(self._counted, why))
 
     def _judge(self, call: Call) -> None:
         """Count the call in the window."""
@@ -265,7 +272,8 @@ class Breaker:
             elif self._state.state == "open":
                 self._move(BreakerState(state="half_open", why=self._state.why, since=self._clock.now()))
 
-    def _stop(self, state: Literal["rest", "open"], why: str) -> None:
+    def _stop(self, state: Literal["rest", "open"], why: str, counted: str = "") -> None:
+        self._counted = counted
         now = self._clock.monotonic()
         if not self._until:  # a wait that is under way is not doubled by the next failure in it
             longest_s = max(LONGEST_S, self.limits.open_s)
@@ -276,7 +284,7 @@ class Breaker:
         self._probe = None
         wall = self._clock.now()
         until = wall + timedelta(seconds=self._wait_s)
-        self._move(BreakerState(state=state, why=why, since=wall, until=until))
+        self._move(BreakerState(state=state, why=_words(counted, why), since=wall, until=until))
 
     def _close(self) -> None:
         self._wait_s = self._until = 0.0
@@ -311,6 +319,10 @@ class Breaker:
             self._state = state
         elif state.state == "half_open":
             self._state = state
+
+
+def _words(counted: str, why: str) -> str:
+    return f"{counted}; the last: {why}" if counted else why
 
 
 class Guarded:

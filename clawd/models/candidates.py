@@ -12,7 +12,7 @@ from clawd.errors import ContextTooLong, ModelRateLimited, ModelsExhausted, Mode
 from clawd.models.attempt import Attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from clawd.errors import ModelError
     from clawd.models.attempt import Books
@@ -37,6 +37,8 @@ class Plan:
     route: str
     members: tuple[Member, ...]  # in this order, those that fail again and again
     resort: tuple[Member, ...] = ()  # out of service: asked once, when all others have failed
+    pin: str | None = None  # the model that was asked for, in front of the route's own
+    strict: bool = False  # only the first of all may answer
     hedge: bool = False
     passed: tuple[ModelError, ...] = ()  # why others are not asked at all
     passed_over: tuple[PassedOver, ...] = ()  # wanted before `members`, the first of them most
@@ -150,9 +152,19 @@ class Candidates:
             error = max(too_long, key=lambda each: each[0])[1]
         else:
             causes = [error for _, error in failures]
-            error = ModelsExhausted(self._plan.route, [*causes, *self._plan.passed])
+            error = self._exhausted([*causes, *self._plan.passed])
         error.attempts, error.passed_over = self.results, self._plan.passed_over
         return error
+
+    def _exhausted(self, causes: Sequence[ModelError]) -> ModelsExhausted:
+        """Return that nobody is left; a request for one model alone names that, and no route."""
+        plan = self._plan
+        if plan.pin is not None and plan.strict:
+            return ModelsExhausted(plan.route, causes, where=f"model {plan.pin}, which was to answer alone")
+        if plan.pin is not None:
+            where = f"model {plan.pin}, which was asked for, then route {plan.route}"
+            return ModelsExhausted(plan.route, causes, where=where)
+        return ModelsExhausted(plan.route, causes)
 
     def _repeatable(self) -> list[Member]:
         """Return the models that have failed and may be asked once more, in the order in which they failed."""

@@ -15,6 +15,7 @@ from clawd.models.windows import ModelSize
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+    from datetime import datetime
 
     from clawd.config.schema import PriceConfig
     from clawd.errors import ModelError
@@ -70,6 +71,8 @@ class Member:
         self._calls = 0
         self._errors = 0
         self._last_error = ""
+        self._last_error_at: datetime | None = None
+        self._clock = clock
 
     def stream(
         self, request: ModelRequest, on_begin: Callable[[], None] | None = None
@@ -86,9 +89,9 @@ class Member:
         """Take in how a request to it went."""
         if error is not None:
             self._errors += 1
-            self._last_error = str(error)
+            self._last_error, self._last_error_at = str(error), self._clock.now()
         elif attempt.outcome == "ok":
-            self._last_error = ""
+            self._last_error, self._last_error_at = "", None
         if attempt.first_token_s is not None:
             self.first_tokens.add(attempt.first_token_s)
         elif attempt.duration_s >= self.first_token_s:  # else one that hangs would count as not measured
@@ -98,7 +101,7 @@ class Member:
         """Return one line that proves the model answers, and have it back in service; raises ModelError."""
         line = await self.provider.probe()
         self.breaker.mended()
-        self._last_error = ""
+        self._last_error, self._last_error_at = "", None
         return line
 
     @property
@@ -140,6 +143,7 @@ class Member:
             calls=self._calls,
             errors=self._errors,
             last_error=self._last_error,
+            last_error_at=self._last_error_at,
             breaker=self.breaker.state,
             in_flight=self.paced.in_flight,
             waiting=self.paced.waiting,

@@ -158,7 +158,8 @@ class Router:
     def _plan(self, request: ModelRequest, estimate: Estimate) -> Plan:
         name, route, pin = self._named(request)
         wanted = self._wanted(name, route, pin, estimate)
-        if request.strict or route.strict:
+        strict = request.strict or route.strict
+        if strict:
             wanted = wanted[:1]
         fitting = _fitting(wanted, request.min_context_tokens)
         paying, spent = self._paying(fitting, request, estimate)
@@ -168,6 +169,8 @@ class Router:
             ready, resort = resort, []
         return Plan(
             route=name,
+            pin=pin,
+            strict=strict,
             members=tuple(ready),
             resort=tuple(resort),
             hedge=route.hedge and len(paying) > 1,

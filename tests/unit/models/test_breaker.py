@@ -90,6 +90,23 @@ async def test_it_opens_when_half_of_enough_requests_failed() -> None:
     assert it.breaker.state.why == "3 of 5 requests failed; the last: down: HTTP 500"
 
 
+async def test_the_newest_reason_is_told_while_it_is_out_of_service() -> None:
+    it = Watched()
+    refused = ModelAuthError("a", "the key is refused", why="HTTP 401")
+    await it.call(DOWN)
+    await it.call(ModelUnavailable("a", "empty"))
+    assert (it.state, it.breaker.state.why) == ("rest", "empty")
+    await it.calls(3, DOWN)
+    until = it.breaker.state.until
+    await it.call(refused)
+    assert it.breaker.state.why == "5 of 5 requests failed; the last: the key is refused: HTTP 401"
+    assert it.breaker.state.until == until
+    await it.call()
+    await it.call(refused)
+    await it.call(DOWN)
+    assert (it.state, it.breaker.state.why) == ("open", "down: HTTP 500")
+
+
 async def test_one_that_fails_every_other_time_opens_although_each_answer_ends_its_rest() -> None:
     it = Watched()
     for _ in range(2):

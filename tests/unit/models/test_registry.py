@@ -115,9 +115,10 @@ async def test_calls_and_errors_are_counted_and_the_last_error_fades() -> None:
         await collect(models.router, ask())
     (info,) = models.infos()
     assert (info.calls, info.errors, info.last_error) == (1, 1, "model a: down (HTTP 500)")
+    assert info.last_error_at is not None
     await collect(models.router, ask())
     (info,) = models.infos()
-    assert (info.calls, info.errors, info.last_error) == (2, 1, "")
+    assert (info.calls, info.errors, info.last_error, info.last_error_at) == (2, 1, "", None)
     assert (info.type, info.model, info.place, info.found) == (
         "scripted",
         "script",

@@ -542,6 +542,17 @@ async def test_every_attempt_and_every_switch_is_in_the_book() -> None:
     assert (traffic.view("a").calls, traffic.view("a").errors, traffic.view("b").calls) == (1, 1, 2)
 
 
+async def test_the_error_of_a_pinned_request_names_the_model() -> None:
+    router = router_over(failing("a"), failing("b"), clock=ManualClock())
+    for strict, where in (
+        (True, "model b, which was to answer alone"),
+        (False, "model b, which was asked for, then"),
+    ):
+        with pytest.raises(ModelsExhausted) as caught:
+            await collect(router, ask(pin="b", strict=strict))
+        assert caught.value.where.startswith(where)
+
+
 async def test_who_was_passed_over_is_kept_with_the_answer_and_with_the_error() -> None:
     clock = ManualClock()
     traffic = TrafficBook(clock)
