@@ -367,7 +367,7 @@ def test_another_model_and_tools_are_dim_lines_between(api: FakeControlApi) -> N
     with chat(api, "go") as terminal:
         assert terminal.wait() == 0
         assert terminal.screen.text() == (
-            "switched to standby: E-MODEL-DOWN\n\nLet me see.\n"
+            "switched to standby: the one before failed\n\nLet me see.\n"
             '> calculator({"expression": "6*7"})\n  42 · 2 characters, 0.2 s\n\nIt is 42.'
         )
         assert "\x1b[2m> calculator" in terminal.raw

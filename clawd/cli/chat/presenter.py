@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from clawd.cli.chat.answering import how_here
 from clawd.cli.chat.events import (
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from clawd.cli.questions import Question
 
 _SUMMARY_CHARS = 60
+_SWITCHED: Final = {
+    "E-MODEL-DOWN": "the one before failed",
+    "E-MODEL-BUSY": "the provider of the one before limits our requests",
+    "E-MODEL-AUTH": "the key of the one before is refused",
+    "E-CONTEXT": "the conversation is longer than the model can read",
+    "hedge": "the one before was late",
+}
 _CODE = re.compile(r"(E-[A-Z0-9-]+)(?:: |$)(.*)", re.DOTALL)
 
 
@@ -85,7 +92,7 @@ class Presenter:
                 self._text = text
                 self._output.show(text)
             case Switched(_, reason):
-                self._output.note(f"switched to {one_line(reason, 200)}" if reason else "begins again")
+                self._output.note(switch_line(reason))
             case ToolRan():
                 self._at(event.turn)
                 self._output.settle()
@@ -162,6 +169,15 @@ def failure(event: Ended) -> str:
         lines.append(f"why: {one_line(detail, 400)}")
     lines.append(f"try: clawd trace {event.turn}")
     return "\n".join(lines)
+
+
+def switch_line(reason: str) -> str:
+    """Return the line about an answer that begins again; the daemon writes `MODEL: REASON`, or a reason alone."""
+    model, _, code = reason.rpartition(": ")
+    words = _SWITCHED.get(code, one_line(code, 200))
+    if model:
+        return f"switched to {one_line(model, 80)}: {words}"
+    return "begins again" if code in ("", "committed") else f"begins again: {words}"
 
 
 def tool_line(event: ToolRan) -> str:

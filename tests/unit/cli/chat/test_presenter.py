@@ -91,7 +91,14 @@ def test_what_is_told_beside_an_answer_stands_behind_it_and_apart() -> None:
 
 def test_a_switch_of_model_is_one_dim_line() -> None:
     lines = told(Grew(T, "He"), Switched(T, "standby: E-MODEL-DOWN"), Rewrote(T, ""), Grew(T, "Hi"))
-    assert lines[1:] == [("note", "switched to standby: E-MODEL-DOWN"), ("show", ""), ("show", "Hi")]
+    assert lines[1:] == [("note", "switched to standby: the one before failed"), ("show", ""), ("show", "Hi")]
+    assert told(Switched(T, "E-CONTEXT")) == [
+        ("note", "begins again: the conversation is longer than the model can read")
+    ]
+    assert told(Switched(T, "b: E-NEW"), Switched(T, "")) == [
+        ("note", "switched to b: E-NEW"),
+        ("note", "begins again"),
+    ]
 
 
 def test_a_tool_call_is_one_line_and_its_result_another_with_size_and_time() -> None:
