@@ -388,6 +388,7 @@ class ContextTooLong(ModelError):
     """The request is longer than this model's context."""
 
     code = "E-CONTEXT"
+    exit_code = EXIT_FAILED
 
 
 class BudgetSpent(ModelError):

@@ -166,16 +166,18 @@ class Memory:
         return self._learn_from(error, self._estimate)
 
     def _learn_from(self, error: ModelError, estimated: int) -> bool:
-        """Note which models found a request too long: the error names one, its attempts all of them."""
+        """Note which models found a request too long: the error names one, its attempts all of them.
+
+        False where a shorter request would not help.
+        """
         causes = error.causes if isinstance(error, ModelsExhausted) else (error,)
         found = {a.model: a.detail for a in error.attempts if a.outcome == ContextTooLong.code}
         found |= {c.model: f"{c.what} {c.why}" for c in causes if isinstance(c, ContextTooLong)}
-        for model, words in found.items():
-            self._too_long(model, words, estimated)
-        return bool(found)
+        learnt = [self._too_long(model, words, estimated) for model, words in found.items()]
+        return any(learnt)
 
-    def _too_long(self, model: str, words: str, estimated: int) -> None:
-        self._windows.too_long(model, words, estimated, unknown_tokens=self._agent.context_tokens)
+    def _too_long(self, model: str, words: str, estimated: int) -> bool:
+        return self._windows.too_long(model, words, estimated, unknown_tokens=self._agent.context_tokens)
 
     def _shelf(self, turn: Turn, merged: Mapping[int, InboundMessage], note: str) -> Shelf:
         layout = self._layout(turn, merged)

@@ -65,6 +65,8 @@ def trouble(model: Mapping[str, Any]) -> list[str]:
         lines.append(f"paused: its key is to rest until {when(model['paused_until'])}")
     if model.get("held_until"):
         lines.append(f"limited: its {model['held_by']} lets the next through at {when(model['held_until'])}")
+    if model.get("window_found"):
+        lines.append(f"window: its provider takes only {model['window_found']:,} tokens")
     if model["last_error"]:
         at = f" at {when(model['last_error_at'])}" if model.get("last_error_at") else ""
         lines.append(f"last error{at}: {one_line(model['last_error'], 300)}")

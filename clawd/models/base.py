@@ -347,6 +347,7 @@ class ModelInfo:
     paused_until: datetime | None = None  # its key was told to slow down
     held_until: datetime | None = None  # about: its own limits let nothing through before
     held_by: str = ""  # the limit, by its key in the configuration
+    window_found: int | None = None  # tokens: its provider was found to take less than was believed
     price: PriceConfig | None = None
     traffic: TrafficView | None = None
     spent: str = ""  # the budget that keeps everybody from asking it: "day", "month" or "model"

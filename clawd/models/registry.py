@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from clawd.config.schema import PriceConfig
@@ -64,9 +65,12 @@ class ModelSet:
     def infos(self) -> tuple[ModelInfo, ...]:
         """Return every model with its state and its counts, in order."""
         return tuple(
-            member.info(
-                tuple(route for route, names in self._routes.items() if member.name in names),
-                self._traffic.view(member.name),
+            replace(
+                member.info(
+                    tuple(route for route, names in self._routes.items() if member.name in names),
+                    self._traffic.view(member.name),
+                ),
+                window_found=self.windows.found(member.name),
             )
             for member in self._members.values()
         )

@@ -23,6 +23,8 @@ _LEARN_FROM: Final = (
     500  # tokens; below, what a provider adds to every request would look like a wrong estimate
 )
 _GREATEST_FACTOR: Final = 3.0
+_PLAUSIBLE: Final = 4  # a window that is smaller by more is not believed on somebody's word alone
+_SMALL: Final = 8  # a request that is smaller than its window by more was refused for something else
 _LEAST_WINDOW: Final = 512  # tokens; as the configuration takes them
 
 
@@ -145,26 +147,44 @@ class Windows:
             self._factors[model] = new
             log.info("token_estimate_raised", extra={"model": model, "factor": round(new, 3)})
 
-    def too_long(self, model: str, words: str, estimated: int, *, unknown_tokens: int) -> None:
+    def found(self, model: str) -> int | None:
+        """Return the window that a provider was found to have, where it is smaller than was believed."""
+        return self._found.get(model)
+
+    def too_long(self, model: str, words: str, estimated: int, *, unknown_tokens: int) -> bool:
         """Note that a provider found a request too long: its window is smaller than believed, or its count higher.
+
+        A number is believed from a quarter of the window on, or where it is below the request; without one the
+        window is halved, unless the request took less than an eighth of it: then it was refused for nothing.
 
         Args:
             model: The configured name of the model.
             words: What the provider said; it may name the number.
             estimated: The estimate of the request, raised by the factor of its window.
             unknown_tokens: The window of models that say nothing of theirs.
+
+        Returns:
+            Whether a shorter request may help.
         """
         believed = self.tokens_of(model, unknown_tokens)
         said = said_window(words)
+        if said is not None and said * _PLAUSIBLE < believed and said >= estimated:
+            said = None
+        if said is None and estimated * _SMALL < believed:
+            log.warning(
+                "refusal_not_believed", extra={"model": model, "estimated": estimated, "believed": believed}
+            )
+            return False
         if estimated > believed and (said is None or said >= believed):
-            return  # it was asked for more than it is believed to hold: nothing new
+            return True  # it was asked for more than it is believed to hold: nothing new
         if said is not None and said >= believed:
             factor = self._factors[model] = min(_GREATEST_FACTOR, self._factors.get(model, 1.0) * 1.3)
             log.info("token_estimate_raised", extra={"model": model, "factor": round(factor, 3)})
-            return
+            return True
         self._found[model] = max(_LEAST_WINDOW, believed // 2 if said is None else said)
         extra = {"model": model, "tokens": self._found[model], "believed": believed}
         log.warning("window_smaller_than_believed", extra=extra)
+        return True
 
 
 def _output(tokens: int, max_tokens: int | None) -> int:

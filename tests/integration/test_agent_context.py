@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clawd.config.schema import AgentConfig
-from clawd.errors import ContextTooLong, ModelError, ModelsExhausted, ModelUnavailable
+from clawd.errors import EXIT_FAILED, ContextTooLong, ModelError, ModelsExhausted, ModelUnavailable
 from clawd.fanout import Reset
 from clawd.messages import Earlier, text_of
 from clawd.models.base import Completed, ModelEvent, ModelRequest, ModelResponse, TextDelta, UserMessage
@@ -127,9 +127,20 @@ async def test_a_conversation_that_is_too_long_is_summed_up_and_asked_again(stat
 async def test_a_request_is_made_shorter_three_times_and_then_ends_in_a_sentence(state_dir: Path) -> None:
     model = Model(holds(0))
     async with inner(state_dir, model, main=None) as here:
-        view = await here.ask("hi", language="zh")
+        view = await here.ask("word " * 12_000, language="zh")
         assert (view.state, view.answer) == ("failed", say("failed_context", "zh"))
+        assert view.exit_code == EXIT_FAILED
         assert len(model.requests) == 4
+
+
+async def test_a_short_request_that_is_called_too_long_for_no_reason_is_not_asked_again(
+    state_dir: Path,
+) -> None:
+    model = Model(lambda _: ContextTooLong("main", "too long", why="context length is 100 tokens"))
+    async with inner(state_dir, model, main=None) as here:
+        assert (await here.ask("hi")).answer == say("failed_context")
+        assert len(model.requests) == 1
+        assert here.windows.found("main") is None
 
 
 async def test_a_summary_that_is_too_long_for_its_model_is_made_in_more_requests(state_dir: Path) -> None:
@@ -181,9 +192,9 @@ async def test_what_was_asked_for_nothing_is_settled_with_the_answer_or_the_turn
     model = Model(lambda _: error if len(model.requests) < 3 else "ok")
     model.attempts = (ModelAttempt(model="main", outcome="ok", cost_usd=0.02),)
     async with inner(state_dir, model, main=None) as here:
-        await here.ask("hi")
+        await here.ask("word " * 12_000)
         model.choose = lambda _: error
-        await here.ask("again")
+        await here.ask("word " * 12_000)
         rows = await here.opened.store.read(
             "SELECT body FROM journal WHERE kind IN ('llm.result', 'turn.finished') ORDER BY id"
         )

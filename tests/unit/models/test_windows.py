@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from clawd.models.windows import ModelSize, Windows
 
 UNKNOWN = 32_000
@@ -48,8 +50,29 @@ def test_a_refusal_that_names_the_number_sets_the_window() -> None:
 def test_a_refusal_without_a_number_halves_the_window_down_to_the_least() -> None:
     found = windows(a=None)
     for expected in (16_000, 8000, 4000, 2000, 1000, 512, 512):
-        found.too_long("a", "context_length_exceeded", 100, unknown_tokens=UNKNOWN)
+        estimated = tokens(found)[0] // 4
+        assert found.too_long("a", "context_length_exceeded", estimated, unknown_tokens=UNKNOWN)
         assert tokens(found) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("words", "estimated", "window"),
+    [
+        ("maximum context length is 100 tokens", 200, None),  # no such model; nor was so much asked
+        ("maximum context length is 1000 tokens", 200, None),
+        ("context_length_exceeded", 200, None),
+        ("maximum context length is 1000 tokens", 1001, 1000),  # the request itself bears it out
+        ("maximum context length is 8000 tokens", 200, 8000),
+        ("maximum context length is 7999 tokens", 5000, 16_000),  # counts as no number
+    ],
+)
+def test_a_number_that_nothing_bears_out_leaves_the_window_as_it_is(
+    words: str, estimated: int, window: int | None
+) -> None:
+    found = windows(a=32_000)
+    assert found.too_long("a", words, estimated, unknown_tokens=UNKNOWN) is (window is not None)
+    assert found.found("a") == window
+    assert tokens(found) == [window or 32_000]
 
 
 def test_a_refusal_within_the_window_it_names_raises_the_estimates() -> None:
