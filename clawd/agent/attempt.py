@@ -18,6 +18,7 @@ from clawd.agent.context import question
 from clawd.agent.mailbox import Stopped, takes_place_of
 from clawd.agent.memory import Memory, tags_of
 from clawd.agent.merging import followers, pieces
+from clawd.agent.notices import of_question
 from clawd.agent.questions import decide, refusal, word_on
 from clawd.agent.settings import carry_out
 from clawd.agent.skipping import skipped
@@ -199,11 +200,8 @@ class Attempt:
         ending = endings.answered(answer, self._language, records=records)
         attempts = [attempt for result in self.turn.responses for attempt in result.response.attempts]
         notices, right = self._runner.notices, self._lease.right
-        lines = notices.of_keys(attempts, right, self._language)
-        choice = self._choice()
-        if choice.gone is not None:
-            told = "model_gone_kept" if choice.kept else "model_gone"
-            lines.insert(0, say(told, self._language, model=choice.gone))
+        lines = of_question(self._choice(), self._memory.question_cut, self._language)
+        lines += notices.of_keys(attempts, right, self._language)
         if (notice := self._brain.notice) is not None:
             room, now = notice(tags_of(self._lease)), self._runner.clock.now()
             lines += notices.of_budget(room, right, self._language, now)

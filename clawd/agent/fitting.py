@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from clawd.agent import compact
 from clawd.agent.cutting import shorten, squeeze
 from clawd.journal.search import TOOL_NAME
-from clawd.messages import Text
+from clawd.messages import Text, text_of
 from clawd.models.base import ChatMessage, SystemMessage, UserMessage
 
 if TYPE_CHECKING:
@@ -104,6 +104,17 @@ class Fitting:
             taken=taken,
             cut=short != messages or offered != tools,
         )
+
+    def question_cut(self, draft: Draft, shelf: Shelf, window: Window) -> tuple[int, int] | None:
+        """Return how many characters of the person's own message are left, and of how many; None: all of them."""
+        if not draft.cut:
+            return None
+        counter, question = self.counter(window), shelf.layout.question
+        short = [self.cut(message, draft.budget, counter) for message in question]
+        if all(after is before for after, before in zip(short, question, strict=True)):
+            return None
+        left = sum(len(text_of(m.parts)) for m in short if isinstance(m, UserMessage))
+        return left, sum(len(text_of(m.parts)) for m in question)
 
     def shortened(self, draft: Draft, shelf: Shelf, window: Window) -> Draft:
         """Return what fits of the newest messages, and a note of how many are not shown."""

@@ -98,6 +98,8 @@ class Memory:
         self._fitting = Fitting("\n\n".join((agent.instructions, *instructions_of(lease.message))))
         self._choice = Choice()
         self._estimate = 0
+        self.question_cut: tuple[int, int] | None = None
+        """How many characters of the person's own message the last request showed, and of how many; None: all."""
 
     # --- requests ---------------------------------------------------------------------------------------
 
@@ -143,6 +145,7 @@ class Memory:
         if tools and not draft.tools:
             log.warning("tools_do_not_fit", extra={"turn": self._lease.turn, "tokens": window.input})
         self._estimate = draft.tokens
+        self.question_cut = self._fitting.question_cut(draft, shelf, window)
         return ModelRequest(
             messages=draft.messages,
             tools=draft.tools,

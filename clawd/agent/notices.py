@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from clawd.agent.choosing import Choice
     from clawd.journal.base import Right
     from clawd.models.base import Room
     from clawd.response import ModelAttempt
@@ -71,6 +72,22 @@ class Notices:
             self._keys.clear()
         self._keys[model] = detail
         return [say("key_refused", language, model=model, detail=detail)]
+
+
+def of_question(choice: Choice, cut: tuple[int, int] | None, language: str | None) -> list[str]:
+    """Return the lines about what was asked: it was cut, or whom it was to be asked of is gone.
+
+    Args:
+        choice: Whom the turn asked.
+        cut: How many characters of the message the model was shown, and of how many; None: all of them.
+        language: To speak in.
+    """
+    lines: list[str] = []
+    if cut is not None:
+        lines.append(say("question_cut", language, shown=f"{cut[0]:,}", whole=f"{cut[1]:,}"))
+    if choice.gone is not None:
+        lines.append(say("model_gone_kept" if choice.kept else "model_gone", language, model=choice.gone))
+    return lines
 
 
 def _key_of(error: ModelAuthError) -> str:

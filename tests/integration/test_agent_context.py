@@ -133,6 +133,17 @@ async def test_a_request_is_made_shorter_three_times_and_then_ends_in_a_sentence
         assert len(model.requests) == 4
 
 
+async def test_who_wrote_more_than_fits_is_told_how_much_of_it_was_read(state_dir: Path) -> None:
+    model = Model(lambda _: "ok")
+    async with inner(state_dir, model, main=3000) as here:
+        view = await here.ask("word " * 2000)
+        assert view.answer == "ok"
+        read = model.requests[-1].messages[-1]
+        assert isinstance(read, UserMessage)
+        assert view.notice == say("question_cut", shown=f"{len(text_of(read.parts)):,}", whole="10,000")
+        assert (await here.ask("short")).notice == ""
+
+
 async def test_a_short_request_that_is_called_too_long_for_no_reason_is_not_asked_again(
     state_dir: Path,
 ) -> None:
