@@ -123,8 +123,8 @@ class Attempt:
         command = parse(self._lease.message.text)
         match command:
             case NewSession() | ChooseModel() | ChooseLanguage() as command:
-                names = names_of(self._brain.models, self._brain.routes)
-                return carry_out(command, self._lease.settings, self._language, names)
+                brain = self._brain
+                return carry_out(command, self._lease.settings, self._language, brain.models, brain.routes)
             case Undo():
                 return self._undo()
             case Retry() if not await self._ask_again():

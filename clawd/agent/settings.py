@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from clawd.agent.choosing import names_of
 from clawd.agent.ending import Ending, command_done
 from clawd.commands import ChooseLanguage, ChooseModel, NewSession
 from clawd.journal.records import SessionStarted, SettingsChanged
@@ -11,8 +12,9 @@ from clawd.models.windows import DEFAULT_ROUTE
 from clawd.texts import LANGUAGES, language_for, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from clawd.config.schema import RouteConfig
     from clawd.journal.base import ConversationSettings
 
 
@@ -20,7 +22,8 @@ def carry_out(
     command: NewSession | ChooseModel | ChooseLanguage,
     settings: ConversationSettings,
     language: str | None,
-    names: Sequence[str],
+    models: Sequence[str],
+    routes: Mapping[str, RouteConfig],
 ) -> Ending:
     """Return the end of a turn whose message is a command.
 
@@ -28,24 +31,34 @@ def carry_out(
         command: What was asked for.
         settings: The conversation's settings before it.
         language: The language to answer in.
-        names: Models and routes that may be chosen, the default route's models first.
+        models: Those that may be chosen, the default route's first.
+        routes: Those that may be chosen; a model of the same name goes before.
     """
     match command:
         case NewSession():
             return command_done(say("new_session", language), SessionStarted(session=settings.session + 1))
         case ChooseModel():
-            return _choose_model(command, settings, language, names)
+            return _choose_model(command, settings, language, models, routes)
         case ChooseLanguage(tag):
             return _choose_language(tag, settings, language)
 
 
 def _choose_model(
-    choice: ChooseModel, settings: ConversationSettings, language: str | None, names: Sequence[str]
+    choice: ChooseModel,
+    settings: ConversationSettings,
+    language: str | None,
+    models: Sequence[str],
+    routes: Mapping[str, RouteConfig],
 ) -> Ending:
-    name, available = choice.name, ", ".join(names)
+    name, names = choice.name, names_of(models, routes)
+    available = ", ".join(models)
+    if others := names[len(dict.fromkeys(models)) :]:
+        available = say("models_and_routes", language, models=available, routes=", ".join(others))
     first = names[0] if names else say("default_model", language)
     if name is None:
         current = settings.model or first
+        if settings.model is None and any(route.rules for route in routes.values()):
+            current = say("model_by_rules", language, model=first)
         gone = settings.model is not None and settings.model not in (*names, DEFAULT_ROUTE)
         if settings.model and (gone or settings.strict):
             words = "model_gone" if gone and not settings.strict else "model_strict"

@@ -152,7 +152,7 @@ async def test_a_strict_pin_is_kept_and_asked_for_until_it_is_taken_back(state_d
         await inner.restart()
         await inner.ask("one")
         shown = say("model_strict", model="reasoner")
-        available = "talker, reasoner, default, deep"
+        available = say("models_and_routes", models="talker, reasoner", routes="default, deep")
         assert (await inner.ask("/model")).answer == say("model_current", model=shown, available=available)
         await inner.ask("/model reasoner")
         await inner.ask("two")
@@ -177,9 +177,11 @@ async def test_a_pinned_model_that_is_gone_leaves_the_answer_to_the_route_and_is
         assert (view.state, view.model) == ("answered", "talker")
         assert (view.answer, view.notice) == ("ok", say("model_gone_kept", model="reasoner"))
         here = say("model_gone_now", model="reasoner")
-        available = "talker, default, deep"
+        available = say("models_and_routes", models="talker", routes="default, deep")
         assert (await inner.ask("/model")).answer == say("model_current", model=here, available=available)
         await inner.ask("/model default")
+        by_rules = say("model_by_rules", model="talker")
+        assert (await inner.ask("/model")).answer == say("model_current", model=by_rules, available=available)
         assert (await inner.ask("again")).notice == ""
     assert [r.pin for r in two.talker.requests] == [None, None]
 

@@ -68,7 +68,10 @@ class CommandCompleter(Completer):
                 Completion(word, start_position=-len(match[2])) for word in words if word.startswith(match[2])
             )
         elif re.fullmatch(r"/\w*", text):
-            routes = dict.fromkeys(self._choices().prefixes, "a route")
+            # The question follows a prefix, so a space goes with it.
+            routes = {
+                f"{prefix} ": "a route" for prefix in self._choices().prefixes if prefix not in COMMANDS
+            }
             for name, meaning in {**routes, **COMMANDS}.items():
                 if name.startswith(text):
                     yield Completion(name, start_position=-len(text), display_meta=meaning)
