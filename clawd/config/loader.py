@@ -16,10 +16,10 @@ from clawd.config.nodes import Entries, Entry, Scalar
 from clawd.config.problems import Problems
 from clawd.config.reading import Reader
 from clawd.config.schema import Config
+from clawd.config.secrecy import secret_values, secrets_in
 from clawd.config.sections import InstalledPlugins, Section
 from clawd.config.stamps import Stamp
 from clawd.config.values import PlainValue, Values
-from clawd.config.view import secrets_in_urls, single_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +60,17 @@ def load_config(path: Path | None, environ: Mapping[str, str], plugins: Installe
     check_whole(config, root, problems)
     stamps = {**reader.stamps, **values.stamps}
     problems.raise_all(stamps)
-    parts = list(single_values(config))
-    secrets = [part for part in parts if isinstance(part, Secret)]
-    passwords = [secret for part in parts if isinstance(part, str) for secret in secrets_in_urls(part)]
     return LoadedConfig(
         config=config,
         path=path,
         files=tuple(stamps),
         stamps=stamps,
-        secrets=tuple(dict.fromkeys((*values.secrets, *(secret.reveal() for secret in secrets), *passwords))),
-        notes=(*values.notes, *_readable_by_others(reader.stamps, secrets), *notes_on(config, root)),
+        secrets=tuple(dict.fromkeys((*values.secrets, *secrets_in(config)))),
+        notes=(
+            *values.notes,
+            *_readable_by_others(reader.stamps, secret_values(config)),
+            *notes_on(config, root),
+        ),
         origins=values.origins,
     )
 
@@ -107,7 +108,7 @@ def _is_nothing(entry: Entry) -> bool:
     return isinstance(entry.node, Scalar) and entry.node.value is None
 
 
-def _readable_by_others(files: Iterable[Path], secrets: list[Secret]) -> list[str]:
+def _readable_by_others(files: Iterable[Path], secrets: Iterable[Secret]) -> list[str]:
     holders = {secret.origin.rpartition(":")[0] for secret in secrets}
     return [
         f"{file} holds a secret and others may read it; chmod 600 {file}"

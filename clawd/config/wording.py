@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from clawd.config.nodes import Entries, Items, KeyPath, Mark, Node, Scalar, describe, find
 from clawd.config.problems import Problems, did_you_mean
+from clawd.config.secrecy import names_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,8 +49,6 @@ _PATTERNS: Final[Mapping[str, str]] = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}:.+$": "BRIDGE:SENDER, such as telegram:12345",
     r"^\d{1,6}/(s|min|h)$": "a rate such as 20/min, 1/s or 100/h",
 }
-# Counts of tokens and waits for one are no secrets.
-_SECRET_KEY = re.compile(r"(?<!context_)(?<!max_)(?<!first_)token|secret|key|pass|credential", re.IGNORECASE)
 
 
 def add_errors(
@@ -128,7 +127,8 @@ def _expectation(detail: ErrorDetails) -> str:
 def _shown(node: Node, key: KeyPath) -> str:
     if not isinstance(node, Scalar) or node.value is None or isinstance(node.value, bool):
         return describe(node)
-    if any(_SECRET_KEY.search(str(part)) for part in key[-1:]):
+    names = [part for part in key if isinstance(part, str)]
+    if names and names_secret(names[-1]):
         return describe(node)
     if isinstance(node.value, str):
         text = node.value if len(node.value) <= 40 else f"{node.value[:40]}…"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from clawd.models.base import ModelInfo
     from clawd.models.budgets import BudgetLedger
     from clawd.models.registry import ModelSet
+    from clawd.observability.redact import Redactor
     from clawd.plugins import Plugins
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Minds:
         state_dir: Path,
         states: KeptStates,
         ledger: BudgetLedger,
+        redactor: Redactor,
     ) -> None:
         self.traffic = TrafficBook(clock)
         self._pauses = KeyPauses(clock)
@@ -63,6 +65,7 @@ class Minds:
         self._clock = clock
         self._state_dir = state_dir
         self._ledger = ledger
+        self._redactor = redactor
         self._models: ModelSet | None = None
         self._upkeep: asyncio.Task[None] | None = None
         self._brain: Brain | None = None
@@ -84,6 +87,7 @@ class Minds:
             clock=self._clock,
             version=__version__,
             environ=self._environ,
+            redactor=self._redactor,
         )
         await self._states.read()
         models = await build_models(

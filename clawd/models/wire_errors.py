@@ -22,9 +22,10 @@ from clawd.errors import ContextTooLong, ModelAuthError, ModelError, ModelRateLi
 from clawd.models.limits import LimitExceeded
 from clawd.models.sse import EventTooLarge
 from clawd.models.wire import MalformedAnswer, ProviderFault
+from clawd.observability.redact import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from clawd.config.base import Secret
@@ -95,6 +96,7 @@ class Origin:
     key: Secret | None
     hidden: tuple[str, ...] = ()  # all secrets of its section
     answer: str = "chat completion"  # what was due
+    redact: Callable[[str], str] = Redactor().clean  # takes out the secrets of all others
 
     @property
     def host(self) -> str:
@@ -109,10 +111,10 @@ class Origin:
         return f"model {self.model}, {address.scheme}://{self.host}{address.path}"
 
     def clean(self, text: str) -> str:
-        """Return the text on one line, shortened, with our secrets taken out."""
+        """Return the text on one line, shortened, without this model's secrets and those of everybody else."""
         for secret in (*([self.key.reveal()] if self.key else ()), *self.hidden):
             text = text.replace(secret, "[key]")
-        text = " ".join(text.split())
+        text = " ".join(self.redact(text).split())
         return text if len(text) <= _WORDS else f"{text[: _WORDS - 1]}…"
 
 

@@ -483,4 +483,4 @@ def test_unreadable_file_is_one_clear_problem(files: Files, tmp_path: Path) -> N
 def test_key_in_a_url_counts_as_a_secret(files: Files) -> None:
     loaded = files.load("network: {proxy: 'http://proxy:3128/?api_key=hunter2&n=1'}")
     assert "hunter2" in loaded.secrets
-    assert view(loaded.config)["network"]["proxy"] == f"http://proxy:3128/?api_key={MASK}&n=1"
+    assert view(loaded.config)["network"]["proxy"] == f"http://proxy:3128/?api_key={MASK}&n={MASK}"
