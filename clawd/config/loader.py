@@ -56,8 +56,8 @@ def load_config(path: Path | None, environ: Mapping[str, str], plugins: Installe
         problems.raise_all(reader.stamps)
         raise AssertionError("a file without a tree has a problem")
     values = Values(environ, home, problems)
-    config = _build(root, values, plugins, problems)
-    check_whole(config, root, problems)
+    config, data = _build(root, values, plugins, problems)
+    check_whole(config, data, root, problems)
     stamps = {**reader.stamps, **values.stamps}
     problems.raise_all(stamps)
     return LoadedConfig(
@@ -75,8 +75,10 @@ def load_config(path: Path | None, environ: Mapping[str, str], plugins: Installe
     )
 
 
-def _build(root: Entries, values: Values, plugins: InstalledPlugins, problems: Problems) -> Config:
-    """Return the configuration; for sections with a mistake, which is noted, their defaults."""
+def _build(
+    root: Entries, values: Values, plugins: InstalledPlugins, problems: Problems
+) -> tuple[Config, dict[str, PlainValue]]:
+    """Return the configuration, for sections with a mistake, which is noted, their defaults; and all as written."""
     # `bridges:` with everything below it commented out is the section's default, not a mistake.
     root = Entries(root.mark, {key: entry for key, entry in root.entries.items() if not _is_nothing(entry)})
     data = values.plain(root)
@@ -96,7 +98,8 @@ def _build(root: Entries, values: Values, plugins: InstalledPlugins, problems: P
             "settings": sections.tools(part, plugins, problems),
         }
     config = sections.validate(Config, rest, Section((), root.mark, root, data), problems)
-    return config or Config.model_validate({key: rest[key] for key in rest if not problems.touch((key,))})
+    config = config or Config.model_validate({key: rest[key] for key in rest if not problems.touch((key,))})
+    return config, data
 
 
 def _section(name: str, root: Entries, data: dict[str, PlainValue]) -> Section | None:

@@ -12,7 +12,7 @@ from clawd.config.nodes import Entries, Items, KeyPath, Mark, Node, Scalar, desc
 from clawd.config.presets import ModelPresets, Preset
 from clawd.config.problems import Problems, did_you_mean
 from clawd.config.schema import BridgeConfig, ModelConfig, ToolConfig, ToolsConfig
-from clawd.config.values import PlainValue, Values
+from clawd.config.values import MISSING, PlainValue, Values
 from clawd.config.wording import add_bool_numbers, add_errors
 from clawd.errors import ClawdError
 
@@ -109,13 +109,14 @@ def models(
     for index, (node, data) in enumerate(zip(section.node.items, section.data, strict=True)):
         part = Section((*section.path, index), node.mark, node, data)
         config = _model(part, plugins, values, problems)
-        if config is None:
-            continue
-        if config.name in found:
-            place = places[config.name]
-            problems.add(node.mark, part.path, f"the name {config.name!r} is taken by the model at {place}")
-            continue
-        found[config.name], places[config.name] = config, node.mark
+        name = data.get("name") if isinstance(data, dict) else None
+        if isinstance(name, str) and name != MISSING:  # known also where the entry has other mistakes
+            if place := places.get(name):
+                problems.add(node.mark, part.path, f"the name {str(name)!r} is taken by the model at {place}")
+                continue
+            places[name] = node.mark
+        if config is not None:
+            found[config.name] = config
     return tuple(found.values())
 
 

@@ -131,9 +131,6 @@ class Minds:
             windows=models.windows,
             notice=self._ledger.notice,
         )
-        for prefix, route in prefixes_of(config.routes).items():
-            if parse(prefix, (prefix,)) is not None:
-                log.warning("prefix_is_a_command", extra={"prefix": prefix, "route": route})
 
     @staticmethod
     def route(models: ModelSet) -> tuple[str, ...]:
@@ -152,8 +149,9 @@ class Minds:
         return names_of(brain.models, (DEFAULT_ROUTE, *brain.routes))
 
     def prefixes(self) -> Mapping[str, str]:
-        """Return what messages may begin with to take a route, each with that route."""
-        return prefixes_of(self.brain().routes)
+        """Return what messages may begin with to take a route, each with that route; no command does that."""
+        found = prefixes_of(self.brain().routes)
+        return {prefix: route for prefix, route in found.items() if parse(prefix, (prefix,)) is None}
 
     def default_route(self) -> tuple[str, ...]:
         """Return the names of the default route's models, in order."""

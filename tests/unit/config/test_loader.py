@@ -8,8 +8,9 @@ import pytest
 
 from clawd.config.problems import hide_secrets
 from clawd.config.schema import Config, ModelConfig
+from clawd.config.secrecy import MASK
 from clawd.config.values import MAX_SECRET_BYTES
-from clawd.config.view import MASK, view
+from clawd.config.view import view
 from clawd.errors import ClawdError, ConfigError
 from tests.unit.config.conftest import EchoConfig, FakePlugin, FakePlugins, Files, LampConfig, PhoneConfig
 
