@@ -235,7 +235,7 @@ def _status_error(origin: Origin, status: int, words: str, bad: BadStatus | None
         what = "the endpoint knows neither this path nor this model"
         return _down(origin, what, why, remedy, transient=False)
     if 400 <= status < 500 and status not in (408, 409, 425):
-        remedy = f"clawd models test {origin.model}"
+        remedy = f"check what model {origin.model} sends: model, max_tokens, extra_body, omit"
         return _down(origin, "the provider refuses the request", why, remedy, transient=False)
     return _down(origin, "the model's server failed", why, "try again in a minute")
 
@@ -251,7 +251,7 @@ def _auth_error(origin: Origin, why: str) -> ModelAuthError:
         what, remedy = "the provider wants an API key", f"set api_key of model {origin.model}"
     else:
         what = f"the provider refuses the API key ({origin.key.hint})"
-        remedy = f"put a valid key there, then: clawd models test {origin.model}"
+        remedy = "put a valid key there"
     return ModelAuthError(origin.model, what, where=origin.where, why=why, remedy=remedy)
 
 
