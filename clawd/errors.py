@@ -54,7 +54,8 @@ class ClawdError(Exception):
 
     def __str__(self) -> str:
         """One line for logs; people get `four_lines`."""
-        detail = "; ".join(part for part in (self.why, self.remedy) if part)
+        remedy = f"try: {self.remedy}" if self.remedy.startswith("clawd ") else self.remedy  # else a sentence
+        detail = "; ".join(part for part in (self.why, remedy) if part)
         place = f"{self.where}: " if self.where else ""
         return f"{place}{self.what}" + (f" ({detail})" if detail else "")
 

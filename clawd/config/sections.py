@@ -123,6 +123,11 @@ def models(
 def _model(
     part: Section, plugins: InstalledPlugins, values: Values, problems: Problems
 ) -> ModelConfig | None:
+    if isinstance(part.data, str):
+        remedy = f"write {{name: {part.data}}}" if part.data in plugins.presets.names else ""
+        remedy = remedy or "write a section, such as {name: deepseek}"
+        problems.add(part.mark, part.path, "expected a section, got text", remedy=remedy)
+        return None
     data = _settings(part, problems)
     if data is None or not _preset_is_known(data, part, plugins.presets, problems):
         return None
@@ -131,9 +136,13 @@ def _model(
     if "type" not in data and preset is not None:
         type_ = preset.type_of(data, values.variable)
     if type_ is None:
-        hint = did_you_mean(str(data.get("name")), plugins.presets.names)
-        remedy = f"or say which preset: {', '.join(plugins.presets.names)}"
-        message = f"this key is missing; one of {_listed(plugins.models)}{hint}"
+        types, presets = _listed(plugins.models), ", ".join(plugins.presets.names)
+        if hint := did_you_mean(str(data.get("name")), plugins.presets.names):
+            message = f"it says no type, and no preset is named {str(data.get('name'))!r}{hint}"
+            remedy = f"otherwise set type to one of {types}"
+        else:
+            message = f"this key is missing; one of {types}"
+            remedy = f"set it, or set preset to one of {presets}"
         problems.add(part.mark, (*part.path, "type"), message, remedy=remedy)
         return None
     plugin = _plugin(plugins.models, type_, "type", "model", part, problems)

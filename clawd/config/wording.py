@@ -43,6 +43,10 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "too_long": "{max_length} or fewer entries",
     "string_too_short": "at least {min_length} characters",
     "string_too_long": "at most {max_length} characters",
+    "date_type": "a date such as 2026-01-31",
+    "date_parsing": "a date such as 2026-01-31",
+    "date_from_datetime_parsing": "a date such as 2026-01-31",
+    "date_from_datetime_inexact": "a date such as 2026-01-31",
 }
 _PATTERNS: Final[Mapping[str, str]] = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": "a name of at most 64 letters, digits, '.', '_' or '-'",
@@ -88,7 +92,8 @@ def _add_one(
     path, reached = place
     key = (*path, *reached)
     found, node, key_mark = find(section, reached)
-    here = node.mark if isinstance(node, Scalar) else key_mark if found else mark
+    names = details[0]["loc"][-1:] == ("[key]",)  # the key itself is wrong, not what stands behind it
+    here = node.mark if isinstance(node, Scalar) and not names else key_mark if found else mark
     kind = details[0]["type"]
     if kind == "missing":
         problems.add(here, key, "this key is missing")
@@ -112,7 +117,8 @@ def _add_one(
         hint = did_you_mean(str(node.value), re.findall(r"'([^']*)'", " ".join(expected)))
     quotes = kind == "string_type" and isinstance(node, Scalar) and node.value is not None
     remedy = "put it in quotes" if quotes else ""
-    problems.add(here, key, f"expected {' or '.join(expected)}, got {_shown(node, key)}{hint}", remedy=remedy)
+    got = repr(reached[-1]) if names and reached else _shown(node, key)
+    problems.add(here, key, f"expected {' or '.join(expected)}, got {got}{hint}", remedy=remedy)
 
 
 def _expectation(detail: ErrorDetails) -> str:
@@ -125,6 +131,8 @@ def _expectation(detail: ErrorDetails) -> str:
 
 
 def _shown(node: Node, key: KeyPath) -> str:
+    if isinstance(node, Items):
+        return f"a list of {len(node.items)}" if node.items else "an empty list"
     if not isinstance(node, Scalar) or node.value is None or isinstance(node.value, bool):
         return describe(node)
     names = [part for part in key if isinstance(part, str)]

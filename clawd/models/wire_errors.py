@@ -263,7 +263,7 @@ def _transport_error(
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
             remedy = "check base_url, or name the authority in network.ca_file"
             return _down(
-                origin, f"no trusted {nowhere[3:]}", origin.clean(str(failure)), remedy, transient=False
+                origin, f"no trusted {nowhere[3:]}", _tls_words(origin, failure), remedy, transient=False
             )
         case aiohttp.ClientConnectorDNSError() | socket.gaierror():
             remedy = "check base_url and the network"
@@ -277,10 +277,9 @@ def _transport_error(
         case aiohttp.ClientConnectorError():
             return _down(origin, nowhere, _os_words(failure), _hint(origin))
         case _:
-            # The class says what happened; its text may be empty.
-            words = _os_words(failure) if isinstance(failure, OSError) else origin.clean(str(failure))
-            why = f"{type(failure).__name__}: {words}" if words else type(failure).__name__
-            return _down(origin, "the connection broke off in the middle of the answer", why)
+            return _down(
+                origin, "the connection broke off in the middle of the answer", _broken_words(origin, failure)
+            )
 
 
 def _down(
@@ -297,6 +296,34 @@ def _hint(origin: Origin) -> str:
         command = _LOCAL_PORTS.get(address.port or 0)
         return f"is the model server running? ({command})" if command else "is the model server running?"
     return "check base_url and the network"
+
+
+def _tls_words(origin: Origin, failure: Exception) -> str:
+    """Return what is wrong with the other side's TLS, without the names of OpenSSL's C code."""
+    cause = getattr(failure, "certificate_error", None) or getattr(failure, "os_error", failure)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return origin.clean(getattr(cause, "verify_message", "") or str(cause))
+    reason = getattr(cause, "reason", None)
+    if reason in ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"):
+        return "the server does not speak TLS there; does the address begin with http://?"
+    return str(reason).replace("_", " ").lower() if reason else origin.clean(str(cause))
+
+
+def _broken_words(origin: Origin, failure: Exception) -> str:
+    """Return how a connection ended, in words of ours where they are known."""
+    match failure:
+        case aiohttp.ClientPayloadError():
+            return "the server ended the answer before it was complete"
+        case aiohttp.ServerDisconnectedError():
+            return "the server closed the connection without a word"
+        case TimeoutError():
+            return "nothing came for too long"
+        case OSError():
+            return _os_words(failure)
+        case _:
+            # The class says what happened; its text may be empty.
+            words = origin.clean(str(failure))
+            return f"{type(failure).__name__}: {words}" if words else type(failure).__name__
 
 
 def _os_words(failure: BaseException) -> str:

@@ -23,6 +23,14 @@ def test_each_part_of_an_error_stays_one_line() -> None:
     assert four_lines(error) == "error[E-CLAWD]: a why: forged\nwhere: file  name\nwhy: it's 坏了 哦 😀"
 
 
+def test_a_command_in_one_line_stands_behind_a_verb() -> None:
+    assert (
+        str(ClawdError("refused", why="HTTP 401", remedy="clawd doctor"))
+        == "refused (HTTP 401; try: clawd doctor)"
+    )
+    assert str(ClawdError("refused", remedy="wait")) == "refused (wait)"
+
+
 def test_half_a_character_can_be_shown() -> None:
     assert four_lines(ClawdError("a\ud800b")) == "error[E-CLAWD]: a\\ud800b"
 

@@ -68,6 +68,18 @@ MISTAKES = [
     ("agent: [1]", "1:1 agent", "expected a section, got a list"),
     ("gateway: {port: yes}", "1:17 gateway.port", "expected a number, got true"),
     ("gateway: {port: 70000}", "1:17 gateway.port", "expected at most 65535 or false, got the number 70000"),
+    ("models: [deepseek]", "1:10 models[0]", "expected a section, got text"),
+    (
+        "models: [{name: a, type: echo, base_url: x, price: {as_of: yesterday, input: 1, output: 1}}]",
+        "1:60 models[0].price.as_of",
+        "expected a date such as 2026-01-31, got 'yesterday'",
+    ),
+    (
+        "routes: {a: {models: []}}",
+        "1:14 routes.a.models",
+        "expected 1 or more entries, got an empty list",
+    ),
+    ('routes: {"we ird": {models: [a]}}', "1:10 routes.we ird", "'.', '_' or '-', got 'we ird'"),
     ("gateway: {tokens: {}}", "1:11 gateway.tokens", "expected a list, got a section"),
     ("gateway: {tokens: [{name: a}]}", "1:20 gateway.tokens[0].token", "this key is missing"),
     (
