@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, Literal
 
+from clawd.messages import COMMAND_NAMES
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -15,21 +17,7 @@ _COMMAND = re.compile(r"/([A-Za-z][A-Za-z0-9_]{0,31})(?:@\w+)?(?:\s+(.*))?", re.
 _BOT = re.compile(r"\A@\w+")
 _WORD = re.compile(r"[A-Za-z0-9_]")
 
-NAMES: Final = (
-    "new",
-    "stop",
-    "retry",
-    "undo",
-    "compact",
-    "approve",
-    "deny",
-    "model",
-    "lang",
-    "status",
-    "usage",
-    "help",
-    "start",
-)
+NAMES: Final = COMMAND_NAMES
 
 
 @dataclass(frozen=True, slots=True)

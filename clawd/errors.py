@@ -54,7 +54,8 @@ class ClawdError(Exception):
 
     def __str__(self) -> str:
         """One line for logs; people get `four_lines`."""
-        detail = "; ".join(part for part in (self.why, self.remedy) if part)
+        remedy = f"try: {self.remedy}" if self.remedy.startswith("clawd ") else self.remedy  # else a sentence
+        detail = "; ".join(part for part in (self.why, remedy) if part)
         place = f"{self.where}: " if self.where else ""
         return f"{place}{self.what}" + (f" ({detail})" if detail else "")
 
@@ -99,6 +100,11 @@ class ConfigProblem:
         """`file:line:column`, as editors understand it."""
         return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
 
+    def __str__(self) -> str:
+        """One line: place, key, message and remedy."""
+        key = f"{self.key}: " if self.key else ""
+        return f"{self.place}: {key}{self.message}" + (f"; {self.remedy}" if self.remedy else "")
+
 
 class ConfigError(ClawdError):
     """The configuration can't be used; carries every problem found, not just the first.
@@ -126,6 +132,11 @@ class ConfigError(ClawdError):
         self.problems = tuple(problems)
         self.stamps = dict(stamps or {})
         self.files = tuple(self.stamps)
+
+    def __str__(self) -> str:
+        """Every problem, each on a line of its own."""
+        lines = [str(problem) for problem in self.problems]
+        return lines[0] if len(lines) == 1 else "\n".join((f"{self.what}:", *lines))
 
 
 # --- journal ---------------------------------------------------------------------------------------
@@ -445,6 +456,7 @@ class ModelsExhausted(ModelError):
     """Every model of the route failed; `causes` has one error per model, in the order tried.
 
     `where` is told in place of the route's name.
+    The exit code is that which all causes have in common, such as authentication; else unreachable.
     """
 
     code = "E-MODELS"
@@ -458,15 +470,12 @@ class ModelsExhausted(ModelError):
             "no model answered",
             where=where or f"route {route}",
             why=why or "the route names no model",
-            remedy=next((c.remedy for c in causes if c.remedy), "clawd models test"),
+            remedy=next((c.remedy for c in causes if c.remedy), "try again in a minute"),
         )
         self.causes = tuple(causes)
-
-    @property
-    def worst_exit_code(self) -> int:
-        """The exit code that all causes have in common, such as authentication; else unreachable."""
         codes = {cause.exit_code for cause in self.causes}
-        return codes.pop() if len(codes) == 1 else self.exit_code
+        if len(codes) == 1:
+            self.exit_code = codes.pop()
 
 
 # --- tools ----------------------------------------------------------------------------------------------

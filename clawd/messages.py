@@ -17,6 +17,23 @@ MessageId = NewType("MessageId", str)
 PULL_BRIDGES: Final = frozenset({"terminal", "api"})
 """Where the client fetches its answer: the committed end of the turn is the delivery, no outbox row."""
 
+COMMAND_NAMES: Final = (
+    "new",
+    "stop",
+    "retry",
+    "undo",
+    "compact",
+    "approve",
+    "deny",
+    "model",
+    "lang",
+    "status",
+    "usage",
+    "help",
+    "start",
+)
+"""Slash commands; no prefix of a route can be one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:

@@ -114,7 +114,7 @@ _LIMITS: Final[dict[Why, str]] = {
 def no_model(error: ModelError, language: str | None, right: Right = "chat", *, visible: str = "") -> Ending:
     """No model answered; what earlier steps of the turn have said stays."""
     causes = error.causes if isinstance(error, ModelsExhausted) else (error,)
-    exit_code = error.worst_exit_code if isinstance(error, ModelsExhausted) else error.exit_code
+    exit_code = error.exit_code
     return Ending(
         outcome="failed",
         text=_behind(visible, _why_none(error, causes, right, language)),

@@ -33,6 +33,8 @@ def check(ctx: typer.Context, file: File = None, as_json: Json = False) -> None:
         loaded = _load(call, path)
     except ConfigError as error:
         if not as_json:
+            if not any(problem.remedy for problem in error.problems[:1]):
+                error.remedy = ""  # this command is the remedy of all others that meet such a file
             raise
         problems = [_problem(problem) for problem in error.problems]
         emit({"valid": False, "path": error.problems[0].path, "problems": problems, "notes": []})

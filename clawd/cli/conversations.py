@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clawd.cli.folding import fitted_table
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json, Limit, Yes, confirm
-from clawd.cli.printing import SCHEMA_VERSION, clean, counted, emit, one_line, out, say, table, when
+from clawd.cli.printing import SCHEMA_VERSION, clean, counted, emit, one_line, out, say, when
 from clawd.cli.tail import show as show_entry
 from clawd.cli.transcripts import Frame, jsonl, markdown, one_object
 from clawd.cli.writing import write_new
@@ -44,7 +45,7 @@ def list_conversations(ctx: typer.Context, limit: Limit = 50, as_json: Json = Fa
     if as_json:
         emit(answer)
         return
-    table(
+    fitted_table(
         ("ADDRESS", "TURNS", "OPEN", "LAST", "TEXT"),
         [
             [

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clawd.cli.folding import put
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.logfile import LogFilter, LogLine, last_lines, new_lines
 from clawd.cli.printing import clean, out, paint
 from clawd.client import Client
 from clawd.errors import EXIT_USAGE, ClawdError, ControlError, NotFound
+from clawd.observability.fields import field_text
 from clawd.paths import config_path, configured_state_dir, socket_candidates, state_dir
 
 if TYPE_CHECKING:
@@ -139,8 +141,8 @@ def _show(line: LogLine, *, as_json: bool) -> None:
     exception = data.pop("exception", "")
     moment, level = str(data.pop("ts", "")), str(data.pop("level", ""))
     logger, event = str(data.pop("logger", "")), str(data.pop("event", ""))
-    fields = " ".join(f"{key}={value}" for key, value in data.items())
+    fields = " ".join(f"{key}={field_text(value)}" for key, value in data.items())
     head = f"{paint(moment, 'dim')} {paint(f'{level:<8}', _COLOUR.get(level, 'green'))}"
-    out(" ".join(word for word in (head, clean(event), clean(fields), paint(logger, "dim")) if word))
+    put(" ".join(word for word in (head, clean(event), clean(fields), paint(logger, "dim")) if word), 4)
     if exception:
         out(clean(str(exception)))

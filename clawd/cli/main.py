@@ -57,9 +57,7 @@ def tell(error: ClawdError) -> None:
     """Print an error on standard error; of a configuration every problem, each with its line."""
     sys.stderr.write(four_lines(error) + "\n")
     for problem in problems_of(error):
-        place = f"{problem.place}: {problem.key}: " if problem.key else f"{problem.place}: "
-        remedy = f"; {problem.remedy}" if problem.remedy else ""
-        sys.stderr.write(f"\n{place}{problem.message}{remedy}\n")
+        sys.stderr.write(f"\n{problem}\n")
         if problem.snippet:
             sys.stderr.write(f"{problem.snippet}\n")
 

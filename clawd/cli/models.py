@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from clawd.cli import traffic
+from clawd.cli.folding import fold
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
@@ -78,7 +79,7 @@ def show(models: Sequence[Model], width: int) -> None:
         for line in lines:
             out(f"  {line}")
         for line in troubles:
-            out(paint(f"  {line}", "yellow"))
+            out(paint(fold(f"  {line}", 4, width), "yellow"))
 
 
 @app.command("test")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2", "bold": "1"}
-_GAP = "  "
+GAP = "  "  # between columns
 _PAINT = re.compile(r"\x1b\[\d*m")
 
 
@@ -89,7 +89,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def width_of(rows: Sequence[Sequence[str]]) -> int:
     """Return how many columns of the terminal the longest of the aligned rows takes at most."""
-    return sum(_wide(rows)) + len(_GAP) * (len(rows[0]) - 1)
+    return sum(_wide(rows)) + len(GAP) * (len(rows[0]) - 1)
 
 
 def duration(seconds: float) -> str:
@@ -125,15 +125,15 @@ def when(text: str | None) -> str:
 
 
 def _wide(rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(_shown(row[n]) for row in rows) for n in range(len(rows[0]))] if rows else []
+    return [max(shown(row[n]) for row in rows) for n in range(len(rows[0]))] if rows else []
 
 
 def _line(cells: Sequence[str], wide: Sequence[int]) -> str:
-    padded = [cell + " " * (width - _shown(cell)) for cell, width in zip(cells[:-1], wide[:-1], strict=True)]
-    return _GAP.join([*padded, *cells[-1:]]).rstrip()
+    padded = [cell + " " * (width - shown(cell)) for cell, width in zip(cells[:-1], wide[:-1], strict=True)]
+    return GAP.join([*padded, *cells[-1:]]).rstrip()
 
 
-def _shown(cell: str) -> int:
+def shown(cell: str) -> int:
     """Return the columns of a cell without those of its paint."""
     return columns(_PAINT.sub("", cell))
 

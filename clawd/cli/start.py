@@ -144,7 +144,8 @@ def _wait(
     while time.monotonic() < deadline:
         if gone.poll(_LOOK_S * 1000):
             code = child.wait()
-            _last_words(places.log, begin)
+            if _last_words(places.log, begin) and code > 0:
+                raise typer.Exit(code)  # its own words have said what, where, why and what to try
             raise StartFailed(places.log, code)
         try:
             status = client.get("/status")
@@ -172,14 +173,18 @@ def _exit_of(pid: int) -> Iterator[select.poll]:
         os.close(descriptor)
 
 
-def _last_words(log: Path, begin: int) -> None:
-    """Show what the daemon said before it ended; its log lines only when it said nothing for people."""
+def _last_words(log: Path, begin: int) -> bool:
+    """Show what the daemon said before it ended; its log lines only when it said nothing for people.
+
+    Returns whether it told an error in words.
+    """
     with log.open("rb") as file:
         file.seek(begin)
         lines = file.read(1_000_000)[-_WORDS:].decode(errors="replace").splitlines()
     words = [line for line in lines if not _is_log_line(line)]
     for line in words or lines[-5:]:
         say(clean(line))
+    return any(line.startswith("error[") for line in words)
 
 
 def warnings_since(log: Path, begin: int) -> Iterator[str]:

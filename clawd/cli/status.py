@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clawd.cli import budgets, traffic
+from clawd.cli.folding import put
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 app = command_app()
 
 WATCH_S = 1.0
+_HEAD = 9  # columns of what a line is about
 SWITCHES = 5  # lines of them; `--json` has all that the daemon remembers
 _COLOUR = {
     "ready": "green",
@@ -66,18 +68,18 @@ def status(
 
 def show(status: dict[str, Any]) -> None:
     """Print a status for people."""
-    out(
+    put(
         f"{paint('clawd ' + status['version'], 'bold')}  {_state(status['state'])}  "
         f"up {duration(status['uptime_s'])}  process {status['pid']}  {size(status['rss_bytes'])}"
     )
     if status["config_error"]:
-        out(paint(f"refused  {one_line(status['config_error'], 200)}", "red"))
+        put(paint(f"refused  {one_line(status['config_error'], 200)}", "red"), _HEAD)
     out(f"state    {status['state_dir']}")
     out(f"config   {status['config_path'] or 'none, the defaults hold'}")
     out(f"socket   {status['socket']}")
     out(f"gateway  {status['gateway'] or 'off'}")
-    out(f"queue    {_queue(status['queue'])}")
-    out(f"today    {_today(status['today'])}")
+    put(f"queue    {_queue(status['queue'])}", _HEAD)
+    put(f"today    {_today(status['today'])}", _HEAD)
     if near := [budget for budget in status.get("budgets", ()) if budgets.is_near(budget)]:
         _list("budgets", list(budgets.lines(near)))
     _list("bridges", [_bridge(bridge) for bridge in status["bridges"]])
@@ -171,4 +173,5 @@ def _or_nothing(text: str, words: str) -> str:
 
 def _list(head: str, lines: list[str]) -> None:
     for number, line in enumerate(lines or ["none"]):
-        out(f"{head if number == 0 else '':9}{line}")
+        deeper = len(line) - len(line.lstrip())
+        put(f"{head if number == 0 else '':{_HEAD}}{line}", _HEAD + deeper + 2)

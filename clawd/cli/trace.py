@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from clawd.cli.folding import put
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
@@ -34,18 +35,18 @@ def trace(
             out(f"pushed to {delivery['conversation']}: {one_line(delivery['text'], 100)}")
     _lines(found["lines"])
     for delivery in found["deliveries"]:
-        out(_delivery(delivery))
+        put(_delivery(delivery), 2)
 
 
 def _head(turn: dict[str, Any]) -> None:
     out(f"{paint(turn['id'], 'bold')}  {turn['state']}  {turn['conversation']}")
-    out(f"question  {one_line(turn['question'], 100)}")
+    put(f"question  {one_line(turn['question'], 100)}", 10)
     if turn["merged_into"]:
         out(f"part of   {turn['merged_into']}, which answered both; its trace goes on there")
     if turn["answer"]:
-        out(f"answer    {one_line(turn['answer'], 100)}")
+        put(f"answer    {one_line(turn['answer'], 100)}", 10)
     if turn["error"]:
-        out(paint(f"error     {one_line(turn['error'], 200)}", "red"))
+        put(paint(f"error     {one_line(turn['error'], 200)}", "red"), 10)
 
 
 def _lines(lines: list[dict[str, Any]]) -> None:
@@ -55,7 +56,7 @@ def _lines(lines: list[dict[str, Any]]) -> None:
         detail = "  ".join(f"{key}={clean(value)}" for key, value in line["detail"])
         # Steps of one message are milliseconds apart; a wait of minutes reads better in minutes.
         offset = f"{after:.3f} s" if after < 100 else duration(after)
-        out(f"  {when(line['at'])}  +{offset:<9}  {line['what']:<18}  {paint(detail, 'dim')}".rstrip())
+        put(f"  {when(line['at'])}  +{offset:<9}  {line['what']:<18}  {paint(detail, 'dim')}".rstrip(), 4)
 
 
 def _delivery(delivery: dict[str, Any]) -> str:

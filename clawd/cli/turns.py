@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clawd.cli.folding import fitted_table
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json, Limit
-from clawd.cli.printing import emit, one_line, out, table, when
+from clawd.cli.printing import emit, one_line, out, when
 from clawd.cli.questions import Question
 from clawd.client import segment
 
@@ -50,7 +51,7 @@ def list_turns(
     if as_json:
         emit(answer)
         return
-    table(
+    fitted_table(
         ("TURN", "STATE", "AT", "CONVERSATION", "MODEL", "QUESTION"),
         [
             [

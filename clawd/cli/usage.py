@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from clawd.cli import budgets
+from clawd.cli.folding import put, screen
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
-from clawd.cli.printing import columns, counted, emit, one_line, out, paint, table
+from clawd.cli.printing import GAP, columns, counted, emit, one_line, out, paint, table, width_of
 from clawd.money import money
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 app = command_app()
 
-BAR: Final = 24  # columns
+BAR: Final = 24  # columns, at most
+_NAME: Final = 48  # columns of a name at most
+_LEAST_NAME: Final = 16
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 _HEADS: Final = ("CALLS", "FAILED", "INPUT", "CACHED", "OUTPUT", "COST", "POSSIBLE", "UNPRICED")
 
@@ -52,34 +55,43 @@ def usage(
         show(answer)
 
 
-def show(answer: dict[str, Any]) -> None:
-    """Print a report for people: a table with bars, remarks on its numbers, and the budgets."""
+def show(answer: dict[str, Any], width: int | None = None) -> None:
+    """Print a report for people: a table with bars, remarks on its numbers, and the budgets.
+
+    It fits `width` columns, by default those of the screen; in a pipe it is as wide as it likes.
+    """
+    width = width or screen()
     rows = list(_with_idle_days(answer)) if answer["by"] == By.DAY else answer["rows"]
     total = answer["total"]
     if not total["calls"] and not total["possible_calls"]:
         out(f"no model was asked in {_span(answer['days'])}")
     else:
-        _table(answer["by"], rows, total)
+        _table(answer["by"], rows, total, width)
     for line in _remarks(total):
-        out(line)
+        put(line)
     for number, line in enumerate(budgets.lines(answer["budgets"])):
-        out(f"{'budgets' if number == 0 else '':9}{line}")
+        put(f"{'budgets' if number == 0 else '':9}{line}", 9)
 
 
-def _table(by: str, rows: Sequence[dict[str, Any]], total: dict[str, Any]) -> None:
+def _table(by: str, rows: Sequence[dict[str, Any]], total: dict[str, Any], width: int | None) -> None:
     # Where nothing has a price the bars tell tokens.
     weights = [row["cost_usd"] for row in rows]
     if not any(weights):
         weights = [row["input_tokens"] + row["output_tokens"] for row in rows]
-    lines = [[_name(row["name"]), *_numbers(row)] for row in rows]
-    lines.append([f"all of {counted(len(rows), by)}", *_numbers(total)])
-    widths = [max(columns(line[n]) for line in (("", *_HEADS), *lines)) for n in range(1, len(_HEADS) + 1)]
+    names = [*(_name(row["name"]) for row in rows), f"all of {counted(len(rows), by)}"]
+    numbers = [*map(_numbers, rows), _numbers(total)]
+    kept = [n for n in range(len(_HEADS)) if width is None or any(line[n] != "-" for line in numbers)]
+    heads_kept = [_HEADS[n] for n in kept]
+    numbers = [[line[n] for n in kept] for line in numbers]
+    widths = [max(columns(line[n]) for line in (heads_kept, *numbers)) for n in range(len(kept))]
+    room = _NAME if width is None else max(_LEAST_NAME, width - sum(widths) - len(GAP) * len(widths))
+    lines = [[one_line(name, room), *line] for name, line in zip(names, numbers, strict=True)]
     aligned = [
-        [line[0], *(cell.rjust(width) for cell, width in zip(line[1:], widths, strict=True))]
-        for line in lines
+        [line[0], *(cell.rjust(wide) for cell, wide in zip(line[1:], widths, strict=True))] for line in lines
     ]
-    heads = [by.upper(), *(head.rjust(width) for head, width in zip(_HEADS, widths, strict=True)), ""]
-    bars = [bar(weight, max(weights)) for weight in weights]
+    heads = [by.upper(), *(head.rjust(wide) for head, wide in zip(heads_kept, widths, strict=True)), ""]
+    longest = BAR if width is None else min(BAR, width - width_of([heads[:-1], *aligned]) - len(GAP))
+    bars = [bar(weight, max(weights), longest) for weight in weights]
     table(heads, [[*line, drawn] for line, drawn in zip(aligned, [*bars, ""], strict=True)])
 
 
@@ -111,18 +123,18 @@ def _some(count: int) -> str:
 
 
 def _name(name: str) -> str:
-    return one_line(name, 48) if name else "(deleted)"
+    return one_line(name, _NAME) if name else "(deleted)"
 
 
 def _span(days: int) -> str:
     return "today's day of UTC" if days == 1 else f"the last {days} days of UTC"
 
 
-def bar(value: float, most: float) -> str:
+def bar(value: float, most: float, longest: int = BAR) -> str:
     """Return a bar whose length says how much of the most this is; what is not nothing shows."""
-    if not value > 0:
+    if not value > 0 or longest < 1:
         return ""
-    eighths = max(1, round(value / most * BAR * 8))
+    eighths = max(1, round(value / most * longest * 8))
     if not _draws_blocks():
         return "#" * max(1, eighths // 8)
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()

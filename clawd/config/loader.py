@@ -16,10 +16,10 @@ from clawd.config.nodes import Entries, Entry, Scalar
 from clawd.config.problems import Problems
 from clawd.config.reading import Reader
 from clawd.config.schema import Config
+from clawd.config.secrecy import secret_values, secrets_in
 from clawd.config.sections import InstalledPlugins, Section
 from clawd.config.stamps import Stamp
 from clawd.config.values import PlainValue, Values
-from clawd.config.view import secrets_in_urls, single_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,26 +56,29 @@ def load_config(path: Path | None, environ: Mapping[str, str], plugins: Installe
         problems.raise_all(reader.stamps)
         raise AssertionError("a file without a tree has a problem")
     values = Values(environ, home, problems)
-    config = _build(root, values, plugins, problems)
-    check_whole(config, root, problems)
+    config, data = _build(root, values, plugins, problems)
+    check_whole(config, data, root, problems)
     stamps = {**reader.stamps, **values.stamps}
     problems.raise_all(stamps)
-    parts = list(single_values(config))
-    secrets = [part for part in parts if isinstance(part, Secret)]
-    passwords = [secret for part in parts if isinstance(part, str) for secret in secrets_in_urls(part)]
     return LoadedConfig(
         config=config,
         path=path,
         files=tuple(stamps),
         stamps=stamps,
-        secrets=tuple(dict.fromkeys((*values.secrets, *(secret.reveal() for secret in secrets), *passwords))),
-        notes=(*values.notes, *_readable_by_others(reader.stamps, secrets), *notes_on(config, root)),
+        secrets=tuple(dict.fromkeys((*values.secrets, *secrets_in(config)))),
+        notes=(
+            *values.notes,
+            *_readable_by_others(reader.stamps, secret_values(config)),
+            *notes_on(config, root),
+        ),
         origins=values.origins,
     )
 
 
-def _build(root: Entries, values: Values, plugins: InstalledPlugins, problems: Problems) -> Config:
-    """Return the configuration; for sections with a mistake, which is noted, their defaults."""
+def _build(
+    root: Entries, values: Values, plugins: InstalledPlugins, problems: Problems
+) -> tuple[Config, dict[str, PlainValue]]:
+    """Return the configuration, for sections with a mistake, which is noted, their defaults; and all as written."""
     # `bridges:` with everything below it commented out is the section's default, not a mistake.
     root = Entries(root.mark, {key: entry for key, entry in root.entries.items() if not _is_nothing(entry)})
     data = values.plain(root)
@@ -95,7 +98,8 @@ def _build(root: Entries, values: Values, plugins: InstalledPlugins, problems: P
             "settings": sections.tools(part, plugins, problems),
         }
     config = sections.validate(Config, rest, Section((), root.mark, root, data), problems)
-    return config or Config.model_validate({key: rest[key] for key in rest if not problems.touch((key,))})
+    config = config or Config.model_validate({key: rest[key] for key in rest if not problems.touch((key,))})
+    return config, data
 
 
 def _section(name: str, root: Entries, data: dict[str, PlainValue]) -> Section | None:
@@ -107,7 +111,7 @@ def _is_nothing(entry: Entry) -> bool:
     return isinstance(entry.node, Scalar) and entry.node.value is None
 
 
-def _readable_by_others(files: Iterable[Path], secrets: list[Secret]) -> list[str]:
+def _readable_by_others(files: Iterable[Path], secrets: Iterable[Secret]) -> list[str]:
     holders = {secret.origin.rpartition(":")[0] for secret in secrets}
     return [
         f"{file} holds a secret and others may read it; chmod 600 {file}"

@@ -108,3 +108,9 @@ def find(root: Node, path: KeyPath) -> tuple[KeyPath, Node, Mark]:
             continue
         reached.append(part)
     return tuple(reached), node, mark
+
+
+def place_of(root: Node, path: KeyPath) -> Mark:
+    """Return the place of the value on this path, or of its key where the value is a list or a section."""
+    _, node, mark = find(root, path)
+    return node.mark if isinstance(node, Scalar) else mark

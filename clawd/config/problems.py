@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from clawd.config.nodes import KeyPath, Mark, key_text
+from clawd.config.secrecy import hide_values
 from clawd.errors import ConfigError, ConfigProblem
 
 if TYPE_CHECKING:
@@ -17,16 +18,11 @@ if TYPE_CHECKING:
 
 MAX_PROBLEMS = 100
 _MAX_SNIPPET = 120
-# A value behind a key that names a secret, unless it is a reference; and what looks like a secret wherever it stands.
-_SECRET_VALUE = re.compile(
-    r"""((?:(?<!context_)(?<!max_)(?<!first_)token|secret|key|pass)[a-z_]*["']?\s*:\s*)"""
-    r"""(\[[^\]{]*(?:\]|$)|"[^"]*"?|'[^']*'?|[^\s{,}\[\]][^,}\n]*)""",
-    re.IGNORECASE,
-)
+# What looks like a secret wherever it stands.
 _SECRET_SHAPE = re.compile(
     r"whsec_[\w+/=-]+|\bsk-[\w-]{8,}|\b\d{5,}:[\w-]{30,}"
     # in URLs: a password, and what stands behind a name that says so
-    r"|(?<=://)[^/@\s]*:[^/@\s]+(?=@)|(?<=key=|ken=|ret=|ass=|ord=|ign=)[^&\s'\"#]+",
+    r"|(?<=://)[^/@\s]*:[^/@\s]+(?=@)|(?<=key=|ken=|ret=|ass=|ord=|ign=|sig=)[^&\s'\"#]+|(?<=[?&]code=)[^&\s'\"#]+",
     re.IGNORECASE,
 )
 
@@ -103,5 +99,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def hide_secrets(line: str) -> str:
     """Return the line with what may be a secret as stars, each character in its place."""
-    line = _SECRET_VALUE.sub(lambda match: match[1] + "*" * len(match[2]), line)
+    line = hide_values(line, lambda value: "*" * len(value))
     return _SECRET_SHAPE.sub(lambda match: "*" * len(match[0]), line)

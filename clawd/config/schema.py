@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from datetime import date
 from ipaddress import ip_network
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, InstanceOf
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, InstanceOf, model_validator
 
 from clawd.config.base import ConfigPath, PluginConfig, Secret, Section
 
@@ -96,7 +96,14 @@ class RouteRule(Section):
     conversation: Annotated[
         tuple[str, ...], OneOrMore
     ] = ()  # addresses, as `clawd conversations list` has them
-    user: Annotated[tuple[str, ...], OneOrMore] = ()  # BRIDGE:SENDER
+    user: Annotated[tuple[Owner, ...], OneOrMore] = ()  # BRIDGE:SENDER
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if all(value in (None, ()) for _, value in self):
+            keys = ", ".join(type(self).model_fields)
+            raise ValueError(f"an empty rule holds for every message; say one of {keys}")
+        return self
 
 
 class RouteConfig(Section):

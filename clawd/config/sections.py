@@ -12,7 +12,7 @@ from clawd.config.nodes import Entries, Items, KeyPath, Mark, Node, Scalar, desc
 from clawd.config.presets import ModelPresets, Preset
 from clawd.config.problems import Problems, did_you_mean
 from clawd.config.schema import BridgeConfig, ModelConfig, ToolConfig, ToolsConfig
-from clawd.config.values import PlainValue, Values
+from clawd.config.values import MISSING, PlainValue, Values
 from clawd.config.wording import add_bool_numbers, add_errors
 from clawd.errors import ClawdError
 
@@ -109,19 +109,25 @@ def models(
     for index, (node, data) in enumerate(zip(section.node.items, section.data, strict=True)):
         part = Section((*section.path, index), node.mark, node, data)
         config = _model(part, plugins, values, problems)
-        if config is None:
-            continue
-        if config.name in found:
-            place = places[config.name]
-            problems.add(node.mark, part.path, f"the name {config.name!r} is taken by the model at {place}")
-            continue
-        found[config.name], places[config.name] = config, node.mark
+        name = data.get("name") if isinstance(data, dict) else None
+        if isinstance(name, str) and name != MISSING:  # known also where the entry has other mistakes
+            if place := places.get(name):
+                problems.add(node.mark, part.path, f"the name {str(name)!r} is taken by the model at {place}")
+                continue
+            places[name] = node.mark
+        if config is not None:
+            found[config.name] = config
     return tuple(found.values())
 
 
 def _model(
     part: Section, plugins: InstalledPlugins, values: Values, problems: Problems
 ) -> ModelConfig | None:
+    if isinstance(part.data, str):
+        remedy = f"write {{name: {part.data}}}" if part.data in plugins.presets.names else ""
+        remedy = remedy or "write a section, such as {name: deepseek}"
+        problems.add(part.mark, part.path, "expected a section, got text", remedy=remedy)
+        return None
     data = _settings(part, problems)
     if data is None or not _preset_is_known(data, part, plugins.presets, problems):
         return None
@@ -130,9 +136,13 @@ def _model(
     if "type" not in data and preset is not None:
         type_ = preset.type_of(data, values.variable)
     if type_ is None:
-        hint = did_you_mean(str(data.get("name")), plugins.presets.names)
-        remedy = f"or say which preset: {', '.join(plugins.presets.names)}"
-        message = f"this key is missing; one of {_listed(plugins.models)}{hint}"
+        types, presets = _listed(plugins.models), ", ".join(plugins.presets.names)
+        if hint := did_you_mean(str(data.get("name")), plugins.presets.names):
+            message = f"it says no type, and no preset is named {str(data.get('name'))!r}{hint}"
+            remedy = f"otherwise set type to one of {types}"
+        else:
+            message = f"this key is missing; one of {types}"
+            remedy = f"set it, or set preset to one of {presets}"
         problems.add(part.mark, (*part.path, "type"), message, remedy=remedy)
         return None
     plugin = _plugin(plugins.models, type_, "type", "model", part, problems)

@@ -25,7 +25,7 @@ _REFERENCES: Final = frozenset({"env", "file", "credential"})
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Stands for a value that could not be had; the problem is noted, so nothing is built of it.
-_MISSING: Final = "unavailable"
+MISSING: Final = "unavailable"
 
 
 class Values:
@@ -99,7 +99,7 @@ class Values:
                 self._problems.add(
                     mark, path, f"${{{name}}} is not the name of a variable; write $${{ for a plain ${{"
                 )
-                return _MISSING
+                return MISSING
             found = self._environ.get(name)
             if not found:
                 self._problems.add(
@@ -108,7 +108,7 @@ class Values:
                     f"the variable {name} is {'empty' if found == '' else 'not set'}",
                     remedy=f"set {name}",
                 )
-                return _MISSING
+                return MISSING
             return found
 
         return self._text(_VARIABLE.sub(replace, value), mark, path, f"{mark.path}:{mark.line}")
@@ -135,7 +135,7 @@ class Values:
             value, origin = self._from_file(file, mark, path), f"file {file}"
         else:
             value, origin = self._from_credential(name, mark, path), f"credential {name}"
-        if value != _MISSING:
+        if value != MISSING:
             self.secrets.append(value)
         return self._text(value, mark, path, origin)
 
@@ -149,7 +149,7 @@ class Values:
             state = "empty" if value == "" else "not set"
             remedy = f"set {name}, or use {{file: PATH}}"
             self._problems.add(mark, path, f"no value: the variable {name} is {state}", remedy=remedy)
-            return _MISSING
+            return MISSING
         return value
 
     def _from_credential(self, name: str, mark: Mark, path: KeyPath) -> str:
@@ -158,7 +158,7 @@ class Values:
             why = "CREDENTIALS_DIRECTORY is not set" if not folder else f"{name!r} is not a credential's name"
             remedy = f"add LoadCredential={name}:/path/to/file to the systemd unit"
             self._problems.add(mark, path, f"no value: {why}", remedy=remedy)
-            return _MISSING
+            return MISSING
         return self._from_file(Path(folder) / name, mark, path, check_mode=False)
 
     def _from_file(self, file: Path, mark: Mark, path: KeyPath, *, check_mode: bool = True) -> str:
@@ -170,14 +170,14 @@ class Values:
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)
             self._problems.add(mark, path, f"no value: can't read {file}: {reason}")
-            return _MISSING
+            return MISSING
         except UnicodeDecodeError:
             self._problems.add(mark, path, f"no value: {file} is not UTF-8 text")
-            return _MISSING
+            return MISSING
         if not value or len(raw) > MAX_SECRET_BYTES:
             reason = "too large" if value else "empty" if stat.S_ISREG(mode) else "not a regular file"
             self._problems.add(mark, path, f"no value: {file} is {reason}")
-            return _MISSING
+            return MISSING
         if check_mode and mode & (stat.S_IRGRP | stat.S_IROTH):
             self.notes.append(f"{file} holds a secret and others may read it; chmod 600 {file}")
         return value

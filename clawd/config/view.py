@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -10,17 +9,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from clawd.config.base import Secret
+from clawd.config.secrecy import MASK, mask_urls, names_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from clawd.config.schema import Config
-
-MASK = "**********"
-_URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
-_URL_KEY = re.compile(
-    r"([?&][\w-]*(?:token|key|secret|pass|password|sig|sign|signature)=)([^&\s#]+)", re.IGNORECASE
-)
 
 
 def view(config: Config) -> dict[str, Any]:
@@ -44,40 +38,20 @@ def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def single_values(value: object) -> Iterator[object]:
-    """Yield every value that is no section, mapping or list, secrets among them."""
-    parts: Iterable[object]
-    if isinstance(value, BaseModel):
-        parts = (getattr(value, name) for name in type(value).model_fields)
-    elif isinstance(value, Mapping):
-        parts = value.values()
-    elif isinstance(value, tuple | list | frozenset):
-        parts = value
-    else:
-        yield value
-        return
-    for part in parts:
-        yield from single_values(part)
-
-
-def secrets_in_urls(text: str) -> Iterator[str]:
-    """Yield the passwords and keys that URLs in the text carry: of proxies, endpoints, callbacks."""
-    for pattern in (_URL_PASSWORD, _URL_KEY):
-        yield from (match[2] for match in pattern.finditer(text))
-
-
-def _plain(value: object) -> Any:
+def _plain(value: object, key: str = "") -> Any:
     # Not pydantic's own dump: it writes a plugin's section by the base class, or a secret not at all.
     if isinstance(value, Secret):
         return MASK
+    if isinstance(value, str | int | float) and not isinstance(value, bool) and names_secret(key):
+        return MASK
     if isinstance(value, str):
-        return _URL_KEY.sub(rf"\1{MASK}", _URL_PASSWORD.sub(rf"\1:{MASK}", value))
+        return mask_urls(value)
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, BaseModel):
-        return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+        return {name: _plain(getattr(value, name), name) for name in type(value).model_fields}
     if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
+        return {str(name): _plain(part, str(name)) for name, part in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(part) for part in value]
+        return [_plain(part, key) for part in value]
     return value

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from clawd.config.nodes import Entries, Items, KeyPath, Mark, Node, Scalar, describe, find
 from clawd.config.problems import Problems, did_you_mean
+from clawd.config.secrecy import names_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,14 +43,16 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "too_long": "{max_length} or fewer entries",
     "string_too_short": "at least {min_length} characters",
     "string_too_long": "at most {max_length} characters",
+    "date_type": "a date such as 2026-01-31",
+    "date_parsing": "a date such as 2026-01-31",
+    "date_from_datetime_parsing": "a date such as 2026-01-31",
+    "date_from_datetime_inexact": "a date such as 2026-01-31",
 }
 _PATTERNS: Final[Mapping[str, str]] = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": "a name of at most 64 letters, digits, '.', '_' or '-'",
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}:.+$": "BRIDGE:SENDER, such as telegram:12345",
     r"^\d{1,6}/(s|min|h)$": "a rate such as 20/min, 1/s or 100/h",
 }
-# Counts of tokens and waits for one are no secrets.
-_SECRET_KEY = re.compile(r"(?<!context_)(?<!max_)(?<!first_)token|secret|key|pass|credential", re.IGNORECASE)
 
 
 def add_errors(
@@ -89,7 +92,8 @@ def _add_one(
     path, reached = place
     key = (*path, *reached)
     found, node, key_mark = find(section, reached)
-    here = node.mark if isinstance(node, Scalar) else key_mark if found else mark
+    names = details[0]["loc"][-1:] == ("[key]",)  # the key itself is wrong, not what stands behind it
+    here = node.mark if isinstance(node, Scalar) and not names else key_mark if found else mark
     kind = details[0]["type"]
     if kind == "missing":
         problems.add(here, key, "this key is missing")
@@ -113,7 +117,8 @@ def _add_one(
         hint = did_you_mean(str(node.value), re.findall(r"'([^']*)'", " ".join(expected)))
     quotes = kind == "string_type" and isinstance(node, Scalar) and node.value is not None
     remedy = "put it in quotes" if quotes else ""
-    problems.add(here, key, f"expected {' or '.join(expected)}, got {_shown(node, key)}{hint}", remedy=remedy)
+    got = repr(reached[-1]) if names and reached else _shown(node, key)
+    problems.add(here, key, f"expected {' or '.join(expected)}, got {got}{hint}", remedy=remedy)
 
 
 def _expectation(detail: ErrorDetails) -> str:
@@ -126,9 +131,12 @@ def _expectation(detail: ErrorDetails) -> str:
 
 
 def _shown(node: Node, key: KeyPath) -> str:
+    if isinstance(node, Items):
+        return f"a list of {len(node.items)}" if node.items else "an empty list"
     if not isinstance(node, Scalar) or node.value is None or isinstance(node.value, bool):
         return describe(node)
-    if any(_SECRET_KEY.search(str(part)) for part in key[-1:]):
+    names = [part for part in key if isinstance(part, str)]
+    if names and names_secret(names[-1]):
         return describe(node)
     if isinstance(node.value, str):
         text = node.value if len(node.value) <= 40 else f"{node.value[:40]}…"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from clawd.models.base import ModelInfo
     from clawd.models.budgets import BudgetLedger
     from clawd.models.registry import ModelSet
+    from clawd.observability.redact import Redactor
     from clawd.plugins import Plugins
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Minds:
         state_dir: Path,
         states: KeptStates,
         ledger: BudgetLedger,
+        redactor: Redactor,
     ) -> None:
         self.traffic = TrafficBook(clock)
         self._pauses = KeyPauses(clock)
@@ -63,6 +65,7 @@ class Minds:
         self._clock = clock
         self._state_dir = state_dir
         self._ledger = ledger
+        self._redactor = redactor
         self._models: ModelSet | None = None
         self._upkeep: asyncio.Task[None] | None = None
         self._brain: Brain | None = None
@@ -84,6 +87,7 @@ class Minds:
             clock=self._clock,
             version=__version__,
             environ=self._environ,
+            redactor=self._redactor,
         )
         await self._states.read()
         models = await build_models(
@@ -127,9 +131,6 @@ class Minds:
             windows=models.windows,
             notice=self._ledger.notice,
         )
-        for prefix, route in prefixes_of(config.routes).items():
-            if parse(prefix, (prefix,)) is not None:
-                log.warning("prefix_is_a_command", extra={"prefix": prefix, "route": route})
 
     @staticmethod
     def route(models: ModelSet) -> tuple[str, ...]:
@@ -148,8 +149,9 @@ class Minds:
         return names_of(brain.models, (DEFAULT_ROUTE, *brain.routes))
 
     def prefixes(self) -> Mapping[str, str]:
-        """Return what messages may begin with to take a route, each with that route."""
-        return prefixes_of(self.brain().routes)
+        """Return what messages may begin with to take a route, each with that route; no command does that."""
+        found = prefixes_of(self.brain().routes)
+        return {prefix: route for prefix, route in found.items() if parse(prefix, (prefix,)) is None}
 
     def default_route(self) -> tuple[str, ...]:
         """Return the names of the default route's models, in order."""

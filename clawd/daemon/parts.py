@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from clawd.journal.opening import OpenJournal
     from clawd.messages import Address
     from clawd.observability.logging import Logs
+    from clawd.observability.redact import Redactor
     from clawd.plugins import Plugins
 
 
@@ -120,6 +121,7 @@ class _Ground:
     fanout: Fanout
     mailbox: Mailbox
     alarms: Alarms
+    redactor: Redactor
 
 
 def build(
@@ -142,6 +144,7 @@ def build(
         fanout=Fanout(),
         mailbox=Mailbox(),
         alarms=Alarms(),
+        redactor=logs.redactor,
     )
     minds, accounts = _thinking(ground, environ, state_dir)
     access = Access(opened.store, clock)
@@ -179,7 +182,15 @@ def _thinking(ground: _Ground, environ: Mapping[str, str], state_dir: Path) -> t
     states = KeptStates(BreakerRow(opened.store), clock)
     direct = DirectSpend(opened.store, clock)
     ledger = BudgetLedger(config.budgets, day_limits(config.models), clock, direct=direct.count)
-    minds = Minds(ground.plugins, environ, clock, state_dir=state_dir, states=states, ledger=ledger)
+    minds = Minds(
+        ground.plugins,
+        environ,
+        clock,
+        state_dir=state_dir,
+        states=states,
+        ledger=ledger,
+        redactor=ground.redactor,
+    )
     return minds, Accounts(opened.spending, ledger, clock)
 
 

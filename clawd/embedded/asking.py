@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 Picture = str | Path | bytes
 """A URL (https, http or data), the path of a file, or the picture itself."""
 
+_TEXTS: Final = frozenset(
+    {"prompt", "model_name", "route", "system", "user_id", "conversation_id"}
+)  # of the arguments of `Ask`
+_LISTS: Final = frozenset({"messages", "images", "tools"})
 _URL: Final = ("https://", "http://", "data:")
 _MAGIC: Final = ((b"\x89PNG", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"GIF8", "image/gif"))
 
@@ -57,11 +61,12 @@ def request_of(ask: Ask) -> ModelRequest:
 
     Raises:
         TypeError: an argument that there is not, or one of another type.
-        ValueError: nothing is asked, or a message or a picture is none.
+        ValueError: nothing is asked, a message or a picture is none, or a number is out of its range.
         OSError: a picture's file can't be read.
     """
     if unknown := sorted(set(ask) - set(Ask.__annotations__)):
         raise TypeError(f"unknown argument {unknown[0]!r}; known are {', '.join(Ask.__annotations__)}")
+    _check_types(ask)
     schema = ask.get("schema")
     return ModelRequest(
         messages=tuple(_messages(ask)),
@@ -76,6 +81,29 @@ def request_of(ask: Ask) -> ModelRequest:
     )
 
 
+def _check_types(ask: Ask) -> None:
+    given = {name: value for name, value in ask.items() if value is not None}
+    for name in _TEXTS & given.keys():
+        if not isinstance(given[name], str):
+            raise TypeError(f"{name} is text, not {type(given[name]).__name__}")
+    for name in _LISTS & given.keys():
+        if isinstance(given[name], str | bytes | Path | Mapping) or not isinstance(given[name], Iterable):
+            raise TypeError(f"{name} is a list, not {type(given[name]).__name__}; write {name}=[…]")
+    strict, max_tokens, temperature = (given.get(name) for name in ("strict", "max_tokens", "temperature"))
+    if not isinstance(strict, bool | None):
+        raise TypeError(f"strict is True or False, not {type(strict).__name__}")
+    if max_tokens is not None:
+        if not isinstance(max_tokens, int) or isinstance(max_tokens, bool):
+            raise TypeError(f"max_tokens is a whole number, not {type(max_tokens).__name__}")
+        if max_tokens < 1:
+            raise ValueError(f"max_tokens is at least 1, not {max_tokens}")
+    if temperature is not None:
+        if not isinstance(temperature, int | float) or isinstance(temperature, bool):
+            raise TypeError(f"temperature is a number, not {type(temperature).__name__}")
+        if not 0 <= temperature <= 2:
+            raise ValueError(f"temperature is from 0 to 2, not {temperature:g}")
+
+
 def _messages(ask: Ask) -> Iterator[ChatMessage]:
     if system := ask.get("system"):
         yield SystemMessage(system)
@@ -83,8 +111,6 @@ def _messages(ask: Ask) -> Iterator[ChatMessage]:
     before = [_message(message, names) for message in ask.get("messages") or ()]
     yield from before
     prompt, images = ask.get("prompt") or "", ask.get("images") or ()
-    if not isinstance(prompt, str):
-        raise TypeError(f"prompt is text, not {type(prompt).__name__}")
     parts: list[Part] = [Text(prompt)] if prompt else []
     parts += [Image(ref=_picture(image)) for image in images]
     if parts:

@@ -14,9 +14,10 @@ from clawd.ids import SystemClock
 from clawd.models.base import ModelContext
 from clawd.models.budgets import BudgetLedger, day_limits
 from clawd.models.registry import build_models
+from clawd.observability.redact import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from clawd.config.schema import Config
     from clawd.models.base import ModelPlugin
@@ -41,11 +42,16 @@ class Background:
     """
 
     def __init__(
-        self, config: Config, plugins: Mapping[str, ModelPlugin[Any]], environ: Mapping[str, str]
+        self,
+        config: Config,
+        plugins: Mapping[str, ModelPlugin[Any]],
+        environ: Mapping[str, str],
+        secrets: Iterable[str] = (),
     ) -> None:
         self._config = config
         self._plugins = plugins
         self._environ = environ
+        self._redactor = Redactor(secrets)
         self._loop = asyncio.new_event_loop()
         self._built = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -112,6 +118,7 @@ class Background:
                 clock=clock,
                 version=__version__,
                 environ=self._environ,
+                redactor=self._redactor,
             )
             ledger = BudgetLedger(self._config.budgets, day_limits(self._config.models), clock)
             self._models = await build_models(self._config, self._plugins, context, ledger=ledger)

@@ -58,11 +58,13 @@ class ModelRouter:
     ) -> None:
         self._environ = dict(os.environ if environ is None else environ)
         self._plugins = find_plugins()
+        self._secrets: tuple[str, ...] = ()
         if isinstance(config, Config):
             self._config = config
         else:
             path = None if config is None else Path(config).expanduser()
-            self._config = load_config(path, self._environ, self._plugins).config
+            loaded = load_config(path, self._environ, self._plugins)
+            self._config, self._secrets = loaded.config, loaded.secrets
         self._lock = threading.Lock()
         self._background: Background | None = None
         self._end: Callable[[], object] | None = None
@@ -152,7 +154,9 @@ class ModelRouter:
             if self._closed:
                 raise RouterClosed("this ModelRouter is closed")
             if self._background is None or not self._background.usable:
-                self._background = Background(self._config, self._plugins.models, self._environ)
+                self._background = Background(
+                    self._config, self._plugins.models, self._environ, self._secrets
+                )
                 # Also when the object is dropped, and when the interpreter ends.
                 self._end = weakref.finalize(self, self._background.stop)
             return self._background

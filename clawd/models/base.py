@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import builtins
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from clawd.config.schema import BreakerConfig, ModelConfig, NetworkConfig
 from clawd.errors import ModelUnavailable
+from clawd.observability.redact import Redactor
 from clawd.response import FinishReason, ModelAttempt, ModelResponse, Thinking, ToolCall, Usage
 
 if TYPE_CHECKING:
@@ -366,6 +367,7 @@ class ModelContext:
     clock: Clock
     version: str
     environ: Mapping[str, str]
+    redactor: Redactor = field(default_factory=Redactor)  # knows what errors must not quote
 
 
 C = TypeVar("C", bound=ModelConfig)

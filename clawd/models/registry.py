@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from clawd.config.schema import PriceConfig
+from clawd.config.secrecy import secrets_in
 from clawd.errors import NotFound
 from clawd.models.base import RunningProvider
 from clawd.models.breaker import BreakerLimits
@@ -132,6 +133,10 @@ async def build_models(
         found = [Found(config=model, found="config", standby=True) for model in config.models]
     else:
         found = await detect_models(context.environ, plugins, servers)
+    # One provider may echo the key of another: that of a bridge, or one that was found in the environment.
+    context.redactor.add(
+        secret for part in (config, *(f.config for f in found)) for secret in secrets_in(part)
+    )
     pauses = pauses or KeyPauses(context.clock)
     members = [
         Member(

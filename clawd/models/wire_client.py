@@ -57,6 +57,7 @@ class WireProvider(Generic[C]):
             key=config.key,
             hidden=tuple(config.secrets()),
             answer=wire.accepts,
+            redact=context.redactor.clean,
         )
         self.key_id = key_id(self._origin)
         self._network = without_proxy(config.network or context.network, config.url)

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, JsonValue, PlainValidator, model_val
 
 from clawd.config.base import Secret, Text
 from clawd.config.schema import ModelConfig, NetworkConfig, OneOrMore, PositiveSeconds
-from clawd.config.view import secrets_in_urls
+from clawd.config.secrecy import secrets_in_urls
 from clawd.models.limits import StreamLimits
 
 if TYPE_CHECKING:

@@ -22,9 +22,10 @@ from clawd.errors import ContextTooLong, ModelAuthError, ModelError, ModelRateLi
 from clawd.models.limits import LimitExceeded
 from clawd.models.sse import EventTooLarge
 from clawd.models.wire import MalformedAnswer, ProviderFault
+from clawd.observability.redact import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from clawd.config.base import Secret
@@ -95,6 +96,7 @@ class Origin:
     key: Secret | None
     hidden: tuple[str, ...] = ()  # all secrets of its section
     answer: str = "chat completion"  # what was due
+    redact: Callable[[str], str] = Redactor().clean  # takes out the secrets of all others
 
     @property
     def host(self) -> str:
@@ -109,10 +111,10 @@ class Origin:
         return f"model {self.model}, {address.scheme}://{self.host}{address.path}"
 
     def clean(self, text: str) -> str:
-        """Return the text on one line, shortened, with our secrets taken out."""
+        """Return the text on one line, shortened, without this model's secrets and those of everybody else."""
         for secret in (*([self.key.reveal()] if self.key else ()), *self.hidden):
             text = text.replace(secret, "[key]")
-        text = " ".join(text.split())
+        text = " ".join(self.redact(text).split())
         return text if len(text) <= _WORDS else f"{text[: _WORDS - 1]}…"
 
 
@@ -233,7 +235,7 @@ def _status_error(origin: Origin, status: int, words: str, bad: BadStatus | None
         what = "the endpoint knows neither this path nor this model"
         return _down(origin, what, why, remedy, transient=False)
     if 400 <= status < 500 and status not in (408, 409, 425):
-        remedy = f"clawd models test {origin.model}"
+        remedy = f"check what model {origin.model} sends: model, max_tokens, extra_body, omit"
         return _down(origin, "the provider refuses the request", why, remedy, transient=False)
     return _down(origin, "the model's server failed", why, "try again in a minute")
 
@@ -249,7 +251,7 @@ def _auth_error(origin: Origin, why: str) -> ModelAuthError:
         what, remedy = "the provider wants an API key", f"set api_key of model {origin.model}"
     else:
         what = f"the provider refuses the API key ({origin.key.hint})"
-        remedy = f"put a valid key there, then: clawd models test {origin.model}"
+        remedy = "put a valid key there"
     return ModelAuthError(origin.model, what, where=origin.where, why=why, remedy=remedy)
 
 
@@ -261,7 +263,7 @@ def _transport_error(
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
             remedy = "check base_url, or name the authority in network.ca_file"
             return _down(
-                origin, f"no trusted {nowhere[3:]}", origin.clean(str(failure)), remedy, transient=False
+                origin, f"no trusted {nowhere[3:]}", _tls_words(origin, failure), remedy, transient=False
             )
         case aiohttp.ClientConnectorDNSError() | socket.gaierror():
             remedy = "check base_url and the network"
@@ -275,10 +277,9 @@ def _transport_error(
         case aiohttp.ClientConnectorError():
             return _down(origin, nowhere, _os_words(failure), _hint(origin))
         case _:
-            # The class says what happened; its text may be empty.
-            words = _os_words(failure) if isinstance(failure, OSError) else origin.clean(str(failure))
-            why = f"{type(failure).__name__}: {words}" if words else type(failure).__name__
-            return _down(origin, "the connection broke off in the middle of the answer", why)
+            return _down(
+                origin, "the connection broke off in the middle of the answer", _broken_words(origin, failure)
+            )
 
 
 def _down(
@@ -295,6 +296,34 @@ def _hint(origin: Origin) -> str:
         command = _LOCAL_PORTS.get(address.port or 0)
         return f"is the model server running? ({command})" if command else "is the model server running?"
     return "check base_url and the network"
+
+
+def _tls_words(origin: Origin, failure: Exception) -> str:
+    """Return what is wrong with the other side's TLS, without the names of OpenSSL's C code."""
+    cause = getattr(failure, "certificate_error", None) or getattr(failure, "os_error", failure)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return origin.clean(getattr(cause, "verify_message", "") or str(cause))
+    reason = getattr(cause, "reason", None)
+    if reason in ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"):
+        return "the server does not speak TLS there; does the address begin with http://?"
+    return str(reason).replace("_", " ").lower() if reason else origin.clean(str(cause))
+
+
+def _broken_words(origin: Origin, failure: Exception) -> str:
+    """Return how a connection ended, in words of ours where they are known."""
+    match failure:
+        case aiohttp.ClientPayloadError():
+            return "the server ended the answer before it was complete"
+        case aiohttp.ServerDisconnectedError():
+            return "the server closed the connection without a word"
+        case TimeoutError():
+            return "nothing came for too long"
+        case OSError():
+            return _os_words(failure)
+        case _:
+            # The class says what happened; its text may be empty.
+            words = origin.clean(str(failure))
+            return f"{type(failure).__name__}: {words}" if words else type(failure).__name__
 
 
 def _os_words(failure: BaseException) -> str:

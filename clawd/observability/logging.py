@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from clawd.errors import ClawdError
+from clawd.observability.fields import field_text
 from clawd.observability.redact import Redactor
 from clawd.observability.sinks import Descriptor, RotatedFile, Sink
 
@@ -98,7 +99,7 @@ class TextFormatter(_Formatter):
         head = [str(data[key]) for key in ("ts", "level", "logger", "event")]
         head[1] = head[1].upper()
         words = head if self._timestamps else head[2:]
-        words += [f"{key}={_plain(value)}" for key, value in data.items() if key not in _OURS]
+        words += [f"{key}={field_text(value)}" for key, value in data.items() if key not in _OURS]
         line = " ".join(word.replace("\r", "\\r").replace("\n", "\\n") for word in words)
         return f"{line}\n{data['exception']}" if "exception" in data else line
 
@@ -238,13 +239,6 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     except (TypeError, ValueError, KeyError):
         return f"{record.msg} (its arguments do not fit)"
-
-
-def _plain(value: JsonValue) -> str:
-    """Return a field for people: bare when it is one word, else quoted as JSON."""
-    if isinstance(value, str) and value and not any(c.isspace() or c in "\"'=" for c in value):
-        return value
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -200,6 +200,7 @@ async def test_a_start_in_the_background_passes_the_daemons_exit_code_on(state_d
     journal = await clawd("start", "--detach")
     assert (config.code, "did you mean 'gateway'" in config.err) == (78, True), config
     assert (journal.code, "this is not a database" in journal.err) == (74, True), journal
+    assert [ended.err.count("error[") for ended in (config, journal)] == [1, 1], "the cause is told once"
 
 
 async def test_a_second_daemon_is_refused_with_73_and_harms_nothing() -> None:

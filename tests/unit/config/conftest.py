@@ -39,6 +39,7 @@ class EchoConfig(ModelConfig):
     api_key: Secret | None = None
     temperature: float | None = None
     file: ConfigPath | None = None
+    more: dict[str, Any] = {}
 
 
 class LampConfig(ToolConfig):

@@ -8,8 +8,9 @@ import pytest
 
 from clawd.config.problems import hide_secrets
 from clawd.config.schema import Config, ModelConfig
+from clawd.config.secrecy import MASK
 from clawd.config.values import MAX_SECRET_BYTES
-from clawd.config.view import MASK, view
+from clawd.config.view import view
 from clawd.errors import ClawdError, ConfigError
 from tests.unit.config.conftest import EchoConfig, FakePlugin, FakePlugins, Files, LampConfig, PhoneConfig
 
@@ -67,6 +68,18 @@ MISTAKES = [
     ("agent: [1]", "1:1 agent", "expected a section, got a list"),
     ("gateway: {port: yes}", "1:17 gateway.port", "expected a number, got true"),
     ("gateway: {port: 70000}", "1:17 gateway.port", "expected at most 65535 or false, got the number 70000"),
+    ("models: [deepseek]", "1:10 models[0]", "expected a section, got text"),
+    (
+        "models: [{name: a, type: echo, base_url: x, price: {as_of: yesterday, input: 1, output: 1}}]",
+        "1:60 models[0].price.as_of",
+        "expected a date such as 2026-01-31, got 'yesterday'",
+    ),
+    (
+        "routes: {a: {models: []}}",
+        "1:14 routes.a.models",
+        "expected 1 or more entries, got an empty list",
+    ),
+    ('routes: {"we ird": {models: [a]}}', "1:10 routes.we ird", "'.', '_' or '-', got 'we ird'"),
     ("gateway: {tokens: {}}", "1:11 gateway.tokens", "expected a list, got a section"),
     ("gateway: {tokens: [{name: a}]}", "1:20 gateway.tokens[0].token", "this key is missing"),
     (
@@ -483,4 +496,4 @@ def test_unreadable_file_is_one_clear_problem(files: Files, tmp_path: Path) -> N
 def test_key_in_a_url_counts_as_a_secret(files: Files) -> None:
     loaded = files.load("network: {proxy: 'http://proxy:3128/?api_key=hunter2&n=1'}")
     assert "hunter2" in loaded.secrets
-    assert view(loaded.config)["network"]["proxy"] == f"http://proxy:3128/?api_key={MASK}&n=1"
+    assert view(loaded.config)["network"]["proxy"] == f"http://proxy:3128/?api_key={MASK}&n={MASK}"

@@ -121,7 +121,7 @@ def test_a_key_of_white_space_is_no_key(loader: Loader) -> None:
     [
         ("{name: m, preset: depseek}", "there is no preset 'depseek'; did you mean 'deepseek'?"),
         ("{name: m, preset: [deepseek]}", "expected the name of a preset, got a list"),
-        ("{name: depseek}", "this key is missing; one of"),
+        ("{name: depseek}", "it says no type, and no preset is named 'depseek'"),
         ("{name: depseek}", "did you mean 'deepseek'?"),
         ("{name: ollama}", "does not say which"),
         ("{preset: ollama, model: q}", "this key is missing"),

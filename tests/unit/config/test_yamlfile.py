@@ -171,7 +171,12 @@ def test_pure_python_parser_tells_the_same(files: Files, monkeypatch: pytest.Mon
         ("x: 12345:" + "A" * 35, "x: " + "*" * 41),
         ("url: http://me:pw@h/x?a=b", "url: http://*****@h/x?a=b"),
         ("url: http://h/x?api_key=abc&n=1", "url: http://h/x?api_key=***&n=1"),
+        ("url: http://h/x?code=abc&mode=b", "url: http://h/x?code=***&mode=b"),
         ("max_steps: 4", "max_steps: 4"),
+        ("keyword: prove", "keyword: prove"),
+        ("- {thinking_tokens: many, api_key: abc}", "- {thinking_tokens: many, api_key: ***}"),
+        ('"apiKey": "abc"', '"apiKey": *****'),
+        ("api_keey: abc", "api_keey: ***"),
     ],
 )
 def test_quoted_line_keeps_its_shape_but_not_its_secret(line: str, hidden: str) -> None:

@@ -95,6 +95,16 @@ def test_pictures_may_be_urls_files_and_bytes(tmp_path: Path) -> None:
         ({"prompt": "x", "images": [b"BM"]}, ValueError, "PNG, JPEG, GIF or WebP"),
         ({"prompt": "x", "images": ["/nonexistent.png"]}, FileNotFoundError, "nonexistent"),
         ({"prompt": "x", "schema": 3}, TypeError, "pydantic model or a JSON Schema"),
+        ({"prompt": "x", "max_tokens": "x"}, TypeError, "max_tokens is a whole number, not str"),
+        ({"prompt": "x", "max_tokens": True}, TypeError, "max_tokens is a whole number, not bool"),
+        ({"prompt": "x", "max_tokens": -1}, ValueError, "max_tokens is at least 1, not -1"),
+        ({"prompt": "x", "temperature": 9}, ValueError, "temperature is from 0 to 2, not 9"),
+        ({"prompt": "x", "temperature": float("nan")}, ValueError, "temperature is from 0 to 2, not nan"),
+        ({"prompt": "x", "temperature": "hot"}, TypeError, "temperature is a number, not str"),
+        ({"prompt": "x", "images": "nosuch.png"}, TypeError, r"images is a list, not str; write images="),
+        ({"messages": {"role": "user"}}, TypeError, "messages is a list, not dict"),
+        ({"prompt": "x", "strict": "yes"}, TypeError, "strict is True or False, not str"),
+        ({"prompt": "x", "model_name": 5}, TypeError, "model_name is text, not int"),
     ],
 )
 def test_what_can_not_be_asked_is_told(ask: dict[str, Any], error: type[Exception], words: str) -> None:

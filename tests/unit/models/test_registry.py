@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from clawd.config.base import Secret
 from clawd.config.schema import Config, ModelConfig, PriceConfig, RouteConfig
 from clawd.errors import ModelAuthError, ModelsExhausted, ModelUnavailable, NotFound
 from clawd.models.base import (
@@ -16,6 +17,8 @@ from clawd.models.base import (
     UserMessage,
     collect,
 )
+from clawd.models.chat import PLUGIN as CHAT
+from clawd.models.chat_config import ChatConfig
 from clawd.models.demo import PLUGIN as DEMO
 from clawd.models.demo import DemoConfig
 from clawd.models.paces import Paces
@@ -23,6 +26,7 @@ from clawd.models.registry import ModelSet, build_models
 from clawd.models.states import RecentStates
 from clawd.testing import ManualClock, ScriptedModel
 from clawd.tools.base import ToolSpec
+from tests.fakes.openai_api import FakeOpenAI, Reply
 from tests.unit.models.conftest import ask, make_context
 
 SPEC = ToolSpec(name="time", description="d", parameters={"type": "object"}, effect="pure")
@@ -265,3 +269,24 @@ async def test_models_on_this_computer_cost_nothing_unless_somebody_says_so() ->
     models = await build_models(config, {"demo": DEMO, "scripted": scripted}, make_context(ManualClock()))
     assert [info.price for info in models.infos()] == [PriceConfig(input=0, output=0), by_hand, None]
     await models.close()
+
+
+async def test_the_key_of_another_model_is_hidden_in_what_a_provider_echoes() -> None:
+    theirs, found, bots = "fixed-other-key-1", "fixed-found-key-2", "fixed-bot-token-3"
+    reply = Reply(status=401, body=f"bad key {theirs} not {found} or {bots}")
+    async with FakeOpenAI(reply) as api:
+        context = make_context()
+        context.redactor.add([found, bots])
+        config = Config(
+            models=(
+                ChatConfig(name="main", type="chat", base_url=api.base_url, api_key=Secret("our-own-key-0")),
+                ChatConfig(name="other", type="chat", base_url="http://h", api_key=Secret(theirs)),
+            )
+        )
+        models = await build_models(config, {"chat": CHAT}, context)
+        with pytest.raises(ModelsExhausted) as caught:
+            await collect(models.router, ask(pin="main", strict=True))
+        await models.close()
+    assert "bad key *** not *** or ***" in caught.value.why
+    said = "".join(attempt.detail for attempt in caught.value.attempts)  # what the journal keeps
+    assert "bad key ***" in said

@@ -77,7 +77,7 @@ async def test_all_wrong_keys_end_at_once_with_every_cause() -> None:
     with pytest.raises(ModelsExhausted) as caught:
         await _ask(*models)
     assert [cause.model for cause in caught.value.causes] == ["a", "b"]
-    assert caught.value.worst_exit_code == 4
+    assert caught.value.exit_code == 4
     assert [len(m.requests) for m in models] == [1, 1]
 
 

@@ -53,7 +53,6 @@ def taken(rule: RouteRule, **facts: Any) -> bool:
         (RouteRule(user=("hook:42",)), {}, False),
         (RouteRule(user=("tg:42",), keyword=("hello",)), {}, True),
         (RouteRule(user=("tg:42",), keyword=("bye",)), {}, False),
-        (RouteRule(), {}, True),
     ],
 )
 def test_of_a_rule_all_that_is_set_must_hold(rule: RouteRule, facts: dict[str, Any], holds: bool) -> None:

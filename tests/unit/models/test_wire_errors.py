@@ -223,8 +223,28 @@ def test_a_certificate_that_nobody_vouches_for_points_at_ca_file() -> None:
 def test_a_reset_says_that_the_answer_broke_off() -> None:
     error = model_error(ORIGIN, ConnectionResetError(errno.ECONNRESET, "reset"))
     assert error.what == "the connection broke off in the middle of the answer"
-    assert error.why == "ConnectionResetError: ECONNRESET: Connection reset by peer"
+    assert error.why == "ECONNRESET: Connection reset by peer"
 
 
 def test_an_endpoint_is_shown_without_what_may_be_secret_in_its_url() -> None:
     assert without_secrets("https://me:pw@h:8/v1?key=abc#x") == "https://h:8/v1"
+
+
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [
+        (aiohttp.ClientPayloadError("<TransferEncodingError: 400>"), "the server ended the answer before"),
+        (aiohttp.ServerDisconnectedError(), "the server closed the connection without a word"),
+        (aiohttp.SocketTimeoutError(), "nothing came for too long"),
+        (aiohttp.ClientConnectionError("odd"), "ClientConnectionError: odd"),
+    ],
+)
+def test_a_broken_connection_is_told_in_words(failure: aiohttp.ClientError, why: str) -> None:
+    assert model_error(ORIGIN, failure).why.startswith(why)
+
+
+def test_a_server_without_tls_is_told_in_words() -> None:
+    failure = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
+    failure.reason = "WRONG_VERSION_NUMBER"
+    error = model_error(ORIGIN, failure)
+    assert error.why == "the server does not speak TLS there; does the address begin with http://?"

@@ -1,0 +1,118 @@
+"""What of a configuration is secret: by its type, by the name of its key, or by its place in a URL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel
+
+from clawd.config.base import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+MASK: Final = "**********"
+
+_WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+# Words that name a secret wherever they stand in a key, and those that do at its end: `key_id` is none.
+_ANYWHERE: Final = frozenset(
+    {"secret", "secrets", "pass", "password", "passwords", "passwd", "passphrase", "pwd", "credential"}
+    | {"credentials", "authorization", "authentication", "bearer", "cookie", "cookies", "signature"}
+)
+_AT_THE_END: Final = frozenset({"key", "token", "auth"})
+_KINDS: Final = frozenset({"api", "access", "auth", "bot", "secret", "private"})  # before `keys` and `tokens`
+_RUN_TOGETHER = re.compile(r"(?:api|access|auth|bot|private|refresh)(?:key|token)s?")
+_MISSPELT: Final = ("token", "secret", "password", "credential", "authorization")
+
+_URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
+_URL_VALUE = re.compile(r"([?&]([^=&\s#]+)=)([^&\s#]+)")
+_URL_NAMES: Final = frozenset({"code", "sig", "sign"})  # name a secret in a URL's query, and nowhere else
+
+
+def names_secret(key: str) -> bool:
+    """Whether the value behind a key of this name is a secret: `api_key` and `botToken`, not `max_tokens`.
+
+    A word that is nearly one of those counts too, since mistakes are quoted with their line.
+    """
+    words = [word.lower() for word in _WORD.findall(key)]
+    if not words:
+        return False
+    *before, last = words
+    if last in _AT_THE_END or any(word in _ANYWHERE or _RUN_TOGETHER.fullmatch(word) for word in words):
+        return True
+    if last in ("keys", "tokens"):
+        return not before or before[-1] in _KINDS
+    if before and before[-1] in _KINDS and get_close_matches(last, ("key",), cutoff=0.6):
+        return True
+    return bool(get_close_matches(last, _MISSPELT, n=1, cutoff=0.8))
+
+
+def names_secret_in_url(name: str) -> bool:
+    """Whether a name in a URL's query stands before a secret."""
+    return name.lower() in _URL_NAMES or names_secret(name)
+
+
+def mask_urls(text: str) -> str:
+    """Return the text with the passwords and all query values of its URLs masked."""
+    if "://" not in text:
+        return text
+    return _URL_VALUE.sub(rf"\1{MASK}", _URL_PASSWORD.sub(rf"\1:{MASK}", text))
+
+
+def secrets_in_urls(text: str) -> Iterator[str]:
+    """Yield the passwords and keys that URLs in the text carry: of proxies, endpoints, callbacks."""
+    for match in _URL_PASSWORD.finditer(text):
+        yield match[2]
+    for match in _URL_VALUE.finditer(text):
+        if names_secret_in_url(match[2]):
+            yield match[3]
+
+
+def secret_values(value: object) -> Iterator[Secret]:
+    """Yield every `Secret` below a section."""
+    for _, leaf in _leaves(value, ""):
+        if isinstance(leaf, Secret):
+            yield leaf
+
+
+def secrets_in(value: object) -> Iterator[str]:
+    """Yield what must never be printed of a section: secrets, what a key names so, and what URLs carry."""
+    for key, leaf in _leaves(value, ""):
+        if isinstance(leaf, Secret):
+            yield leaf.reveal()
+        elif isinstance(leaf, str):
+            if names_secret(key):
+                yield leaf
+            yield from secrets_in_urls(leaf)
+
+
+def hide_values(line: str, hide: Callable[[str], str]) -> str:
+    """Return a line of YAML with each value behind a key that names a secret replaced; references stay."""
+    done, rest = "", line
+    while match := _KEY.search(rest):
+        done, rest = done + rest[: match.end()], rest[match.end() :]
+        if names_secret(match[1]) and (value := _VALUE.match(rest)):
+            done, rest = done + hide(value[0]), rest[value.end() :]
+    return done + rest
+
+
+_KEY = re.compile(r"""([A-Za-z][\w-]*)["']?\s*:(?!//)\s*""")
+_VALUE = re.compile(r"""\[[^\]{]*(?:\]|$)|"[^"]*"?|'[^']*'?|[^\s{,}\[\]][^,}\n]*""")
+
+
+def _leaves(value: object, key: str) -> Iterator[tuple[str, object]]:
+    parts: Iterable[tuple[str, object]]
+    if isinstance(value, BaseModel):
+        parts = ((name, getattr(value, name)) for name in type(value).model_fields)
+    elif isinstance(value, Mapping):
+        parts = ((str(name), part) for name, part in value.items())
+    elif isinstance(value, tuple | list | frozenset):
+        parts = ((key, part) for part in value)
+    else:
+        yield key, value
+        return
+    for name, part in parts:
+        yield from _leaves(part, name)

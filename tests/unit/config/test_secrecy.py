@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from clawd.config.secrecy import names_secret, secrets_in
+from clawd.config.view import view
+
+if TYPE_CHECKING:
+    from tests.unit.config.conftest import Files
+
+SECRET = "hunter2-and-more"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "api_key",
+        "key",
+        "token",
+        "botToken",
+        "access_tokens",
+        "apikey",
+        "X-Api-Key",
+        "Authorization",
+        "client_secret",
+        "secret_id",
+        "password",
+        "proxy_pass",
+        "passwd",
+        "encoding_aes_key",
+        "api_keys",
+        "api_kye",
+        "credentials",
+        "keys",
+        "tokenn",
+        "authToken",
+        "pass_code",
+    ],
+)
+def test_key_that_names_a_secret_is_known(key: str) -> None:
+    assert names_secret(key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "keyword",
+        "keywords",
+        "thinking_tokens",
+        "max_tokens",
+        "tokens_per_min",
+        "context_tokens",
+        "monkey",
+        "first_token_s",
+        "api_base",
+        "first_token_timeout_s",
+        "key_id",
+        "name",
+        "compass",
+        "keep_days",
+        "author",
+    ],
+)
+def test_key_that_only_sounds_like_a_secret_is_none(key: str) -> None:
+    assert not names_secret(key)
+
+
+def test_secrets_are_masked_at_any_depth_by_the_name_of_their_key(files: Files) -> None:
+    loaded = files.load(
+        f"models: [{{name: a, type: echo, base_url: 'https://h/x?code={SECRET}&v=1', more: "
+        f"{{headers: {{X-Api-Key: {SECRET}}}, list: [{{password: [{SECRET}]}}], max_tokens: 7}}}}]"
+    )
+    shown = json.dumps(view(loaded.config))
+    assert SECRET not in shown
+    assert '"max_tokens": 7' in shown
+    assert "https://h/x?code=**********&v=**********" in shown
+    assert set(loaded.secrets) == {SECRET}
+    assert list(secrets_in(loaded.config)) == [SECRET] * 3
