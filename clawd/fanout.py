@@ -7,6 +7,7 @@ current text from `live`, which always holds the whole of it.
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -132,23 +133,42 @@ class LiveTurn:
 
 
 class Subscription:
-    """Events of one conversation, or of all, in order; `lost` is set when some did not fit."""
+    """Events of one conversation, or of all, in order; `lost` is set when some did not fit.
 
-    def __init__(self, address: Address | None, size: int) -> None:
+    Args:
+        address: The conversation; None for all.
+        size: Events that are kept.
+        chars: Characters of new text in them that are kept; 0 for no limit.
+    """
+
+    def __init__(self, address: Address | None, size: int, chars: int = 0) -> None:
         self.address = address
         self.lost = False
         self._queue: asyncio.Queue[tuple[Address, Event]] = asyncio.Queue(size)
+        self._room = chars or math.inf
 
     def put(self, address: Address, event: Event) -> None:
         """Add an event, or note that it is lost."""
+        weight = _weight(event)
+        if weight > self._room:
+            self.lost = True
+            return
         try:
             self._queue.put_nowait((address, event))
         except asyncio.QueueFull:
             self.lost = True
+        else:
+            self._room -= weight
 
     async def get(self) -> tuple[Address, Event]:
         """Return the next event."""
-        return await self._queue.get()
+        address, event = await self._queue.get()
+        self._room += _weight(event)
+        return address, event
+
+
+def _weight(event: Event) -> int:
+    return len(event.text) if isinstance(event, Delta) else 0
 
 
 class Fanout:
@@ -168,9 +188,11 @@ class Fanout:
             subscription.put(address, event)
 
     @contextmanager
-    def subscribe(self, address: Address | None = None, *, size: int = 1000) -> Iterator[Subscription]:
-        """Watch one conversation, or all of them, inside the `with` block."""
-        subscription = Subscription(address, size)
+    def subscribe(
+        self, address: Address | None = None, *, size: int = 1000, chars: int = 0
+    ) -> Iterator[Subscription]:
+        """Watch one conversation, or all of them, inside the `with` block; limits as `Subscription`'s."""
+        subscription = Subscription(address, size, chars)
         group = self._all if address is None else self._by_address.setdefault(address, set())
         group.add(subscription)
         try:

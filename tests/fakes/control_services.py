@@ -117,7 +117,15 @@ class World:
     switches: list[SwitchSeen] = field(default_factory=list)
     while_reading: Callable[[], None] | None = None  # happens once, between a read of entries and its answer
 
-    def entry(self, address: Address, role: str, text: str, turn: TurnId | None, state: TurnState) -> None:
+    def entry(
+        self,
+        address: Address,
+        role: str,
+        text: str,
+        turn: TurnId | None,
+        state: TurnState,
+        answers: tuple[TurnId, ...] = (),
+    ) -> None:
         """Add a durable entry."""
         rows = self.entries.setdefault(address, [])
         rows.append(
@@ -128,6 +136,7 @@ class World:
                 text=text,
                 at=AT,
                 state=state,
+                answers=answers,
             )
         )
 
@@ -239,11 +248,13 @@ class World:
             exit_code=exit_code,
         )
         self.turns[turn] = view
-        for merged in [other for other in self.turns.values() if other.merged_into == turn]:
+        merged_turns = [other for other in self.turns.values() if other.merged_into == turn]
+        for merged in merged_turns:
             self.turns[merged.id] = replace(
                 merged, state=outcome, answer=text, finished_at=AT, model="demo", exit_code=exit_code
             )
-        self.entry(view.conversation, "assistant", text, turn, outcome)
+        answers = (turn, *(merged.id for merged in merged_turns))
+        self.entry(view.conversation, "assistant", text, turn, outcome, answers)
 
     def services(self) -> ControlServices:
         """Return the parts as the server wants them."""
