@@ -47,6 +47,12 @@ def check_whole(config: Config, root: Entries, problems: Problems) -> None:
         if token.name in seen:
             problems.add(_place(root, path), path, f"the name {token.name!r} is taken by another token")
         seen.add(token.name)
+    for index, app in enumerate(gateway.apps):
+        path = ("gateway", "apps", index, "app_id")
+        if app.app_id in seen or app.app_id == "default":  # the generated token's name
+            message = f"the name {app.app_id!r} is taken by a token or another app"
+            problems.add(_place(root, path), path, message, remedy="their conversations would be the same")
+        seen.add(app.app_id)
 
 
 def notes_on(config: Config, root: Entries) -> Iterator[str]:

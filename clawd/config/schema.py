@@ -143,12 +143,23 @@ class BridgeConfig(PluginConfig):
     network: NetworkConfig | None = None
 
 
+ORIGIN = r"^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?$"  # as browsers write it
+
+
 class TokenConfig(Section):
     """A bearer token for the gateway."""
 
     name: Name
     token: Secret
     scopes: tuple[Literal["chat", "metrics", "admin"], ...] = ("chat",)
+
+
+class AppConfig(Section):
+    """A chat front end of somebody's own: its conversations, and the web pages that may speak for it."""
+
+    app_id: Name  # also the account of its conversations
+    token: Secret
+    origins: tuple[Annotated[str, Field(pattern=ORIGIN)], ...] = ()  # pages that may connect
 
 
 class GatewayConfig(Section):
@@ -159,6 +170,9 @@ class GatewayConfig(Section):
     tokens: tuple[TokenConfig, ...] = ()
     hosts: tuple[str, ...] = ()  # further Host names that requests may carry
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    apps: tuple[AppConfig, ...] = ()
+    max_sockets: Annotated[int, Field(ge=1, le=100_000)] = 2000  # WebSockets and event streams at a time
+    max_subscriptions: Annotated[int, Field(ge=1, le=10_000)] = 100  # conversations on one WebSocket
 
 
 class AccessConfig(Section):

@@ -9,18 +9,27 @@ import os
 from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from clawd.errors import ClawdError
+from clawd.gateway.actions import Actions
 from clawd.gateway.approvals import Approvals
+from clawd.gateway.apps import Callers
 from clawd.gateway.bodies import BODY_TIMEOUT_S
 from clawd.gateway.bridges import BridgeMounts
 from clawd.gateway.connections import HEADER_TIMEOUT_S, Connections
+from clawd.gateway.events import PATH as EVENTS_PATH
+from clawd.gateway.events import EventStreams
 from clawd.gateway.health import Health, Readiness
 from clawd.gateway.metrics import MetricsPage
 from clawd.gateway.origins import Origins
+from clawd.gateway.places import Places
 from clawd.gateway.problems import ServerLog, problems, try_later
 from clawd.gateway.rest import Messages
+from clawd.gateway.session import Streaming
 from clawd.gateway.waits import Waits
+from clawd.gateway.websocket import AUTH_S, WebSockets
+from clawd.gateway.websocket import PATH as SOCKET_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -38,7 +47,11 @@ log = logging.getLogger(__name__)
 
 _KEEPALIVE_S: Final = 75.0  # longer than the usual 60 s of a reverse proxy, which must be the one to close
 _LINGER_S: Final = 2.0  # how long the rest of a refused body is read, so that the answer arrives
-_STOP_S: Final = 0.4  # requests under way may finish; twice this is the longest stop
+_WRITE_S: Final = 10.0  # a stream's client that reads nothing for so long is hung up on
+_STOP_S: Final = 0.3  # streams, then requests under way, may finish; thrice this is the longest stop
+
+
+_STREAMS: Final = frozenset({SOCKET_PATH, EVENTS_PATH})
 
 
 class CannotListen(ClawdError):
@@ -63,6 +76,8 @@ class Gateway:
         models: The names of models and routes that a message may ask for.
         header_timeout_s: How long a new connection may take for its first request's headers.
         body_timeout_s: How long a body may take.
+        auth_timeout_s: How long a WebSocket may take to say who it is.
+        write_timeout_s: How long a stream's client may read nothing.
     """
 
     def __init__(
@@ -80,6 +95,8 @@ class Gateway:
         models: Callable[[], Collection[str]],
         header_timeout_s: float = HEADER_TIMEOUT_S,
         body_timeout_s: float = BODY_TIMEOUT_S,
+        auth_timeout_s: float = AUTH_S,
+        write_timeout_s: float = _WRITE_S,
     ) -> None:
         self._config = config
         self._origins = Origins(config.host, config.hosts)
@@ -108,6 +125,30 @@ class Gateway:
             max_body_bytes=lambda: self._config.max_body_bytes,
             body_timeout_s=body_timeout_s,
         )
+        self._callers = Callers(tokens, lambda headers: self._origins.check(headers))
+        self._places = Places(lambda: self._config.max_sockets)
+        streaming = Streaming(
+            views=views,
+            fanout=fanout,
+            callers=self._callers,
+            actions=Actions(
+                inbox,
+                views,
+                self._approvals,
+                clock,
+                models=models,
+                draining=lambda: self._readiness().draining,
+            ),
+            max_subscriptions=lambda: self._config.max_subscriptions,
+            write_timeout_s=write_timeout_s,
+        )
+        self._sockets = WebSockets(
+            streaming,
+            self._places,
+            max_frame_bytes=lambda: self._config.max_body_bytes,
+            auth_s=auth_timeout_s,
+        )
+        self._events = EventStreams(streaming, self._places)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._connections: Connections | None = None
@@ -126,6 +167,8 @@ class Gateway:
         await self._tokens.configure(config.tokens)
         self._origins = Origins(self._config.host, config.hosts)
         self._config = config.model_copy(update={"host": self._config.host, "port": self._config.port})
+        self._callers.configure(config.apps)
+        self._places.recheck()
 
     async def start(self) -> None:
         """Return once requests are taken; with `port: false` nothing is opened.
@@ -137,6 +180,7 @@ class Gateway:
         if self._config.port is False:
             return
         await self._tokens.configure(self._config.tokens)
+        self._callers.configure(self._config.apps)
         runner = web.AppRunner(
             self._app(),
             access_log=None,
@@ -175,6 +219,7 @@ class Gateway:
         self._runner = self._server = self._connections = None
         server.close()
         self._waits.close()
+        await self._places.close(_STOP_S)  # while the library still hears their goodbyes
         connections.close()
         await runner.cleanup()
 
@@ -200,6 +245,8 @@ class Gateway:
                 *self._mounts.routes(),
                 *self._messages.routes(),
                 *self._approvals.routes(),
+                *self._sockets.routes(),
+                *self._events.routes(),
             ]
         )
         app.on_response_prepare.append(_sign)
@@ -212,10 +259,20 @@ class Gateway:
         """What holds for every request, before its handler sees it."""
         if self._connections is not None:
             self._connections.has_spoken(request.protocol)
-        self._origins.check(request.headers)
+        self._check_origin(request)
         if request.method == "POST" and self._readiness().draining:
             raise try_later("clawd is stopping", 5, code="draining")
         return await handler(request)
+
+    def _check_origin(self, request: web.Request) -> None:
+        """Let a page of an app reach the streams, where who it is decides; others have to be our own."""
+        headers = request.headers
+        if request.path in _STREAMS and self._callers.from_a_page_of_an_app(headers):
+            bare = CIMultiDict(headers)
+            del bare["Origin"]
+            self._origins.check(bare)
+            return
+        self._origins.check(headers)
 
 
 async def _sign(_request: web.Request, response: web.StreamResponse) -> None:

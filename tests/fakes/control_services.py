@@ -115,6 +115,8 @@ class World:
         ]
     )
     switches: list[SwitchSeen] = field(default_factory=list)
+    when_watched: Callable[[], None] | None = None  # happens once, before a read of questions
+    bad_cursors: set[str] = field(default_factory=set)
     while_reading: Callable[[], None] | None = None  # happens once, between a read of entries and its answer
 
     def entry(
@@ -354,6 +356,9 @@ class _Views:
         return view
 
     async def questions(self, *, address: Address | None = None, limit: int = 100) -> Sequence[OpenQuestion]:
+        happening, self.world.when_watched = self.world.when_watched, None
+        if happening is not None:
+            happening()
         found = [question for question in self.world.questions if address in (None, question.conversation)]
         return found[:limit]
 
@@ -381,6 +386,8 @@ class _Views:
         ][:limit]
 
     async def entries(self, address: Address, *, after: str = "", limit: int = 200) -> Page:
+        if after in self.world.bad_cursors:
+            raise NotFound(f"there is no cursor {after}")
         rows = self.world.entries.get(address, [])
         found = [row for row in rows if row.cursor > after]
         found = found[:limit] if after else found[-limit:]

@@ -91,6 +91,8 @@ async def site(
     bridges: dict[str, HttpBridge] | None = None,
     header_timeout_s: float = 10,
     body_timeout_s: float = 10,
+    auth_timeout_s: float = 10,
+    write_timeout_s: float = 10,
 ) -> AsyncIterator[Site]:
     """Run a gateway on a free port until the block ends."""
     world = World()
@@ -109,6 +111,8 @@ async def site(
         models=services.names,
         header_timeout_s=header_timeout_s,
         body_timeout_s=body_timeout_s,
+        auth_timeout_s=auth_timeout_s,
+        write_timeout_s=write_timeout_s,
     )
     async with gateway, aiohttp.ClientSession(gateway.url) as client:
         path = state_dir / "gateway.token"
