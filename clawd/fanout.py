@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -144,25 +145,36 @@ class Subscription:
     def __init__(self, address: Address | None, size: int, chars: int = 0) -> None:
         self.address = address
         self.lost = False
-        self._queue: asyncio.Queue[tuple[Address, Event]] = asyncio.Queue(size)
+        self._size = size
         self._room = chars or math.inf
+        # A queue of asyncio's would do, with three more of these and a lock: that is most of an idle reader.
+        self._events: deque[tuple[Address, Event]] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __len__(self) -> int:
+        """How many events wait to be read."""
+        return len(self._events)
 
     def put(self, address: Address, event: Event) -> None:
         """Add an event, or note that it is lost."""
         weight = _weight(event)
-        if weight > self._room:
+        if len(self._events) >= self._size or weight > self._room:
             self.lost = True
             return
-        try:
-            self._queue.put_nowait((address, event))
-        except asyncio.QueueFull:
-            self.lost = True
-        else:
-            self._room -= weight
+        self._events.append((address, event))
+        self._room -= weight
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def get(self) -> tuple[Address, Event]:
-        """Return the next event."""
-        address, event = await self._queue.get()
+        """Return the next event; for one reader at a time."""
+        while not self._events:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        address, event = self._events.popleft()
         self._room += _weight(event)
         return address, event
 

@@ -23,13 +23,13 @@ from clawd.gateway.events import EventStreams
 from clawd.gateway.health import Health, Readiness
 from clawd.gateway.metrics import MetricsPage
 from clawd.gateway.origins import Origins
-from clawd.gateway.places import Places
+from clawd.gateway.places import Places, StreamTimes
 from clawd.gateway.problems import ServerLog, problems, try_later
 from clawd.gateway.rest import Messages
 from clawd.gateway.session import Streaming
 from clawd.gateway.waits import Waits
-from clawd.gateway.websocket import AUTH_S, WebSockets
 from clawd.gateway.websocket import PATH as SOCKET_PATH
+from clawd.gateway.websocket import WebSockets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 _KEEPALIVE_S: Final = 75.0  # longer than the usual 60 s of a reverse proxy, which must be the one to close
 _LINGER_S: Final = 2.0  # how long the rest of a refused body is read, so that the answer arrives
-_WRITE_S: Final = 10.0  # a stream's client that reads nothing for so long is hung up on
+_STREAM_TIMES: Final = StreamTimes()
 _STOP_S: Final = 0.3  # streams, then requests under way, may finish; thrice this is the longest stop
 
 
@@ -76,8 +76,7 @@ class Gateway:
         models: The names of models and routes that a message may ask for.
         header_timeout_s: How long a new connection may take for its first request's headers.
         body_timeout_s: How long a body may take.
-        auth_timeout_s: How long a WebSocket may take to say who it is.
-        write_timeout_s: How long a stream's client may read nothing.
+        stream_times: How long the clients of streams may take.
     """
 
     def __init__(
@@ -95,8 +94,7 @@ class Gateway:
         models: Callable[[], Collection[str]],
         header_timeout_s: float = HEADER_TIMEOUT_S,
         body_timeout_s: float = BODY_TIMEOUT_S,
-        auth_timeout_s: float = AUTH_S,
-        write_timeout_s: float = _WRITE_S,
+        stream_times: StreamTimes = _STREAM_TIMES,
     ) -> None:
         self._config = config
         self._origins = Origins(config.host, config.hosts)
@@ -140,13 +138,12 @@ class Gateway:
                 draining=lambda: self._readiness().draining,
             ),
             max_subscriptions=lambda: self._config.max_subscriptions,
-            write_timeout_s=write_timeout_s,
+            times=stream_times,
         )
         self._sockets = WebSockets(
             streaming,
             self._places,
             max_frame_bytes=lambda: self._config.max_body_bytes,
-            auth_s=auth_timeout_s,
         )
         self._events = EventStreams(streaming, self._places)
         self._runner: web.AppRunner | None = None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -18,7 +17,7 @@ from clawd.gateway.messages import read_conversation
 from clawd.gateway.places import SlowReader, StreamOver, room
 from clawd.gateway.problems import RequestRefused, as_refusal
 from clawd.gateway.session import CHARS, EVENTS
-from clawd.gateway.shown import Telling, error_frame
+from clawd.gateway.shown import Telling, encoded, error_frame
 from clawd.watching import ConversationWatch
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from clawd.watching import Shown
 
 PATH: Final = "/v1/events"
-PING_S: Final = 15.0
 _RETRY_MS: Final = 1000  # after which a browser connects again
 _HEADERS: Final = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
 
@@ -41,13 +39,11 @@ class EventStreams:
     Args:
         streaming: What streams work with.
         places: Bounds their number.
-        ping_s: A stream that had nothing to say for this long says so.
     """
 
-    def __init__(self, streaming: Streaming, places: Places, *, ping_s: float = PING_S) -> None:
+    def __init__(self, streaming: Streaming, places: Places) -> None:
         self._streaming = streaming
         self._places = places
-        self._ping_s = ping_s
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to an application."""
@@ -73,7 +69,7 @@ class EventStreams:
             response = web.StreamResponse(headers=_HEADERS)
             await response.prepare(request)
             assert request.transport is not None  # noqa: S101 - prepared
-            stream = _Stream(self._streaming, address, cursor, request.transport, response, self._ping_s)
+            stream = _Stream(self._streaming, address, cursor, request.transport, response)
             try:
                 async with place.bound():
                     await stream.run()
@@ -94,13 +90,12 @@ class _Stream:
         cursor: str,
         transport: asyncio.WriteTransport,
         response: web.StreamResponse,
-        ping_s: float,
     ) -> None:
-        self._write_timeout_s = streaming.write_timeout_s
+        self._write_s = streaming.times.write_s
         self._telling = Telling(address.chat, cursor)
         self._transport = transport
         self._response = response
-        self._ping_s = ping_s
+        self._ping_s = streaming.times.comment_s
         self._begin: JsonObject = {"type": "accepted", "conversation": address.chat, "cursor": cursor}
         self._watch = ConversationWatch(
             streaming.views,
@@ -139,11 +134,9 @@ class _Stream:
         return None
 
     async def _send(self, frame: JsonObject) -> None:
-        lines = [f"event: {frame['type']}", f"data: {json.dumps(frame, ensure_ascii=False)}"]
-        if "cursor" in frame:
-            lines.insert(0, f"id: {frame['cursor']}")
-        await self._write("".join(f"{line}\n" for line in (*lines, "")).encode(errors="replace"))
+        identity = f"id: {frame['cursor']}\n" if "cursor" in frame else ""
+        await self._write(f"{identity}event: {frame['type']}\ndata: ".encode() + encoded(frame) + b"\n\n")
 
     async def _write(self, data: bytes) -> None:
-        await room(self._transport, self._write_timeout_s)
+        await room(self._transport, self._write_s)
         await self._response.write(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from clawd.errors import ClawdError
@@ -23,6 +24,16 @@ _RETRY_S: Final = 5.0
 
 Ending = Literal["unknown", "revoked", "stopping"]
 """Why a stream's time is over: nobody said who it is, who it was no longer counts, clawd stops."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamTimes:
+    """How long a stream's client may take, in seconds."""
+
+    auth_s: float = 10.0  # to say who it is
+    write_s: float = 10.0  # to read something, while there is something to read
+    heartbeat_s: float = 30.0  # of silence before a WebSocket is pinged; half of it again for the answer
+    comment_s: float = 15.0  # of silence before a stream of events shows that it lives
 
 
 class SlowReader(ClawdError):

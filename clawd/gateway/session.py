@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -25,7 +24,7 @@ from clawd.gateway.frames import (
 )
 from clawd.gateway.places import SlowReader, StreamOver, room
 from clawd.gateway.problems import RequestRefused, as_refusal
-from clawd.gateway.shown import Telling, error_frame
+from clawd.gateway.shown import Telling, encoded, error_frame
 from clawd.watching import ConversationWatch
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from clawd.gateway.apps import Callers
     from clawd.gateway.auth import Token
     from clawd.gateway.frames import Frame
-    from clawd.gateway.places import Ending, Place
+    from clawd.gateway.places import Ending, Place, StreamTimes
     from clawd.journal.reading import Views
     from clawd.messages import Address
     from clawd.response import JsonObject
@@ -80,7 +79,7 @@ class Streaming:
     callers: Callers
     actions: Actions
     max_subscriptions: Callable[[], int]
-    write_timeout_s: float
+    times: StreamTimes
 
 
 class Session:
@@ -272,7 +271,5 @@ class Session:
 
     async def _send(self, frame: JsonObject) -> None:
         """Put a frame on the wire; raises SlowReader, or ConnectionError when nobody is there."""
-        await room(self._transport, self._streaming.write_timeout_s)
-        await self._socket.send_frame(
-            json.dumps(frame, ensure_ascii=False).encode(errors="replace"), WSMsgType.TEXT
-        )
+        await room(self._transport, self._streaming.times.write_s)
+        await self._socket.send_frame(encoded(frame), WSMsgType.TEXT)

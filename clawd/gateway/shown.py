@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+import json
+from typing import TYPE_CHECKING, Final, assert_never
 
 from clawd.fanout import Arrived, Asked, Delta, Ended, HandedBack, LiveTurn, Reset, Started, ToolNote
 from clawd.journal.base import OpenQuestion
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from clawd.ids import QuestionId
     from clawd.response import JsonObject
     from clawd.watching import Shown
+
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` would make one for each frame
 
 
 class Telling:
@@ -113,6 +116,11 @@ class Telling:
             "subject": question.subject,
             "deadline": moment(question.deadline),
         }
+
+
+def encoded(frame: JsonObject) -> bytes:
+    """Return a frame as JSON in UTF-8, on one line; half of a surrogate pair becomes a question mark."""
+    return _ENCODE(frame).encode(errors="replace")
 
 
 def error_frame(

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from clawd.gateway.session import Streaming
 
 PATH: Final = "/v1/ws"
-AUTH_S: Final = 10.0
-_HEARTBEAT_S: Final = 30.0  # a peer that answers no ping for half of it is gone
 _CLOSE_S: Final = 2.0  # for the peer's close frame
 _NEVER_DRAIN: Final = 1 << 62  # bytes; `places.room` waits for readers
 
@@ -31,7 +29,6 @@ class WebSockets:
         streaming: What sessions work with.
         places: Bounds their number.
         max_frame_bytes: Asked for each socket, as it may change with a reload.
-        auth_s: How long a socket may take to say who it is.
     """
 
     def __init__(
@@ -40,12 +37,10 @@ class WebSockets:
         places: Places,
         *,
         max_frame_bytes: Callable[[], int],
-        auth_s: float = AUTH_S,
     ) -> None:
         self._streaming = streaming
         self._places = places
         self._max_frame_bytes = max_frame_bytes
-        self._auth_s = auth_s
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to an application."""
@@ -63,11 +58,11 @@ class WebSockets:
         credentials = credentials_in(request.headers)
         if credentials is not None:
             self._streaming.callers.identify(request.headers, credentials)
-        known = credentials is not None
-        with self._places.one(known=known, within_s=None if known else self._auth_s) as place:
+        known, times = credentials is not None, self._streaming.times
+        with self._places.one(known=known, within_s=None if known else times.auth_s) as place:
             socket = web.WebSocketResponse(
                 timeout=_CLOSE_S,
-                heartbeat=_HEARTBEAT_S,
+                heartbeat=times.heartbeat_s,
                 compress=False,  # its buffers are a quarter of a megabyte for each socket
                 max_msg_size=self._max_frame_bytes(),
                 writer_limit=_NEVER_DRAIN,

@@ -12,6 +12,7 @@ import aiohttp
 
 from clawd.config.schema import GatewayConfig
 from clawd.gateway import Gateway, Readiness, TokenStore
+from clawd.gateway.places import StreamTimes
 from clawd.ids import SystemClock
 from tests.fakes.control_services import World
 
@@ -91,8 +92,7 @@ async def site(
     bridges: dict[str, HttpBridge] | None = None,
     header_timeout_s: float = 10,
     body_timeout_s: float = 10,
-    auth_timeout_s: float = 10,
-    write_timeout_s: float = 10,
+    stream_times: StreamTimes | None = None,
 ) -> AsyncIterator[Site]:
     """Run a gateway on a free port until the block ends."""
     world = World()
@@ -111,8 +111,7 @@ async def site(
         models=services.names,
         header_timeout_s=header_timeout_s,
         body_timeout_s=body_timeout_s,
-        auth_timeout_s=auth_timeout_s,
-        write_timeout_s=write_timeout_s,
+        stream_times=stream_times or StreamTimes(),
     )
     async with gateway, aiohttp.ClientSession(gateway.url) as client:
         path = state_dir / "gateway.token"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clawd.config.base import Secret
 from clawd.config.schema import AppConfig, GatewayConfig
 from clawd.fanout import Delta
+from clawd.gateway.places import StreamTimes
 from clawd.journal.reading import BEGINNING
 from clawd.messages import Address
 from tests.fakes.gateway_site import Site, site
@@ -115,3 +116,15 @@ async def test_an_app_reads_its_own_and_a_withdrawn_token_ends_the_stream(state_
             assert (await stream.next())["turn"] == turn
             await here.gateway.configure(shop.model_copy(update={"apps": ()}))
             assert await stream.response.content.read() == b""
+
+
+async def test_a_silent_stream_shows_that_it_lives(state_dir: Path) -> None:
+    async with site(state_dir, stream_times=StreamTimes(comment_s=0.02)) as here, events(here) as stream:
+        await stream.next()
+        assert [await stream.response.content.readline() for _ in range(3)] == [
+            b": ping\n",
+            b"\n",
+            b": ping\n",
+        ]
+        here.world.ask(MINE, "hi")
+        assert (await stream.next())["text"] == "hi"

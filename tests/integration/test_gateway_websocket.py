@@ -15,6 +15,7 @@ from clawd.config.base import Secret
 from clawd.config.schema import AppConfig, GatewayConfig, TokenConfig
 from clawd.errors import JournalUnavailable
 from clawd.fanout import Arrived, Delta, Reset, ToolNote
+from clawd.gateway.places import StreamTimes
 from clawd.ids import TurnId
 from clawd.journal.reading import BEGINNING
 from clawd.messages import Address
@@ -294,7 +295,7 @@ async def test_who_is_not_let_in_is_told_and_closed(
 
 
 async def test_who_says_nothing_is_closed_in_time(state_dir: Path) -> None:
-    async with site(state_dir, auth_timeout_s=0.05) as here:
+    async with site(state_dir, stream_times=StreamTimes(auth_s=0.05)) as here:
         async with talk(here.port, None) as there:
             assert await there.closed() == (1008, "no frame auth came in time")
         async with talk(here.port, None) as there:
@@ -501,7 +502,7 @@ async def test_a_reader_that_stands_still_is_closed(
     state_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "clawd.gateway")
-    async with site(state_dir, write_timeout_s=0.05) as here:
+    async with site(state_dir, stream_times=StreamTimes(write_s=0.05)) as here:
         turn = here.world.ask(MINE, "hi")
         here.world.start(turn)
         reader, writer = await silent(here)
@@ -518,6 +519,20 @@ async def test_a_reader_that_stands_still_is_closed(
         assert rest.endswith(b"\x88\x14\x03\xf0reading too slowly")  # a close frame with the code 1008
         writer.close()
         await writer.wait_closed()
+
+
+async def test_a_peer_that_answers_no_ping_is_gone(state_dir: Path) -> None:
+    one = GatewayConfig(port=0, max_sockets=1)
+    async with site(state_dir, config=one, stream_times=StreamTimes(heartbeat_s=0.05)) as here:
+        reader, writer = await silent(here)
+        async with asyncio.timeout(5):
+            seen = await reader.read()  # to its end
+        assert seen.startswith(b"\x89\0")  # a ping
+        writer.close()
+        await writer.wait_closed()
+        async with talk(here.port, here.token) as there:  # its place is free, and who answers stays
+            await asyncio.sleep(0.15)
+            assert (await there.asked("ping"))["type"] == "pong"
 
 
 async def test_a_reader_that_falls_behind_is_given_the_state_anew(state_dir: Path) -> None:
