@@ -158,10 +158,11 @@ async def test_a_turn_is_cancelled_in_its_own_conversation_alone(state_dir: Path
 async def test_a_message_sent_again_under_its_id_is_accepted_once(state_dir: Path) -> None:
     async with site(state_dir) as here:
         async with talk(here.port, here.token) as there:
-            first = await sent(there, "hi")
+            first = await sent(there, "hi", sender="ann")
         async with talk(here.port, here.token) as there:
             # The same content; a client that makes its frame anew may order it otherwise.
-            await there.socket.send('{"text": "hi", "conversation": "c1", "id": "m1", "type": "send"}')
+            frame = '{"sender": "ann", "text": "hi", "conversation": "c1", "id": "m1", "type": "send"}'
+            await there.socket.send(frame)
             again = await there.next()
             assert (again["turn"], again["status"]) == (first, "duplicate")
             other = await there.asked("send", id="m1", conversation="c1", text="other")
