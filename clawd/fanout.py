@@ -7,6 +7,8 @@ current text from `live`, which always holds the whole of it.
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -133,23 +135,53 @@ class LiveTurn:
 
 
 class Subscription:
-    """Events of one conversation, or of all, in order; `lost` is set when some did not fit."""
+    """Events of one conversation, or of all, in order; `lost` is set when some did not fit.
 
-    def __init__(self, address: Address | None, size: int) -> None:
+    Args:
+        address: The conversation; None for all.
+        size: Events that are kept.
+        chars: Characters of new text in them that are kept; 0 for no limit.
+    """
+
+    def __init__(self, address: Address | None, size: int, chars: int = 0) -> None:
         self.address = address
         self.lost = False
-        self._queue: asyncio.Queue[tuple[Address, Event]] = asyncio.Queue(size)
+        self._size = size
+        self._room = chars or math.inf
+        # A queue of asyncio's would do, with three more of these and a lock: that is most of an idle reader.
+        self._events: deque[tuple[Address, Event]] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __len__(self) -> int:
+        """How many events wait to be read."""
+        return len(self._events)
 
     def put(self, address: Address, event: Event) -> None:
         """Add an event, or note that it is lost."""
-        try:
-            self._queue.put_nowait((address, event))
-        except asyncio.QueueFull:
+        weight = _weight(event)
+        if len(self._events) >= self._size or weight > self._room:
             self.lost = True
+            return
+        self._events.append((address, event))
+        self._room -= weight
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def get(self) -> tuple[Address, Event]:
-        """Return the next event."""
-        return await self._queue.get()
+        """Return the next event; for one reader at a time."""
+        while not self._events:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        address, event = self._events.popleft()
+        self._room += _weight(event)
+        return address, event
+
+
+def _weight(event: Event) -> int:
+    return len(event.text) if isinstance(event, Delta) else 0
 
 
 class Fanout:
@@ -169,9 +201,11 @@ class Fanout:
             subscription.put(address, event)
 
     @contextmanager
-    def subscribe(self, address: Address | None = None, *, size: int = 1000) -> Iterator[Subscription]:
-        """Watch one conversation, or all of them, inside the `with` block."""
-        subscription = Subscription(address, size)
+    def subscribe(
+        self, address: Address | None = None, *, size: int = 1000, chars: int = 0
+    ) -> Iterator[Subscription]:
+        """Watch one conversation, or all of them, inside the `with` block; limits as `Subscription`'s."""
+        subscription = Subscription(address, size, chars)
         group = self._all if address is None else self._by_address.setdefault(address, set())
         group.add(subscription)
         try:

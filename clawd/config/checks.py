@@ -46,6 +46,12 @@ def check_whole(config: Config, data: Mapping[str, PlainValue], root: Entries, p
             path = ("gateway", "tokens", index, "conversations")
             message = "the scope admin sees every conversation"
             problems.add(place_of(root, path), path, message, remedy="use the scopes chat and read")
+    for index, app in enumerate(gateway.apps):
+        path = ("gateway", "apps", index, "app_id")
+        if app.app_id in seen or app.app_id == "default":  # the generated token's name
+            message = f"the name {app.app_id!r} is taken by a token or another app"
+            problems.add(place_of(root, path), path, message, remedy="their conversations would be the same")
+        seen.add(app.app_id)
 
 
 def notes_on(config: Config, root: Entries) -> Iterator[str]:

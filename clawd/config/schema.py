@@ -155,6 +155,7 @@ class BridgeConfig(PluginConfig):
 TokenScope = Literal["chat", "read", "metrics", "admin"]
 CONVERSATION_PREFIX = r"^[A-Za-z0-9_.:@+=~-]{0,64}$"
 REQUEST_RATE = r"^[1-9]\d{0,5}/(s|min|h)$"
+ORIGIN = r"^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?$"  # as browsers write it
 
 
 class TokenConfig(Section):
@@ -188,6 +189,14 @@ WebOrigin = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})
 Network = Annotated[str, AfterValidator(_network)]
 
 
+class AppConfig(Section):
+    """A chat front end of somebody's own: its conversations, and the web pages that may speak for it."""
+
+    app_id: Name  # also the account of its conversations
+    token: Secret
+    origins: tuple[Annotated[str, Field(pattern=ORIGIN)], ...] = ()  # pages that may connect
+
+
 class GatewayConfig(Section):
     """The HTTP server."""
 
@@ -200,6 +209,9 @@ class GatewayConfig(Section):
     trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-* headers are believed
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     max_connections: Annotated[int, Field(ge=1)] = 2048
+    apps: tuple[AppConfig, ...] = ()
+    max_sockets: Annotated[int, Field(ge=1, le=100_000)] = 2000  # WebSockets and event streams at a time
+    max_subscriptions: Annotated[int, Field(ge=1, le=10_000)] = 100  # conversations on one WebSocket
 
 
 class AccessConfig(Section):

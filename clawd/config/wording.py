@@ -52,6 +52,7 @@ _PATTERNS: Final[Mapping[str, str]] = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": "a name of at most 64 letters, digits, '.', '_' or '-'",
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}:.+$": "BRIDGE:SENDER, such as telegram:12345",
     r"^\d{1,6}/(s|min|h)$": "a rate such as 20/min, 1/s or 100/h",
+    r"^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?$": "an origin such as https://chat.example.com, in lower case",
 }
 
 

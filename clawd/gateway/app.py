@@ -10,13 +10,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from clawd.errors import ClawdError, ConfigError
+from clawd.gateway.actions import Actions
 from clawd.gateway.approvals import Approvals
+from clawd.gateway.apps import Callers
 from clawd.gateway.bodies import BODY_TIMEOUT_S
 from clawd.gateway.bridges import BridgeMounts
 from clawd.gateway.connections import HEADER_TIMEOUT_S, WRITE_TIMEOUT_S, Connections
 from clawd.gateway.cors import Cors
+from clawd.gateway.events import PATH as EVENTS_PATH
+from clawd.gateway.events import EventStreams
 from clawd.gateway.health import Health, Readiness
 from clawd.gateway.held_inbox import HeldInbox
 from clawd.gateway.limits import Limits, headers_of
@@ -26,12 +31,16 @@ from clawd.gateway.openai_agent import AgentDoor
 from clawd.gateway.openai_errors import openai_problems
 from clawd.gateway.openai_streams import KEEPALIVE_S
 from clawd.gateway.origins import Origins
+from clawd.gateway.places import Places, StreamTimes
 from clawd.gateway.problems import RequestRefused, ServerLog, problems, try_later
 from clawd.gateway.proxies import CALLER, Proxies
 from clawd.gateway.remote import TOKEN, RemoteDoor
 from clawd.gateway.rest import Messages
+from clawd.gateway.session import Streaming
 from clawd.gateway.tls import Tls
 from clawd.gateway.waits import Waits
+from clawd.gateway.websocket import PATH as SOCKET_PATH
+from clawd.gateway.websocket import WebSockets
 
 if TYPE_CHECKING:
     import ssl
@@ -57,7 +66,11 @@ _MESSAGES: Final = {"/v1/messages": {202}, "/v1/chat/completions": {200}, "/v1/r
 _MAX_HEADERS: Final = 100
 _MAX_HEADER_BYTES: Final = 32 * 1024
 _BACKLOG: Final = 1024
-_STOP_S: Final = 0.4  # requests under way may finish; twice this is the longest stop
+_STREAM_TIMES: Final = StreamTimes()
+_STOP_S: Final = 0.3  # streams, then requests under way, may finish; thrice this is the longest stop
+
+
+_STREAMS: Final = frozenset({SOCKET_PATH, EVENTS_PATH})
 
 
 class CannotListen(ClawdError):
@@ -85,6 +98,7 @@ class Gateway:
         body_timeout_s: How long a body may take.
         write_timeout_s: How long a client may take nothing of what waits for it.
         keepalive_s: The longest silence of an answer that streams to OpenAI's clients.
+        stream_times: How long the clients of streams may take.
     """
 
     def __init__(
@@ -105,6 +119,7 @@ class Gateway:
         body_timeout_s: float = BODY_TIMEOUT_S,
         write_timeout_s: float = WRITE_TIMEOUT_S,
         keepalive_s: float = KEEPALIVE_S,
+        stream_times: StreamTimes = _STREAM_TIMES,
     ) -> None:
         inbox = HeldInbox(inbox, tokens)  # for every door below
         self._write_timeout_s = write_timeout_s
@@ -150,6 +165,30 @@ class Gateway:
                 body_timeout_s=body_timeout_s,
                 keepalive_s=keepalive_s,
             )
+        self._callers = Callers(tokens, lambda headers: self._origins.check(headers))
+        self._places = Places(lambda: self._config.max_sockets)
+        streaming = Streaming(
+            views=views,
+            fanout=fanout,
+            callers=self._callers,
+            actions=Actions(
+                inbox,
+                views,
+                self._approvals,
+                clock,
+                limits=self._limits,
+                models=models,
+                draining=lambda: self._readiness().draining,
+            ),
+            max_subscriptions=lambda: self._config.max_subscriptions,
+            times=stream_times,
+        )
+        self._sockets = WebSockets(
+            streaming,
+            self._places,
+            max_frame_bytes=lambda: self._config.max_body_bytes,
+        )
+        self._events = EventStreams(streaming, self._places)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._connections: Connections | None = None
@@ -184,6 +223,8 @@ class Gateway:
         await self._tokens.configure(config.tokens)
         self._cors, self._origins, self._proxies = _doors(self._config.host, config)
         self._config = config.model_copy(update={"host": self._config.host, "port": self._config.port})
+        self._callers.configure(config.apps)
+        self._places.recheck()
 
     async def start(self) -> None:
         """Return once requests are taken; with `port: false` nothing is opened.
@@ -195,6 +236,7 @@ class Gateway:
         if self._config.port is False:
             return
         await self._tokens.configure(self._config.tokens)
+        self._callers.configure(self._config.apps)
         runner = web.AppRunner(
             self._app(),
             access_log=None,
@@ -256,6 +298,7 @@ class Gateway:
             self._remote.close()
         if self._openai is not None:
             self._openai.close()
+        await self._places.close(_STOP_S)  # while the library still hears their goodbyes
         connections.close()
         await runner.cleanup()
         await self._tokens.close()
@@ -285,6 +328,8 @@ class Gateway:
                 *self._messages.routes(),
                 *self._approvals.routes(),
                 *(self._openai.routes() if self._openai is not None else ()),
+                *self._sockets.routes(),
+                *self._events.routes(),
             ]
         )
         if self._remote is not None:
@@ -312,7 +357,7 @@ class Gateway:
         if sum(len(name) + len(value) for name, value in request.raw_headers) > _MAX_HEADER_BYTES:
             raise RequestRefused(431, f"the headers are larger than {_MAX_HEADER_BYTES:,} bytes", close=True)
         caller = request[CALLER] = self._proxies.caller(request)
-        self._origins.check(request.headers, caller.host)
+        self._check_origin(request, caller.host)
         if (answer := self._cors.preflight(request)) is not None:
             return answer
         commands = self._remote is not None and self._remote.is_for(request)
@@ -325,6 +370,9 @@ class Gateway:
         self._limits.request(token)
         if commands and request.method == "POST":
             return await handler(request)  # it may be the one that ends this token, and wants its answer
+        if request.path in _STREAMS:
+            with self._tokens.revoked(token, self._places.recheck):  # its client is told why it ends
+                return await handler(request)
         with self._tokens.revoked(token, partial(_hang_up, request)):
             if request.method != "POST" or request.path not in _MESSAGES:
                 return await handler(request)
@@ -354,6 +402,16 @@ class Gateway:
         if (token := request.get(TOKEN)) is not None:
             response.headers.update(headers_of(self._limits.standings(token)))
         response.headers.update(self._cors.sign(request, response.headers))
+
+    def _check_origin(self, request: web.Request, host: str | None) -> None:
+        """Let a page of an app reach the streams, where who it is decides; others have to be our own."""
+        headers = request.headers
+        if request.path in _STREAMS and self._callers.from_a_page_of_an_app(headers):
+            bare = CIMultiDict(headers)
+            del bare["Origin"]
+            self._origins.check(bare, host)
+            return
+        self._origins.check(headers, host)
 
 
 def _doors(host: str, config: GatewayConfig) -> tuple[Cors, Origins, Proxies]:

@@ -71,7 +71,26 @@ class Approvals:
         token = self._tokens.require(request.headers, "chat")
         _, body = await read_json(request, self._max_body_bytes(), timeout_s=self._body_timeout_s)
         word = read_word(body)
-        question = await self._open(request.match_info["id"], token)
+        identifier = request.match_info["id"]
+        text = await self.say(token, identifier, word)
+        return web.json_response({"id": identifier, "answer": word.kind, "text": text})
+
+    async def say(self, token: Token, identifier: str, word: Word, *, conversation: str = "") -> str:
+        """Commit a word on a question; return what the client is told.
+
+        Args:
+            token: Who says it.
+            identifier: The question's id, as the client gave it.
+            word: What is said.
+            conversation: Where the question has to stand; empty for anywhere.
+
+        Raises:
+            RequestRefused: 404 for what is none of the token's questions, 409 when it is no longer open, 403
+                for who may not answer.
+        """
+        question = await self._open(identifier, token)
+        if conversation and question.conversation.chat != conversation:
+            raise _unknown()
         control = InboundControl(
             id=MessageId(f"{BRIDGE}:{token.name}:answer:{secrets.token_hex(16)}"),
             # Where the word comes from, not where the turn is: rights are those of the one who answers.
@@ -86,18 +105,21 @@ class Approvals:
         if isinstance(result, Refused) or (isinstance(result, Replied) and result.nothing):
             await self._open(question.id, token)  # another answer, or the deadline, was quicker
             raise RequestRefused(403, "this sender may not answer the question")
-        text = result.text if isinstance(result, Replied) else ""
-        return web.json_response({"id": question.id, "answer": word.kind, "text": text})
+        return result.text if isinstance(result, Replied) else ""
 
     async def _open(self, identifier: str, token: Token) -> OpenQuestion:
         named = parse_question_id(identifier)
         if named is None:
-            raise RequestRefused(404, "no question of this id")
+            raise _unknown()
         view = await own_turn(self._views, named[0], token)
         for question in await self._views.questions(address=view.conversation):
             if question.id == identifier:
                 return question
         raise RequestRefused(409, "this question is no longer open")
+
+
+def _unknown() -> RequestRefused:
+    return RequestRefused(404, "no question of this id")
 
 
 def read_word(body: JsonObject) -> Word:

@@ -6,11 +6,21 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
-from clawd.gateway.problems import RequestRefused
+from clawd.gateway.problems import RequestRefused, try_later
 from clawd.jsonable import moment
-from clawd.messages import Address, InboundMessage, MessageId, Sender, Text
+from clawd.messages import (
+    Accepted,
+    Address,
+    Duplicate,
+    InboundMessage,
+    MessageId,
+    Refused,
+    Replied,
+    Sender,
+    Text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -19,6 +29,7 @@ if TYPE_CHECKING:
     from clawd.gateway.auth import Token
     from clawd.journal.base import OpenQuestion
     from clawd.journal.reading import TurnView
+    from clawd.messages import AcceptResult
     from clawd.response import JsonObject, JsonValue
 
 BRIDGE: Final = "api"
@@ -28,6 +39,7 @@ _CONVERSATION: Final = re.compile(r"[A-Za-z0-9_.:@+=~-]{1,128}")
 _SENDER: Final = re.compile(r"[^\x00-\x20\x7f]{1,128}")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _MAX_PARTS: Final = 64
+_RATE_RETRY_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +75,7 @@ def read_submission(body: JsonObject, models: Collection[str]) -> Submission:
         )
     return Submission(
         text=_text(body),
-        conversation=_conversation(body.get("conversation")),
+        conversation=read_conversation(body.get("conversation")),
         sender=read_sender(body.get("sender")),
         model=_model(body.get("model"), models),
     )
@@ -101,6 +113,30 @@ def to_inbound(
         digest=hashlib.sha256(raw).hexdigest(),
         model=submission.model,
     )
+
+
+def told_of(message: InboundMessage, result: AcceptResult) -> JsonObject:
+    """Return what a client is told of its message: id of the turn, conversation, status.
+
+    Raises:
+        RequestRefused: 409 for a repeat with another body, 429 and 403 for a message that is not let in.
+    """
+    conversation = message.address.chat
+    match result:
+        case Accepted(turn=turn, position=position):
+            return {"id": turn, "conversation": conversation, "status": "queued", "position": position}
+        case Duplicate(same_body=False):
+            raise RequestRefused(409, "this Idempotency-Key was used with another body")
+        case Duplicate(turn=turn):
+            return {"id": turn, "conversation": conversation, "status": "duplicate"}
+        case Replied(text=text):
+            reply: JsonObject = {"text": text, "parts": [{"type": "text", "text": text}]}
+            return {"id": None, "conversation": conversation, "status": "answered", "replies": [reply]}
+        case Refused(reason="rate", text=text):
+            raise try_later(text or "too many messages", _RATE_RETRY_S, status=429)
+        case Refused(text=text):
+            raise RequestRefused(403, text or "this sender is not let in")
+    assert_never(result)
 
 
 def sender_of(token: Token, name: str | None) -> Sender:
@@ -181,7 +217,8 @@ def _model(value: JsonValue, models: Collection[str]) -> str | None:
     return value
 
 
-def _conversation(value: JsonValue) -> str | None:
+def read_conversation(value: JsonValue) -> str | None:
+    """Return a conversation's name, None without one; raises RequestRefused (400)."""
     if value is None:
         return None
     if not isinstance(value, str) or not _CONVERSATION.fullmatch(value):

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 import secrets
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from clawd.gateway.bodies import BODY_TIMEOUT_S, read_json
-from clawd.gateway.messages import BRIDGE, check_key, describe, read_submission, sender_of, to_inbound
-from clawd.gateway.problems import RequestRefused, try_later
+from clawd.gateway.messages import (
+    BRIDGE,
+    check_key,
+    describe,
+    read_submission,
+    sender_of,
+    to_inbound,
+    told_of,
+)
+from clawd.gateway.problems import RequestRefused
 from clawd.gateway.turns import own_turn
 from clawd.gateway.waits import is_over
-from clawd.messages import Accepted, Address, Duplicate, InboundControl, MessageId, Refused, Replied
+from clawd.messages import Accepted, Address, InboundControl, MessageId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -27,7 +35,6 @@ if TYPE_CHECKING:
     from clawd.messages import AcceptResult, InboundMessage
 
 MAX_WAIT_S: Final = 60.0
-_RATE_RETRY_S: Final = 30.0
 
 
 class Messages:
@@ -125,29 +132,10 @@ class Messages:
 
 
 def _answer(message: InboundMessage, result: AcceptResult) -> web.Response:
-    conversation = message.address.chat
-    match result:
-        case Accepted(turn=turn, position=position):
-            return web.json_response(
-                {"id": turn, "conversation": conversation, "status": "queued", "position": position},
-                status=202,
-                headers={"Location": f"/v1/messages/{turn}"},
-            )
-        case Duplicate(same_body=False):
-            raise RequestRefused(409, "this Idempotency-Key was used with another body")
-        case Duplicate(turn=turn):
-            return web.json_response({"id": turn, "conversation": conversation, "status": "duplicate"})
-        case Replied(text=text):
-            replies = [{"text": text, "parts": [{"type": "text", "text": text}]}]
-            return web.json_response(
-                {"id": None, "conversation": conversation, "status": "answered", "replies": replies}
-            )
-        case Refused(reason="rate", text=text):
-            raise try_later(text or "too many messages", _RATE_RETRY_S, status=429)
-        case Refused(text=text):
-            raise RequestRefused(403, text or "this sender is not let in")
-        case _:
-            assert_never(result)
+    body = told_of(message, result)
+    if isinstance(result, Accepted):
+        return web.json_response(body, status=202, headers={"Location": f"/v1/messages/{result.turn}"})
+    return web.json_response(body)
 
 
 def _seconds(text: str) -> float:

@@ -63,6 +63,7 @@ class EntryView:
     text: str
     at: datetime
     state: TurnState | OutboxState
+    answers: tuple[TurnId, ...] = ()  # of a turn's end: the turns of the messages that it answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

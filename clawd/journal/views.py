@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from clawd.errors import JournalCorrupt, NotFound
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 SHORT_CHARS: Final = 200
 UNREADABLE: Final = "(can't be read)"
+_CURSOR: Final = re.compile(r"[0-9a-f]{1,15}")  # 60 bits: what SQLite can hold
 
 _TURN: Final = (
     "SELECT c.id, i.seq, coalesce(c.moved_to, c.address), i.state, i.attempts, i.v, i.body, i.at, i.ended_at,"
@@ -156,6 +158,7 @@ class SqliteViews:
 
     def _entry(self, row: Row) -> EntryView:
         id_, conv, seq, kind, ts, _, body, state, version, question, push_state, push_version, push = row
+        answers: tuple[int, ...] = ()
         match kind:
             case "accepted":
                 text = _question(version, question)
@@ -164,6 +167,7 @@ class SqliteViews:
             case _:
                 finished = _finished(body)
                 text = finished.text if finished is not None else UNREADABLE
+                answers = finished.answers if finished is not None else ()
         return EntryView(
             cursor=f"{id_:012x}",
             turn=self._context.turn(conv, seq) if seq is not None else None,
@@ -171,6 +175,7 @@ class SqliteViews:
             text=text,
             at=from_ms(ts),
             state=state,
+            answers=tuple(self._context.turn(conv, answered) for answered in answers),
         )
 
     # --- dead letters -----------------------------------------------------------------------------------
@@ -381,7 +386,6 @@ def _short(text: str) -> str:
 
 
 def _position(cursor: str) -> int:
-    try:
-        return int(cursor, 16)
-    except ValueError:
-        raise NotFound(f"there is no cursor {cursor!r:.40}", remedy="begin without one") from None
+    if not _CURSOR.fullmatch(cursor):
+        raise NotFound(f"there is no cursor {cursor!r:.40}", remedy="begin without one")
+    return int(cursor, 16)

@@ -82,6 +82,7 @@ async def test_entries_come_in_the_order_of_their_commits(bench: Bench) -> None:
         ("assistant", "reply", "answered"),
     ]
     assert later.entries[0].turn is None
+    assert [entry.answers for entry in later.entries] == [(), (page.entries[0].turn,)]
     assert page.cursor < later.cursor
     end = await bench.views.entries(address(), after=later.cursor)
     assert (list(end.entries), end.cursor) == ([], later.cursor)
@@ -94,8 +95,9 @@ async def test_entries_without_a_cursor_are_the_newest(bench: Bench) -> None:
     page = await bench.views.entries(address(), limit=2)
     assert [e.text for e in page.entries] == ["b", "c"]
     assert (await bench.views.entries(address("nowhere"))).entries == ()
-    with pytest.raises(NotFound):
-        await bench.views.entries(address(), after="not a cursor")
+    for cursor in ("not a cursor", "-1", "0x1", " 1", "1_0", "f" * 16):
+        with pytest.raises(NotFound):
+            await bench.views.entries(address(), after=cursor)
 
 
 async def test_a_trace_tells_the_whole_path_with_times(bench: Bench) -> None:

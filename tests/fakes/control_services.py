@@ -119,9 +119,19 @@ class World:
     tokens: list[TokenStatus] = field(default_factory=list)
     wanted_tokens: list[TokenRequest] = field(default_factory=list)
     switches: list[SwitchSeen] = field(default_factory=list)
+    when_watched: Callable[[], None] | None = None  # happens once, before a read of questions
+    bad_cursors: set[str] = field(default_factory=set)
     while_reading: Callable[[], None] | None = None  # happens once, between a read of entries and its answer
 
-    def entry(self, address: Address, role: str, text: str, turn: TurnId | None, state: TurnState) -> None:
+    def entry(
+        self,
+        address: Address,
+        role: str,
+        text: str,
+        turn: TurnId | None,
+        state: TurnState,
+        answers: tuple[TurnId, ...] = (),
+    ) -> None:
         """Add a durable entry."""
         rows = self.entries.setdefault(address, [])
         rows.append(
@@ -132,6 +142,7 @@ class World:
                 text=text,
                 at=AT,
                 state=state,
+                answers=answers,
             )
         )
 
@@ -243,11 +254,13 @@ class World:
             exit_code=exit_code,
         )
         self.turns[turn] = view
-        for merged in [other for other in self.turns.values() if other.merged_into == turn]:
+        merged_turns = [other for other in self.turns.values() if other.merged_into == turn]
+        for merged in merged_turns:
             self.turns[merged.id] = replace(
                 merged, state=outcome, answer=text, finished_at=AT, model="demo", exit_code=exit_code
             )
-        self.entry(view.conversation, "assistant", text, turn, outcome)
+        answers = (turn, *(merged.id for merged in merged_turns))
+        self.entry(view.conversation, "assistant", text, turn, outcome, answers)
 
     def services(self) -> ControlServices:
         """Return the parts as the server wants them."""
@@ -347,6 +360,9 @@ class _Views:
         return view
 
     async def questions(self, *, address: Address | None = None, limit: int = 100) -> Sequence[OpenQuestion]:
+        happening, self.world.when_watched = self.world.when_watched, None
+        if happening is not None:
+            happening()
         found = [question for question in self.world.questions if address in (None, question.conversation)]
         return found[:limit]
 
@@ -374,6 +390,8 @@ class _Views:
         ][:limit]
 
     async def entries(self, address: Address, *, after: str = "", limit: int = 200) -> Page:
+        if after in self.world.bad_cursors:
+            raise NotFound(f"there is no cursor {after}")
         rows = self.world.entries.get(address, [])
         found = [row for row in rows if row.cursor > after]
         found = found[:limit] if after else found[-limit:]

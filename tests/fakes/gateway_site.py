@@ -13,6 +13,7 @@ import aiohttp
 from clawd.config.schema import GatewayConfig
 from clawd.control.application import RemoteControl
 from clawd.gateway import Gateway, Readiness, TokenStore
+from clawd.gateway.places import StreamTimes
 from clawd.gateway.remote import TOKEN
 from clawd.ids import SystemClock
 from tests.fakes.control_services import World
@@ -100,6 +101,7 @@ async def site(
     clock: Clock | None = None,
     offered: Offered | None = None,
     keepalive_s: float = 15,
+    stream_times: StreamTimes | None = None,
 ) -> AsyncIterator[Site]:
     """Run a gateway on a free port until the block ends."""
     world = World()
@@ -121,6 +123,7 @@ async def site(
         write_timeout_s=write_timeout_s,
         offered=(lambda: offered) if offered is not None else None,
         keepalive_s=keepalive_s,
+        stream_times=stream_times or StreamTimes(),
     )
     gateway.mount(RemoteControl(services, lambda request: f"token.{request[TOKEN].name}"))
     async with gateway, aiohttp.ClientSession(gateway.url) as client:

@@ -35,7 +35,7 @@ class Watched:
     async def text(self) -> str:
         """Return what a client shows, and check that the live text says the same."""
         shown = ""
-        while self._events._queue.qsize():
+        while len(self._events):
             _, event = await self._events.get()
             match event:
                 case Reset():
@@ -74,7 +74,7 @@ async def test_a_switch_before_any_text_says_nothing() -> None:
     watched = Watched()
     voice = Voice(watched.fanout, LEASE, "")
     voice.hear(Switched(from_model="a", to_model="b", reason="x"))
-    assert watched._events._queue.empty()
+    assert len(watched._events) == 0
 
 
 async def test_what_was_shown_is_corrected_to_what_is_committed() -> None:

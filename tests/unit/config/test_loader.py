@@ -87,6 +87,21 @@ MISTAKES = [
         "1:11 bridges.terminal",
         "belongs to clawd itself",
     ),
+    (
+        "gateway: {apps: [{app_id: a, token: long enough}, {app_id: a, token: long enough}]}",
+        "1:60 gateway.apps[1].app_id",
+        "the name 'a' is taken by a token or another app",
+    ),
+    (
+        "gateway: {apps: [{app_id: default, token: long enough}]}",
+        "1:27 gateway.apps[0].app_id",
+        "the name 'default' is taken",
+    ),
+    (
+        "gateway: {apps: [{app_id: a, token: long enough, origins: [https://A.example/]}]}",
+        "1:60 gateway.apps[0].origins[0]",
+        "expected an origin such as https://chat.example.com, in lower case",
+    ),
     ("gateway: {host: 0.0.0.0}", "1:17 gateway.host", "0.0.0.0 can be reached from other hosts"),
     ('gateway: {host: "::"}', "1:17 gateway.host", ":: can be reached from other hosts"),
     (
