@@ -1,0 +1,113 @@
+"""The error tree: a class exists where a caller acts differently, and carries the datum it needs.
+
+Every error is told to people in four lines (what, where, why, try); `four_lines` writes them.
+"""
+
+from __future__ import annotations
+
+from clawd.errors.base import (
+    EXIT_AUTH,
+    EXIT_CONFIG,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_JOURNAL,
+    EXIT_LOCKED,
+    EXIT_NOT_RUNNING,
+    EXIT_OK,
+    EXIT_TRY_LATER,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    ClawdError,
+    NotFound,
+    NotPossible,
+    four_lines,
+)
+from clawd.errors.bridges import (
+    BridgeAuthError,
+    BridgeError,
+    BridgeNotReady,
+    DeliveryError,
+    DeliveryMoved,
+    DeliveryParked,
+    DeliveryRejected,
+    DeliveryRetryLater,
+    DeliveryUnauthorized,
+    DeliveryUnknown,
+)
+from clawd.errors.config import ConfigError, ConfigProblem
+from clawd.errors.control import ControlError, DaemonNotRunning, ProtocolMismatch
+from clawd.errors.journal import (
+    Fenced,
+    InboxFull,
+    JournalBroken,
+    JournalCorrupt,
+    JournalError,
+    JournalLocked,
+    JournalUnavailable,
+    SchemaTooNew,
+)
+from clawd.errors.models import (
+    BudgetSpent,
+    ContextTooLong,
+    ModelAuthError,
+    ModelError,
+    ModelRateLimited,
+    ModelsExhausted,
+    ModelUnavailable,
+    ModelUnknown,
+    TurnTooDear,
+)
+from clawd.errors.tools import ToolError, ToolFailed, ToolRetry
+
+__all__ = [
+    "EXIT_AUTH",
+    "EXIT_CONFIG",
+    "EXIT_FAILED",
+    "EXIT_INTERRUPTED",
+    "EXIT_JOURNAL",
+    "EXIT_LOCKED",
+    "EXIT_NOT_RUNNING",
+    "EXIT_OK",
+    "EXIT_TRY_LATER",
+    "EXIT_UNREACHABLE",
+    "EXIT_USAGE",
+    "BridgeAuthError",
+    "BridgeError",
+    "BridgeNotReady",
+    "BudgetSpent",
+    "ClawdError",
+    "ConfigError",
+    "ConfigProblem",
+    "ContextTooLong",
+    "ControlError",
+    "DaemonNotRunning",
+    "DeliveryError",
+    "DeliveryMoved",
+    "DeliveryParked",
+    "DeliveryRejected",
+    "DeliveryRetryLater",
+    "DeliveryUnauthorized",
+    "DeliveryUnknown",
+    "Fenced",
+    "InboxFull",
+    "JournalBroken",
+    "JournalCorrupt",
+    "JournalError",
+    "JournalLocked",
+    "JournalUnavailable",
+    "ModelAuthError",
+    "ModelError",
+    "ModelRateLimited",
+    "ModelUnavailable",
+    "ModelUnknown",
+    "ModelsExhausted",
+    "NotFound",
+    "NotPossible",
+    "ProtocolMismatch",
+    "SchemaTooNew",
+    "ToolError",
+    "ToolFailed",
+    "ToolRetry",
+    "TurnTooDear",
+    "four_lines",
+]
