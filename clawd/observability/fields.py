@@ -21,9 +21,9 @@ def field_text(value: object) -> str:
     """
     if isinstance(value, list) and value and not any(isinstance(part, list | dict) for part in value):
         return ",".join(map(field_text, value))
+    if value in (None, "", [], {}):
+        return NOTHING
     match value:
-        case None | "" | [] | {}:
-            return NOTHING
         case bool():
             return "yes" if value else "no"
         case str() if (moment := _moment(value)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -26,14 +27,19 @@ models:
 async def asked() -> AsyncIterator[tuple[int, asyncio.Event]]:
     """The port of a model that never answers, and the event that it was asked."""
     asked = asyncio.Event()
+    held: list[asyncio.StreamWriter] = []
 
     async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
         asked.set()
-        await writer.wait_closed()
 
     server = await asyncio.start_server(hold, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1], asked
     server.close()
+    for writer in held:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 @pytest.fixture

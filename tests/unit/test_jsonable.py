@@ -29,6 +29,7 @@ def test_a_page_is_json_with_addresses_and_moments_as_text() -> None:
                 "text": "hi",
                 "at": "2026-01-31T12:00:00.123Z",
                 "state": "queued",
+                "answers": [],
             }
         ],
         "cursor": "1",

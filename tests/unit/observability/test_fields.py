@@ -25,6 +25,8 @@ from clawd.observability.fields import field_text
         (["models"], "models"),
         (["models", "routes"], "models,routes"),
         ([{"a": 1}], '[{"a": 1}]'),
+        ({"writer": "no answer"}, '{"writer": "no answer"}'),
+        ({}, "-"),
         ("half_open", "half-open"),
     ],
 )

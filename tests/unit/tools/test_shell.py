@@ -27,7 +27,8 @@ needs_bwrap = pytest.mark.skipif(
     shutil.which("bwrap") is None, reason="left out: the Debian package bubblewrap is not installed"
 )
 BOTH = pytest.mark.parametrize("sandbox", ["none", pytest.param("bwrap", marks=needs_bwrap)])
-CONTEXT = replace(context(), clock=SystemClock(), turn=TurnId("turn:shelltest-1-1"))
+# A turn of its own in each process of tests: a call ends whatever is left of its turn.
+CONTEXT = replace(context(), clock=SystemClock(), turn=TurnId(f"turn:shelltest-{os.getpid()}-1"))
 
 MakeTool = Callable[..., Awaitable[ShellTool]]
 
