@@ -26,7 +26,6 @@ from clawd.observability.fields import field_text
         (["models", "routes"], "models,routes"),
         ([{"a": 1}], '[{"a": 1}]'),
         ({"writer": "no answer"}, '{"writer": "no answer"}'),
-        ({}, "-"),
         ("half_open", "half-open"),
     ],
 )
