@@ -110,7 +110,7 @@ async def test_a_changed_network_reaches_the_bridges_that_have_none_of_their_own
         before = await status(here, lambda s: s["bridges"][0]["state"] == "connected")
         since = before["bridges"][0]["since"]
         edit(here, lambda config: config.update(network={"proxy": "http://127.0.0.1:9"}))
-        await status(here, lambda s: s["bridges"][0]["since"] != since)
+        await status(here, lambda s: bool(s["bridges"]) and s["bridges"][0]["since"] != since)
         edit(here, lambda config: config.pop("network"))
         here.say(11, "hello")
         await here.all_answered()
