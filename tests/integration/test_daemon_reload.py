@@ -107,7 +107,7 @@ async def test_a_bridge_taken_out_and_put_back_loses_nothing(state_dir: Path) ->
 async def test_a_changed_network_reaches_the_bridges_that_have_none_of_their_own(state_dir: Path) -> None:
     async with world(state_dir) as here:
         await here.start()
-        before = await status(here, lambda s: s["bridges"][0]["state"] == "connected")
+        before = await status(here, lambda s: bool(s["bridges"]) and s["bridges"][0]["state"] == "connected")
         since = before["bridges"][0]["since"]
         edit(here, lambda config: config.update(network={"proxy": "http://127.0.0.1:9"}))
         await status(here, lambda s: bool(s["bridges"]) and s["bridges"][0]["since"] != since)
