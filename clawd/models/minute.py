@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
@@ -55,7 +56,7 @@ class SlidingMinute:
         for taken in self._taken:
             excess -= taken.amount
             if excess <= 0:
-                return taken.at + MINUTE_S - now
+                return _wait_s(now, until=taken.at + MINUTE_S)
         return MINUTE_S
 
     def _forget(self, now: float) -> None:
@@ -63,3 +64,11 @@ class SlidingMinute:
             old = self._taken.popleft()
             old.counts = False
             self._total -= old.amount
+
+
+def _wait_s(now: float, *, until: float) -> float:
+    """Return how long to wait, so that the sum of both is not before `until` for having been rounded."""
+    wait_s = until - now
+    while now + wait_s < until:
+        wait_s += math.ulp(until)
+    return wait_s
