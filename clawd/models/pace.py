@@ -206,5 +206,6 @@ class Pace:
 
     def _refuse_while_resting(self) -> None:
         if rest_s := self.pauses.rest_s(self.key_id):
-            why = f"its key is to rest for {rest_s:.0f} s more"
+            said, rest = self.pauses.why(self.key_id), f"its key is to rest for {math.ceil(rest_s)} s more"
+            why = f"{said}; {rest}" if said else rest
             raise ModelRateLimited(self._model, why=why, retry_after_s=rest_s)

@@ -107,7 +107,7 @@ class Paced:
                         pace.leave(entered, _counted(event.response.usage))
                     yield event
         except ModelRateLimited as error:
-            self._pauses.refused(pace.key_id, error.retry_after_s, began=entered.began)
+            self._pauses.refused(pace.key_id, error.retry_after_s, began=entered.began, why=error.why)
             raise
         finally:
             pace.leave(entered)

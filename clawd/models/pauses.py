@@ -24,6 +24,7 @@ _ROUNDING_S: Final = 0.001  # a sleep of exactly the rest may end a hair before 
 class _Pause:
     until: float  # monotonic; stays after its end, until a request that began later succeeds
     refusals: int = 0  # pauses in a row for which the provider named no time
+    why: str = ""  # the words of the newest refusal
 
 
 class KeyPauses:
@@ -63,12 +64,18 @@ class KeyPauses:
         rest = self.rest_s(key_id)
         return self._clock.now() + timedelta(seconds=rest) if rest else None
 
-    def refused(self, key_id: str, retry_after_s: float | None, *, began: float) -> None:
-        """Note a 429 to a request that began at this monotonic time."""
+    def why(self, key_id: str) -> str:
+        """Return the provider's words that began the pause, empty when there is none."""
+        pause = self._pauses.get(key_id)
+        return pause.why if pause is not None else ""
+
+    def refused(self, key_id: str, retry_after_s: float | None, *, began: float, why: str = "") -> None:
+        """Note a 429 to a request that began at this monotonic time, and the provider's words."""
         now = self._clock.monotonic()
         pause = self._pauses.get(key_id)
         if pause is None or now - pause.until > LONGEST_S:
             pause = self._pauses[key_id] = _Pause(until=float("-inf"))
+        pause.why = why
         if retry_after_s:  # no second of patience is no answer to how long
             pause.until = max(pause.until, now + min(retry_after_s, LONGEST_S))
         elif began >= pause.until - _ROUNDING_S:

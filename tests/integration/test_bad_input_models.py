@@ -64,7 +64,7 @@ def steering(text: str) -> list[str]:
     [
         (Reply(status=401, error={"message": f"bad key {STEERING}"}), 4, "HTTP 401: bad key"),
         (Reply(status=400, error={"message": f"odd {STEERING}"}), 69, "HTTP 400: odd"),
-        (Reply(status=429, error={"message": "slowly"}), 75, "provider limits our requests"),
+        (Reply(status=429, error={"message": "slowly"}), 75, "HTTP 429: slowly"),
     ],
     ids=["401", "400", "429"],
 )

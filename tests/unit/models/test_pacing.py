@@ -369,6 +369,8 @@ async def test_a_429_makes_every_model_of_the_key_rest_and_no_request_is_made_be
                 await collect(paced, ask())
             assert raised.value.retry_after_s == pytest.approx(1.0)
             assert raised.value.model == paced.name
+            assert raised.value.why.startswith("HTTP 429: ")  # the provider's own words
+            assert raised.value.why.endswith("; its key is to rest for 1 s more")
         assert len(api.requests) == 1
         assert (await collect(other, ask())).model == "other"
         await site.clock.advance(1)
