@@ -6,17 +6,20 @@ import asyncio
 import json
 import random
 import socket as sockets
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
 from clawd.config.base import Secret
-from clawd.config.schema import AppConfig, GatewayConfig, TokenConfig
+from clawd.config.schema import AppConfig, GatewayConfig, JournalConfig, TokenConfig
 from clawd.errors import JournalUnavailable
 from clawd.fanout import Arrived, Delta, Reset, ToolNote
+from clawd.gateway.auth import TokenStore
 from clawd.gateway.places import StreamTimes
-from clawd.ids import TurnId
+from clawd.ids import SystemClock, TurnId
+from clawd.journal.opening import open_journal
 from clawd.journal.reading import BEGINNING
 from clawd.messages import Address
 from tests.fakes.gateway_site import Site, not_ready, site
@@ -369,6 +372,42 @@ async def test_a_token_that_is_withdrawn_ends_its_sockets(state_dir: Path) -> No
         await here.gateway.configure(APPS.model_copy(update={"tokens": APPS.tokens[1:], "apps": left}))
         assert await one.closed() == await shop.closed() == (1008, "the token is no longer valid")
         assert (await desk.asked("ping"))["type"] == "pong"
+
+
+async def test_a_created_token_that_is_revoked_or_ends_closes_the_socket_that_named_it(
+    state_dir: Path,
+) -> None:
+    opened = await open_journal(state_dir / "state", JournalConfig(), SystemClock())
+    tokens = TokenStore(state_dir, store=opened.store)
+    try:
+        async with site(state_dir, config=APPS, tokens=tokens) as here:
+            soon = datetime.now(UTC) + timedelta(seconds=0.7)
+            revoked = await tokens.create("phone", scopes=["chat"])
+            ending = await tokens.create("guest", scopes=["chat"], expires_at=soon)
+            async with talk(here.port, None) as phone, talk(here.port, None) as guest:
+                assert (await phone.asked("auth", token=revoked))["account"] == "phone"
+                assert (await guest.asked("auth", token=ending))["account"] == "guest"
+                await tokens.revoke("phone")
+                assert await phone.closed() == (1008, "the token is no longer valid")
+                assert await guest.closed() == (1008, "the token is no longer valid")
+    finally:
+        await opened.close()
+
+
+async def test_a_token_keeps_to_its_conversations_and_its_day_on_a_socket_too(state_dir: Path) -> None:
+    mine = TokenConfig(name="t", token=Secret("secret-of-t"), conversations="p-", day=1)
+    config = GatewayConfig(port=0, tokens=(mine,))
+    async with site(state_dir, config=config) as here, talk(here.port, "secret-of-t") as there:
+        for kind, more in (("subscribe", {}), ("send", {"text": "hi"})):
+            refused = await there.asked(kind, id="x", conversation="q-1", **more)
+            assert (refused["type"], refused["code"]) == ("error", "foreign_conversation")
+        await sent(there, "hi", conversation="p-1")
+        again = await there.asked("send", id="m1", conversation="p-1", text="hi")
+        assert again["code"] == "quota_exceeded"
+        async with here.client.get(
+            "/v1/events", params={"conversation": "q-1"}, headers={"Authorization": "Bearer secret-of-t"}
+        ) as response:
+            assert response.status == 403
 
 
 # --- what no client should send ---------------------------------------------------------------------------
