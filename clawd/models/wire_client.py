@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from clawd.response import JsonObject
 
 _ERROR_BYTES: Final = 64 * 1024  # of an error's body
+_REST_S: Final = 0.02  # for what ends the body behind the answer
 
 
 C = TypeVar("C", bound=WireConfig)
@@ -75,6 +76,7 @@ class WireProvider(Generic[C]):
             while (events := await answer.more()) is not None:
                 for event in events:
                     yield event
+            await _read_rest(response)
         except _FAILURES as failure:
             if not fold.finished:
                 raise model_error(self._origin, failure) from failure
@@ -242,3 +244,10 @@ def _trace_kept() -> aiohttp.TraceConfig:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+async def _read_rest(response: aiohttp.ClientResponse) -> None:
+    """Take in the end of the body, which may come a moment behind the answer's: only then is the connection kept."""
+    with suppress(TimeoutError, aiohttp.ClientError, OSError):
+        async with asyncio.timeout(_REST_S):
+            await response.content.readany()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from contextlib import aclosing, suppress
@@ -209,6 +210,34 @@ async def test_a_host_that_never_answers_the_tls_greeting_is_left_after_connect_
         with pytest.raises(ModelUnavailable) as caught:
             await collect(make_chat(url, connect_s=0.2), ask())
     assert "connect_s" in caught.value.why
+
+
+async def test_a_connection_is_kept_although_the_body_ends_a_moment_behind_the_answer(
+    make_chat: MakeChat,
+) -> None:
+    connections = 0
+    event = b'data: {"choices":[{"delta":{"content":"ok"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                await reader.readexactly(int(head.partition("content-length: ")[2].split()[0]))
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+                writer.write(b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(event), event))
+                await writer.drain()
+                await asyncio.sleep(0.002)
+                writer.write(b"0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        provider = make_chat(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        for _ in range(3):
+            assert (await collect(provider, ask())).text == "ok"
+        await provider.close()
+    assert connections == 1
 
 
 async def test_a_kept_connection_that_died_is_replaced_without_a_word(make_chat: MakeChat) -> None:
