@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 HEADER_TIMEOUT_S: Final = 10.0
 WRITE_TIMEOUT_S: Final = 10.0
 _LOOKS: Final = 4  # within the time for writing
-_RESERVED_FILES: Final = 64  # descriptors for the rest of the daemon
+_RESERVED_FILES: Final = 64  # descriptors for the rest of the daemon, or half of a few
+_TOLD_S: Final = 10.0  # between two lines about connections that were refused
 _ACKED: Final = struct.Struct("120x Q")  # Source: linux/tcp.h, struct tcp_info, tcpi_bytes_acked; Linux 4.1
 
 _REFUSAL: Final = json.dumps(
@@ -61,6 +62,8 @@ class Connections:
         self.header_timeout_s = header_timeout_s
         self.write_timeout_s = write_timeout_s
         self._open: dict[asyncio.BaseProtocol, _Watched] = {}
+        self._refused = 0  # since the last line about them
+        self._told_at = -_TOLD_S
 
     def __call__(self) -> asyncio.Protocol:
         """Return the protocol of a new connection; for `loop.create_server`."""
@@ -71,7 +74,15 @@ class Connections:
     def are_too_many(self) -> bool:
         """Whether one more would be over the limit, or leave no descriptors for the rest of the daemon."""
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return len(self._open) >= min(self._most(), files - _RESERVED_FILES)
+        return len(self._open) >= min(self._most(), files - min(_RESERVED_FILES, files // 2))
+
+    def refused(self) -> None:
+        """Count a connection that was one too many; a flood of them is one line in the log now and then."""
+        self._refused += 1
+        now = asyncio.get_running_loop().time()
+        if now >= self._told_at + _TOLD_S:
+            log.warning("gateway_too_many_connections", extra={"refused": self._refused})
+            self._refused, self._told_at = 0, now
 
     def add(self, protocol: asyncio.BaseProtocol, watched: _Watched) -> None:
         """Count a connection that has been made."""
@@ -115,7 +126,7 @@ class _Watched(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a stream
         if self._owner.are_too_many:
-            log.warning("gateway_too_many_connections")
+            self._owner.refused()
             transport.write(_BUSY)
             transport.close()
             return
