@@ -117,6 +117,16 @@ class World:
         """Return what the control socket answers to a GET."""
         return await self.runs.control(path)
 
+    async def bridge_is(self, state: str, timeout_s: float = 15) -> None:
+        """Return once the daemon shows its bridges in this state: it learns of an answer after the fake gave it."""
+        shown: object = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                while (shown := {b["state"] for b in (await self.control("status"))["bridges"]}) != {state}:
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"not {state} but {shown}\n{self.tail()}") from None
+
     def tail(self, lines: int = 40) -> str:
         """Return the end of the daemon's log."""
         return self.runs.tail(lines)

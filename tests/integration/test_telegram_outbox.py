@@ -80,7 +80,7 @@ async def test_a_token_refused_in_a_send_keeps_the_reply_until_the_bridge_is_con
         await until(here, lambda: [c for c in here.telegram.calls("getMe") if c.outcome.startswith("401")])
         tried = len(here.telegram.calls("sendMessage"))
         assert tried <= 2, "one try of each chat"
-        assert {row["state"] for row in (await here.control("status"))["bridges"]} == {"bad_credentials"}
+        await here.bridge_is("bad_credentials")
         here.telegram.revoke(False)
         await here.all_answered()
         await here.settled()
