@@ -14,16 +14,19 @@ from clawd.config.base import PluginConfig
 from clawd.config.schema import BridgeConfig, NetworkConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from clawd.ids import Clock
+    from clawd.media import Artifacts
     from clawd.messages import (
         AcceptResult,
         Address,
         BridgeCapabilities,
         Cursor,
         Inbound,
+        Media,
         OutboundMessage,
         Preview,
         Receipt,
@@ -42,6 +45,7 @@ __all__ = [
     "HttpReply",
     "HttpRequest",
     "Inbox",
+    "MediaBridge",
     "NetworkConfig",
     "PluginConfig",
     "PreviewBridge",
@@ -154,6 +158,25 @@ class ProbeBridge(Protocol):
         ...
 
 
+@runtime_checkable
+class MediaBridge(Protocol):
+    """A bridge whose messages name files by the platform's reference.
+
+    They are accepted unread and fetched when their turn begins: an acknowledgement must not wait for a
+    download. A bridge that can't fetch later puts the bytes into `context.artifacts` before `accept`.
+    """
+
+    def fetch(self, part: Media) -> AsyncIterator[bytes]:
+        """Return the content of an inbound part of this bridge, in pieces.
+
+        Raises:
+            BridgeNotReady: out of reach; asked again for a while.
+            FileGone: the platform has it no more, or never gives it out.
+            FileTooLarge: the platform gives out no file of this size.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
     """One HTTP request as the gateway hands it to a bridge: bytes in."""
@@ -195,6 +218,8 @@ class BridgeContext:
     network: NetworkConfig
     clock: Clock
     version: str  # of clawd, for User-Agent
+    artifacts: Artifacts  # where files are kept, in and out
+    state_dir: Path  # the bridge's own, for credentials it is given; made when first used, 0700
 
 
 C = TypeVar("C", bound=BridgeConfig)

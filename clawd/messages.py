@@ -90,26 +90,29 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """A picture, by the platform's reference; fetched only when a model can use it."""
+    """A picture. `ref` is that of a stored file (`artifact:…`), a URL, or the platform's own."""
 
     ref: str
     mime: str | None = None
     size: int | None = None  # bytes
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audio:
-    """A voice note or a sound file, by the platform's reference."""
+    """A voice note or a sound file; `ref` as in `Image`."""
 
     ref: str
     mime: str | None = None
     size: int | None = None  # bytes
     duration_s: float | None = None
+    name: str | None = None
+    transcript: str | None = None  # the platform's own, where it makes one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """Any other file, by the platform's reference."""
+    """Any other file; `ref` as in `Image`."""
 
     ref: str
     name: str | None = None
@@ -117,7 +120,8 @@ class File:
     size: int | None = None  # bytes
 
 
-Part = Text | Image | Audio | File
+Media = Image | Audio | File
+Part = Text | Media
 
 
 def text_of(parts: tuple[Part, ...]) -> str:
@@ -282,6 +286,7 @@ class OutboundMessage:
     repeated: bool = False  # an earlier attempt may have arrived
     question: QuestionId | None = None  # of a `question`: what a button's press names
     choices: tuple[Choice, ...] = ()
+    files: tuple[Media, ...] = ()  # stored ones, to be sent behind the text; kinds as in `capabilities.files`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,6 +314,8 @@ class BridgeCapabilities:
     text_unit: Literal["utf16", "utf8", "chars"] = "chars"
     edits: bool = False
     typing: bool = False
+    files: frozenset[Literal["image", "audio", "file"]] = frozenset()  # what can be sent beside text
+    file_limit: int = 0  # bytes of one such file
     marks_repeats: bool = True  # False: the platform drops repeats by our id
     preview_interval_s: float = 1.2  # least time between two edits of a preview
     group_preview_interval_s: float = 4.0

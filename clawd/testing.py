@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import heapq
 import itertools
 from collections import defaultdict, deque
@@ -10,18 +11,28 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from clawd.errors import DeliveryRejected, ModelError, ModelUnavailable
+from clawd.errors import DeliveryRejected, FileTooLarge, ModelError, ModelUnavailable, NotFound
+from clawd.media import ARTIFACT, StoredFile
 from clawd.messages import BridgeCapabilities, Receipt
 from clawd.models.base import Completed, ModelResponse, TextDelta, ToolCall, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
 
     from clawd.bridge import Inbox
     from clawd.messages import Address, OutboundMessage, Preview
     from clawd.models.base import ModelEvent, ModelRequest
 
-__all__ = ["ArrivedBut", "ManualClock", "Outcome", "RecordingBridge", "ScriptedModel", "Shown", "Step"]
+__all__ = [
+    "ArrivedBut",
+    "ManualClock",
+    "MemoryArtifacts",
+    "Outcome",
+    "RecordingBridge",
+    "ScriptedModel",
+    "Shown",
+    "Step",
+]
 
 _SETTLE_ROUNDS = 20  # loop iterations that a woken task gets before the clock moves on
 
@@ -86,6 +97,47 @@ class ManualClock:
     async def _settle(self) -> None:
         for _ in range(_SETTLE_ROUNDS):
             await asyncio.sleep(0)
+
+
+class MemoryArtifacts:
+    """Artifacts that are gone with the process; `files` has each with its content."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, tuple[StoredFile, bytes]] = {}
+
+    async def put(
+        self,
+        content: AsyncIterable[bytes],
+        *,
+        max_bytes: int,
+        mime: str | None = None,
+        name: str | None = None,
+    ) -> StoredFile:
+        found = bytearray()
+        async for piece in content:
+            found += piece
+            if len(found) > max_bytes:
+                raise FileTooLarge(max_bytes)
+        file = StoredFile(
+            ref=f"{ARTIFACT}{len(self.files):032x}",
+            digest=hashlib.sha256(found).hexdigest(),
+            size=len(found),
+            mime=mime,
+            name=name,
+        )
+        self.files[file.ref] = (file, bytes(found))
+        return file
+
+    async def stat(self, ref: str) -> StoredFile:
+        return self._found(ref)[0]
+
+    async def read(self, ref: str) -> AsyncIterator[bytes]:
+        yield self._found(ref)[1]
+
+    def _found(self, ref: str) -> tuple[StoredFile, bytes]:
+        if ref not in self.files:
+            raise NotFound(f"there is no file {ref}")
+        return self.files[ref]
 
 
 Step = str | ToolCall | ModelError | asyncio.Event

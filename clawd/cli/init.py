@@ -215,7 +215,7 @@ def _tried(choices: Choices, presets: Presets, call: Invocation, *, telegram: bo
         config = _write(Path(folder) / "config.yaml", starter_files(choices, presets))[0]
         loaded = load_config(config, call.environ, plugins)
     if telegram:
-        answers = asyncio.run(ask_bridges(loaded.config, plugins))
+        answers = asyncio.run(ask_bridges(loaded.config, plugins, Path(folder)))
     else:
         asked = asyncio.run(ask_models(loaded.config, plugins, call.environ))
         answers = [model.answer for model in asked if model.answer]

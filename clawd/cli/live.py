@@ -11,10 +11,13 @@ from clawd import __version__
 from clawd.bridge import Bridge, BridgeContext, ClosableBridge, HttpBridge, ProbeBridge
 from clawd.errors import ClawdError, ModelUnavailable
 from clawd.ids import SystemClock
+from clawd.media import NoArtifacts
 from clawd.models.base import ModelContext, ModelInfo
 from clawd.models.registry import build_models
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from clawd.config.schema import Config
     from clawd.models.presets import ServerPreset
     from clawd.plugins import Plugins
@@ -66,31 +69,40 @@ async def ask_models(
     return [ModelAnswer(info=info, answer=answers.get(info.name)) for info in infos]
 
 
-async def ask_bridges(config: Config, plugins: Plugins, *, limit_s: float = LIMIT_S) -> list[Answer]:
+async def ask_bridges(
+    config: Config, plugins: Plugins, state_dir: Path, *, limit_s: float = LIMIT_S
+) -> list[Answer]:
     """Return the answer of every bridge that is enabled and can be asked without receiving; one after the other."""
     answers: list[Answer] = []
     for name, section in config.bridges.items():
         if section.enabled:
-            answers += await _ask_bridge(name, config, plugins, limit_s)
+            answers += await _ask_bridge(name, config, plugins, state_dir, limit_s)
     return answers
 
 
-async def called_bridges(config: Config, plugins: Plugins, names: Sequence[str]) -> list[str]:
+async def called_bridges(
+    config: Config, plugins: Plugins, state_dir: Path, names: Sequence[str]
+) -> list[str]:
     """Return those of the enabled bridges whose platform calls us, by way of the gateway."""
     found: list[str] = []
     for name in names:
         if config.bridges[name].enabled:
-            bridge = _bridge(name, config, plugins)
+            bridge = _bridge(name, config, plugins, state_dir)
             if isinstance(bridge, HttpBridge):
                 found.append(name)
             await _close(bridge)
     return found
 
 
-def _bridge(name: str, config: Config, plugins: Plugins) -> Bridge:
+def _bridge(name: str, config: Config, plugins: Plugins, state_dir: Path) -> Bridge:
     section = config.bridges[name]
     context = BridgeContext(
-        name=name, network=section.network or config.network, clock=SystemClock(), version=__version__
+        name=name,
+        network=section.network or config.network,
+        clock=SystemClock(),
+        version=__version__,
+        artifacts=NoArtifacts(),
+        state_dir=state_dir / "bridges" / name,
     )
     return plugins.bridges[section.type].create(context, section)
 
@@ -100,9 +112,11 @@ async def _close(bridge: Bridge) -> None:
         await bridge.close()
 
 
-async def _ask_bridge(name: str, config: Config, plugins: Plugins, limit_s: float) -> list[Answer]:
+async def _ask_bridge(
+    name: str, config: Config, plugins: Plugins, state_dir: Path, limit_s: float
+) -> list[Answer]:
     try:
-        bridge = _bridge(name, config, plugins)
+        bridge = _bridge(name, config, plugins, state_dir)
     except ClawdError as error:
         return [Answer(name=name, error=error)]
     try:

@@ -27,6 +27,7 @@ from clawd.gateway.openai_models import Offered
 from clawd.inbox import DurableInbox
 from clawd.journal.breakers import BreakerRow
 from clawd.journal.spend_direct import DirectSpend
+from clawd.media import NoArtifacts
 from clawd.models.budgets import BudgetLedger, day_limits
 from clawd.models.windows import DEFAULT_ROUTE
 from clawd.supervisor import Supervisor
@@ -149,7 +150,7 @@ def build(
     minds, accounts = _thinking(ground, environ, state_dir)
     access = Access(opened.store, clock)
     inbox = _door(ground, access, minds, accounts)
-    supervisor, live_view, outbox = _delivery(ground, inbox)
+    supervisor, live_view, outbox = _delivery(ground, inbox, state_dir)
     tokens = TokenStore(state_dir, clock=clock, store=opened.store)
     return Parts(
         situation=ground.situation,
@@ -212,12 +213,19 @@ def _door(ground: _Ground, access: Access, minds: Minds, accounts: Accounts) -> 
     )
 
 
-def _delivery(ground: _Ground, inbox: DurableInbox) -> tuple[Supervisor, LiveView, Outbox]:
+def _delivery(ground: _Ground, inbox: DurableInbox, state_dir: Path) -> tuple[Supervisor, LiveView, Outbox]:
     journal, clock = ground.opened.journal, ground.clock
 
     def create(name: str, section: BridgeConfig) -> Bridge:
         network = section.network or ground.situation.loaded.config.network
-        context = BridgeContext(name=name, network=network, clock=clock, version=__version__)
+        context = BridgeContext(
+            name=name,
+            network=network,
+            clock=clock,
+            version=__version__,
+            artifacts=NoArtifacts(),
+            state_dir=state_dir / "bridges" / name,
+        )
         return ground.plugins.bridges[section.type].create(context, section)
 
     supervisor = Supervisor(inbox, clock, create=create, on_connected=journal.outgoing.set)

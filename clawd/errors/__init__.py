@@ -18,6 +18,7 @@ from clawd.errors.base import (
     EXIT_UNREACHABLE,
     EXIT_USAGE,
     ClawdError,
+    FileTooLarge,
     NotFound,
     NotPossible,
     four_lines,
@@ -33,6 +34,7 @@ from clawd.errors.bridges import (
     DeliveryRetryLater,
     DeliveryUnauthorized,
     DeliveryUnknown,
+    FileGone,
 )
 from clawd.errors.config import ConfigError, ConfigProblem
 from clawd.errors.control import ControlError, DaemonNotRunning, ProtocolMismatch
@@ -89,6 +91,8 @@ __all__ = [
     "DeliveryUnauthorized",
     "DeliveryUnknown",
     "Fenced",
+    "FileGone",
+    "FileTooLarge",
     "InboxFull",
     "JournalBroken",
     "JournalCorrupt",

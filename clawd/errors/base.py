@@ -73,3 +73,13 @@ class NotPossible(ClawdError):
     """The thing exists but is not in a state that allows the request."""
 
     code = "E-STATE"
+
+
+class FileTooLarge(ClawdError):
+    """A file has more bytes than are taken here; `limit` is how many are."""
+
+    code = "E-FILE-SIZE"
+
+    def __init__(self, limit: int, *, where: str = "", remedy: str = "") -> None:
+        super().__init__(f"the file is larger than {limit:,} bytes", where=where, remedy=remedy)
+        self.limit = limit

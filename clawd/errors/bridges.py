@@ -36,6 +36,12 @@ class BridgeAuthError(BridgeError):
     exit_code = EXIT_AUTH
 
 
+class FileGone(BridgeError):
+    """A file that a message names can't be had any more, or never could."""
+
+    code = "E-FILE"
+
+
 class DeliveryError(BridgeError):
     """An outbound message was not delivered in the normal way."""
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from bridges.telegram import TelegramConfig
 from bridges.telegram.bridge import TelegramBridge
-from clawd.bridge import BridgeContext, NetworkConfig
-from clawd.ids import Clock, DeliveryId, QuestionId, SystemClock
+from clawd.ids import Clock, DeliveryId, QuestionId
 from clawd.messages import Address, Choice, OutboundMessage
 from tests.fakes.bot_api import TOKEN
+from tests.fakes.bridge_context import bridge_context
 from tests.fakes.inbox import MemoryInbox
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ CHOICES = (
 def telegram_bridge(api_base: str, *, clock: Clock | None = None, **settings: Any) -> TelegramBridge:
     """Return a bridge named `telegram`; `settings` are keys of its section."""
     section = {"type": "telegram", "token": TOKEN, "api_base": api_base, **settings}
-    context = BridgeContext(
-        name="telegram", network=NetworkConfig(), clock=clock or SystemClock(), version="0"
-    )
+    context = bridge_context("telegram", clock=clock)
     return TelegramBridge(context, TelegramConfig.model_validate(section))
 
 

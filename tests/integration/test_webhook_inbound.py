@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridges.webhook import PLUGIN, WebhookConfig
-from clawd.bridge import BridgeContext, HttpBridge, NetworkConfig
+from clawd.bridge import HttpBridge
 from clawd.errors import InboxFull, JournalUnavailable
 from clawd.ids import SystemClock
 from clawd.messages import Refused, Replied
 from clawd.testing import ManualClock
+from tests.fakes.bridge_context import bridge_context
 from tests.fakes.gateway_site import Site, error_of, not_ready, read_answer, site
 from tests.fakes.inbox import MemoryInbox
 from tests.fakes.webhook_sender import ROTATED, SECRET, event, signed
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 def hook(clock: Clock, **section: Any) -> HttpBridge:
     config = WebhookConfig.model_validate({"secret": SECRET} | section)
-    context = BridgeContext(name="hook", network=NetworkConfig(), clock=clock, version="1.2")
+    context = bridge_context("hook", clock=clock, version="1.2")
     bridge = PLUGIN.create(context, config)
     assert isinstance(bridge, HttpBridge)
     return bridge

@@ -10,13 +10,13 @@ from bridges.webhook import WebhookConfig
 from bridges.webhook.bridge import WebhookBridge
 from clawd.access import Access
 from clawd.alarms import Alarms
-from clawd.bridge import BridgeContext, NetworkConfig
 from clawd.config.schema import AccessConfig, JournalConfig
 from clawd.fanout import Fanout
 from clawd.ids import SystemClock
 from clawd.inbox import DurableInbox
 from clawd.journal.opening import open_journal
 from clawd.texts import catalogue
+from tests.fakes.bridge_context import bridge_context
 from tests.fakes.gateway_site import Site, site
 from tests.fakes.webhook_sender import SECRET, event, signed
 
@@ -59,7 +59,7 @@ async def daemon(state_dir: Path, **section: Any) -> AsyncIterator[tuple[Site, D
             prefixes=dict,
         )
         inbox.configure(AccessConfig(default="deny", rate="1000/min"))
-        context = BridgeContext(name="hook", network=NetworkConfig(), clock=clock, version="1.2")
+        context = bridge_context("hook", clock=clock, version="1.2")
         bridge = WebhookBridge(context, config)
         async with site(state_dir, inbox=inbox, bridges={"hook": bridge}) as here:
             yield here, inbox

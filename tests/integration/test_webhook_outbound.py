@@ -18,10 +18,11 @@ import pytest
 from bridges.webhook import WebhookConfig
 from bridges.webhook import bridge as module
 from bridges.webhook.bridge import NOT_SENT, WebhookBridge
-from clawd.bridge import BridgeContext, NetworkConfig, ProbeBridge
+from clawd.bridge import NetworkConfig, ProbeBridge
 from clawd.errors import BridgeError, DeliveryError, DeliveryRejected, DeliveryRetryLater, DeliveryUnknown
 from clawd.ids import SystemClock, delivery_id
 from clawd.messages import Address, OutboundMessage
+from tests.fakes.bridge_context import bridge_context
 from tests.fakes.inbox import MemoryInbox
 from tests.fakes.webhook_receiver import SECRET, Fault, WebhookReceiver
 from tests.fakes.webhook_sender import ROTATED
@@ -55,9 +56,7 @@ def bridge(
     config = WebhookConfig.model_validate(
         {"secret": ROTATED, "callback_secret": SECRET, "callback_url": url} | section
     )
-    context = BridgeContext(
-        name="hook", network=network or NetworkConfig(), clock=clock or SystemClock(), version="1.2"
-    )
+    context = bridge_context("hook", clock=clock, network=network, version="1.2")
     return WebhookBridge(context, config)
 
 

@@ -77,7 +77,7 @@ def check_bridges(site: Site) -> Iterator[Finding]:
     """Each platform knows us."""
     if site.loaded is None or not site.config.bridges:
         return
-    for answer in asyncio.run(ask_bridges(site.config, site.plugins, limit_s=LIMIT_S)):
+    for answer in asyncio.run(ask_bridges(site.config, site.plugins, site.state_dir, limit_s=LIMIT_S)):
         check = f"bridge:{answer.name}"
         if answer.error is None:
             yield ok(check, answer.line)
@@ -92,7 +92,7 @@ def check_webhooks(site: Site) -> Iterator[Finding]:
     signed = {
         name: section.secret for name, section in site.config.bridges.items() if isinstance(section, Signed)
     }
-    called = asyncio.run(called_bridges(site.config, site.plugins, tuple(signed)))
+    called = asyncio.run(called_bridges(site.config, site.plugins, site.state_dir, tuple(signed)))
     for name in called:
         check = f"bridge:{name}"
         secrets = signed[name]
