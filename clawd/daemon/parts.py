@@ -24,6 +24,7 @@ from clawd.gateway.app import Gateway
 from clawd.gateway.auth import TokenStore
 from clawd.gateway.health import Readiness
 from clawd.gateway.openai_models import Offered
+from clawd.gateway.surroundings import Surroundings
 from clawd.inbox import DurableInbox
 from clawd.journal.breakers import BreakerRow
 from clawd.journal.spend_direct import DirectSpend
@@ -275,8 +276,7 @@ def _gateway(
     tokens: TokenStore,
 ) -> Gateway:
     situation, opened = ground.situation, ground.opened
-    return Gateway(
-        situation.loaded.config.gateway,
+    around = Surroundings(
         inbox=inbox,
         views=opened.views,
         fanout=ground.fanout,
@@ -288,6 +288,7 @@ def _gateway(
         models=minds.names,
         offered=lambda: _offered(minds),
     )
+    return Gateway(situation.loaded.config.gateway, around)
 
 
 def _offered(minds: Minds) -> Offered:

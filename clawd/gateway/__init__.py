@@ -3,5 +3,6 @@
 from clawd.gateway.app import CannotListen, Gateway
 from clawd.gateway.auth import TokenStore
 from clawd.gateway.health import Readiness
+from clawd.gateway.surroundings import Surroundings, Times
 
-__all__ = ["CannotListen", "Gateway", "Readiness", "TokenStore"]
+__all__ = ["CannotListen", "Gateway", "Readiness", "Surroundings", "Times", "TokenStore"]

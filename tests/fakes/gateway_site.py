@@ -12,7 +12,7 @@ import aiohttp
 
 from clawd.config.schema import GatewayConfig
 from clawd.control.application import RemoteControl
-from clawd.gateway import Gateway, Readiness, TokenStore
+from clawd.gateway import Gateway, Readiness, Surroundings, Times, TokenStore
 from clawd.gateway.places import StreamTimes
 from clawd.gateway.remote import TOKEN
 from clawd.ids import SystemClock
@@ -107,8 +107,7 @@ async def site(
     world = World()
     services = world.services()
     made: list[Site] = []
-    gateway = Gateway(
-        config or GatewayConfig(port=0),
+    around = Surroundings(
         inbox=inbox or services.inbox,
         views=services.views,
         fanout=world.fanout,
@@ -118,13 +117,16 @@ async def site(
         tokens=tokens or TokenStore(state_dir, clock=clock),
         clock=clock or SystemClock(),
         models=services.names,
-        header_timeout_s=header_timeout_s,
-        body_timeout_s=body_timeout_s,
-        write_timeout_s=write_timeout_s,
         offered=(lambda: offered) if offered is not None else None,
-        keepalive_s=keepalive_s,
-        stream_times=stream_times or StreamTimes(),
     )
+    times = Times(
+        header_s=header_timeout_s,
+        body_s=body_timeout_s,
+        write_s=write_timeout_s,
+        keepalive_s=keepalive_s,
+        streams=stream_times or StreamTimes(),
+    )
+    gateway = Gateway(config or GatewayConfig(port=0), around, times=times)
     gateway.mount(RemoteControl(services, lambda request: f"token.{request[TOKEN].name}"))
     async with gateway, aiohttp.ClientSession(gateway.url) as client:
         path = state_dir / "gateway.token"

@@ -6,7 +6,7 @@ import asyncio
 import io
 import socket
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import TypeAdapter
@@ -16,6 +16,7 @@ from clawd.config.base import Secret
 from clawd.config.schema import GatewayConfig, TokenConfig
 from clawd.errors import InboxFull, JournalUnavailable
 from clawd.gateway import CannotListen, Gateway, Readiness, TokenStore
+from clawd.gateway.surroundings import Surroundings
 from clawd.ids import SystemClock
 from clawd.messages import Refused
 from tests.fakes.control_services import World
@@ -319,14 +320,15 @@ async def _no_metrics() -> tuple[()]:
 def _bare(config: GatewayConfig, state_dir: Path) -> Gateway:
     world = World()
     services = world.services()
-    parts: dict[str, Any] = {"inbox": services.inbox, "views": services.views, "fanout": world.fanout}
-    return Gateway(
-        config,
+    around = Surroundings(
+        inbox=services.inbox,
+        views=services.views,
+        fanout=world.fanout,
         readiness=lambda: READY,
         metrics=_no_metrics,
         bridges=dict,
         tokens=TokenStore(state_dir),
         clock=SystemClock(),
         models=services.names,
-        **parts,
     )
+    return Gateway(config, around)
