@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from bridges.telegram import TelegramConfig
 from bridges.telegram.bridge import TelegramBridge
+from clawd.conformance import MemoryInbox
 from clawd.ids import Clock, DeliveryId, QuestionId
 from clawd.messages import Address, Choice, OutboundMessage
 from tests.fakes.bot_api import TOKEN
 from tests.fakes.bridge_context import bridge_context
-from tests.fakes.inbox import MemoryInbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from clawd.bridge import BridgeStatus
 from clawd.config.base import Secret
 from clawd.config.schema import GatewayConfig, TokenConfig
+from clawd.conformance import MemoryInbox
 from clawd.errors import InboxFull, JournalUnavailable
 from clawd.gateway import CannotListen, Gateway, Readiness, TokenStore
 from clawd.gateway.surroundings import Surroundings
@@ -21,7 +22,6 @@ from clawd.ids import SystemClock
 from clawd.messages import Refused
 from tests.fakes.control_services import World
 from tests.fakes.gateway_site import READY, not_ready, site
-from tests.fakes.inbox import MemoryInbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

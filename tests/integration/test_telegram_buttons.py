@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from clawd.conformance import MemoryInbox
 from clawd.errors import JournalUnavailable
 from clawd.messages import InboundControl, Refused, Replied
 from clawd.testing import ManualClock
 from tests.fakes.bot_api import FakeBotApi
-from tests.fakes.inbox import MemoryInbox
 from tests.fakes.telegram import outbound, running, telegram_bridge
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from clawd.conformance import MemoryInbox
 from clawd.errors import BridgeAuthError, BridgeNotReady, InboxFull, JournalUnavailable
 from clawd.messages import Cursor, InboundMessage, Text, Unreadable
 from clawd.testing import ManualClock
 from tests.fakes.bot_api import TOKEN, FakeBotApi
-from tests.fakes.inbox import MemoryInbox
 from tests.fakes.telegram import Running, running, telegram_bridge
 
 if TYPE_CHECKING:

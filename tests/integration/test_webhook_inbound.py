@@ -12,13 +12,13 @@ import pytest
 
 from bridges.webhook import PLUGIN, WebhookConfig
 from clawd.bridge import HttpBridge
+from clawd.conformance import MemoryInbox
 from clawd.errors import InboxFull, JournalUnavailable
 from clawd.ids import SystemClock
 from clawd.messages import Refused, Replied
 from clawd.testing import ManualClock
 from tests.fakes.bridge_context import bridge_context
 from tests.fakes.gateway_site import Site, error_of, not_ready, read_answer, site
-from tests.fakes.inbox import MemoryInbox
 from tests.fakes.webhook_sender import ROTATED, SECRET, event, signed
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from clawd.bridge import BridgeConfig, BridgeState, Inbox
+from clawd.conformance import MemoryInbox
 from clawd.errors import BridgeAuthError, BridgeNotReady, DeliveryUnauthorized
 from clawd.messages import BridgeCapabilities, OutboundMessage, Receipt
 from clawd.supervisor import Supervisor
 from clawd.testing import ManualClock
-from tests.fakes.inbox import MemoryInbox
 
 Script = Callable[[Callable[[], None]], Awaitable[None]]
 

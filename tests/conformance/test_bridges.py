@@ -1,0 +1,34 @@
+"""The suite of bridges, over every bridge of this project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from clawd.conformance import BridgeConformance
+from tests.conformance.platforms.telegram import TelegramPlatform
+from tests.conformance.platforms.webhook import WebhookPlatform
+from tests.fakes.bot_api import FakeBotApi
+from tests.fakes.webhook_receiver import WebhookReceiver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class TestTelegram(BridgeConformance):
+    features = TelegramPlatform.features
+
+    @pytest.fixture
+    async def platform(self) -> AsyncIterator[TelegramPlatform]:
+        async with FakeBotApi() as api:
+            yield TelegramPlatform(api)
+
+
+class TestWebhook(BridgeConformance):
+    features = WebhookPlatform.features
+
+    @pytest.fixture
+    async def platform(self) -> AsyncIterator[WebhookPlatform]:
+        async with WebhookReceiver() as receiver:
+            yield WebhookPlatform(receiver)
