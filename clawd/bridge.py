@@ -10,7 +10,7 @@ import builtins
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
-from clawd.config.base import PluginConfig
+from clawd.config.base import PluginConfig, Secret
 from clawd.config.schema import BridgeConfig, NetworkConfig
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ __all__ = [
     "PluginConfig",
     "PreviewBridge",
     "ProbeBridge",
+    "Secret",
 ]
 
 
