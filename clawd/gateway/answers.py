@@ -140,6 +140,25 @@ class Approved(Answer):
     text: str = Field(description="What people are told.")
 
 
+# --- conversations ----------------------------------------------------------------------------------------
+
+
+class ConversationShown(Answer):
+    """A conversation of the token."""
+
+    id: Conversation
+    turns: int = Field(ge=0)
+    open_turns: int = Field(ge=0)
+    last_at: AwareDatetime | None
+    last_text: str = Field(description="The newest message, shortened.")
+
+
+class ConversationList(Answer):
+    """The token's conversations, the latest first."""
+
+    conversations: list[ConversationShown]
+
+
 # --- health -----------------------------------------------------------------------------------------------
 
 
@@ -303,3 +322,10 @@ ServerFrame = Annotated[
     | PongFrame,
     Field(discriminator="type"),
 ]
+
+
+class Messages(Answer):
+    """Lines of a conversation, oldest first, as the frames that tell of them."""
+
+    messages: list[Annotated[MessageFrame | DoneFrame, Field(discriminator="type")]]
+    cursor: Cursor | None = Field(description="To go on from, as `after`; null where there is nothing yet.")
