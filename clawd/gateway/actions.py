@@ -7,7 +7,8 @@ import secrets
 from typing import TYPE_CHECKING
 
 from clawd.errors import NotFound
-from clawd.gateway.messages import BRIDGE, read_submission, sender_of, to_inbound, told_of
+from clawd.gateway.approvals import Word
+from clawd.gateway.messages import BRIDGE, sender_of, submission_of, to_inbound, told_of
 from clawd.gateway.problems import RequestRefused, try_later
 from clawd.gateway.turns import own_turn
 from clawd.gateway.waits import is_over
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from clawd.bridge import Inbox
     from clawd.gateway.approvals import Approvals
     from clawd.gateway.auth import Token
-    from clawd.gateway.frames import Approve, Cancel, Send
     from clawd.gateway.limits import Limits
+    from clawd.gateway.requests import ApproveFrame, CancelFrame, SendFrame
     from clawd.ids import Clock
     from clawd.journal.reading import Views
     from clawd.response import JsonObject
@@ -55,7 +56,7 @@ class Actions:
         self._models = models
         self._draining = draining
 
-    async def send(self, token: Token, frame: Send) -> JsonObject:
+    async def send(self, token: Token, frame: SendFrame) -> JsonObject:
         """Return what became of a message once it is committed; the same id and content again are a duplicate.
 
         Raises:
@@ -63,9 +64,9 @@ class Actions:
             JournalError: nothing can be stored.
         """
         self._check_open()
-        submission = read_submission({**frame.body, "conversation": frame.conversation}, self._models())
+        submission = submission_of(frame, frame.conversation, self._models())
         # Of the content, not of the bytes: a client that makes the frame anew may order it otherwise.
-        content = json.dumps({**frame.body, "conversation": frame.conversation}, sort_keys=True)
+        content = json.dumps(frame.model_dump(exclude={"type", "id"}, exclude_unset=True), sort_keys=True)
         message = to_inbound(submission, content.encode(), token=token, key=frame.id, now=self._clock.now())
         self._limits.request(token)
         self._limits.message(token)
@@ -79,7 +80,7 @@ class Actions:
         told = told_of(message, result)
         return {"turn": told.pop("id"), **told}
 
-    async def cancel(self, token: Token, frame: Cancel) -> JsonObject:
+    async def cancel(self, token: Token, frame: CancelFrame) -> JsonObject:
         """Return the turn once the wish that it ends is committed.
 
         Raises:
@@ -103,11 +104,12 @@ class Actions:
         await self._inbox.accept([control])
         return {"turn": view.id}
 
-    async def approve(self, token: Token, frame: Approve) -> JsonObject:
+    async def approve(self, token: Token, frame: ApproveFrame) -> JsonObject:
         """Return the approval once the word on it is committed; raises as `Approvals.say`."""
         self._check_open()
-        await self._approvals.say(token, frame.approval, frame.word, conversation=frame.conversation)
-        return {"approval": frame.approval, "decision": frame.word.kind}
+        word = Word(kind=frame.decision, always=frame.always, sender=frame.sender)
+        await self._approvals.say(token, frame.approval, word, conversation=frame.conversation)
+        return {"approval": frame.approval, "decision": word.kind}
 
     def address(self, token: Token, conversation: str) -> Address:
         """Return where a conversation of this token lives; raises RequestRefused (403) for one beyond its prefix."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 from aiohttp import web
 
 from clawd.gateway.bodies import BODY_TIMEOUT_S, read_json
-from clawd.gateway.messages import BRIDGE, read_sender, sender_of
+from clawd.gateway.messages import BRIDGE, sender_of
 from clawd.gateway.problems import RequestRefused
+from clawd.gateway.requests import ApprovalBody
 from clawd.gateway.turns import own_turn
+from clawd.gateway.validation import validate
 from clawd.ids import parse_question_id
 from clawd.messages import Address, InboundControl, MessageId, Refused, Replied
 
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
     from clawd.journal.base import OpenQuestion
     from clawd.journal.reading import Views
     from clawd.response import JsonObject
-
-_FIELDS: Final = frozenset({"answer", "always", "sender"})
-_MAX_PATTERN: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,19 +123,5 @@ def _unknown() -> RequestRefused:
 
 def read_word(body: JsonObject) -> Word:
     """Return what the body says; raises RequestRefused (400) for anything else."""
-    if unknown := sorted(body.keys() - _FIELDS):
-        raise RequestRefused(
-            400, f"unknown field {unknown[0][:40]}", remedy=f"the fields are {', '.join(sorted(_FIELDS))}"
-        )
-    kind, always = body.get("answer"), body.get("always")
-    if kind not in ("approve", "deny"):
-        raise RequestRefused(400, "answer has to be approve or deny")
-    if always is not None and (kind == "deny" or not isinstance(always, str) or len(always) > _MAX_PATTERN):
-        raise RequestRefused(
-            400, f"always goes with approve and has to be a string of at most {_MAX_PATTERN} characters"
-        )
-    return Word(
-        kind="approve" if kind == "approve" else "deny",
-        always=always if isinstance(always, str) else None,
-        sender=read_sender(body.get("sender")),
-    )
+    said = validate(ApprovalBody, body)
+    return Word(kind=said.answer, always=said.always, sender=said.sender)

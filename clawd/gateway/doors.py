@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from clawd.gateway.actions import Actions
 from clawd.gateway.approvals import Approvals
 from clawd.gateway.bridges import BridgeMounts
+from clawd.gateway.conversations import Conversations
 from clawd.gateway.events import EventStreams
 from clawd.gateway.health import Health
 from clawd.gateway.held_inbox import HeldInbox
@@ -84,6 +85,7 @@ class Doors:
             BridgeMounts(around.bridges, self._inbox, body_timeout_s=times.body_s),
             self._messages(),
             approvals,
+            Conversations(around.views, around.tokens),
             *([self._openai] if self._openai is not None else []),
             WebSockets(streaming, places, max_frame_bytes=self._max_body_bytes),
             EventStreams(streaming, places),

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
 from clawd.gateway.problems import RequestRefused, try_later
+from clawd.gateway.requests import CONVERSATION, MessageBody
+from clawd.gateway.validation import validate
 from clawd.jsonable import moment
 from clawd.messages import (
     Accepted,
@@ -27,18 +29,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clawd.gateway.auth import Token
+    from clawd.gateway.requests import Content
     from clawd.journal.base import OpenQuestion
     from clawd.journal.reading import TurnView
     from clawd.messages import AcceptResult
-    from clawd.response import JsonObject, JsonValue
+    from clawd.response import JsonObject
 
 BRIDGE: Final = "api"
 
-_FIELDS: Final = frozenset({"text", "parts", "conversation", "sender", "callback_url", "model"})
-_CONVERSATION: Final = re.compile(r"[A-Za-z0-9_.:@+=~-]{1,128}")
-_SENDER: Final = re.compile(r"[^\x00-\x20\x7f]{1,128}")
+_CONVERSATION: Final = re.compile(CONVERSATION)
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-_MAX_PARTS: Final = 64
 _RATE_RETRY_S: Final = 30.0
 
 
@@ -53,7 +53,7 @@ class Submission:
 
 
 def read_submission(body: JsonObject, models: Collection[str]) -> Submission:
-    """Return what the body asks for.
+    """Return what the body of a request asks for.
 
     Args:
         body: Of the request.
@@ -64,20 +64,25 @@ def read_submission(body: JsonObject, models: Collection[str]) -> Submission:
             is not there; 403 for a
             `callback_url`, as no list of allowed ones can be configured in this version.
     """
-    if unknown := sorted(body.keys() - _FIELDS):
-        raise _bad(f"unknown field {unknown[0][:40]}", f"the fields are {', '.join(sorted(_FIELDS))}")
-    if body.get("callback_url") is not None:
+    message = validate(MessageBody, body)
+    if message.callback_url is not None:
         raise RequestRefused(
             403,
             "callback_url is not allowed: this clawd has no list of hosts it may call back",
             code="callback_not_allowed",
             remedy="fetch the answer with GET /v1/messages/ID?wait=30, or use a webhook bridge",
         )
+    return submission_of(message, message.conversation, models)
+
+
+def submission_of(content: Content, conversation: str | None, models: Collection[str]) -> Submission:
+    """Return what is asked for by what was said; raises RequestRefused (400) for a model that is not there."""
+    texts = (content.text,) if content.text is not None else [part.text for part in content.parts or ()]
     return Submission(
-        text=_text(body),
-        conversation=read_conversation(body.get("conversation")),
-        sender=read_sender(body.get("sender")),
-        model=_model(body.get("model"), models),
+        text=tuple(Text(text) for text in texts),
+        conversation=conversation,
+        sender=content.sender,
+        model=_known(content.model, models),
     )
 
 
@@ -176,62 +181,21 @@ def describe(view: TurnView, question: OpenQuestion | None = None, *, operator: 
     return body
 
 
-def _text(body: JsonObject) -> tuple[Text, ...]:
-    text, parts = body.get("text"), body.get("parts")
-    if (text is None) == (parts is None):
-        raise _bad("exactly one of text and parts is needed")
-    found: list[JsonValue]
-    if text is not None:
-        found = [text]
-    else:
-        if not isinstance(parts, list) or not 1 <= len(parts) <= _MAX_PARTS:
-            raise _bad(f"parts has to be a list of 1 to {_MAX_PARTS} parts")
-        found = [_part(part) for part in parts]
-    if not all(isinstance(item, str) for item in found):
-        raise _bad("text has to be a string")
-    texts = tuple(Text(item) for item in found if isinstance(item, str))
-    if not any(item.text.strip() for item in texts):
-        raise _bad("the message is empty")
-    return texts
-
-
-def _part(part: JsonValue) -> JsonValue:
-    if not isinstance(part, dict):
-        raise _bad('a part has to be an object such as {"type": "text", "text": "…"}')
-    if part.get("type") != "text":
-        raise _bad("only parts of the type text are taken in this version")
-    return part.get("text")
-
-
-def _model(value: JsonValue, models: Collection[str]) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or value not in models:
-        name = value[:64] if isinstance(value, str) else "of this kind"
+def _known(model: str | None, models: Collection[str]) -> str | None:
+    if model is not None and model not in models:
         raise RequestRefused(
             400,
-            f"there is no model {name}",
+            f"there is no model {model[:64]}",
             code="unknown_model",
             remedy=f"models and routes: {', '.join(models)}",
         )
-    return value
+    return model
 
 
-def read_conversation(value: JsonValue) -> str | None:
-    """Return a conversation's name, None without one; raises RequestRefused (400)."""
-    if value is None:
-        return None
-    if not isinstance(value, str) or not _CONVERSATION.fullmatch(value):
+def read_conversation(value: str | None) -> str | None:
+    """Return the conversation that a query names, None without one; raises RequestRefused (400)."""
+    if value is not None and not _CONVERSATION.fullmatch(value):
         raise _bad("conversation has to be 1 to 128 characters of A-Z a-z 0-9 _ . : @ + = ~ -")
-    return value
-
-
-def read_sender(value: JsonValue) -> str | None:
-    """Return the name of a person that a client speaks for, None without one; raises RequestRefused (400)."""
-    if value is None:
-        return None
-    if not isinstance(value, str) or not _SENDER.fullmatch(value):
-        raise _bad("sender has to be a string of 1 to 128 characters without spaces")
     return value
 
 

@@ -13,19 +13,18 @@ from aiohttp import WSCloseCode, WSMsgType
 
 from clawd.errors import ClawdError
 from clawd.gateway.apps import Credentials
-from clawd.gateway.frames import (
-    Approve,
-    Auth,
-    Cancel,
-    FrameRefused,
-    Ping,
-    Send,
-    Subscribe,
-    Unsubscribe,
-    read_frame,
-)
+from clawd.gateway.frames import FrameRefused, read_frame
 from clawd.gateway.places import SlowReader, StreamOver, room
 from clawd.gateway.problems import RequestRefused, as_refusal
+from clawd.gateway.requests import (
+    ApproveFrame,
+    AuthFrame,
+    CancelFrame,
+    PingFrame,
+    SendFrame,
+    SubscribeFrame,
+    UnsubscribeFrame,
+)
 from clawd.gateway.shown import Telling, encoded, error_frame
 from clawd.watching import ConversationWatch
 
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
     from clawd.gateway.actions import Actions
     from clawd.gateway.apps import Callers
     from clawd.gateway.auth import Token
-    from clawd.gateway.frames import Frame
     from clawd.gateway.places import Ending, Place, StreamTimes
+    from clawd.gateway.requests import Frame
     from clawd.journal.reading import Views
     from clawd.messages import Address
     from clawd.response import JsonObject
@@ -190,24 +189,24 @@ class Session:
     async def _do(self, frame: Frame) -> None:
         actions = self._streaming.actions
         match frame:
-            case Auth():
+            case AuthFrame():
                 await self._auth(frame)
-            case Ping():
+            case PingFrame():
                 await self._send({"type": "pong", "ref": frame.ref})
-            case Send():
+            case SendFrame():
                 await self._accepted(frame, await actions.send(self._token(), frame))
-            case Cancel():
+            case CancelFrame():
                 await self._accepted(frame, await actions.cancel(self._token(), frame))
-            case Approve():
+            case ApproveFrame():
                 await self._accepted(frame, await actions.approve(self._token(), frame))
-            case Subscribe():
+            case SubscribeFrame():
                 await self._subscribe(frame)
-            case Unsubscribe():
+            case UnsubscribeFrame():
                 self._token()
                 self._forget(frame.conversation)
                 await self._accepted(frame, {})
 
-    async def _auth(self, frame: Auth) -> None:
+    async def _auth(self, frame: AuthFrame) -> None:
         if self._credentials is not None:
             raise FrameRefused("this socket has said who it is", ref=frame.ref)
         credentials = Credentials(app_id=frame.app_id, authorization=f"Bearer {frame.token}")
@@ -226,7 +225,7 @@ class Session:
 
     # --- subscriptions ------------------------------------------------------------------------------------
 
-    async def _subscribe(self, frame: Subscribe) -> None:
+    async def _subscribe(self, frame: SubscribeFrame) -> None:
         token, name, most = self._token(), frame.conversation, self._streaming.max_subscriptions()
         if name not in self._watches and len(self._watches) >= most:
             raise RequestRefused(
@@ -275,7 +274,9 @@ class Session:
     # --- what goes out ------------------------------------------------------------------------------------
 
     async def _accepted(
-        self, frame: Send | Subscribe | Unsubscribe | Cancel | Approve, told: JsonObject
+        self,
+        frame: SendFrame | SubscribeFrame | UnsubscribeFrame | CancelFrame | ApproveFrame,
+        told: JsonObject,
     ) -> None:
         await self._send({"type": "accepted", "ref": frame.ref, "conversation": frame.conversation, **told})
 

@@ -140,7 +140,10 @@ class Views(Protocol):
     async def turns(
         self, *, address: Address | None = None, state: TurnState | None = None, limit: int = 50
     ) -> Sequence[TurnView]: ...
-    async def conversations(self, *, limit: int = 50) -> Sequence[ConversationView]: ...
+    async def conversations(self, *, limit: int = 50, prefix: str = "") -> Sequence[ConversationView]:
+        """Return those whose address, written as text, begins so; the latest first."""
+        ...
+
     async def entries(self, address: Address, *, after: str = "", limit: int = 200) -> Page:
         """Return what follows the cursor, oldest first; without one, the newest `limit`.
 

@@ -116,13 +116,14 @@ class SqliteViews:
 
     # --- conversations ----------------------------------------------------------------------------------
 
-    async def conversations(self, *, limit: int = 50) -> Sequence[ConversationView]:
+    async def conversations(self, *, limit: int = 50, prefix: str = "") -> Sequence[ConversationView]:
         rows = await self._store.read(
             "SELECT c.address, c.last_seq, c.last_seq - c.done_seq, c.settings, i.at, i.v, i.body,"
             " (SELECT count(*) FROM inbox n WHERE n.conv = c.id)"
             " FROM conv c LEFT JOIN inbox i ON i.conv = c.id AND i.seq = c.last_seq"
+            " WHERE c.address >= ? AND c.address < ?"
             " ORDER BY coalesce(i.at, 0) DESC, c.id DESC LIMIT ?",
-            (limit,),
+            (prefix, f"{prefix}\x7f", limit),  # addresses are visible ASCII
         )
         return [
             ConversationView(

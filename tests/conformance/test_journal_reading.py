@@ -66,6 +66,15 @@ async def test_conversations_are_listed_with_their_newest_message(bench: Bench) 
     assert (older.last_text, older.open_turns, older.last_at is not None) == ("a", 0, True)
 
 
+async def test_conversations_are_listed_by_the_beginning_of_their_address(bench: Bench) -> None:
+    for chat in ("shop-1", "shop-2", "shop", "s", "t", "你"):
+        await bench.say("a", chat=chat)
+    found = await bench.views.conversations(prefix=str(address("shop")))
+    assert {view.address.chat for view in found} == {"shop-1", "shop-2", "shop"}
+    assert len(await bench.views.conversations(prefix=str(address("")))) == 6
+    assert not await bench.views.conversations(prefix="nobody:")
+
+
 async def test_entries_come_in_the_order_of_their_commits(bench: Bench) -> None:
     await bench.say("q1")
     await bench.say("q2")

@@ -376,7 +376,7 @@ class _Views:
         ]
         return found[:limit]
 
-    async def conversations(self, *, limit: int = 50) -> Sequence[ConversationView]:
+    async def conversations(self, *, limit: int = 50, prefix: str = "") -> Sequence[ConversationView]:
         return [
             ConversationView(
                 address=address,
@@ -387,6 +387,7 @@ class _Views:
                 settings=ConversationSettings(),
             )
             for address, rows in self.world.entries.items()
+            if str(address).startswith(prefix)
         ][:limit]
 
     async def entries(self, address: Address, *, after: str = "", limit: int = 200) -> Page:

@@ -6,18 +6,16 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawd.gateway.approvals import Word
-from clawd.gateway.frames import (
-    Approve,
-    Auth,
-    Cancel,
+from clawd.gateway.frames import FrameRefused, read_frame
+from clawd.gateway.requests import (
+    ApproveFrame,
+    AuthFrame,
+    CancelFrame,
     Frame,
-    FrameRefused,
-    Ping,
-    Send,
-    Subscribe,
-    Unsubscribe,
-    read_frame,
+    PingFrame,
+    SendFrame,
+    SubscribeFrame,
+    UnsubscribeFrame,
 )
 
 KINDS = ("auth", "send", "subscribe", "unsubscribe", "cancel", "approve", "ping", "dance")
@@ -35,21 +33,25 @@ VALUES = st.one_of(
 
 def test_each_frame_is_read() -> None:
     texts = {
-        '{"type":"auth","token":"t"}': Auth(ref=None, app_id=None, token="t"),
-        '{"type":"auth","id":"1","app_id":"a","token":"t"}': Auth(ref="1", app_id="a", token="t"),
-        '{"type":"send","id":"1","conversation":"c","text":"hi"}': Send(
-            id="1", conversation="c", body={"text": "hi"}
+        '{"type":"auth","token":"t"}': AuthFrame(type="auth", token="t"),
+        '{"type":"auth","id":"1","app_id":"a","token":"t"}': AuthFrame(
+            type="auth", id="1", app_id="a", token="t"
         ),
-        '{"type":"subscribe","conversation":"c"}': Subscribe(ref=None, conversation="c", after=None),
-        '{"type":"subscribe","conversation":"c","after":"0"}': Subscribe(
-            ref=None, conversation="c", after="0"
+        '{"type":"send","id":"1","conversation":"c","text":"hi"}': SendFrame(
+            type="send", id="1", conversation="c", text="hi"
         ),
-        '{"type":"unsubscribe","conversation":"c"}': Unsubscribe(ref=None, conversation="c"),
-        '{"type":"cancel","conversation":"c","turn":"t"}': Cancel(ref=None, conversation="c", turn="t"),
-        '{"type":"approve","conversation":"c","approval":"a","decision":"approve","always":""}': Approve(
-            ref=None, conversation="c", approval="a", word=Word(kind="approve", always="")
+        '{"type":"subscribe","conversation":"c"}': SubscribeFrame(type="subscribe", conversation="c"),
+        '{"type":"subscribe","conversation":"c","after":"0"}': SubscribeFrame(
+            type="subscribe", conversation="c", after="0"
         ),
-        '{"type":"ping"}': Ping(ref=None),
+        '{"type":"unsubscribe","conversation":"c"}': UnsubscribeFrame(type="unsubscribe", conversation="c"),
+        '{"type":"cancel","conversation":"c","turn":"t"}': CancelFrame(
+            type="cancel", conversation="c", turn="t"
+        ),
+        '{"type":"approve","conversation":"c","approval":"a","decision":"approve","always":""}': ApproveFrame(
+            type="approve", conversation="c", approval="a", decision="approve", always=""
+        ),
+        '{"type":"ping","id":null}': PingFrame(type="ping"),
     }
     assert [read_frame(text) for text in texts] == list(texts.values())
 

@@ -1,0 +1,273 @@
+"""What clients send, as models: they check it, and `/openapi.json` and docs/api.md are made from them. No I/O.
+
+Nothing is converted: a number is no string. An unknown field is an error, null says as much as a missing field.
+`clawd.gateway.validation` says in one sentence what is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
+
+CONVERSATION: Final = r"^[A-Za-z0-9_.:@+=~-]{1,128}$"
+SENDER: Final = r"^[^\x00-\x20\x7f]{1,128}$"
+REFERENCE: Final = r"^[\x21-\x7e]{1,255}$"
+MAX_PARTS: Final = 64
+MAX_PATTERN: Final = 1000
+
+
+class Body(BaseModel):
+    """One JSON object: immutable, and an unknown field is an error.
+
+    Models are built when the first body of their kind comes, so that a start does not pay for them.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, defer_build=True, hide_input_in_errors=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """What a field is to be, for the sentence that refuses another value: "has to be …"."""
+
+    sentence: str
+
+
+Name = Annotated[
+    str,
+    Field(pattern=CONVERSATION, examples=["order-42"]),
+    Says("has to be 1 to 128 characters of A-Z a-z 0-9 _ . : @ + = ~ -"),
+]
+SenderName = Annotated[
+    str,
+    Field(pattern=SENDER, examples=["anna"]),
+    Says("has to be a string of 1 to 128 characters without spaces"),
+]
+Reference = Annotated[
+    str,
+    Field(pattern=REFERENCE, examples=["m-17"]),
+    Says("has to be a string of 1 to 255 visible ASCII characters"),
+]
+Filled = Annotated[str, Field(min_length=1), Says("has to be a string that is not empty")]
+
+# --- parts of a message -----------------------------------------------------------------------------------
+
+
+class TextPart(Body):
+    """A text."""
+
+    type: Annotated[
+        Literal["text"], Says("has to be text: only parts of the type text are taken in this version")
+    ]
+    text: Annotated[str, Says("has to be a string")] = Field(
+        description="What it says.", examples=["What is the weather?"]
+    )
+
+
+# Other kinds of parts join here, told apart by `type`:
+# Part = Annotated[TextPart | ImagePart | AudioPart | FilePart, Field(discriminator="type")]
+Part = TextPart
+
+_PARTS: Final = f"has to be a list of 1 to {MAX_PARTS} parts"
+_ONE_OF_THEM: Final[JsonDict] = {
+    "oneOf": [
+        {
+            "required": ["text"],
+            "properties": {"text": {"type": "string", "pattern": r"\S"}, "parts": {"type": "null"}},
+        },
+        {"required": ["parts"], "properties": {"text": {"type": "null"}, "parts": {"type": "array"}}},
+    ]
+}
+
+
+class Content(Body):
+    """What is said, and by whom: of a message, whichever way it comes."""
+
+    text: str | None = Field(
+        default=None,
+        description="The message; either this or `parts`. More than 200,000 characters are cut, with a note "
+        "to the model.",
+        examples=["What is the weather?"],
+    )
+    parts: Annotated[
+        tuple[Part, ...] | None,
+        Field(strict=False, max_length=MAX_PARTS),
+        Says(_PARTS),
+    ] = Field(
+        default=None,
+        description="The message in parts; at least one has to say something.",
+        json_schema_extra={"minItems": 1},
+    )
+    sender: SenderName | None = Field(
+        default=None,
+        description="Who writes, when one token serves several people; counts as TOKEN-NAME/SENDER.",
+    )
+    model: Annotated[str | None, Says("there is no model of this kind")] = Field(
+        default=None,
+        description="The model or route that is to answer this message, before what the conversation chose.",
+        examples=["main"],
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if (self.text is None) == (self.parts is None):
+            raise PydanticCustomError("sentence", "exactly one of text and parts is needed")
+        if self.parts == ():
+            raise PydanticCustomError("sentence", "parts: {says}", {"says": _PARTS})
+        said = [self.text] if self.text is not None else [part.text for part in self.parts or ()]
+        if not any(text and text.strip() for text in said):
+            raise PydanticCustomError("sentence", "the message is empty")
+        return self
+
+
+class MessageBody(Content):
+    """The body of `POST /v1/messages`."""
+
+    model_config = ConfigDict(json_schema_extra=_ONE_OF_THEM)
+
+    conversation: Name | None = Field(
+        default=None,
+        description="Messages of one conversation are answered in order and remember each other. Without it "
+        "each message begins a conversation of its own, which the answer names.",
+    )
+    # What callbacks need joins here.
+    callback_url: object = Field(
+        default=None, description="Refused with 403 in this version.", json_schema_extra={"type": "null"}
+    )
+
+
+class ApprovalBody(Body):
+    """The body of `POST /v1/approvals/{id}`."""
+
+    answer: Literal["approve", "deny"] = Field(description="Whether the call may run.", examples=["approve"])
+    always: Annotated[
+        str | None,
+        Field(max_length=MAX_PATTERN),
+        Says(f"goes with approve and has to be a string of at most {MAX_PATTERN} characters"),
+    ] = Field(
+        default=None,
+        description="With approve: what passes in this conversation from now on without a question. Empty for "
+        "the same call, a pattern such as `git *` for all that match.",
+        examples=["git *"],
+    )
+    sender: SenderName | None = Field(default=None, description="Who answers, as for a message.")
+
+    @model_validator(mode="after")
+    def _always_goes_with_approve(self) -> Self:
+        _check_always(self.answer, self.always)
+        return self
+
+
+def _check_always(answer: str, always: str | None) -> None:
+    if answer == "deny" and always is not None:
+        raise PydanticCustomError("sentence", "always: goes with approve and not with deny")
+
+
+# --- frames of a WebSocket --------------------------------------------------------------------------------
+
+
+class ClientFrame(Body):
+    """What every frame has."""
+
+    id: Reference | None = Field(default=None, description="Comes back as `ref` in the answer.")
+
+    @property
+    def ref(self) -> str | None:
+        """What an answer refers to."""
+        return self.id
+
+
+class AuthFrame(ClientFrame):
+    """Who speaks; the first frame of a socket whose request did not say it in its headers."""
+
+    type: Literal["auth"]
+    app_id: Filled | None = Field(
+        default=None, description="The id of an app, with the app's token.", examples=["shop"]
+    )
+    token: Filled = Field(description="A token, without the word Bearer.", examples=["clawd_…"])
+
+
+class SendFrame(Content):
+    """A message."""
+
+    model_config = ConfigDict(json_schema_extra=_ONE_OF_THEM)
+
+    type: Literal["send"]
+    id: Reference = Field(description="A new one for each message: its idempotency key.")
+    conversation: Name = Field(description="Which it belongs to.")
+
+    @property
+    def ref(self) -> str:
+        """What an answer refers to."""
+        return self.id
+
+
+class SubscribeFrame(ClientFrame):
+    """A wish to see a conversation behind a cursor; again: begins anew."""
+
+    type: Literal["subscribe"]
+    conversation: Name
+    after: Filled | None = Field(
+        default=None,
+        description='The cursor; "0" is the beginning, and without one it is from now on.',
+        examples=["0"],
+    )
+
+
+class UnsubscribeFrame(ClientFrame):
+    """A wish to see it no longer."""
+
+    type: Literal["unsubscribe"]
+    conversation: Name
+
+
+class CancelFrame(ClientFrame):
+    """A wish to end a turn."""
+
+    type: Literal["cancel"]
+    conversation: Name
+    turn: Filled = Field(description="The turn's id.", examples=["turn:k3x9-7-1"])
+
+
+class ApproveFrame(ClientFrame):
+    """A word on what a turn waits to do."""
+
+    type: Literal["approve"]
+    conversation: Name
+    approval: Filled = Field(description="The id in the frame `approval`.", examples=["approval:k3x9-7-2-2"])
+    decision: Literal["approve", "deny"]
+    always: Annotated[
+        str | None,
+        Field(max_length=MAX_PATTERN),
+        Says(f"goes with approve and has to be a string of at most {MAX_PATTERN} characters"),
+    ] = Field(default=None, description="As over REST.")
+    sender: SenderName | None = Field(default=None, description="Who answers, as for a message.")
+
+    @model_validator(mode="after")
+    def _always_goes_with_approve(self) -> Self:
+        _check_always(self.decision, self.always)
+        return self
+
+
+class PingFrame(ClientFrame):
+    """A question whether clawd is there; answered by `pong`."""
+
+    type: Literal["ping"]
+
+
+Frame = AuthFrame | SendFrame | SubscribeFrame | UnsubscribeFrame | CancelFrame | ApproveFrame | PingFrame
+AnyFrame = Annotated[Frame, Field(discriminator="type")]
+FRAMES: Final[dict[str, type[Frame]]] = {
+    "auth": AuthFrame,
+    "send": SendFrame,
+    "subscribe": SubscribeFrame,
+    "unsubscribe": UnsubscribeFrame,
+    "cancel": CancelFrame,
+    "approve": ApproveFrame,
+    "ping": PingFrame,
+}
