@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from blockbuster import BlockBuster
 
+from tests.fakes.folders import BASE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -92,6 +94,6 @@ def _loop_stays_free(_blockbuster: BlockBuster, request: pytest.FixtureRequest) 
 @pytest.fixture
 def state_dir() -> Iterator[Path]:
     """An empty directory of mode 0700 with a path short enough for Unix sockets (107 bytes)."""
-    path = Path(tempfile.mkdtemp(prefix="clawd-", dir="/tmp"))
+    path = Path(tempfile.mkdtemp(prefix="clawd-", dir=BASE))
     yield path
     shutil.rmtree(path, ignore_errors=True)

@@ -16,6 +16,7 @@ import pytest_asyncio
 import yaml
 
 from tests.crash.process import DaemonProcess
+from tests.fakes.folders import BASE
 from tests.fakes.openai_api import FakeOpenAI, Reply, Seen
 from tests.fakes.shell import Shell
 
@@ -105,7 +106,7 @@ class Failover:
 @asynccontextmanager
 async def failover(open_s: float) -> AsyncIterator[Failover]:
     """A daemon of its own that leaves a model alone for so long."""
-    with tempfile.TemporaryDirectory(prefix="clawd-", dir="/tmp") as home:
+    with tempfile.TemporaryDirectory(prefix="clawd-", dir=BASE) as home:
         async with FakeOpenAI() as api, aiohttp.ClientSession() as session:
             here = Failover(Path(home), api, session)
             await here.start(open_s)

@@ -16,6 +16,7 @@ import pytest_asyncio
 import yaml
 
 from tests.crash.process import DaemonProcess
+from tests.fakes.folders import BASE
 from tests.fakes.openai_api import FakeOpenAI, Reply, Seen
 from tests.fakes.shell import Shell
 
@@ -48,7 +49,7 @@ class Here:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def here() -> AsyncIterator[Here]:
-    with tempfile.TemporaryDirectory(prefix="clawd-", dir="/tmp") as home:
+    with tempfile.TemporaryDirectory(prefix="clawd-", dir=BASE) as home:
         replies: dict[str, Reply] = {}
         async with FakeOpenAI() as api:
             api.choose = lambda seen: replies.get(seen.last_user_text)
