@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import shutil
 import signal
 import socket
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import BlockBuster
+
+from tests.fakes.folders import BASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +64,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "may_block: this test blocks its own event loop on purpose")
     # An audit hook also sees what C code does, and needs no name of ours or of the library replaced.
     sys.addaudithook(_guard_network)
+    # In debug mode asyncio warns of each step that takes 0.1 s. On a busy machine that is any step, and many a test
+    # looks at all that was logged.
+    logging.getLogger("asyncio").addFilter(lambda record: not str(record.msg).startswith("Executing "))
     # Started in the background, a run inherits SIGINT as ignored and would hand that on to every program it
     # starts. A signal with a handler is back to its default in a program that is executed. Source: signal(7).
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -92,6 +98,6 @@ def _loop_stays_free(_blockbuster: BlockBuster, request: pytest.FixtureRequest) 
 @pytest.fixture
 def state_dir() -> Iterator[Path]:
     """An empty directory of mode 0700 with a path short enough for Unix sockets (107 bytes)."""
-    path = Path(tempfile.mkdtemp(prefix="clawd-", dir="/tmp"))
+    path = Path(tempfile.mkdtemp(prefix="clawd-", dir=BASE))
     yield path
     shutil.rmtree(path, ignore_errors=True)

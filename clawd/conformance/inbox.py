@@ -51,12 +51,12 @@ class MemoryInbox:
     async def cursor(self, key: str) -> str | None:
         return self.cursors.get(key)
 
-    async def wait_for(self, count: int, timeout_s: float = 10) -> list[Inbound]:
+    async def wait_for(self, count: int, timeout_s: float = 30) -> list[Inbound]:
         """Return everything accepted once there are at least `count` events; raises TimeoutError."""
         await self.wait_until(lambda: len(self.accepted) >= count, timeout_s)
         return list(self.accepted)
 
-    async def wait_until(self, condition: Callable[[], bool], timeout_s: float = 10) -> None:
+    async def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30) -> None:
         """Return once the condition holds; it is asked after each call of `accept`."""
         async with asyncio.timeout(timeout_s):
             while not condition():

@@ -87,7 +87,7 @@ async def test_a_kill_between_two_pieces_of_a_stream_leaves_the_turn_to_the_next
         await here.start()
         async with asyncio.TaskGroup() as group:
             asked = group.create_task(ask(here, session))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(50):
                 while not here.model.requests:
                     await asyncio.sleep(0.01)
             await here.kill()

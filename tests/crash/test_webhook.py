@@ -71,6 +71,6 @@ async def test_twenty_posts_of_one_message_make_one_turn_across_a_kill(state_dir
                 posts.create_task(post(session, port, "msg_0", "hello"))
         await here.wait_dead()
         await here.start()
-        await receiver.wait_for(1, 20)
+        await receiver.wait_for(1)
         await here.settled()
         assert [call.event["data"]["text"] for call in receiver.calls] == [answer_to("hello")]

@@ -96,7 +96,7 @@ class World:
         await self.runs.spawn(fault=fault, environ=environ)
         await self.runs.ready()
 
-    async def wait_dead(self, timeout_s: float = 20) -> int:
+    async def wait_dead(self, timeout_s: float = 30) -> int:
         """Return the exit code of the daemon once it is gone."""
         return await self.runs.dead(timeout_s)
 
@@ -117,7 +117,7 @@ class World:
         """Return what the control socket answers to a GET."""
         return await self.runs.control(path)
 
-    async def bridge_is(self, state: str, timeout_s: float = 15) -> None:
+    async def bridge_is(self, state: str, timeout_s: float = 30) -> None:
         """Return once the daemon shows its bridges in this state: it learns of an answer after the fake gave it."""
         shown: object = None
         try:

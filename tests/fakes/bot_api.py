@@ -243,12 +243,12 @@ class FakeBotApi:
         """Return how many updates are not confirmed yet."""
         return len(self.world.queue)
 
-    async def wait_for_messages(self, chat: int, count: int, timeout_s: float = 10) -> list[SentMessage]:
+    async def wait_for_messages(self, chat: int, count: int, timeout_s: float = 30) -> list[SentMessage]:
         """Return the bot's messages there once there are `count`; raises TimeoutError."""
         await self.wait_until(lambda: len(self.sent(chat)) >= count, timeout_s)
         return self.sent(chat)
 
-    async def wait_for_calls(self, method: str, count: int, timeout_s: float = 10) -> list[Call]:
+    async def wait_for_calls(self, method: str, count: int, timeout_s: float = 30) -> list[Call]:
         """Return the ended calls of a method once there are `count`; raises TimeoutError."""
 
         def ended() -> list[Call]:
@@ -257,7 +257,7 @@ class FakeBotApi:
         await self.wait_until(lambda: len(ended()) >= count, timeout_s)
         return ended()
 
-    async def wait_until(self, condition: Callable[[], object], timeout_s: float = 10) -> None:
+    async def wait_until(self, condition: Callable[[], object], timeout_s: float = 30) -> None:
         """Return as soon as the condition is true; it is asked after each change."""
         async with asyncio.timeout(timeout_s):
             while not condition():

@@ -150,7 +150,7 @@ class FakeControlApi:
         with self.changed:
             self._entry(turn, role, text, state)
 
-    def wait(self, condition: Callable[[], bool], timeout_s: float = 10) -> None:
+    def wait(self, condition: Callable[[], bool], timeout_s: float = 30) -> None:
         """Return when the condition holds; it is looked at whenever something changed."""
         with self.changed:
             assert self.changed.wait_for(condition, timeout_s), "the awaited change did not come"

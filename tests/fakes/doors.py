@@ -16,6 +16,7 @@ import aiohttp
 from bridges.webhook.signing import key_of, sign
 from tests.crash.world import World, world
 from tests.fakes.bot_api import TOKEN as BOT_TOKEN
+from tests.fakes.folders import BASE
 from tests.fakes.shell import Shell
 from tests.fakes.webhook_sender import SECRET
 
@@ -114,7 +115,7 @@ async def doors(
         hook: Further keys of the webhook bridge.
         sections: Replace those of the configuration.
     """
-    with tempfile.TemporaryDirectory(prefix="clawd-", dir="/tmp") as directory:
+    with tempfile.TemporaryDirectory(prefix="clawd-", dir=BASE) as directory:
         async with world(Path(directory)) as here, aiohttp.ClientSession() as session:
             here.telegram.token = bot_token
             telegram = {"token": here.telegram.token, "api_base": here.telegram.url, "allow": [*allow]}

@@ -67,7 +67,7 @@ class Site:
             writer.write(request)
             if then:
                 writer.write(then)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 return await read_answer(reader)
         finally:
             writer.close()

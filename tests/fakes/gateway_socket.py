@@ -26,7 +26,7 @@ class Talk:
         await self.socket.send(json.dumps({"type": kind, **fields}))
 
     async def next(self) -> Frame:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             frame: Frame = json.loads(await self.socket.recv())
         return frame
 
@@ -43,7 +43,7 @@ class Talk:
 
     async def closed(self) -> tuple[int | None, str | None]:
         """Return how the server closes, whatever comes before that."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             with suppress(ConnectionClosed):
                 async for _ in self.socket:
                     pass

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from clawd.models.base import ModelEvent, ModelProvider, ModelRequest, RequestTags, Room, RoutedProvider
     from clawd.tools.base import Tool
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 """How long a test waits for what must come; never how long it takes."""
 
 _ids = itertools.count(1)

@@ -24,7 +24,7 @@ def running(command: str) -> list[int]:
     return found
 
 
-async def count_is(command: str, count: int, within_s: float = 20) -> None:
+async def count_is(command: str, count: int, within_s: float = 30) -> None:
     """Return once so many processes run the command."""
     async with asyncio.timeout(within_s):
         while len(await asyncio.to_thread(running, command)) != count:

@@ -183,7 +183,7 @@ class Terminal:
         """Press keys."""
         os.write(self._master, text.encode())
 
-    def until(self, what: str | Callable[[Screen], bool], timeout_s: float = 15) -> str:
+    def until(self, what: str | Callable[[Screen], bool], timeout_s: float = 30) -> str:
         """Return all that was seen once it holds `what`; fails when it does not come."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -194,7 +194,7 @@ class Terminal:
             if left_s <= 0 or not self._read(left_s):
                 raise AssertionError(f"{what!r} was not seen on:\n{seen}\n--- raw: {self.raw[-600:]!r}")
 
-    def wait(self, timeout_s: float = 15) -> int:
+    def wait(self, timeout_s: float = 30) -> int:
         """Return the exit code; what comes until then is shown."""
         deadline = time.monotonic() + timeout_s
         while self._read(max(deadline - time.monotonic(), 0)):

@@ -50,7 +50,7 @@ class ScriptedTool:
 
     async def called(self, count: int = 1) -> ToolContext:
         """Return call number `count` as soon as it has begun."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.calls) < count:
                 self._called.clear()
                 await self._called.wait()

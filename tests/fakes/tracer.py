@@ -23,7 +23,7 @@ async def failing(pid: int, call: str, error: str) -> AsyncIterator[None]:
     )  # fmt: skip
     assert tracer.stderr is not None
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             line = await tracer.stderr.readline()
         assert b"attached" in line, line
         yield

@@ -91,11 +91,11 @@ class WebhookReceiver:
         """Let the next calls meet these, one each."""
         self._faults.extend(faults)
 
-    async def wait_for(self, count: int, timeout_s: float = 10) -> list[Call]:
+    async def wait_for(self, count: int, timeout_s: float = 30) -> list[Call]:
         """Return all calls once there are `count`; raises TimeoutError."""
         return await self.wait_until(lambda: len(self.calls) >= count, timeout_s)
 
-    async def wait_until(self, condition: Callable[[], bool], timeout_s: float = 10) -> list[Call]:
+    async def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30) -> list[Call]:
         """Return all calls once the condition holds; raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while not condition():

@@ -73,7 +73,7 @@ def events(here: World, name: str) -> list[dict[str, Any]]:
     return found
 
 
-async def logged(here: World, name: str, count: int = 1, timeout_s: float = 20) -> dict[str, Any]:
+async def logged(here: World, name: str, count: int = 1, timeout_s: float = 30) -> dict[str, Any]:
     """Return the event once it was logged so often; the log is the only sign of what has no effect outside."""
     async with asyncio.timeout(timeout_s):
         while len(found := events(here, name)) < count:
@@ -81,7 +81,7 @@ async def logged(here: World, name: str, count: int = 1, timeout_s: float = 20) 
     return found[count - 1]
 
 
-async def until(holds: Callable[[], object], timeout_s: float = 20) -> None:
+async def until(holds: Callable[[], object], timeout_s: float = 30) -> None:
     """Return once the condition holds; for what nobody can tell us of."""
     async with asyncio.timeout(timeout_s):
         while not holds():

@@ -17,6 +17,7 @@ from clawd.response import ModelAttempt
 from clawd.testing import ScriptedModel, Step
 from clawd.texts import say
 from tests.fakes.inner import Inner, Routed
+from tests.fakes.loop_clock import jump
 from tests.fakes.tools import AskingTool, ScriptedTool, call
 
 TOOLS = AccessConfig(default="allow", grant="tools", rate="100000/s")
@@ -167,9 +168,12 @@ async def test_a_tool_that_takes_too_long_is_cut_off_while_there_is_time_for_an_
     model = ScriptedModel(["one", call()], "without it")
     tool = ScriptedTool(asyncio.Event())
     async with Inner(
-        state_dir, model=model, tools=[tool], access=TOOLS, agent=AgentConfig(max_turn_s=0.6)
+        state_dir, model=model, tools=[tool], access=TOOLS, agent=AgentConfig(max_turn_s=600)
     ) as inner:
-        view = await inner.ask()
+        turn = await inner.say()
+        await tool.called()
+        jump(570)  # the last 60 s are kept for an answer
+        view = await inner.ended(turn)
     assert (view.state, view.answer) == ("answered", "one\n\nwithout it")
     assert tool.cancelled == 1
     last = model.requests[1]
@@ -220,13 +224,13 @@ async def test_waiting_for_a_person_does_not_count_as_time(state_dir: Path) -> N
     tool = AskingTool()
     model = ScriptedModel(["May I?", call(arguments='{"line": "x"}')], "done")
     async with Inner(
-        state_dir, model=model, tools=[tool], access=TOOLS, agent=AgentConfig(max_turn_s=0.5)
+        state_dir, model=model, tools=[tool], access=TOOLS, agent=AgentConfig(max_turn_s=600)
     ) as inner:
         turn = await inner.say()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await inner.views.turn(turn)).state != "waiting":
                 await asyncio.sleep(0.01)
-        await asyncio.sleep(0.6)  # longer than the turn may take
+        jump(601)  # longer than the turn may take
         await inner.accept("/approve")
         assert (await inner.ended(turn)).answer == "May I?\n\ndone"
     assert len(tool.calls) == 1

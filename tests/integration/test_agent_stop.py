@@ -154,7 +154,7 @@ async def test_a_stop_after_a_tool_step_keeps_what_the_step_said(state_dir: Path
         turn = await inner.say()
         await model.asked(2)
         await inner.bridge.until(lambda: True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (live := inner.fanout.live(message().address)) is None or "forty" not in live.text:
                 await asyncio.sleep(0)
         await inner.accept("/stop")

@@ -37,7 +37,7 @@ async def start(home: Path, *, wrapper: tuple[str, ...] = ()) -> tuple[int, str]
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             out, err = await process.communicate()
     except TimeoutError:
         process.kill()

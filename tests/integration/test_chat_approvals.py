@@ -67,7 +67,7 @@ class Place:
         found: list[dict[str, Any]] = client.get("/questions")["questions"]
         return found
 
-    def until(self, what: Callable[[], Any], timeout_s: float = 20) -> Any:
+    def until(self, what: Callable[[], Any], timeout_s: float = 30) -> Any:
         """Return what `what` returns as soon as that is something."""
         deadline = time.monotonic() + timeout_s
         while not (found := what()):

@@ -99,7 +99,7 @@ def turns(home: Path) -> list[dict[str, Any]]:
 def test_a_message_is_answered_in_a_pipe_and_in_a_terminal(home: Path) -> None:
     with daemon(home):
         done = subprocess.run(
-            argv("hello"), env=environ(home), input="", capture_output=True, text=True, timeout=20
+            argv("hello"), env=environ(home), input="", capture_output=True, text=True, timeout=50
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, "you said: hello\n", "")
         with Terminal(argv(), environ(home)) as terminal:
@@ -115,7 +115,7 @@ def test_a_message_is_answered_in_a_pipe_and_in_a_terminal(home: Path) -> None:
 def test_a_refused_key_exits_with_4_and_says_where_to_look(home: Path) -> None:
     with daemon(home):
         done = subprocess.run(
-            argv("wrong key"), env=environ(home), input="", capture_output=True, text=True, timeout=20
+            argv("wrong key"), env=environ(home), input="", capture_output=True, text=True, timeout=50
         )
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.startswith("error[E-MODELS]: Sorry, the model's provider refused our key.")

@@ -59,7 +59,7 @@ def chat(
         input=data,
         capture_output=True,
         env={**environ(api), **env},
-        timeout=20,
+        timeout=50,
         check=False,
     )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -309,7 +309,7 @@ def interrupted(
         if twice:
             api.wait(lambda: bool(api.cancelled))
             process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=50)
     text = "".join(
         f"{line['text']}\n" for line in map(json.loads, out.splitlines()) if line["type"] == "result"
     )
@@ -319,7 +319,7 @@ def interrupted(
 def test_a_closed_standard_input_is_no_hang(api: FakeControlApi) -> None:
     line = f"exec {' '.join(command(api, 'hi'))} <&-"
     done = subprocess.run(
-        ["/bin/sh", "-c", line], capture_output=True, env=environ(api), timeout=20, check=False
+        ["/bin/sh", "-c", line], capture_output=True, env=environ(api), timeout=50, check=False
     )
     assert (done.returncode, done.stdout) == (0, b"You said: hi\n")
 
@@ -334,5 +334,5 @@ def test_an_open_pipe_that_stays_silent_is_spoken_of(api: FakeControlApi) -> Non
     ) as process:
         assert process.stderr is not None
         assert b"reading standard input" in process.stderr.readline()
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=50)
     assert out == b"You said: hi\n"

@@ -253,7 +253,7 @@ class Terminal:
         return cls(process, reader, ours)
 
     async def says(self, words: str) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while (found := self.text.find(words, self._read_to)) < 0:
                 self.text += await self._read()
         self._read_to = found + len(words)
@@ -262,7 +262,7 @@ class Terminal:
         os.write(self._descriptor, line.encode() + b"\n")
 
     async def ended(self) -> int:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while chunk := await self._read():
                 self.text += chunk
             code = await self._process.wait()

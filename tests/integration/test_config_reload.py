@@ -18,7 +18,7 @@ from clawd.errors import ClawdError, ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LIMIT_S = 15.0
+LIMIT_S = 30.0
 
 
 @dataclass

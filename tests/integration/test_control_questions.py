@@ -120,7 +120,7 @@ async def test_a_pattern_that_is_none_is_400(client: Client, world: World, alway
 
 async def watched(world: World) -> None:
     """Return once a request waits for something of our conversation."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while MINE not in world.fanout._by_address:
             await world.asked.wait()
             world.asked.clear()
@@ -155,7 +155,7 @@ async def test_a_wait_for_a_merged_message_ends_with_the_turn_that_answers_it(
         await watched(world)
         world.merge(second, first)
         world.finish(first, "both")
-        view = await asyncio.wait_for(waited, 10)
+        view = await asyncio.wait_for(waited, 30)
     assert (view["state"], view["answer"], view["merged_into"]) == ("answered", "both", first)
 
 

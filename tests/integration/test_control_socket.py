@@ -431,7 +431,7 @@ async def test_a_wait_ends_at_once_when_the_server_stops(
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(get(client, f"/turns/{turn}", wait=600))
         await world.asked.wait()
-        await asyncio.wait_for(server.stop(), 5)
+        await asyncio.wait_for(server.stop(), 30)
     assert waiting.result()["state"] == "queued"
 
 

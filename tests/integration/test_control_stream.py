@@ -123,7 +123,7 @@ class Direct:
 
     async def until(self, kind: str, times: int = 1) -> list[str]:
         """Return the types of all frames once there are so many of one kind."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while sum(frame["type"] == kind for frame in self.frames) < times:
                 self._more.clear()
                 await self._more.wait()
@@ -244,7 +244,7 @@ async def test_a_stream_ends_when_the_daemon_stops(server: ControlServer, client
     await frames.next()
     waiting = asyncio.to_thread(lambda: list(frames.stream))
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(asyncio.wait_for(server.stop(), 5))
+        tasks.create_task(asyncio.wait_for(server.stop(), 30))
         with pytest.raises(Disconnected):
             await waiting
 

@@ -25,7 +25,7 @@ def edit(here: World, change: Callable[[dict[str, Any]], None]) -> None:
 
 async def status(here: World, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """Return the daemon's status once it is as expected: what a watch does shows nowhere else."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         found: dict[str, Any] = await here.control("status")
         while not holds(found):
             await asyncio.sleep(0.02)

@@ -20,7 +20,7 @@ SHORT = {"grace_s": 0.3, "delivery_s": 5}
 needs_strace = pytest.mark.skipif(not AVAILABLE, reason="strace is not installed")
 
 
-async def until_logged(here: World, event: str, timeout_s: float = 15) -> None:
+async def until_logged(here: World, event: str, timeout_s: float = 30) -> None:
     """Return once the daemon has logged an event; its log is the only sign of what has no effect outside."""
     log = here.state_dir / "state" / "clawd.log"
     async with asyncio.timeout(timeout_s):

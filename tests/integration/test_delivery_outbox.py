@@ -346,7 +346,7 @@ async def test_a_bridge_that_is_taken_out_of_the_configuration_keeps_what_waits(
     async with Inner(state_dir) as inner:
         inner.sections = {"chat": BridgeConfig(type="recording", enabled=False)}
         inner.configure()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while inner.supervisor.bridges():
                 await asyncio.sleep(0)
         await push(inner, "a")
@@ -362,7 +362,7 @@ async def test_a_damaged_delivery_holds_up_none_behind_it(state_dir: Path) -> No
     async with Inner(state_dir, bridges=[bridge]) as inner:
         inner.sections = {}
         inner.configure()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while inner.supervisor.bridges():
                 await asyncio.sleep(0)
         damaged = await push(inner, "a")

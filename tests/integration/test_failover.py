@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ import pytest_asyncio
 import yaml
 
 from tests.crash.process import DaemonProcess
+from tests.fakes.folders import BASE
 from tests.fakes.openai_api import FakeOpenAI, Reply, Seen
 from tests.fakes.shell import Shell
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TOKEN = "a-token-of-this-test"
-OPEN_S = 1.0
+FOR_LONG_S = 600.0  # beyond any test: what is out of service stays so
+FOR_A_MOMENT_S = 0.2
 
 
 class Failover:
@@ -41,17 +44,18 @@ class Failover:
         name = seen.body["model"]
         return self.replies.get(name, Reply(text=f"from {name}"))
 
-    async def start(self) -> None:
+    async def start(self, open_s: float) -> None:
         models: list[dict[str, Any]] = [
             {"name": name, "type": "chat", "base_url": self.api.base_url}
             for name in ("fails", "hangs", "drips", "locked", "standby")
         ]
+        models[1] |= {"first_token_s": 0.3}  # its own: no other is raced because the computer is busy
         models[2] |= {"min_bytes_per_s": 1e6, "rate_window_s": 0.2}
         models[3] |= {"api_key": {"env": "LOCKED_KEY"}}
         config = {
             "models": models,
             "routes": {"default": {"models": ["standby"]}},
-            "breaker": {"first_token_s": 0.3, "min_calls": 3, "open_s": OPEN_S},
+            "breaker": {"min_calls": 3, "open_s": open_s},
             "gateway": {"port": 0, "tokens": [{"name": "t", "token": TOKEN}]},
             "access": {"rate": "100000/s"},
         }
@@ -78,7 +82,7 @@ class Failover:
 
     async def state(self, name: str, *wanted: str) -> dict[str, Any]:
         """Return a model's breaker, once it is in one of these states."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 models = (await self.daemon.control("models"))["models"]
                 self.listed = {model["name"]: model for model in models}
@@ -99,16 +103,23 @@ class Failover:
         return Counter(seen.body["model"] for seen in self.api.requests)
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def here() -> AsyncIterator[Failover]:
-    with tempfile.TemporaryDirectory(prefix="clawd-", dir="/tmp") as home:
+@asynccontextmanager
+async def failover(open_s: float) -> AsyncIterator[Failover]:
+    """A daemon of its own that leaves a model alone for so long."""
+    with tempfile.TemporaryDirectory(prefix="clawd-", dir=BASE) as home:
         async with FakeOpenAI() as api, aiohttp.ClientSession() as session:
             here = Failover(Path(home), api, session)
-            await here.start()
+            await here.start(open_s)
             try:
                 yield here
             finally:
                 await here.daemon.kill()
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def here() -> AsyncIterator[Failover]:
+    async with failover(FOR_LONG_S) as here:
+        yield here
 
 
 async def test_a_model_that_fails_is_answered_for_and_the_next_turn_begins_with_the_standby(
@@ -121,9 +132,6 @@ async def test_a_model_that_fails_is_answered_for_and_the_next_turn_begins_with_
         assert (turn["model"], turn["replies"][0]["text"]) == ("standby", "from standby")
     assert here.asked()["fails"] == 1
     assert "HTTP 500: boom" in (await here.state("fails", "rest"))["why"]
-    del here.replies["fails"]
-    await here.state("fails", "closed")
-    assert (await here.say(chat))["model"] == "fails"
 
 
 async def test_a_model_that_hangs_is_raced_and_the_next_turn_begins_with_the_standby(here: Failover) -> None:
@@ -133,7 +141,7 @@ async def test_a_model_that_hangs_is_raced_and_the_next_turn_begins_with_the_sta
         assert (await here.say(chat))["model"] == "standby"
     assert here.asked()["hangs"] == 1
     [request] = [seen for seen in here.api.requests if seen.body["model"] == "hangs"]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await request.ended.wait()
     assert request.disconnected, "the loser's socket is freed"
     assert (await here.state("hangs", "rest"))["why"] == "no first token within 0.3 s"
@@ -147,14 +155,14 @@ async def test_a_model_that_drips_is_cut_off_and_its_half_answer_is_void(here: F
     assert "bytes a second" in (await here.state("drips", "rest"))["why"]
 
 
-async def test_a_refused_key_says_where_it_came_from_harms_nobody_and_is_tried_again(here: Failover) -> None:
+async def test_a_refused_key_says_where_it_came_from_and_harms_nobody(here: Failover) -> None:
     here.replies["locked"] = Reply(status=401, error={"message": "no such key"})
     chat = await here.pinned("locked")
     assert (await here.say(chat))["model"] == "standby"
-    breaker = await here.state("locked", "open", "half_open")
+    breaker = await here.state("locked", "open")
     before = here.listed["locked"]
     await here.reload()
-    assert (await here.state("locked", "open", "half_open"))["why"] == breaker["why"]
+    assert (await here.state("locked", "open"))["why"] == breaker["why"]
     assert here.listed["locked"]["traffic"]["errors"] == before["traffic"]["errors"] == 1
     assert "the provider refuses the API key" in breaker["why"]
     assert "LOCKED_KEY" in breaker["why"]
@@ -162,7 +170,15 @@ async def test_a_refused_key_says_where_it_came_from_harms_nobody_and_is_tried_a
     shown = await here.clawd("models", "list")
     assert ("open" in shown.out, "LOCKED_KEY" in shown.out) == (True, True), shown.out
     assert "sk-of-the-locked-one" not in shown.out
-    del here.replies["locked"]
-    await here.state("locked", "half_open")
-    assert (await here.say(chat))["model"] == "locked"
-    assert (await here.state("locked"))["state"] == "closed"
+
+
+async def test_a_model_that_failed_and_a_refused_key_are_tried_again_and_come_back() -> None:
+    async with failover(FOR_A_MOMENT_S) as here:
+        for name, status, then in (("fails", 500, "closed"), ("locked", 401, "half_open")):
+            here.replies[name] = Reply(status=status)
+            chat = await here.pinned(name)
+            assert (await here.say(chat))["model"] == "standby"
+            del here.replies[name]
+            await here.state(name, then)
+            assert (await here.say(chat))["model"] == name
+            assert (await here.state(name))["state"] == "closed"

@@ -139,5 +139,5 @@ async def test_a_wait_for_a_merged_message_ends_with_the_turn_that_answers_it(st
         await watched(here, second)
         here.world.merge(second, first)
         here.world.finish(first, "Both.")
-        _, body = await asyncio.wait_for(shown, 10)
+        _, body = await asyncio.wait_for(shown, 30)
         assert (body["status"], body["replies"][0]["text"]) == ("answered", "Both.")

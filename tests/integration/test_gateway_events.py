@@ -34,7 +34,7 @@ class Events:
     async def next(self) -> dict[str, Any]:
         """Return the next event's data; `event` and `data` have to agree."""
         kind = data = line = ""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not data or line != "\n":
                 line = (await self.response.content.readline()).decode()
                 assert line

@@ -36,7 +36,7 @@ def gateway(state_dir: Path, *, keepalive_s: float = 15) -> AbstractAsyncContext
 
 async def asked(here: Site, count: int = 1) -> TurnId:
     """Return the turn of message number `count`, once somebody waits for its end."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(here.world.turns) < count or not here.world.fanout._by_address:
             await asyncio.sleep(0.005)
     return list(here.world.turns)[count - 1]
@@ -189,7 +189,7 @@ async def test_a_client_that_hangs_up_stops_the_turn_that_only_it_could_read(
 ) -> None:
     async with gateway(state_dir) as here:
         await hang_up(here, {**HI, "stream": streaming})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not here.world.controls:
                 await asyncio.sleep(0.005)
         [control] = here.world.controls
@@ -202,7 +202,7 @@ async def test_a_client_that_hangs_up_and_may_come_back_stops_nothing(
 ) -> None:
     async with gateway(state_dir) as here:
         await hang_up(here, {**HI, "stream": True}, **headers)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while here.world.fanout._by_address:  # it is still waited for
                 await asyncio.sleep(0.005)
         assert here.world.controls == []

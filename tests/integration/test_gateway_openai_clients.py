@@ -16,6 +16,7 @@ import pytest_asyncio
 import yaml
 
 from tests.crash.process import DaemonProcess
+from tests.fakes.folders import BASE
 from tests.fakes.openai_api import FakeOpenAI, Reply, Seen
 from tests.fakes.shell import Shell
 
@@ -48,7 +49,7 @@ class Here:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def here() -> AsyncIterator[Here]:
-    with tempfile.TemporaryDirectory(prefix="clawd-", dir="/tmp") as home:
+    with tempfile.TemporaryDirectory(prefix="clawd-", dir=BASE) as home:
         replies: dict[str, Reply] = {}
         async with FakeOpenAI() as api:
             api.choose = lambda seen: replies.get(seen.last_user_text)
@@ -246,12 +247,12 @@ async def test_a_client_that_closes_its_stream_frees_the_model(here: Here, model
     messages: Any = [{"role": "user", "content": f"hang {model}"}]
     stream = await here.client.chat.completions.create(model=model, messages=messages, stream=True)
     await anext(aiter(stream))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not here.asked(f"hang {model}"):
             await asyncio.sleep(0.01)
     await stream.close()
     [seen] = here.asked(f"hang {model}")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await seen.ended.wait()
     assert seen.disconnected
 

@@ -25,7 +25,7 @@ async def accepted(here: Site, conversation: str = "c1") -> str:
 async def waiting(here: Site, identifier: str) -> None:
     """Return once a request waits for this turn."""
     address = here.world.turns[identifier].conversation  # type: ignore[index]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while address not in here.world.fanout._by_address:
             await here.world.asked.wait()
             here.world.asked.clear()
@@ -59,7 +59,7 @@ async def test_an_end_between_the_first_look_and_the_subscription_is_not_missed(
     seen_queued = world.turns[turn]
     world.finish(turn, "Hello.")
     waits = Waits(world.services().views, world.fanout)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await waits.turn(seen_queued, 30)).answer == "Hello."
 
 

@@ -255,7 +255,7 @@ async def test_steps_of_a_turn_that_a_summary_stands_for_stay_so_after_a_restart
     model, entries = Talker(choose), Entries(hangs_at=25)
     async with small(state_dir, model, entries) as inner:
         turn = await inner.say("go through all of it")
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             await entries.hanging.wait()
         before = len(model.requests)
         await inner.restart()
@@ -277,7 +277,7 @@ async def test_no_request_is_made_with_a_summary_before_that_is_committed(
 ) -> None:
     model = Talker(lambda request: "S" if request.route == "summary" else "ok")
     model.gate.clear()
-    async with small(state_dir, model) as inner, asyncio.timeout(20):
+    async with small(state_dir, model) as inner, asyncio.timeout(50):
         turns = [await inner.say(long(n)) for n in range(8)]
         while not model.asked("summary"):
             await asyncio.sleep(0.01)

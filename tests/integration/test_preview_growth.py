@@ -50,7 +50,7 @@ class Talk:
             said = sum(gate.is_set() for gate in self.gates)
             self.gates[said].set()
             whole = "".join(self.pieces[: said + 1])
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while (live := inner.fanout.live(ADDRESS)) is None or not live.text.endswith(whole):
                     await asyncio.sleep(0)
 
@@ -80,7 +80,7 @@ async def begun(inner: Inner, model: ScriptedModel, requests: int = 1) -> TurnId
     """Bring a message in and return once its model is asked and somebody follows it."""
     turn = await inner.say()
     await model.asked(requests)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while turn not in inner.live_view._followers:
             await asyncio.sleep(0)
     return turn
@@ -308,7 +308,7 @@ async def test_a_turn_resumed_after_a_crash_edits_the_message_that_it_had_begun(
         await inner.restart()
         await model.asked(2)
         await again.give(inner)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while bridge.texts() != ["second"]:  # what it resumes is read meanwhile
                 await later(inner, clock, 1.1)
         again.end()
@@ -470,7 +470,7 @@ async def test_followers_are_gone_when_their_turns_are(state_dir: Path) -> None:
         for n in range(20):
             await inner.say(chat=str(n))
         await inner.settled()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while inner.live_view._followers:
                 await asyncio.sleep(0)
 

@@ -41,7 +41,7 @@ async def daemon(
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(25):
+        async with asyncio.timeout(50):
             yield process
     finally:
         if process.returncode is None:

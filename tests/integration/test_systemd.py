@@ -39,7 +39,7 @@ def analyze(*arguments: str | Path, runtime: Path | None = None) -> subprocess.C
         capture_output=True,
         text=True,
         check=False,
-        timeout=25,
+        timeout=50,
     )
 
 
@@ -137,7 +137,7 @@ def test_the_user_and_its_directories_are_made(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     made = subprocess.run(
         [_found("systemd-sysusers"), f"--root={tmp_path}", "--dry-run", sysusers],
-        capture_output=True, text=True, check=False, timeout=25,
+        capture_output=True, text=True, check=False, timeout=50,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     assert "Creating user 'clawd' (clawd agent daemon)" in made.stdout + made.stderr
@@ -151,7 +151,7 @@ def test_the_user_and_its_directories_are_made(tmp_path: Path) -> None:
 def clawd(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     environ = {"PATH": os.environ["PATH"], "HOME": str(home)}
     return subprocess.run(
-        [CLAWD, *arguments], env=environ, capture_output=True, text=True, check=False, timeout=25
+        [CLAWD, *arguments], env=environ, capture_output=True, text=True, check=False, timeout=50
     )
 
 

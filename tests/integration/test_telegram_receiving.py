@@ -273,7 +273,7 @@ async def failure(bridge: TelegramBridge, inbox: MemoryInbox, kind: type[Any] = 
     """Run until the bridge gives up, and return its error."""
     state = Running(bridge, inbox)
     with pytest.raises(kind) as caught:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await state.run()
     return caught.value
 

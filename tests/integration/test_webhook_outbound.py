@@ -276,7 +276,7 @@ async def test_the_receiver_runs_as_a_process_of_its_own() -> None:
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             line = (await process.stdout.readline()).decode()
         url = line.split('"')[3]
         base = url.removesuffix("/callback")

@@ -75,7 +75,7 @@ class Follower:
         self._thread.start()
 
     def next(self) -> str:
-        found = self.lines.get(timeout=10)
+        found = self.lines.get(timeout=30)
         return str((found.data or {})["event"])
 
     def _read(self, lines: object) -> None:

@@ -41,7 +41,7 @@ class Reader:
             self._read.notify_all()
 
     async def has_read(self, text: str | None) -> None:
-        async with asyncio.timeout(10), self._read:
+        async with asyncio.timeout(30), self._read:
             await self._read.wait_for(lambda: self.calls > 0 and self._text == text)
 
 
@@ -52,7 +52,7 @@ async def watching(reader: Reader, how: Watch = watch) -> AsyncIterator[Reader]:
 
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not await asyncio.to_thread(_watches):
                 await asyncio.sleep(0.01)
         yield reader
@@ -218,7 +218,7 @@ async def test_save_while_the_callback_reads_is_seen(config: Path) -> None:
     async with watching(reader, lambda files, _: watch(files, changed)):
         config.write_text("first")
         await reader.has_read("saved meanwhile")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while texts != ["first", "saved meanwhile"]:
                 await asyncio.sleep(0.01)
 
@@ -248,7 +248,7 @@ async def test_file_that_appears_before_it_is_watched_is_seen(config: Path) -> N
 
     async with watching(reader, lambda files, _: watch(files, changed)):
         config.write_text("with an include")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while reader.calls < 2:
                 await asyncio.sleep(0.01)
 

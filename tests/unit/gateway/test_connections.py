@@ -30,7 +30,7 @@ async def test_a_client_that_does_not_read_is_hung_up_on_though_little_waits_for
         async with await loop.create_server(connections, sock=listening):
             await loop.sock_connect(client, listening.getsockname())
             await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while "gateway_client_does_not_read" not in caplog.text:
                     await asyncio.sleep(0.01)
         await server.shutdown()

@@ -64,13 +64,13 @@ async def serving(streams: Streams, answer: Answer) -> AsyncIterator[asyncio.Str
 
 async def test_a_client_that_reads_nothing_is_hung_up_on() -> None:
     answer = Answer("x" * 100_000)
-    async with serving(Streams(write_timeout_s=0.1), answer), asyncio.timeout(10):
+    async with serving(Streams(write_timeout_s=0.1), answer), asyncio.timeout(30):
         await answer.abandoned.wait()
 
 
 async def test_a_close_ends_an_answer_at_once_and_says_why() -> None:
     streams, answer = Streams(look_s=3600), Answer("")
-    async with serving(streams, answer) as reader, asyncio.timeout(5):
+    async with serving(streams, answer) as reader, asyncio.timeout(30):
         await answer.begun.wait()
         assert len(streams.tasks()) == 1
         streams.close()

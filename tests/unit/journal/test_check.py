@@ -22,6 +22,7 @@ from clawd.journal.checking import MOST, check_file, check_state_dir
 from clawd.journal.keeping import Progress
 from clawd.journal.opening import open_journal
 from tests.conformance.journals import message
+from tests.fakes.folders import BASE
 from tests.fakes.rich_journal import rich_journal
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def original() -> Iterator[Path]:
     """A sound state directory, made once."""
-    path = Path(tempfile.mkdtemp(prefix="clawd-", dir="/tmp"))
+    path = Path(tempfile.mkdtemp(prefix="clawd-", dir=BASE))
     asyncio.run(rich_journal(path))
     yield path
     shutil.rmtree(path, ignore_errors=True)

@@ -218,7 +218,7 @@ async def test_free_pages_go_back_to_the_file_system(state_dir: Path) -> None:
     opened.store._upkeep._lazy_s = 0.05
     full = (await opened.keeping.facts()).bytes
     await opened.keeping.forget(no_pause)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(50):
         while (facts := await opened.keeping.facts()).free_bytes > FREE_PAGES * 4096:
             await asyncio.sleep(0.02)
     assert facts.bytes < full / 3
@@ -321,7 +321,7 @@ async def test_a_reader_in_the_way_is_waited_for_and_one_that_stays_is_told(
     await asyncio.sleep(0.3)
     assert not waiting.done()
     reader.close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(50):
         assert await waiting
     assert showing(state_dir) == set()
 
@@ -388,7 +388,7 @@ async def child(verb: str, state_dir: Path, fault: str = "", days: int = 0) -> i
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.fakes.keeping_child", verb, str(state_dir), str(days), env=environ
     )
-    async with asyncio.timeout(25):
+    async with asyncio.timeout(50):
         return await process.wait()
 
 
@@ -403,7 +403,7 @@ async def test_a_kill_around_a_deletion_leaves_all_of_it_or_nothing_and_the_next
     rows = await opened.store.read("SELECT count(*) FROM conv WHERE address = ?", (str(address("1")),))
     assert rows == [(int(moment == "before"),)]
     keeper = asyncio.ensure_future(Keeper(opened.keeping, ManualClock()).run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(50):
         while await opened.store.read("SELECT 1 FROM kv WHERE key = 'scrub'"):
             await asyncio.sleep(0.02)
     assert bool(showing(state_dir)) == (moment == "before")

@@ -60,7 +60,7 @@ async def run_child(state_dir: Path, verb: str, fault: str) -> tuple[int | None,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "CLAWD_FAULT": fault},
     )
-    async with asyncio.timeout(25):
+    async with asyncio.timeout(50):
         out, _ = await child.communicate()
     return child.returncode, out.decode().splitlines()
 

@@ -196,7 +196,7 @@ async def test_the_index_is_filled_a_while_behind_the_commits_and_rests_when_not
         ((rows,),) = await opened.store.read("SELECT count(*) FROM search")
         return int(rows)
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(50), asyncio.TaskGroup() as group:
         filling = group.create_task(opened.search.run())
         await clock.sleeping()  # what an earlier process left is looked for, too
         await talk.say("first")

@@ -158,7 +158,7 @@ async def test_closing_closes_every_model() -> None:
 
 async def test_running_ends_at_once_when_no_model_has_work_of_its_own() -> None:
     models = await _build(ScriptedModel(name="a"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await models.run()
 
 

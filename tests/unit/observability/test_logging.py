@@ -131,7 +131,7 @@ def test_an_exception_that_nobody_catches_is_logged_clean(state_dir: Path) -> No
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=50,
     )
     assert done.returncode == 1
     assert [line["event"] for line in lines(state_dir)] == ["thread_crashed", "crashed"]
@@ -155,7 +155,7 @@ def test_what_ends_the_process_is_the_last_line_of_the_log(state_dir: Path, bug:
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=50,
     )
     (line,) = lines(state_dir)
     assert "hidden-value" not in json.dumps(line)

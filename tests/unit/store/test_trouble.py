@@ -100,7 +100,7 @@ async def accepting(state_dir: Path, *limits: str, prefix: tuple[str, ...] = ())
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        async with asyncio.timeout(25):
+        async with asyncio.timeout(50):
             out, _ = await child.communicate()
         lines = out.decode().splitlines()
         assert lines[0] == "opened"

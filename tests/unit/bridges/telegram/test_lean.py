@@ -51,7 +51,7 @@ def fresh(before: str = "") -> tuple[dict[str, Any], str]:
         [sys.executable, "-c", _SCRIPT.format(before=before)],
         capture_output=True,
         text=True,
-        timeout=25,
+        timeout=50,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -94,6 +94,6 @@ def test_other_models_are_rebuilt_as_ever() -> None:
 def test_the_plugin_is_cheap_to_import() -> None:
     script = "import sys, bridges.telegram; print('aiogram' in sys.modules, 'aiohttp' in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=25, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=True
     )
     assert done.stdout.split() == ["False", "False"]

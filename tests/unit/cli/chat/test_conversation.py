@@ -35,7 +35,7 @@ class Sink:
         self.queue: SimpleQueue[Signal] = SimpleQueue()
 
     def next(self) -> Signal:
-        return self.queue.get(timeout=10)
+        return self.queue.get(timeout=30)
 
     def until(self, kind: type[Signal]) -> Signal:
         while not isinstance(news := self.next(), kind):
