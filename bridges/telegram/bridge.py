@@ -7,13 +7,14 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from bridges.telegram.answers import Answers
+from bridges.telegram.budget import CallBudget, Urgency
 from bridges.telegram.errors import bridge_error, delivery_error, trouble
-from bridges.telegram.lean import AiogramError, Bot
+from bridges.telegram.lean import AiogramError, Bot, TelegramRetryAfter
 from bridges.telegram.outbound import Draft, draft_of, preview_of, target
 from bridges.telegram.polling import Polling
 from bridges.telegram.session import GetMe, SendChatAction, Session
 from bridges.telegram.units import TEXT_LIMIT
-from clawd.errors import DeliveryError, DeliveryRejected, DeliveryUnknown
+from clawd.errors import DeliveryError, DeliveryRejected, DeliveryRetryLater, DeliveryUnknown
 from clawd.messages import BridgeCapabilities, Receipt
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_PATIENCE_S: Final = 10.0  # with the second half of a message on the way
 _ASIDE_TIMEOUT_S: Final = 5  # what is only nice to have: typing, answers to presses
 
 
@@ -34,6 +36,8 @@ class TelegramBridge:
     def __init__(self, context: BridgeContext, config: TelegramConfig) -> None:
         self.name = context.name
         self._stream = config.stream
+        self._clock = context.clock
+        self._budget = CallBudget(context.clock)
         session = Session(
             config.api_base,
             config.network or context.network,
@@ -73,7 +77,7 @@ class TelegramBridge:
         Going down the ladder: without formatting, without thread, without quoting, as a new message
         instead of an edit, in two halves.
         """
-        return Receipt(remote_id=await self._deliver(self._checked(draft_of, message)))
+        return Receipt(remote_id=await self._deliver(self._checked(draft_of, message), "answer"))
 
     def previews(self, address: Address) -> bool:
         """Whether previews are wanted at this address."""
@@ -82,38 +86,53 @@ class TelegramBridge:
     async def preview(self, preview: Preview) -> Receipt:
         """Show or replace unfinished text; an edit of a message that is gone is refused."""
         draft = self._checked(preview_of, preview)
-        return Receipt(remote_id=await self._deliver(draft, new_if_gone=False))
+        return Receipt(remote_id=await self._deliver(draft, "preview", new_if_gone=False))
 
     async def working(self, address: Address) -> None:
         """Show "typing …"; whatever goes wrong, the reply itself will tell."""
         try:
             chat, thread = target(address)
+            if self._budget.admit(chat, "aside") > 0:
+                return
             action = SendChatAction(chat_id=chat, message_thread_id=thread, action="typing")
             await self._bot(action, request_timeout=self._aside_timeout_s)
         except (AiogramError, ValueError) as error:
             log.debug("typing_not_shown", extra={"bridge": self.name, "reason": type(error).__name__})
 
-    async def _deliver(self, draft: Draft, *, new_if_gone: bool = True) -> str | None:
+    async def _deliver(self, draft: Draft, urgency: Urgency, *, new_if_gone: bool = True) -> str | None:
         """Send a draft or what is below it; return the message's id."""
         while True:
+            if (wait_s := self._budget.admit(draft.chat, urgency)) > 0:
+                raise DeliveryRetryLater(
+                    self.name, "the chat has had its share of calls", retry_after_s=wait_s
+                )
             try:
                 return _message_id(await self._bot(draft.method()), draft)
             except AiogramError as error:
+                if isinstance(error, TelegramRetryAfter):
+                    self._budget.freeze(draft.chat, error.retry_after)
                 kind = trouble(error)
                 if kind == "unchanged":
                     return str(draft.edit)
                 if kind == "too_long" and (halves := draft.halves()) is not None:
-                    return await self._deliver_both(*halves)
+                    return await self._deliver_both(*halves, urgency)
                 below = draft.below(kind) if new_if_gone or kind != "edit_gone" else None
                 if below is None:
                     raise delivery_error(self.name, error) from error
                 log.info("reply_simplified", extra={"bridge": self.name, "reason": kind})
                 draft = below
 
-    async def _deliver_both(self, first: Draft, second: Draft) -> str | None:
-        remote_id = await self._deliver(first)
+    async def _deliver_both(self, first: Draft, second: Draft, urgency: Urgency) -> str | None:
+        remote_id = await self._deliver(first, urgency)
         try:
-            await self._deliver(second)
+            while True:
+                try:
+                    await self._deliver(second, urgency)
+                    break
+                except DeliveryRetryLater as error:
+                    if error.retry_after_s is None or error.retry_after_s > _PATIENCE_S:
+                        raise
+                    await self._clock.sleep(error.retry_after_s)
         except DeliveryError as error:
             # Half of it is there: no longer "surely not sent".
             raise DeliveryUnknown(self.name, "only the first half went out", why=str(error)) from error

@@ -344,9 +344,8 @@ class BridgeConformance:
             with pytest.raises(DeliveryRetryLater) as caught:
                 await state.bridge.send(message)
             assert caught.value.retry_after_s is None or caught.value.retry_after_s >= 6
+            assert list(await platform.shown(message.address.chat, 0)) == []
             await platform.mend()
-            await state.bridge.send(message)
-            assert list(await platform.shown(message.address.chat, 1)) == ["later"]
 
     @_needs("gone")
     async def test_a_chat_that_is_gone_is_given_up(self, platform: Platform, context: BridgeContext) -> None:

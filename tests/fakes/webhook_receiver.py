@@ -50,6 +50,7 @@ class Call:
     body: bytes
     verified: bool
     repeat: bool  # an id that was taken before
+    taken: bool = True  # not refused
 
     @property
     def id(self) -> str:
@@ -84,8 +85,8 @@ class WebhookReceiver:
 
     @property
     def delivered(self) -> list[Call]:
-        """Verified calls without repeats: what a receiver acts on."""
-        return [call for call in self.calls if call.verified and not call.repeat]
+        """Verified calls without repeats and refused ones: what a receiver acts on."""
+        return [call for call in self.calls if call.verified and call.taken and not call.repeat]
 
     def fault(self, *faults: Fault) -> None:
         """Let the next calls meet these, one each."""
@@ -181,6 +182,7 @@ class WebhookReceiver:
             body=body,
             verified=verified,
             repeat=repeat,
+            taken=taken,
         )
         self.calls.append(call)
         if self._on_call is not None:

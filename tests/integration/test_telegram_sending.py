@@ -19,6 +19,7 @@ from clawd.errors import (
     DeliveryUnknown,
 )
 from clawd.messages import Address, Preview
+from clawd.testing import ManualClock
 from tests.fakes.bot_api import TOKEN, FakeBotApi
 from tests.fakes.telegram import outbound, telegram_bridge
 
@@ -251,10 +252,53 @@ async def test_a_text_that_is_too_long_is_cut_in_order(api: FakeBotApi, bridge: 
 
 
 async def test_half_a_message_is_no_longer_surely_unsent(api: FakeBotApi, bridge: TelegramBridge) -> None:
-    api.fault("sendMessage", "429", nth=3)  # too long, first half, second half
+    api.fault("sendMessage", "429", nth=3, retry_after=60)  # too long, first half, second half
     with pytest.raises(DeliveryUnknown, match="first half"):
         await bridge.send(outbound("x " * 3000))
     assert len(api.sent(CHAT)) == 1
+
+
+async def test_the_second_half_waits_out_a_short_limit(api: FakeBotApi) -> None:
+    clock = ManualClock()
+    bridge = telegram_bridge(api.url, clock=clock)
+    api.fault("sendMessage", "429", nth=3, retry_after=9)
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(bridge.send(outbound("x " * 3000)))
+        await clock.sleeping()
+        assert len(api.sent(CHAT)) == 1
+        await clock.advance(9)
+        await sending
+    await bridge.close()
+    assert len(api.sent(CHAT)) == 2
+
+
+async def test_a_limit_is_kept_without_asking_again(api: FakeBotApi) -> None:
+    clock = ManualClock()
+    bridge = telegram_bridge(api.url, clock=clock)
+    api.fault("sendMessage", "429", retry_after=20)
+    for _ in range(3):
+        with pytest.raises(DeliveryRetryLater) as caught:
+            await bridge.send(outbound("later"))
+        assert caught.value.retry_after_s == 20
+    assert len(api.calls("sendMessage")) == 1
+    await clock.advance(20)
+    await bridge.send(outbound("later"))
+    await bridge.close()
+    assert [message.text for message in api.sent(CHAT)] == ["later"]
+
+
+async def test_a_group_that_has_had_its_share_waits_and_shows_no_typing(api: FakeBotApi) -> None:
+    bridge = telegram_bridge(api.url, clock=ManualClock())
+    api.world.chat(-100)
+    group = outbound("one more", chat=-100)
+    for _ in range(20):
+        await bridge.send(group)
+    with pytest.raises(DeliveryRetryLater, match="share"):
+        await bridge.send(group)
+    await bridge.working(group.address)
+    await bridge.close()
+    assert len(api.sent(-100)) == 20
+    assert not api.typing(-100)
 
 
 # --- failures ---------------------------------------------------------------------------------------------
@@ -279,7 +323,7 @@ async def test_half_a_message_is_no_longer_surely_unsent(api: FakeBotApi, bridge
 async def test_each_failure_is_told_for_what_it_is_after_one_request(
     api: FakeBotApi, kind: str, error: type[DeliveryError], when: Any
 ) -> None:
-    bridge = telegram_bridge(api.url, request_timeout_s=0.3)
+    bridge = telegram_bridge(api.url, request_timeout_s=0.3 if kind == "hang" else 30)
     api.fault("sendMessage", kind, when=when, retry_after=3)
     with pytest.raises(DeliveryError) as caught:
         await bridge.send(outbound("x"))
