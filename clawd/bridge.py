@@ -25,7 +25,9 @@ if TYPE_CHECKING:
         Address,
         BridgeCapabilities,
         Cursor,
+        Draft,
         Inbound,
+        Mark,
         Media,
         OutboundMessage,
         Preview,
@@ -41,10 +43,12 @@ __all__ = [
     "BridgeState",
     "BridgeStatus",
     "ClosableBridge",
+    "DraftBridge",
     "HttpBridge",
     "HttpReply",
     "HttpRequest",
     "Inbox",
+    "MarkBridge",
     "MediaBridge",
     "NetworkConfig",
     "PluginConfig",
@@ -129,6 +133,34 @@ class PreviewBridge(Protocol):
 
     async def preview(self, preview: Preview) -> Receipt:
         """Show or replace the preview; raises DeliveryError like `send`. The receipt names its id."""
+        ...
+
+
+@runtime_checkable
+class DraftBridge(Protocol):
+    """A bridge whose platform shows text while it is made, apart from messages: it vanishes by itself."""
+
+    draft_life_s: float  # how long a draft stays on show unless it is shown again
+
+    def drafts(self, address: Address) -> bool:
+        """Whether drafts are wanted, and possible, at this address; previews take their place where not."""
+        ...
+
+    async def draft(self, draft: Draft) -> None:
+        """Show or replace the draft; raises DeliveryError like `send`."""
+        ...
+
+
+@runtime_checkable
+class MarkBridge(Protocol):
+    """A bridge that can put a sign beside a person's message."""
+
+    def marks(self, address: Address) -> bool:
+        """Whether signs are wanted at this address."""
+        ...
+
+    async def mark(self, address: Address, reference: str, mark: Mark) -> None:
+        """Put this sign in the place of the last. Failures are the bridge's own business: never raises."""
         ...
 
 

@@ -300,6 +300,20 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """Text of a reply while it is being made, on platforms where it vanishes by itself; empty: still thinking."""
+
+    address: Address
+    id: int  # 1 to 2^31 - 1; equal for all drafts of one reply, also after a restart
+    text: str
+    turn: TurnId  # what a stop button ends
+
+
+Mark = Literal["working", "done", "failed"]
+"""A sign beside a person's message: it is being worked on, or how that ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """The platform took it. `remote_id` is its id there, where it has one."""
 

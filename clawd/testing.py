@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
 
     from clawd.bridge import Inbox
-    from clawd.messages import Address, OutboundMessage, Preview
+    from clawd.messages import Address, Draft, Mark, OutboundMessage, Preview
     from clawd.models.base import ModelEvent, ModelRequest
 
 __all__ = [
@@ -237,7 +237,11 @@ class RecordingBridge:
         name: Its configured name.
         capabilities: Without `edits` an edit is refused; without `typing` none is shown.
         previews: Whether previews are wanted.
+        drafts: Whether drafts are wanted, which then come before previews.
+        marks: Whether signs beside messages are wanted.
     """
+
+    draft_life_s = 30.0
 
     def __init__(
         self,
@@ -245,18 +249,25 @@ class RecordingBridge:
         *,
         capabilities: BridgeCapabilities | None = None,
         previews: bool = False,
+        drafts: bool = False,
+        marks: bool = False,
     ) -> None:
         self.name = name
         self.capabilities = capabilities or BridgeCapabilities(text_limit=4096, edits=True, typing=True)
         self.sends: list[OutboundMessage] = []  # every call, also those that failed
         self.preview_calls: list[Preview] = []
+        self.draft_calls: list[Draft] = []
+        self.mark_calls: list[tuple[str, Mark]] = []  # what was marked, and how
         self.typing: list[Address] = []
         self.shown: list[Shown] = []  # in the order in which they came into being
         self.runs = 0
         self.closed = False
         self._previews = previews
+        self._drafts = drafts
+        self._marks = marks
         self._on_send: defaultdict[str | None, deque[Outcome]] = defaultdict(deque)
         self._on_preview: deque[Outcome] = deque()
+        self._on_draft: deque[Outcome] = deque()
         self._on_run: deque[Exception] = deque()
         self._changed = asyncio.Event()
 
@@ -269,6 +280,10 @@ class RecordingBridge:
     def next_previews(self, *outcomes: Outcome) -> None:
         """Let the next calls of `preview` end so, one each."""
         self._on_preview.extend(outcomes)
+
+    def next_drafts(self, *outcomes: Outcome) -> None:
+        """Let the next calls of `draft` end so, one each."""
+        self._on_draft.extend(outcomes)
 
     def next_runs(self, *errors: Exception) -> None:
         """Let the next calls of `run` raise these, one each."""
@@ -309,6 +324,26 @@ class RecordingBridge:
         self.preview_calls.append(preview)
         self._changed.set()
         return await self._do(self._on_preview, preview.address, preview.text, preview.remote_id)
+
+    def drafts(self, address: Address) -> bool:
+        return self._drafts
+
+    async def draft(self, draft: Draft) -> None:
+        self.draft_calls.append(draft)
+        self._changed.set()
+        outcome = self._on_draft.popleft() if self._on_draft else None
+        await asyncio.sleep(0)
+        if isinstance(outcome, asyncio.Event):
+            await outcome.wait()
+        elif outcome is not None:
+            raise outcome.error if isinstance(outcome, ArrivedBut) else outcome
+
+    def marks(self, address: Address) -> bool:
+        return self._marks
+
+    async def mark(self, address: Address, reference: str, mark: Mark) -> None:
+        self.mark_calls.append((reference, mark))
+        self._changed.set()
 
     async def working(self, address: Address) -> None:
         self.typing.append(address)

@@ -1,16 +1,18 @@
-"""What a chat shows while a turn is in work: typing after a second, then a message that grows by edits.
+"""What a chat shows while a turn is in work: typing after a second, then a text that grows.
 
-Nothing here is a promise. It follows the fanout, and the final text always goes out through the outbox:
-as an edit of the preview where there is one, else as a new message.
+It grows as a draft where the platform has those, else by edits of one message. Nothing here is a promise. It
+follows the fanout, and the final text always goes out through the outbox: as an edit of the preview where
+there is one, else as a new message.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from typing import TYPE_CHECKING, Final
 
-from clawd.bridge import ActivityBridge, PreviewBridge
+from clawd.bridge import ActivityBridge, DraftBridge, MarkBridge, PreviewBridge
 from clawd.delivery.split import split_reply
 from clawd.errors import (
     DeliveryMoved,
@@ -23,7 +25,7 @@ from clawd.errors import (
 )
 from clawd.fanout import Asked, Delta, Ended, HandedBack, Started
 from clawd.journal.base import Wake
-from clawd.messages import Preview
+from clawd.messages import Draft, Mark, Preview
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
     from clawd.fanout import Fanout
     from clawd.ids import Clock, TurnId
     from clawd.journal.base import Journal, Lease
+    from clawd.journal.records import Outcome
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S: Final = 1.0  # an answer that comes sooner needs neither typing nor a preview
 TYPING_EVERY_S: Final = 4.5  # platforms show it for some five seconds
 CALL_TIMEOUT_S: Final = 30.0  # the final text waits for a preview that is on the wire
+_REFRESH: Final = 2 / 3  # of a draft's life: shown anew before it vanishes
 RETRY_NOTE_S: Final = 1.0  # while the journal can't commit
 
 _NOT_SENT: Final = (
@@ -77,12 +81,14 @@ class LiveView:
                     address, event = await events.get()
                     match event:
                         case Started(lease=lease):
-                            bridge = self._bridges().get(address.bridge)
-                            if bridge is not None:
-                                follower = _Follower(self, lease, bridge, self._followers.get(lease.turn))
+                            if not address.pulls:
+                                follower = _Follower(self, lease, self._followers.get(lease.turn))
                                 self._followers[lease.turn] = follower
                                 followers.create_task(follower.run(), name=f"preview:{lease.turn}")
-                        case Delta(turn=turn) | Ended(turn=turn) | HandedBack(turn=turn) | Asked(turn=turn):
+                        case Ended(turn=turn, outcome=outcome):
+                            if follower_of := self._followers.get(turn):
+                                follower_of.end(outcome)
+                        case Delta(turn=turn) | HandedBack(turn=turn) | Asked(turn=turn):
                             if follower_of := self._followers.get(turn):
                                 follower_of.wake.set()
                         case _:
@@ -111,6 +117,10 @@ class LiveView:
             return None
         return live.text[lease.told :]
 
+    def bridge_of(self, lease: Lease) -> Bridge | None:
+        """Return the bridge of a turn's conversation, None when there is none."""
+        return self._bridges().get(lease.address.bridge)
+
     @property
     def journal(self) -> Journal:
         """Where preview rows are reserved."""
@@ -125,18 +135,26 @@ class LiveView:
 class _Follower:
     """Shows one turn in one chat until the turn is no longer in work."""
 
-    def __init__(self, view: LiveView, lease: Lease, bridge: Bridge, before: _Follower | None) -> None:
+    def __init__(self, view: LiveView, lease: Lease, before: _Follower | None) -> None:
         self._before = before  # of an earlier lease of the turn; it may have a request on the wire
         self._view = view
         self._lease = lease
-        self._bridge = bridge
         self._began = view.clock.monotonic()  # patience counts from here, not from when the journal was read
         self.wake = Wake()
         self.over = asyncio.Event()
         self._remote_id: str | None = None
         self._shown = ""
         self._row: int | None = None
-        self._gave_up = not (isinstance(bridge, PreviewBridge) and bridge.previews(lease.address))
+        self._drafted_at: float | None = None
+        self._drafting = False
+        self._gave_up = False
+        self._marked: Mark | None = None
+        self._outcome: Outcome | None = None
+
+    def end(self, outcome: Outcome) -> None:
+        """The turn is over."""
+        self._outcome = outcome
+        self.wake.set()
 
     async def run(self) -> None:
         try:
@@ -144,16 +162,41 @@ class _Follower:
                 self._before.wake.set()
                 await self._before.over.wait()
                 self._before = None
-            await self._resume()
-            await self._follow()
+            if (bridge := await self._patiently()) is not None:
+                self._bridge = bridge
+                self._drafting = isinstance(bridge, DraftBridge) and bridge.drafts(self._lease.address)
+                self._gave_up = not (self._drafting or self._previews_are_wanted())
+                await self._resume()
+                await self._follow()
         except JournalError as error:
             log.info("preview_ended", extra={"turn": self._lease.turn, "error": str(error)})
         finally:
             self._view.forget(self._lease.turn, self)
             self.over.set()
+        if self._marked is not None and self._outcome is not None:  # the answer does not wait for it
+            await self._mark("done" if self._outcome == "answered" else "failed")
+
+    async def _patiently(self) -> Bridge | None:
+        """Return the bridge when it is time to show something, None when the turn is over before.
+
+        After a restart turns go on at once, and a bridge may still be in the making.
+        """
+        show_at = self._began + PATIENCE_S
+        while self._text() is not None:
+            left_s = show_at - self._view.clock.monotonic()
+            if left_s <= 0 and (bridge := self._view.bridge_of(self._lease)) is not None:
+                return bridge
+            await self.wake.wait(left_s if left_s > 0 else PATIENCE_S)
+        return None
+
+    def _text(self) -> str | None:
+        return self._view.text_of(self._lease)
+
+    def _previews_are_wanted(self) -> bool:
+        return isinstance(self._bridge, PreviewBridge) and self._bridge.previews(self._lease.address)
 
     async def _resume(self) -> None:
-        if self._lease.claims > 1 and not self._gave_up:
+        if self._lease.claims > 1 and not self._gave_up and not self._drafting:
             opened = await self._view.journal.open_preview(self._lease)
             if opened is not None:
                 self._row, self._remote_id = opened
@@ -161,21 +204,76 @@ class _Follower:
     async def _follow(self) -> None:
         clock = self._view.clock
         next_typing = next_edit = self._began + PATIENCE_S
-        while (text := self._view.text_of(self._lease)) is not None:
+        await self._mark("working")
+        while (text := self._text()) is not None:
             now = clock.monotonic()
-            shown = self._remote_id is not None
-            if not self._gave_up and text and now >= next_edit and self._clip(text) != self._shown:
-                next_edit = now + await self._show(text)
+            if now >= next_edit and (
+                self._draft_is_due(text, now) if self._drafting else self._has_news(text)
+            ):
+                next_edit = now + await (self._draft(text) if self._drafting else self._show(text))
                 continue
+            shown = self._remote_id is not None or self._drafted_at is not None
             if not shown and now >= next_typing:
                 await self._type()
                 next_typing = now + TYPING_EVERY_S
                 continue
             # With a preview on show the next text wakes us; without one the next typing is due.
             waits = [next_edit - now] if not self._gave_up and now < next_edit else []
+            if self._drafting and self._drafted_at is not None:
+                waits.append(self._drafted_at + self._draft_life_s - now)
             if not shown:
                 waits.append(next_typing - now)
-            await self.wake.wait(min(waits) if waits else None)
+            await self.wake.wait(max(0.0, min(waits)) if waits else None)
+
+    def _has_news(self, text: str) -> bool:
+        return not self._gave_up and bool(text) and self._clip(text) != self._shown
+
+    # --- drafts -----------------------------------------------------------------------------------------
+
+    def _draft_is_due(self, text: str, now: float) -> bool:
+        """Whether a draft has to be shown: the first, one with more text, or the same before it vanishes."""
+        if self._drafted_at is None or now >= self._drafted_at + self._draft_life_s:
+            return True
+        return bool(text) and self._clip(text) != self._shown
+
+    async def _draft(self, text: str) -> float:
+        """Show the draft; return seconds until the next is allowed. Where it fails, previews take its place."""
+        assert isinstance(self._bridge, DraftBridge)  # noqa: S101 - else not drafting
+        clipped = self._clip(text)
+        draft = Draft(
+            address=self._lease.address, id=draft_id(self._lease.turn), text=clipped, turn=self._lease.turn
+        )
+        try:
+            async with asyncio.timeout(self._view.call_timeout_s):
+                await self._bridge.draft(draft)
+        except Exception as error:  # noqa: BLE001 - a draft is lossy, whatever a bridge raises
+            if isinstance(error, DeliveryRetryLater) and error.retry_after_s is not None:
+                return error.retry_after_s
+            log.info("draft_refused", extra={"turn": self._lease.turn, "error": str(error) or repr(error)})
+            self._drafting, self._drafted_at = False, None
+            self._gave_up = not self._previews_are_wanted()
+            return 0.0
+        self._shown, self._drafted_at = clipped, self._view.clock.monotonic()
+        return self._bridge.capabilities.preview_interval_s
+
+    @property
+    def _draft_life_s(self) -> float:
+        """How long until a draft has to be shown anew."""
+        return self._bridge.draft_life_s * _REFRESH if isinstance(self._bridge, DraftBridge) else 0.0
+
+    # --- beside the text --------------------------------------------------------------------------------
+
+    async def _mark(self, mark: Mark) -> None:
+        self._marked = mark
+        bridge, lease = self._bridge, self._lease
+        reference = lease.message.reference
+        if reference is None or not (isinstance(bridge, MarkBridge) and bridge.marks(lease.address)):
+            return
+        try:
+            async with asyncio.timeout(self._view.call_timeout_s):
+                await bridge.mark(lease.address, reference, mark)
+        except Exception as error:  # noqa: BLE001 - a bug there must not keep the answer from being sent
+            log.warning("mark_failed", extra={"turn": lease.turn, "error": repr(error)})
 
     async def _type(self) -> None:
         if not (isinstance(self._bridge, ActivityBridge) and self._bridge.capabilities.typing):
@@ -248,3 +346,8 @@ class _Follower:
                 await self._view.clock.sleep(RETRY_NOTE_S)
             else:
                 return
+
+
+def draft_id(turn: TurnId) -> int:
+    """Return the id of a reply's drafts: it follows from the turn, so a restart goes on with the same draft."""
+    return zlib.crc32(turn.encode()) % (2**31 - 1) + 1

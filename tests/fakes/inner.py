@@ -167,7 +167,8 @@ class Inner:
             "workers": self.workers.run,
         }
         self._tasks = [tasks.create_task(run(), name=name) for name, run in parts.items()]
-        await asyncio.sleep(0)
+        while self.supervisor.bridges().keys() != self.sections.keys():
+            await asyncio.sleep(0)
 
     def _build(self) -> None:
         self.fanout, self.mailbox, self.alarms = Fanout(), Mailbox(), Alarms()

@@ -70,10 +70,13 @@ async def later(inner: Inner, clock: ManualClock, seconds: float) -> None:
     """Let time pass and everybody who shows something see it."""
     await clock.advance(seconds)
     inner.journal.outgoing.set()
-    for follower in tuple(inner.live_view._followers.values()):
+    followers = tuple(inner.live_view._followers.values())
+    for follower in followers:
         follower.wake.set()
-    for _ in range(5):
-        await inner.opened.store.ping()  # what they do takes a commit or two
+    for _ in range(60):  # what they do takes a commit or two; who is held in a call stays there
+        await inner.opened.store.ping()
+        if all(f.wake.idle or f.over.is_set() for f in followers) and inner.journal.outgoing.idle:
+            break
 
 
 async def begun(inner: Inner, model: ScriptedModel, requests: int = 1) -> TurnId:
