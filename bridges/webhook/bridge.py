@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final, assert_never
 from urllib.parse import urlsplit
 
 from bridges.webhook.inbound import Rejected, check_signature, to_inbound
-from bridges.webhook.outbound import body_of, headers_of, webhook_id
+from bridges.webhook.outbound import body_of, headers_of
 from clawd.bridge import HttpReply
 from clawd.messages import Accepted, BridgeCapabilities, Duplicate, Receipt, Refused, Replied
 from clawd.webhooks.addresses import is_loopback_host, is_public
 from clawd.webhooks.answers import from_status
-from clawd.webhooks.sending import RETRY_JITTER, RETRY_SCHEDULE_S, WebhookClient, place_of
+from clawd.webhooks.sending import RETRY_JITTER, RETRY_SCHEDULE_S, WebhookClient, place_of, webhook_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable

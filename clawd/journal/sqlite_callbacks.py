@@ -20,6 +20,8 @@ from clawd.messages import Callback
 def insert(db: sqlite3.Connection, lease: Lease, events: Sequence[NewDelivery], now: int) -> bool:
     """Write what a turn tells, once for each who is to be told; return whether anybody is."""
     urls = tuple(dict.fromkeys(_urls(db, lease)))
+    if not urls and all(event.callback is None or event.callback.app is None for event in events):
+        return False
     (sent,) = db.execute(
         "SELECT parts FROM inbox WHERE conv = ? AND seq = ?", (lease.conv, lease.seq)
     ).fetchone()

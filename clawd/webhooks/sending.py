@@ -14,7 +14,7 @@ import aiohttp
 
 from clawd.errors import DeliveryRejected
 from clawd.network import client_session, tls_context
-from clawd.webhooks.addresses import is_ip
+from clawd.webhooks.addresses import is_ip, is_odd_number
 from clawd.webhooks.answers import from_exception, retry_after
 from clawd.webhooks.resolver import PublicOnly
 from clawd.webhooks.signing import sign
@@ -100,7 +100,9 @@ class WebhookClient:
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         """Return the answer, whatever its status; raises DeliveryError when there was none."""
         host = urlsplit(url).hostname or ""
-        if self._allowed is not None and is_ip(host) and not self._allowed(host, host):
+        if self._allowed is not None and (
+            is_odd_number(host) or (is_ip(host) and not self._allowed(host, host))
+        ):
             # No name is looked up for it, so the resolver would not be asked.
             raise DeliveryRejected(self._name, "the callback leads to a private address", why=place_of(url))
         # A session for each request: deliveries go on after their owner was cancelled, so none could be closed.
