@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from clawd.errors import DeliveryError, DeliveryRejected, DeliveryRetryLater, DeliveryUnknown
+from clawd.errors import DeliveryError, DeliveryRejected, DeliveryRetryLater, DeliveryUnknown, JournalError
 from clawd.journal.endpoints import DisabledEndpoint
 from clawd.messages import BridgeCapabilities, Receipt
 from clawd.webhooks.addresses import is_loopback_host, is_public
@@ -228,7 +228,11 @@ class Callbacks:
         self._check_enabled(endpoint)
         disabled = DisabledEndpoint(url=endpoint.url, settings=endpoint.by.settings, since=self._clock.now())
         self._disabled[endpoint.url] = disabled
-        await self._rows.put(disabled)
+        try:
+            await self._rows.put(disabled)
+        except JournalError:
+            del self._disabled[endpoint.url]  # not kept: it is found out, and told, the next time
+            raise
         place = place_of(endpoint.url)
         log.warning("endpoint_disabled", extra={"endpoint": place})
         raise DeliveryRejected(
