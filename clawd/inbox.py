@@ -7,7 +7,7 @@ came from. When it returns, the batch and the bridge's cursor are committed toge
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
@@ -84,6 +84,7 @@ class DurableInbox:
         usage_text: UsageText,
         alarms: Alarms,
         prefixes: Callable[[], Mapping[str, str]],
+        app_events: Callable[[str], Collection[str]] = lambda _: (),
     ) -> None:
         self._journal = journal
         self._access = access
@@ -95,6 +96,7 @@ class DurableInbox:
         self._usage_text = usage_text
         self._alarms = alarms
         self._prefixes = prefixes
+        self._app_events = app_events  # of which events the app of an account is told
         self._limit = "20/min"
         self._rate = RateLimit(self._limit, clock)
 
@@ -202,7 +204,14 @@ class DurableInbox:
                 text = say("prefix_alone", await self._language(message), prefix=prefix)
                 return self._reply(message, text)
             case _:
-                return _Plan(AdmittedMessage(message=_cut(message), right=_right_for(message, right)))
+                right = _right_for(message, right)
+                return _Plan(AdmittedMessage(message=_cut(message), right=right, app=self._app(message)))
+
+    def _app(self, message: InboundMessage) -> str | None:
+        """Return the app that is to be told of a message in a conversation of its own."""
+        account = message.address.account
+        of_api = message.address.bridge == "api"
+        return account if of_api and "message" in self._app_events(account) else None
 
     def _help(self, what: Literal["help", "welcome"], language: str | None) -> str:
         """Return a text for people, the list of commands with what routes listen to."""

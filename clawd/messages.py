@@ -159,6 +159,7 @@ class InboundMessage:
     model: str | None = None  # the model or route that its sender asks for, for this message alone
     # Shown to models in front of it, oldest first; of a `system` one only while this message is answered.
     context: tuple[Earlier, ...] | None = None
+    callback_url: str | None = None  # told of the end of its turn
 
     @property
     def text(self) -> str:
@@ -173,6 +174,33 @@ class InboundMessage:
         """
         user = f"{self.address.bridge}:{self.sender.id}"
         return user if user.isascii() else user.encode(errors="replace").decode()
+
+
+# --- callbacks --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackQuestion:
+    """What a turn waits for a person to say, as a callback tells it."""
+
+    id: QuestionId
+    about: Literal["approval", "unknown"]
+    tool: str
+    subject: str
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callback:
+    """An event that is told to a URL; of `url` and `app` one says whose."""
+
+    event: Literal["message.received", "message.reply", "message.failed", "approval.requested"]
+    status: Literal["queued", "waiting", "answered", "failed", "cancelled", "dead"]  # the turn's
+    at: datetime  # when it happened; never changes
+    url: str | None = None  # that came with the message
+    app: str | None = None  # the app that has one of its own
+    sender: str | None = None  # message.received
+    question: CallbackQuestion | None = None  # approval.requested
 
 
 SPLIT_TEXT: Final = "text"
@@ -286,6 +314,8 @@ class OutboundMessage:
     repeated: bool = False  # an earlier attempt may have arrived
     question: QuestionId | None = None  # of a `question`: what a button's press names
     choices: tuple[Choice, ...] = ()
+    callback: Callback | None = None  # an event for a program, not a text for a chat
+    insist: bool = False  # an operator asked for it after it was given up
     files: tuple[Media, ...] = ()  # stored ones, to be sent behind the text; kinds as in `capabilities.files`
 
 
@@ -334,3 +364,4 @@ class BridgeCapabilities:
     preview_interval_s: float = 1.2  # least time between two edits of a preview
     group_preview_interval_s: float = 4.0
     retry_schedule_s: tuple[float, ...] = field(default=(1, 2, 4, 8, 16, 32, 60))  # last one repeats
+    retry_jitter: float = 0.0  # share by which each of these pauses is stretched or cut at random

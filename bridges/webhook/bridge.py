@@ -8,20 +8,16 @@ import logging
 from typing import TYPE_CHECKING, Final, assert_never
 from urllib.parse import urlsplit
 
-import aiohttp
-
-from bridges.webhook.addresses import is_loopback_host
-from bridges.webhook.errors import from_exception, from_status, retry_after
 from bridges.webhook.inbound import Rejected, check_signature, to_inbound
-from bridges.webhook.outbound import body_of, headers_of, webhook_id
-from bridges.webhook.resolver import PublicOnly
+from bridges.webhook.outbound import body_of, headers_of
 from clawd.bridge import HttpReply
 from clawd.messages import Accepted, BridgeCapabilities, Duplicate, Receipt, Refused, Replied
-from clawd.network import client_session, tls_context
+from clawd.webhooks.addresses import is_loopback_host, is_public
+from clawd.webhooks.answers import from_status
+from clawd.webhooks.sending import RETRY_JITTER, RETRY_SCHEDULE_S, WebhookClient, place_of, webhook_id
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from bridges.webhook.config import WebhookConfig
     from clawd.bridge import BridgeContext, HttpRequest, Inbox
@@ -33,16 +29,13 @@ log = logging.getLogger(__name__)
 NOT_SENT: Final = "kept: no callback_url"
 """The remote id of a reply that nobody is to be sent; it stays in the journal."""
 
-_CONNECT_TIMEOUT_S: Final = 5
-_TOTAL_TIMEOUT_S: Final = 15
-_ANSWER_TIMEOUT_S: Final = 2  # for the answer's body, of which only a few words are of use
-_MAX_ANSWER_BYTES: Final = 64 * 1024
 _RATE_RETRY_S: Final = 30
 
 _CAPABILITIES: Final = BridgeCapabilities(
     text_limit=200_000,
     marks_repeats=False,  # a repeat carries the same id, and receivers drop ids they know
-    retry_schedule_s=(5, 30, 300, 1800, 7200, 18_000, 36_000),
+    retry_schedule_s=RETRY_SCHEDULE_S,
+    retry_jitter=RETRY_JITTER,
 )
 
 
@@ -58,10 +51,15 @@ class WebhookBridge:
         self._config = config
         self._clock = context.clock
         self._version = context.version
-        self._network = config.network or context.network
         self._inbound_keys = config.inbound_keys
         self._outbound_keys = config.outbound_keys
-        self._tls: ssl.SSLContext | None = None
+        free = config.allow_private or is_loopback_host(urlsplit(config.callback_url or "").hostname or "")
+        self._client = WebhookClient(
+            context.name,
+            config.network or context.network,
+            context.clock,
+            allowed=None if free else lambda _, address: is_public(address),
+        )
 
     @property
     def capabilities(self) -> BridgeCapabilities:
@@ -114,7 +112,7 @@ class WebhookBridge:
         """Deliver one reply to the callback; without a `callback_url` it is kept in the journal alone.
 
         Raises:
-            DeliveryError: as `bridges.webhook.errors` says.
+            DeliveryError: as `clawd.webhooks.answers` says.
         """
         url = self._config.callback_url
         if url is None:
@@ -127,9 +125,9 @@ class WebhookBridge:
             timestamp=int(self._clock.now().timestamp()),
             version=self._version,
         )
-        status, words, wait_s = await self._request("POST", url, headers, body)
-        if not 200 <= status < 300:
-            raise from_status(self.name, status, wait_s, words)
+        answer = await self._client.request("POST", url, headers, body)
+        if not 200 <= answer.status < 300:
+            raise from_status(self.name, answer.status, answer.retry_after_s, answer.words)
         return Receipt(remote_id=webhook_id(message))
 
     async def probe(self) -> str:
@@ -141,45 +139,9 @@ class WebhookBridge:
         url = self._config.callback_url
         if url is None:
             return f"takes signed requests at /bridges/{self.name}; no callback_url, so replies stay in the journal"
-        status, _, _ = await self._request("HEAD", url, {"User-Agent": f"clawd/{self._version}"}, None)
-        return f"takes signed requests at /bridges/{self.name}; the callback {_place(url)} answers (HTTP {status})"
-
-    async def _request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> tuple[int, str, float | None]:
-        """Return status, the answer's first words and its Retry-After; raises DeliveryError without an answer."""
-        # A session for each request: deliveries go on after `run` was cancelled, so none could be closed.
-        try:
-            async with (
-                await self._session() as session,
-                session.request(
-                    method, url, headers=headers, data=body, allow_redirects=False, ssl=self._tls or True
-                ) as response,
-            ):
-                words = "" if response.ok else await _first_words(response)
-                wait_s = retry_after(response.headers.get("Retry-After"), self._clock.now())
-                return response.status, words, wait_s
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise from_exception(self.name, error, _place(url)) from error
-
-    async def _session(self) -> aiohttp.ClientSession:
-        network = self._network
-        if network.ca_file and self._tls is None:
-            self._tls = await asyncio.to_thread(tls_context, network.ca_file)  # reads a file
-        options: dict[str, object] = {}
-        if not (network.proxy or self._config.allow_private or self._stays_here):
-            # Behind a proxy it is the proxy that resolves the callback's name.
-            options["resolver"] = PublicOnly(aiohttp.ThreadedResolver())
-        return client_session(
-            network.model_copy(update={"ca_file": None}),
-            timeout=aiohttp.ClientTimeout(total=_TOTAL_TIMEOUT_S, sock_connect=_CONNECT_TIMEOUT_S),
-            auto_decompress=False,
-            **options,
-        )
-
-    @property
-    def _stays_here(self) -> bool:
-        return is_loopback_host(urlsplit(self._config.callback_url or "").hostname or "")
+        answer = await self._client.request("HEAD", url, {"User-Agent": f"clawd/{self._version}"}, None)
+        place = place_of(url)
+        return f"takes signed requests at /bridges/{self.name}; the callback {place} answers (HTTP {answer.status})"
 
 
 def _answer(message_id: str, result: AcceptResult) -> HttpReply:
@@ -210,22 +172,3 @@ def _refusal(rejected: Rejected) -> HttpReply:
 
 def _json(status: int, body: JsonObject, headers: tuple[tuple[str, str], ...] = ()) -> HttpReply:
     return HttpReply(status=status, body=json.dumps(body).encode(), headers=headers)
-
-
-async def _first_words(response: aiohttp.ClientResponse) -> str:
-    """Return the first printable words of an answer, for the log; an answer that hangs or breaks has none."""
-    raw = bytearray()
-    try:
-        async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-            while len(raw) < _MAX_ANSWER_BYTES and (chunk := await response.content.read(_MAX_ANSWER_BYTES)):
-                raw += chunk
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        pass  # the status says enough
-    text = raw[:800].decode("utf-8", "replace")
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200]
-
-
-def _place(url: str) -> str:
-    """Return scheme, host and port of a URL; its path and query may hold a key."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from bridges.webhook.addresses import check_callback_url
-from bridges.webhook.signing import key_of
 from clawd.bridge import BridgeConfig
-from clawd.config.base import Secret
-
-
-def _several(value: object) -> object:
-    return value if isinstance(value, list | tuple) else (value,)
-
-
-Secrets = Annotated[
-    tuple[Secret, ...],
-    Field(min_length=1, max_length=4),
-    BeforeValidator(_several, json_schema_input_type=Secret | list[Secret]),
-]
-"""One secret or a list of up to four, of which any may match: how a key is changed without a gap."""
+from clawd.config.callbacks import Secrets, keys_of
+from clawd.webhooks.addresses import check_callback_url
 
 
 class WebhookConfig(BridgeConfig):
@@ -32,7 +19,7 @@ class WebhookConfig(BridgeConfig):
 
     type: str = "webhook"
     preset: Literal["standard"] = "standard"
-    secret: Secrets  # `whsec_` and base64, or any text, whose bytes are the key then
+    secret: Secrets
     tolerance_s: Annotated[int, Field(ge=1, le=3600)] = 300  # between the sender's clock and ours
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
     allow: tuple[str, ...] = ("*",)  # `data.user.id`s; a signed sender is let in unless this says less
@@ -40,13 +27,6 @@ class WebhookConfig(BridgeConfig):
     allow_private: bool = False  # let `callback_url` lead into a private network
     callback_url: str | None = None  # where replies are sent; without it they stay in the journal
     callback_secret: Secrets | None = None  # signs callbacks; None: `secret` does, an own one is better
-
-    @field_validator("secret", "callback_secret")
-    @classmethod
-    def _decodable(cls, secrets: tuple[Secret, ...] | None) -> tuple[Secret, ...] | None:
-        for secret in secrets or ():
-            key_of(secret.reveal())
-        return secrets
 
     @field_validator("callback_url")
     @classmethod
@@ -60,9 +40,9 @@ class WebhookConfig(BridgeConfig):
     @property
     def inbound_keys(self) -> tuple[bytes, ...]:
         """The keys of which one has to have signed a request."""
-        return tuple(key_of(secret.reveal()) for secret in self.secret)
+        return keys_of(self.secret)
 
     @property
     def outbound_keys(self) -> tuple[bytes, ...]:
         """The keys that sign a callback, all of them."""
-        return tuple(key_of(secret.reveal()) for secret in self.callback_secret or self.secret)
+        return keys_of(self.callback_secret or self.secret)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bridges.webhook.signing import verify
 from clawd.messages import Address, Audio, File, Image, InboundMessage, MessageId, Sender, Text
 from clawd.strict_json import BadJson, parse_object
+from clawd.webhooks.signing import verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

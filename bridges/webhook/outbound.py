@@ -6,18 +6,14 @@ import json
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from bridges.webhook.signing import sign
+from clawd.webhooks.sending import headers_of as signed_headers
+from clawd.webhooks.sending import webhook_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from clawd.messages import OutboundMessage
     from clawd.response import JsonObject
-
-
-def webhook_id(message: OutboundMessage) -> str:
-    """Return the `webhook-id` of a delivery: `delivery:i7-12` becomes `msg_i7-12`. It never has a dot."""
-    return "msg_" + message.id.removeprefix("delivery:").replace(".", "-")
 
 
 def body_of(message: OutboundMessage) -> bytes:
@@ -47,11 +43,4 @@ def headers_of(
     message: OutboundMessage, body: bytes, keys: Sequence[bytes], *, timestamp: int, version: str
 ) -> Mapping[str, str]:
     """Return the headers of one attempt; only the time and the signature differ between attempts."""
-    name = webhook_id(message)
-    return {
-        "webhook-id": name,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": sign(keys, name, timestamp, body),
-        "Content-Type": "application/json",
-        "User-Agent": f"clawd/{version}",
-    }
+    return signed_headers(webhook_id(message), body, keys, timestamp=timestamp, version=version)

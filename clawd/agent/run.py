@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from clawd.agent import ending as endings
+from clawd.agent import events
 from clawd.agent.attempt import Attempt, language_of
 from clawd.agent.notices import Notices
 from clawd.agent.questions import choices, wording
@@ -23,6 +24,7 @@ from clawd.journal.records import TurnFinished
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from clawd.agent.events import AppEvents
     from clawd.agent.mailbox import Mailbox
     from clawd.agent.turn import Turn
     from clawd.alarms import Alarms
@@ -74,6 +76,7 @@ class TurnRunner:
         split: Split,
         alarms: Alarms,
         history: History | None = None,
+        app_events: AppEvents = lambda _: (),
     ) -> None:
         self._journal = journal
         self._fanout = fanout
@@ -82,6 +85,7 @@ class TurnRunner:
         self._brain = brain
         self._split = split
         self._alarms = alarms
+        self._app_events = app_events
         self._snapshots: dict[TurnId, Snapshot] = {}  # of turns that just ended
         self.notices = Notices()
         """What owners have been told, and what they are still to be told."""
@@ -190,7 +194,9 @@ class TurnRunner:
             said = self._split(lease.address, untold) if untold else ()
             texts = [*said, *self._split(lease.address, wording(waiting, language))]
         parts = [NewDelivery(part=n, parts=len(texts), text=text) for n, text in enumerate(texts)]
-        if parts:
+        if lease.address.pulls:
+            parts += events.of_question(lease, question, self._clock.now(), self._app_events)
+        elif parts:
             parts[-1] = replace(parts[-1], kind="question", question=question.id, choices=choices(language))
         await self.commit(lease, waiting, outbox=parts)
         self._fanout.publish(lease.address, Asked(turn=lease.turn, question=question))
@@ -222,7 +228,7 @@ class TurnRunner:
         self, lease: Lease, ending: endings.Ending, turn: Turn | None, *, whole: bool
     ) -> tuple[NewDelivery, ...]:
         if lease.address.pulls:
-            return ()
+            return events.of_end(lease, ending, self._clock.now(), self._app_events)
         text = ending.text if turn is None else untold(ending.text, turn)
         if ending.notice:
             text = f"{text}\n\n{ending.notice}"

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, InstanceOf, model_validator
 
 from clawd.config.base import ConfigPath, PluginConfig, Secret, Section
+from clawd.config.callbacks import AppCallbackConfig, CallbacksConfig
 
 PositiveSeconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
@@ -195,6 +196,10 @@ class AppConfig(Section):
     app_id: Name  # also the account of its conversations
     token: Secret
     origins: tuple[Annotated[str, Field(pattern=ORIGIN)], ...] = ()  # pages that may connect
+    conversations: Annotated[str, Field(pattern=CONVERSATION_PREFIX)] = (
+        ""  # what names of its conversations begin with
+    )
+    callback: AppCallbackConfig | None = None  # told what happens in its conversations
 
 
 class GatewayConfig(Section):
@@ -210,6 +215,7 @@ class GatewayConfig(Section):
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     max_connections: Annotated[int, Field(ge=1)] = 2048
     apps: tuple[AppConfig, ...] = ()
+    callbacks: CallbacksConfig | None = None  # which callback_url a message may carry; None: none
     max_sockets: Annotated[int, Field(ge=1, le=100_000)] = 2000  # WebSockets and event streams at a time
     max_subscriptions: Annotated[int, Field(ge=1, le=10_000)] = 100  # conversations on one WebSocket
 

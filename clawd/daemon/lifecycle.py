@@ -119,6 +119,7 @@ class Lifecycle:
         parts = self._parts
         await leftovers.end_those_of(parts.opened.journal.instance)
         await parts.minds.configure(parts.situation.loaded, lasting)
+        await parts.callbacks.load()
         await parts.configure()
         await parts.supervisor.prepare()
         left = await parts.opened.journal.recover(parts.outbox.holding())

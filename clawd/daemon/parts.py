@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from clawd.agent.run import TurnRunner
 from clawd.agent.workers import Workers
 from clawd.alarms import Alarms
 from clawd.bridge import BridgeContext
+from clawd.delivery.callbacks import Callbacks
 from clawd.delivery.outbox import Outbox
 from clawd.delivery.preview import LiveView
 from clawd.delivery.split import split_reply
@@ -27,6 +29,7 @@ from clawd.gateway.openai_models import Offered
 from clawd.gateway.surroundings import Surroundings
 from clawd.inbox import DurableInbox
 from clawd.journal.breakers import BreakerRow
+from clawd.journal.endpoints import EndpointRows
 from clawd.journal.spend_direct import DirectSpend
 from clawd.media import NoArtifacts
 from clawd.models.budgets import BudgetLedger, day_limits
@@ -90,6 +93,7 @@ class Parts:
     inbox: DurableInbox
     workers: Workers
     supervisor: Supervisor
+    callbacks: Callbacks
     outbox: Outbox
     live_view: LiveView
     alarms: Alarms
@@ -102,6 +106,7 @@ class Parts:
         config = self.situation.loaded.config
         self.access.configure(config.access, config.bridges)
         self.inbox.configure(config.access)
+        self.callbacks.configure(config.gateway, config.network)
         self.outbox.configure(config.delivery, config.bridges)
         # With the network that applies inside, a change of it counts as a change of the bridge.
         self.supervisor.configure(
@@ -123,6 +128,7 @@ class _Ground:
     fanout: Fanout
     mailbox: Mailbox
     alarms: Alarms
+    callbacks: Callbacks
     redactor: Redactor
 
 
@@ -146,6 +152,7 @@ def build(
         fanout=Fanout(),
         mailbox=Mailbox(),
         alarms=Alarms(),
+        callbacks=Callbacks(EndpointRows(opened.store), clock, version=__version__, chance=random.random),
         redactor=logs.redactor,
     )
     minds, accounts = _thinking(ground, environ, state_dir)
@@ -170,6 +177,7 @@ def build(
         inbox=inbox,
         workers=_workers(ground, minds, supervisor),
         supervisor=supervisor,
+        callbacks=ground.callbacks,
         outbox=outbox,
         live_view=live_view,
         alarms=ground.alarms,
@@ -211,6 +219,7 @@ def _door(ground: _Ground, access: Access, minds: Minds, accounts: Accounts) -> 
         usage_text=accounts.text,
         alarms=ground.alarms,
         prefixes=minds.prefixes,
+        app_events=ground.callbacks.events,
     )
 
 
@@ -231,11 +240,12 @@ def _delivery(ground: _Ground, inbox: DurableInbox, state_dir: Path) -> tuple[Su
 
     supervisor = Supervisor(inbox, clock, create=create, on_connected=journal.outgoing.set)
     live_view = LiveView(journal, ground.fanout, clock, bridges=supervisor.bridges)
+    callbacks = ground.callbacks
     outbox = Outbox(
         journal,
         clock,
-        bridges=supervisor.bridges,
-        connected=supervisor.connected,
+        bridges=lambda: {**supervisor.bridges(), callbacks.name: callbacks},
+        connected=lambda: {*supervisor.connected(), callbacks.name},
         refused=supervisor.refused,
         settle=live_view.settle,
         alarms=ground.alarms,
@@ -260,6 +270,7 @@ def _workers(ground: _Ground, minds: Minds, supervisor: Supervisor) -> Workers:
         split=split,
         alarms=ground.alarms,
         history=ground.opened.search,
+        app_events=ground.callbacks.events,
     )
     situation = ground.situation
     return Workers(

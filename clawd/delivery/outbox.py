@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_TAKE_S: Final = 1.0  # while the journal can't commit
+_LATE_S: Final = 0.01  # behind its greatest age a delivery is looked at once more, and given up
+MAX_REFUSALS: Final = 3
+"""How often a receiver may say no before it is believed."""
 
 
 class Outbox:
@@ -53,6 +57,7 @@ class Outbox:
         refused: Callable[[str, BridgeError], None],
         settle: Callable[[TurnId], Awaitable[None]],
         alarms: Alarms,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         """Create the service.
 
@@ -64,6 +69,7 @@ class Outbox:
             refused: Told when a bridge's credentials were refused in a send.
             settle: Returns once no preview of that turn is on the wire any more.
             alarms: Told of deliveries that were given up, and of those that an owner must decide on.
+            chance: Draws numbers from 0 to 1, for the jitter of retries.
         """
         self._journal = journal
         self._clock = clock
@@ -72,6 +78,7 @@ class Outbox:
         self._refused = refused
         self._settle = settle
         self._alarms = alarms
+        self._chance = chance
         self._config: DeliveryConfig | None = None
         self._policies: Mapping[str, BridgeConfig] = {}
         self._sending: dict[asyncio.Task[None], str] = {}  # to the bridge's name
@@ -169,9 +176,21 @@ class Outbox:
         self._journal.outgoing.set()
 
     async def _try(self, row: OutboxRow) -> DeliveryOutcome:
+        """Return what becomes of a delivery: at the latest when it is too old, it is given up."""
+        outcome = await self._try_once(row)
+        if isinstance(outcome, RetryAt):
+            left_s = self._settings.max_age_s - self._age_s(row)
+            return replace(outcome, delay_s=min(outcome.delay_s, max(left_s, 0.0) + _LATE_S))
+        if isinstance(outcome, Dead) and row.message.callback is not None:
+            return replace(outcome, alone=True)
+        return outcome
+
+    def _age_s(self, row: OutboxRow) -> float:
+        return (to_ms(self._clock.now()) - row.first_try_at_ms) / 1000
+
+    async def _try_once(self, row: OutboxRow) -> DeliveryOutcome:
         message = row.message
-        age_s = (to_ms(self._clock.now()) - row.first_try_at_ms) / 1000
-        if age_s > self._settings.max_age_s:
+        if self._age_s(row) > self._settings.max_age_s:
             return Dead(why=f"not delivered within {self._settings.max_age_s:g} s")
         bridge = self._bridges().get(message.address.bridge)
         if bridge is None:
@@ -182,10 +201,7 @@ class Outbox:
             async with asyncio.timeout(self._settings.send_timeout_s):
                 receipt = await bridge.send(self._worded(message, bridge))
         except DeliveryRetryLater as error:
-            delay_s = error.retry_after_s
-            return RetryAt(
-                delay_s=self._delay(bridge, row.attempt) if delay_s is None else delay_s, why=str(error)
-            )
+            return self._later(row, bridge, error)
         except DeliveryUnauthorized as error:
             self._refused(message.address.bridge, error)
             return RetryAt(delay_s=1, why=str(error))
@@ -211,10 +227,22 @@ class Outbox:
             return Held(why=why)
         return RetryAt(delay_s=self._delay(bridge, row.attempt), why=why, repeated=True)
 
-    @staticmethod
-    def _delay(bridge: Bridge, attempt: int) -> float:
-        schedule = bridge.capabilities.retry_schedule_s
-        return schedule[min(attempt, len(schedule)) - 1]
+    def _later(self, row: OutboxRow, bridge: Bridge, error: DeliveryRetryLater) -> DeliveryOutcome:
+        if error.refused and row.refusals + 1 >= MAX_REFUSALS:
+            log.info("delivery_dead", extra={"delivery": row.message.id, "error": str(error)})
+            return Dead(why=f"refused {MAX_REFUSALS} times: {error}")
+        delay_s = error.retry_after_s
+        return RetryAt(
+            delay_s=self._delay(bridge, row.attempt) if delay_s is None else delay_s,
+            why=str(error),
+            refused=error.refused,
+            tried=error.tried,
+        )
+
+    def _delay(self, bridge: Bridge, attempt: int) -> float:
+        schedule, jitter = bridge.capabilities.retry_schedule_s, bridge.capabilities.retry_jitter
+        delay_s = schedule[min(attempt, len(schedule)) - 1]
+        return delay_s * (1 + jitter * (2 * self._chance() - 1)) if jitter else delay_s
 
     def _worded(self, message: OutboundMessage, bridge: Bridge) -> OutboundMessage:
         """Put the repeat mark in front where an earlier attempt may have arrived as another message.

@@ -57,11 +57,26 @@ class DeliveryRejected(DeliveryError):
 
 
 class DeliveryRetryLater(DeliveryError):
-    """Surely not sent; try this chat again after `retry_after_s` seconds (None: our own back-off)."""
+    """Surely not sent; try this chat again after `retry_after_s` seconds (None: our own back-off).
 
-    def __init__(self, bridge: str, what: str, *, why: str = "", retry_after_s: float | None = None) -> None:
+    `refused`: the receiver read it and said no, which is believed after a few times. `tried` is False where
+    nobody was asked, so that this was no attempt.
+    """
+
+    def __init__(
+        self,
+        bridge: str,
+        what: str,
+        *,
+        why: str = "",
+        retry_after_s: float | None = None,
+        refused: bool = False,
+        tried: bool = True,
+    ) -> None:
         super().__init__(bridge, what, why=why)
         self.retry_after_s = retry_after_s
+        self.refused = refused
+        self.tried = tried
 
 
 class DeliveryUnauthorized(DeliveryError):

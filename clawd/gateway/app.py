@@ -100,7 +100,7 @@ class Gateway:
         """
         if self._tls is not None and config.tls is not None:
             await self._tls.load(config.tls)
-        await self._tokens.configure(config.tokens)
+        await self._tokens.configure(config.tokens, config.apps)
         self._config = config.model_copy(update={"host": self._config.host, "port": self._config.port})
         self._checks.configure(config)
 
@@ -113,7 +113,7 @@ class Gateway:
         """
         if self._config.port is False:
             return
-        await self._tokens.configure(self._config.tokens)
+        await self._tokens.configure(self._config.tokens, self._config.apps)
         self._checks.configure(self._config)
         runner = web.AppRunner(
             self._app(),

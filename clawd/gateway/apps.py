@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict
 
-from clawd.gateway.auth import Token
+from clawd.gateway.auth import APP_HEADER
 from clawd.gateway.problems import RequestRefused
 
 if TYPE_CHECKING:
@@ -19,9 +17,7 @@ if TYPE_CHECKING:
     from multidict import MultiMapping
 
     from clawd.config.schema import AppConfig
-    from clawd.gateway.auth import TokenStore
-
-APP_HEADER: Final = "X-App-Id"
+    from clawd.gateway.auth import Token, TokenStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +26,6 @@ class Credentials:
 
     app_id: str | None
     authorization: str  # a header's value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _App:
-    digest: bytes  # SHA-256 of its token
-    origins: frozenset[str]
 
 
 class Callers:
@@ -49,19 +39,16 @@ class Callers:
     def __init__(self, tokens: TokenStore, check_origin: Callable[[MultiMapping[str]], None]) -> None:
         self._tokens = tokens
         self._check_origin = check_origin
-        self._apps: dict[str, _App] = {}
+        self._origins: dict[str, frozenset[str]] = {}  # by the app's id
 
     def configure(self, apps: Sequence[AppConfig]) -> None:
-        """Let these apps in from now on."""
-        self._apps = {
-            app.app_id: _App(digest=_digest(app.token.reveal()), origins=frozenset(app.origins))
-            for app in apps
-        }
+        """Let the pages of these apps in from now on."""
+        self._origins = {app.app_id: frozenset(app.origins) for app in apps}
 
     def from_a_page_of_an_app(self, headers: MultiMapping[str]) -> bool:
         """Whether a browser sends this for a page that some app may come from."""
         origins = headers.getall("Origin", [])
-        return len(origins) == 1 and any(origins[0].lower() in app.origins for app in self._apps.values())
+        return len(origins) == 1 and any(origins[0].lower() in known for known in self._origins.values())
 
     def watching(self, token: Token, callback: Callable[[], None]) -> AbstractContextManager[None]:
         """Call `callback`, once, when the token stops to count while the block runs; see `TokenStore.revoked`."""
@@ -80,13 +67,12 @@ class Callers:
             self._check_origin(headers)
             return token
         scheme, _, value = credentials.authorization.partition(" ")
-        app, given_digest = self._apps.get(credentials.app_id), _digest(value.strip())
-        expected = app.digest if app is not None else bytes(32)
-        if not hmac.compare_digest(expected, given_digest) or app is None or scheme.lower() != "bearer":
+        app = self._tokens.app(credentials.app_id, value.strip())
+        if app is None or scheme.lower() != "bearer":
             raise RequestRefused(401, "this is not the id and the token of an app")
-        if headers.get("Origin", "").lower() not in app.origins:
+        if headers.get("Origin", "").lower() not in self._origins.get(app.name, ()):
             self._check_origin(headers)
-        return Token(name=credentials.app_id, scopes=frozenset({"chat"}), digest=app.digest)
+        return app
 
 
 def credentials_in(headers: MultiMapping[str]) -> Credentials | None:
@@ -97,7 +83,3 @@ def credentials_in(headers: MultiMapping[str]) -> Credentials | None:
     if len(given) != 1 or len(apps) > 1:
         raise RequestRefused(401, f"one header Authorization is needed, and at most one {APP_HEADER}")
     return Credentials(app_id=apps[0] if apps else None, authorization=given[0])
-
-
-def _digest(value: str) -> bytes:
-    return hashlib.sha256(value.encode("utf-8", "surrogateescape")).digest()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from multidict import MultiMapping
 
-    from clawd.config.schema import TokenConfig
+    from clawd.config.schema import AppConfig, TokenConfig
     from clawd.ids import Clock
     from clawd.store.sqlite import Store
 
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 Scope = TokenScope
 
 GENERATED_NAME: Final = "default"
+APP_HEADER: Final = "X-App-Id"
 MAX_CREATED: Final = 1000  # each is compared at every request
 _CHALLENGE: Final = 'Bearer realm="clawd"'
 _BRIDGE: Final = "api"
@@ -96,11 +97,15 @@ class TokenStore:
         self._given: tuple[Token, ...] = ()  # by the configuration, or generated
         self._created: dict[str, Token] | None = None  # None: not read yet
         self._in_force: tuple[Token, ...] = ()
+        self._apps: dict[str, Token] = {}  # by id
+        self._new_apps = self._apps  # of the configuration that is being put in force
         self._watchers: dict[bytes, set[Callable[[], None]]] = {}
         self._changing = asyncio.Lock()  # two creations must not take one name
 
-    async def configure(self, configured: Sequence[TokenConfig]) -> None:
+    async def configure(self, configured: Sequence[TokenConfig], apps: Sequence[AppConfig] = ()) -> None:
         """Use these tokens from now on; without any, the generated one, which is made if it is missing.
+
+        An app counts as a token of its own, which is only valid beside the app's id.
 
         Raises:
             ConfigError: no token is configured and the file of the generated one can't be used.
@@ -109,6 +114,7 @@ class TokenStore:
         if self._created is None:
             self._created = await self._load()
             await self.use.load()
+        self._new_apps = {app.app_id: _of_app(app) for app in apps}
         if configured:
             self._given = tuple(_configured(token) for token in configured)
         else:
@@ -131,14 +137,27 @@ class TokenStore:
         found = self._match(value)
         return None if found is None or found.is_expired(self._clock.now()) else found
 
+    def app(self, app_id: str, value: str) -> Token | None:
+        """Return the app of this id, if this is its token; takes the same time whether there is one."""
+        app = self._apps.get(app_id)
+        good = hmac.compare_digest(app.digest if app is not None else bytes(32), _digest(value))
+        return app if good else None
+
     def named(self, name: str) -> Token | None:
-        """Return the token of this name that counts, None when there is none."""
-        return next((token for token in self._in_force if token.name == name), None)
+        """Return the token or the app of this name that counts, None when there is none."""
+        in_force = (*self._in_force, *self._apps.values())
+        return next((token for token in in_force if token.name == name), None)
 
     def of(self, headers: MultiMapping[str]) -> Token | None:
         """Return the token that a request's headers carry, None without a valid one."""
         value = _bearer(headers)
-        return None if value is None else self.find(value)
+        if value is None:
+            return None
+        return self._of_app(headers, value) if APP_HEADER in headers else self.find(value)
+
+    def _of_app(self, headers: MultiMapping[str], value: str) -> Token | None:
+        names = headers.getall(APP_HEADER)
+        return self.app(names[0], value) if len(names) == 1 else None
 
     def require(self, headers: MultiMapping[str], scope: Scope, *others: Scope) -> Token:
         """Return the token that a request's headers carry, if it has one of the scopes; `admin` has them all.
@@ -147,7 +166,15 @@ class TokenStore:
             RequestRefused: 401 without a valid token, 403 when it lacks the scope.
         """
         value = _bearer(headers)
-        token = None if value is None else self._match(value)
+        if APP_HEADER in headers:
+            token = None if value is None else self._of_app(headers, value)
+            if token is None:
+                raise _unauthorized(
+                    "this is not the id and the token of an app",
+                    f"send {APP_HEADER}: APP and Authorization: Bearer TOKEN",
+                )
+        else:
+            token = None if value is None else self._match(value)
         if token is None:
             raise _unauthorized("a valid token is needed", "send the header Authorization: Bearer TOKEN")
         if token.is_expired(self._clock.now()):
@@ -208,6 +235,13 @@ class TokenStore:
                 "tokens can't be made here", why="the gateway is off", remedy="set gateway.port"
             )
         async with self._changing:
+            if name in self._apps:
+                raise NotPossible(
+                    f"the name {name} is the id of an app",
+                    why="their conversations would be the same",
+                    where="gateway.apps",
+                    remedy="use another name",
+                )
             if name == GENERATED_NAME or any(token.name == name for token in self.all()):
                 raise NotPossible(f"the name {name} is taken by another token", remedy="clawd tokens list")
             if len(self._created) >= MAX_CREATED:
@@ -278,13 +312,14 @@ class TokenStore:
 
     def _apply(self) -> None:
         """Put what is given and created in force, and tell those who hold what no longer counts."""
-        names = {token.name for token in self._given}
+        names = {*(token.name for token in self._given), *self._new_apps}
         hidden = [token for token in (self._created or {}).values() if token.name in names]
         for token in hidden:  # one name is one owner of conversations
             log.warning("gateway_token_hidden", extra={"token": token.name, "by": "the configuration"})
         created = (token for token in (self._created or {}).values() if token.name not in names)
-        before, self._in_force = self._in_force, (*self._given, *created)
-        now = {token.digest: token for token in self._in_force}
+        before = (*self._in_force, *self._apps.values())
+        self._in_force, self._apps = (*self._given, *created), self._new_apps
+        now = {token.digest: token for token in (*self._in_force, *self._apps.values())}
         for token in before:
             if now.get(token.digest) != token:
                 for callback in tuple(self._watchers.pop(token.digest, ())):
@@ -321,6 +356,15 @@ def _configured(config: TokenConfig) -> Token:
         expires_at=config.expires,
         rate=config.rate,
         day=config.day,
+    )
+
+
+def _of_app(config: AppConfig) -> Token:
+    return Token(
+        name=config.app_id,
+        scopes=frozenset({"chat"}),
+        digest=_digest(config.token.reveal()),
+        conversations=config.conversations,
     )
 
 

@@ -130,6 +130,7 @@ class Doors:
             around.clock,
             models=around.models,
             max_body_bytes=self._max_body_bytes,
+            callbacks=lambda: self._settings().callbacks,
             body_timeout_s=self._times.body_s,
         )
 

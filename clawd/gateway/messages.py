@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, assert_never
 
 from clawd.gateway.problems import RequestRefused, try_later
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
+    from clawd.config.callbacks import CallbacksConfig
     from clawd.gateway.auth import Token
     from clawd.gateway.requests import Content
     from clawd.journal.base import OpenQuestion
@@ -50,29 +51,47 @@ class Submission:
     conversation: str | None
     sender: str | None
     model: str | None = None
+    callback_url: str | None = None
 
 
-def read_submission(body: JsonObject, models: Collection[str]) -> Submission:
+def read_submission(
+    body: JsonObject, models: Collection[str], callbacks: CallbacksConfig | None = None
+) -> Submission:
     """Return what the body of a request asks for.
 
     Args:
         body: Of the request.
         models: The names of models and routes that a message may ask for.
+        callbacks: Which `callback_url` it may carry; None: none.
 
     Raises:
         RequestRefused: 400 for a field that is unknown, missing or of the wrong shape, and for a model that
-            is not there; 403 for a
-            `callback_url`, as no list of allowed ones can be configured in this version.
+            is not there; 403 for a `callback_url` that may not be called.
     """
     message = validate(MessageBody, body)
-    if message.callback_url is not None:
+    submission = submission_of(message, message.conversation, models)
+    if message.callback_url is None:
+        return submission
+    return replace(submission, callback_url=_callable(message.callback_url, callbacks))
+
+
+def _callable(url: str, callbacks: CallbacksConfig | None) -> str:
+    if callbacks is None:
         raise RequestRefused(
             403,
-            "callback_url is not allowed: this clawd has no list of hosts it may call back",
+            "callback_url is not allowed: gateway.callbacks is not set",
             code="callback_not_allowed",
-            remedy="fetch the answer with GET /v1/messages/ID?wait=30, or use a webhook bridge",
+            remedy="set it, fetch the answer with GET /v1/messages/ID?wait=30, or use a webhook bridge",
         )
-    return submission_of(message, message.conversation, models)
+    try:
+        return callbacks.destinations.check(url)
+    except ValueError as error:
+        raise RequestRefused(
+            403,
+            f"callback_url is not allowed: {error}",
+            code="callback_not_allowed",
+            remedy="gateway.callbacks says what may be called: allow, allow_http, allow_private",
+        ) from error
 
 
 def submission_of(content: Content, conversation: str | None, models: Collection[str]) -> Submission:
@@ -117,6 +136,7 @@ def to_inbound(
         sent_at=now,
         digest=hashlib.sha256(raw).hexdigest(),
         model=submission.model,
+        callback_url=submission.callback_url,
     )
 
 

@@ -18,6 +18,7 @@ SENDER: Final = r"^[^\x00-\x20\x7f]{1,128}$"
 REFERENCE: Final = r"^[\x21-\x7e]{1,255}$"
 MAX_PARTS: Final = 64
 MAX_PATTERN: Final = 1000
+MAX_URL: Final = 2048
 
 
 class Body(BaseModel):
@@ -135,9 +136,15 @@ class MessageBody(Content):
         description="Messages of one conversation are answered in order and remember each other. Without it "
         "each message begins a conversation of its own, which the answer names.",
     )
-    # What callbacks need joins here.
-    callback_url: object = Field(
-        default=None, description="Refused with 403 in this version.", json_schema_extra={"type": "null"}
+    callback_url: Annotated[
+        str | None,
+        Field(max_length=MAX_URL),
+        Says(f"has to be a URL of at most {MAX_URL} characters"),
+    ] = Field(
+        default=None,
+        description="Called, signed, when the turn has ended, however it does. Refused with 403 unless "
+        "`gateway.callbacks` allows it.",
+        examples=["https://hooks.example.com/clawd"],
     )
 
 

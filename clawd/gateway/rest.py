@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from clawd.bridge import Inbox
+    from clawd.config.callbacks import CallbacksConfig
     from clawd.gateway.auth import TokenStore
     from clawd.gateway.waits import Waits
     from clawd.ids import Clock
@@ -43,6 +44,7 @@ class Messages:
     Args:
         models: The names of models and routes that a message may ask for.
         max_body_bytes: Asked for each request, as it may change with a reload.
+        callbacks: Which `callback_url` a message may carry, asked likewise; None: none.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Messages:
         *,
         models: Callable[[], Collection[str]],
         max_body_bytes: Callable[[], int],
+        callbacks: Callable[[], CallbacksConfig | None] = lambda: None,
         body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> None:
         self._inbox = inbox
@@ -64,6 +67,7 @@ class Messages:
         self._clock = clock
         self._models = models
         self._max_body_bytes = max_body_bytes
+        self._callbacks = callbacks
         self._body_timeout_s = body_timeout_s
 
     def routes(self) -> list[web.RouteDef]:
@@ -79,7 +83,7 @@ class Messages:
         token = self._tokens.require(request.headers, "chat")
         key = check_key(request.headers.getall("Idempotency-Key", []))
         raw, body = await read_json(request, self._max_body_bytes(), timeout_s=self._body_timeout_s)
-        submission = read_submission(body, self._models())
+        submission = read_submission(body, self._models(), self._callbacks())
         message = to_inbound(submission, raw, token=token, key=key, now=self._clock.now())
         (result,) = await self._inbox.accept([message])
         return _answer(message, result)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from clawd.errors import NotFound, NotPossible
 from clawd.ids import TurnId, parse_row_id, update_id
+from clawd.journal import sqlite_callbacks as callbacks
 from clawd.journal import sqlite_inbox as inbox
 from clawd.journal import sqlite_merging as merging
 from clawd.journal import sqlite_outbox as outbox
@@ -202,13 +203,16 @@ def _find_dead_delivery(
 def _resubmit_delivery(db: sqlite3.Connection, context: Context, row: int, identifier: str) -> None:
     """Send it again, and with a dead part the later ones that died with it."""
     conv, seq, part, state = _find_dead_delivery(db, row, identifier)
+    event = callbacks.is_event(db, row)
     now = context.now_ms()
     db.execute(
         "UPDATE outbox SET state = 'pending', attempt = 0, next_at = ?1, at = ?1, ended_at = NULL, why = '',"
         " repeated = max(repeated, state = 'unknown') WHERE id = ?2"
         " OR (?3 AND conv = ?4 AND seq = ?5 AND part > ?6 AND state = 'dead' AND dropped = 0)",
-        (now, row, state == "dead", conv, seq, part),
+        (now, row, state == "dead" and not event, conv, seq, part),
     )
+    if event:
+        callbacks.insist(db, row)
     outbox.refresh(db, conv, now)
 
 

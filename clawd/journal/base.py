@@ -45,10 +45,11 @@ SUSPECT_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmittedMessage:
-    """A message that access let in, with the sender's right."""
+    """A message that access let in, with the sender's right; `app` is to be told that it came."""
 
     message: InboundMessage
     right: Right
+    app: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

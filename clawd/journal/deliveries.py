@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from clawd.ids import QuestionId
-    from clawd.messages import Choice, OutboundMessage
+    from clawd.messages import Callback, Choice, OutboundMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,9 @@ class NewDelivery:
     kind: Literal["reply", "failed", "question"] = "reply"
     question: QuestionId | None = None
     choices: tuple[Choice, ...] = ()
+    # An event for programs, `url` left out: told to each URL that came with one of the turn's messages, and
+    # to `app`. Each of these is a delivery of its own, which no other one's end concerns.
+    callback: Callback | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,7 @@ class OutboxRow:
     first_try_at_ms: (
         int  # wall time of the row's creation by the clock as it is set now, for `delivery.max_age_s`
     )
+    refusals: int = 0  # attempts that its receiver read and refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +60,16 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryAt:
-    """Back to `pending` after `delay_s`. `repeated`: an attempt may have arrived."""
+    """Back to `pending` after `delay_s`. `repeated`: an attempt may have arrived.
+
+    `refused` counts a refusal; without `tried` this was no attempt.
+    """
 
     delay_s: float
     why: str
     repeated: bool = False
+    refused: bool = False
+    tried: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +88,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dead:
-    """Given up; the later parts of the same turn die with it."""
+    """Given up; the later parts of the same turn die with it, unless it stands `alone`."""
 
     why: str
+    alone: bool = False
     unreachable: bool = False  # the user has left or blocked us: nothing for an owner to mend
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from clawd.errors import InboxFull
+from clawd.journal import sqlite_callbacks as callbacks
 from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_questions as questions
 from clawd.journal.base import (
@@ -217,6 +218,9 @@ def _message(db: sqlite3.Connection, context: Context, item: AdmittedMessage, no
     if seq > conv.done_seq + 1:
         questions.wake_by_message(db, conv.id, conv.done_seq, message, now)
     _remember(db, message.id, now, turn=(conv.id, seq), digest=message.digest)
+    if item.app is not None:
+        callbacks.insert_received(db, conv.id, seq, item, now)
+        outbox.refresh(db, conv.id, now)
     outbox.free_parked(db, conv.id, now)
     return Accepted(turn=context.turn(conv.id, seq), position=seq - conv.done_seq - 1)
 

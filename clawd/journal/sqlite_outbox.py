@@ -15,6 +15,7 @@ from typing import Any, assert_never
 
 from clawd.errors import Fenced, JournalCorrupt
 from clawd.ids import from_ms
+from clawd.journal import sqlite_callbacks as callbacks
 from clawd.journal.base import Lease, Push
 from clawd.journal.codec import DELIVERY_VERSION, DeliveryBody, decode_delivery, encode_delivery
 from clawd.journal.deliveries import (
@@ -65,6 +66,10 @@ def insert_push(db: sqlite3.Connection, conv: int, push: Push, now: int) -> int:
 
 def insert_reply(db: sqlite3.Connection, lease: Lease, deliveries: Sequence[NewDelivery], now: int) -> None:
     """Write what a turn sends now, numbered behind what it sent before; a reserved preview becomes its first."""
+    events = [delivery for delivery in deliveries if delivery.callback is not None]
+    if events and callbacks.insert(db, lease, events, now):
+        refresh(db, lease.conv, now)
+    deliveries = [delivery for delivery in deliveries if delivery.callback is None]
     if not deliveries:
         return
     sent = _parts(db, lease)
@@ -253,8 +258,16 @@ def _outbox_row(context: Context, conv: int, row: tuple[Any, ...]) -> OutboxRow:
         repeated=bool(repeated),
         question=body.question,
         choices=body.choices,
+        callback=body.callback,
+        insist=bool(body.insist),
     )
-    return OutboxRow(row=id_, attempt=attempt + 1, message=message, first_try_at_ms=at)
+    return OutboxRow(
+        row=id_,
+        attempt=attempt + 1,
+        message=message,
+        first_try_at_ms=at,
+        refusals=body.refusals or 0,
+    )
 
 
 def mark(db: sqlite3.Connection, context: Context, row: int, outcome: DeliveryOutcome) -> bool:
@@ -272,12 +285,18 @@ def mark(db: sqlite3.Connection, context: Context, row: int, outcome: DeliveryOu
             _finish(db, row, "sent", now, remote_id=remote_id)
         case RetryAt(delay_s=delay_s, why=why, repeated=repeated):
             _wait(db, row, "pending", why, next_at=now + int(delay_s * 1000), repeated=repeated)
+            if outcome.refused:
+                callbacks.count_refusal(db, row)
+            if not outcome.tried:
+                db.execute("UPDATE outbox SET attempt = attempt - 1 WHERE id = ?", (row,))
         case Parked(why=why):
             # A message that came while this was on the wire has freed it already.
             freed = _wrote_since(db, conv, taken_at)
             _wait(db, row, "pending" if freed else "parked", why, next_at=now)
         case Held(why=why):
             _finish(db, row, "unknown", now, why=why)
+        case Dead(why=why, alone=True):
+            _finish(db, row, "dead", now, why=why)
         case Dead(why=why):
             _finish(db, row, "dead", now, why=why)
             db.execute(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
 from clawd.errors import Fenced
 from clawd.journal.base import Lease
-from clawd.journal.deliveries import Dead, DeliveryOutcome, Held, Parked, RetryAt, Sent
-from clawd.messages import Duplicate
-from tests.conformance.journals import Bench, push
+from clawd.journal.deliveries import Dead, DeliveryOutcome, Held, NewDelivery, Parked, RetryAt, Sent
+from clawd.journal.records import TurnFinished, TurnMerged
+from clawd.messages import Callback, Duplicate
+from tests.conformance.journals import Bench, message, push
 
 # --- one line per address --------------------------------------------------------------------------------
 
@@ -356,3 +360,81 @@ async def test_no_preview_overtakes_what_waits_at_its_address(bench: Bench) -> N
     assert await bench.journal.reserve_preview(lease) is None
     await bench.journal.outbox_mark(row.row, Sent(remote_id=None))
     assert await bench.journal.reserve_preview(lease) is not None
+
+
+# --- events for programs ---------------------------------------------------------------------------------
+
+
+def told(*, app: str | None = None) -> NewDelivery:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    callback = Callback(event="message.reply", status="answered", at=at, app=app)
+    return NewDelivery(part=0, parts=1, text="hello", callback=callback)
+
+
+async def told_turn(bench: Bench, *urls: str | None, app: str | None = None) -> None:
+    """End the turn of a message that came with the first URL; with the others came messages behind it."""
+    for url in urls:
+        asked = message(bridge="api")
+        await bench.journal.accept([replace(asked, message=replace(asked.message, callback_url=url))])
+    lease = await bench.claim()
+    merged = tuple(range(lease.seq + 1, lease.seq + len(urls)))
+    if merged:
+        await bench.journal.record(lease, TurnMerged(step=1, seqs=merged))
+    finished = TurnFinished(outcome="answered", text="hello", answers=(lease.seq, *merged))
+    await bench.journal.record(lease, finished, outbox=[told(app=app)], done=True)
+
+
+async def test_an_event_is_a_delivery_for_each_who_is_to_be_told(bench: Bench) -> None:
+    await told_turn(bench, "https://a/", None, "https://b/", "https://a/", app="shop")
+    seen = []
+    while rows := await bench.take(10, "api"):
+        (row,) = rows
+        assert row.message.callback is not None
+        assert row.message.text == "hello"
+        seen.append((row.message.part, row.message.callback.url, row.message.callback.app))
+        await bench.journal.outbox_mark(row.row, Sent(remote_id=None))
+    assert seen == [(0, "https://a/", None), (1, "https://b/", None), (2, None, "shop")]
+
+
+async def test_an_event_that_nobody_is_to_be_told_is_not_written(bench: Bench) -> None:
+    await told_turn(bench, None)
+    assert await bench.take(10, "api") == []
+
+
+async def test_refusals_are_counted_over_restarts_and_what_was_not_tried_is_no_attempt(bench: Bench) -> None:
+    await told_turn(bench, "https://a/")
+    seen = []
+    for outcome in (
+        RetryAt(delay_s=0, why="404", refused=True),
+        RetryAt(delay_s=0, why="not now", tried=False),
+        RetryAt(delay_s=0, why="503", repeated=True),
+        RetryAt(delay_s=0, why="404", refused=True),
+        Sent(remote_id=None),
+    ):
+        row = await bench.take_one("api")
+        seen.append((row.attempt, row.refusals))
+        await bench.journal.outbox_mark(row.row, outcome)
+        if len(seen) == 2:
+            await bench.restart()
+    assert seen == [(1, 0), (2, 1), (2, 1), (3, 1), (4, 2)]
+
+
+async def test_a_delivery_that_stands_alone_takes_no_later_part_along(bench: Bench) -> None:
+    await told_turn(bench, "https://a/", app="shop")
+    row = await bench.take_one("api")
+    await bench.journal.outbox_mark(row.row, Dead(why="410", alone=True))
+    assert (await bench.take_one("api")).message.part == 1
+
+
+async def test_an_app_is_told_of_a_message_in_the_commit_that_takes_it(bench: Bench) -> None:
+    asked = replace(message("hi", bridge="api"), app="shop")
+    await bench.journal.accept([asked])
+    assert await bench.journal.accept([asked]) != []
+    row = await bench.take_one("api")
+    assert row.message.callback is not None
+    assert (row.message.callback.event, row.message.text, row.message.seq) == ("message.received", "hi", 1)
+    await bench.journal.outbox_mark(row.row, Sent(remote_id=None))
+    lease = await bench.claim()
+    finished = TurnFinished(outcome="answered", text="hello", answers=(1,))
+    await bench.journal.record(lease, finished, outbox=[told(app="shop")], done=True)
+    assert (await bench.take_one("api")).message.part == 1

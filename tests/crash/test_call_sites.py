@@ -27,6 +27,8 @@ UNLABELLED: Final = {
     "journal/admin.py:retry": "an operator's command",
     "journal/admin.py:resubmit": "an operator's command",
     "journal/admin.py:drop": "an operator's command",
+    "journal/endpoints.py:put": "a URL answered 410; until then its delivery is `sending`, and comes again",
+    "journal/endpoints.py:delete": "a URL that was insisted on answers again; lost, it is insisted on once more",
     "journal/opening.py:open_journal": "the database's own name, drawn before anything else",
     "journal/spend_direct.py:count": "what a request beside the turns cost; a moment of it may be lost",
     "journal/sqlite_keeping.py:scrub_if_wanted": "only notes that the files are wiped; done again if lost",

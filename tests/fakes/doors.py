@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from bridges.webhook.signing import key_of, sign
+from clawd.webhooks.signing import key_of, sign
 from tests.crash.world import World, world
 from tests.fakes.bot_api import TOKEN as BOT_TOKEN
 from tests.fakes.folders import BASE

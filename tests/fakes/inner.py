@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import sqlite3
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -22,10 +23,13 @@ from clawd.config.schema import (
     AgentConfig,
     BudgetsConfig,
     DeliveryConfig,
+    GatewayConfig,
     JournalConfig,
+    NetworkConfig,
     ToolsConfig,
 )
 from clawd.daemon.accounts import Accounts
+from clawd.delivery.callbacks import Callbacks
 from clawd.delivery.outbox import Outbox
 from clawd.delivery.preview import LiveView
 from clawd.delivery.split import split_reply
@@ -33,6 +37,7 @@ from clawd.fanout import Event, Fanout
 from clawd.gateway.waits import Waits
 from clawd.ids import SystemClock
 from clawd.inbox import DurableInbox
+from clawd.journal.endpoints import EndpointRows
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.messages import Accepted, AcceptResult, Address, InboundMessage, MessageId, Sender, Text
 from clawd.models.base import Reserve
@@ -117,6 +122,8 @@ class Inner:
         notice: Callable[[RequestTags], Room | None] | None = None,
         max_queue: int = 10_000,
         call_timeout_s: float = 30.0,
+        gateway: GatewayConfig | None = None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.state_dir = state_dir
         self.model = model if model is not None else ScriptedModel()
@@ -134,6 +141,8 @@ class Inner:
         self.routes = routes or {}
         self.notice = notice
         self._call_timeout_s = call_timeout_s
+        self.gateway = gateway or GatewayConfig()
+        self._chance = chance
         self._journal_config = JournalConfig(max_queue=max_queue, lock_timeout_s=0.05)
         self._running: AsyncExitStack | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -155,6 +164,7 @@ class Inner:
         self.journal, self.views, self.admin = self.opened.journal, self.opened.views, self.opened.admin
         self._build()
         await self.access.load()
+        await self.callbacks.load()
         self.configure()
         await self.journal.recover(self.outbox.holding())
         self._running = AsyncExitStack()
@@ -173,6 +183,9 @@ class Inner:
     def _build(self) -> None:
         self.fanout, self.mailbox, self.alarms = Fanout(), Mailbox(), Alarms()
         self.access = Access(self.opened.store, self.clock)
+        self.callbacks = Callbacks(
+            EndpointRows(self.opened.store), self.clock, version="1", chance=self._chance
+        )
         self.ledger = BudgetLedger(BudgetsConfig(), {}, self.clock)
         self.inbox = DurableInbox(
             self.journal,
@@ -185,6 +198,7 @@ class Inner:
             usage_text=Accounts(self.opened.spending, self.ledger, self.clock).text,
             alarms=self.alarms,
             prefixes=lambda: prefixes_of(self.routes),
+            app_events=self.callbacks.events,
         )
         self.supervisor = Supervisor(
             self.inbox,
@@ -202,11 +216,12 @@ class Inner:
         self.outbox = Outbox(
             self.journal,
             self.clock,
-            bridges=self.supervisor.bridges,
-            connected=self.supervisor.connected,
+            bridges=lambda: {**self.supervisor.bridges(), "api": self.callbacks},
+            connected=lambda: {*self.supervisor.connected(), "api"},
             refused=self.supervisor.refused,
             settle=self.live_view.settle,
             alarms=self.alarms,
+            chance=self._chance,
         )
         self.runner = TurnRunner(
             self.journal,
@@ -217,6 +232,7 @@ class Inner:
             split=self._split,
             alarms=self.alarms,
             history=self.opened.search,
+            app_events=self.callbacks.events,
         )
         self.workers = Workers(
             self.journal, self.fanout, self.runner, concurrency=lambda: self.agent.concurrency
@@ -226,6 +242,7 @@ class Inner:
         """Bring the parts in line with the sections, as a reload does."""
         self.access.configure(self.access_config, self.sections)
         self.inbox.configure(self.access_config)
+        self.callbacks.configure(self.gateway, NetworkConfig())
         self.outbox.configure(self.delivery, self.sections)
         self.supervisor.configure(self.sections)
 

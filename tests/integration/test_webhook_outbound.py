@@ -16,13 +16,13 @@ import aiohttp
 import pytest
 
 from bridges.webhook import WebhookConfig
-from bridges.webhook import bridge as module
 from bridges.webhook.bridge import NOT_SENT, WebhookBridge
 from clawd.bridge import NetworkConfig, ProbeBridge
 from clawd.conformance import MemoryInbox
 from clawd.errors import BridgeError, DeliveryError, DeliveryRejected, DeliveryRetryLater, DeliveryUnknown
 from clawd.ids import SystemClock, delivery_id
 from clawd.messages import Address, OutboundMessage
+from clawd.webhooks import sending as module
 from tests.fakes.bridge_context import bridge_context
 from tests.fakes.webhook_receiver import SECRET, Fault, WebhookReceiver
 from tests.fakes.webhook_sender import ROTATED

@@ -29,6 +29,8 @@ ENVIRON = {
     "HOOK_CALLBACK_SECRET": "another secret of enough bytes",
     "CLAWD_TOKEN": "t" * 32,
     "SHOP_TOKEN": "s" * 32,
+    "SHOP_CALLBACK_SECRET": "a secret for the callbacks of the shop",
+    "CALLBACK_SECRET": "a secret for callbacks to anybody",
 }
 
 
@@ -79,7 +81,7 @@ def test_example_says_the_defaults_where_it_does_not_say_otherwise(written: dict
         "shutdown",
     ):
         assert written[section] == defaults[section], section
-    shown = {"tokens", "apps"}
+    shown = {"tokens", "apps", "callbacks"}
     gateway = {key: value for key, value in written["gateway"].items() if key not in shown}
     assert gateway == {key: value for key, value in defaults["gateway"].items() if key not in shown}
 

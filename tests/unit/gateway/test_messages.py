@@ -108,6 +108,7 @@ def test_a_callback_url_is_refused_with_what_to_do_instead() -> None:
     with pytest.raises(RequestRefused, match="callback_url") as caught:
         read_submission({"text": "a", "callback_url": "https://example.com"}, MODELS)
     assert caught.value.status == 403
+    assert "gateway.callbacks" in caught.value.what
     assert "wait=" in caught.value.remedy
 
 

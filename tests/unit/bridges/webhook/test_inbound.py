@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from bridges.webhook.inbound import Rejected, check_signature, to_inbound
-from bridges.webhook.signing import key_of, sign
 from clawd.bridge import HttpRequest
 from clawd.messages import Address, Audio, File, Image, InboundMessage, Text
+from clawd.webhooks.signing import key_of, sign
 from tests.fakes.webhook_sender import ROTATED, SECRET, event, request, signed
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

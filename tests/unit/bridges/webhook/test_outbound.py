@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from standardwebhooks import Webhook
 
-from bridges.webhook.outbound import body_of, headers_of, webhook_id
-from bridges.webhook.signing import key_of
+from bridges.webhook.outbound import body_of, headers_of
 from clawd.ids import delivery_id
 from clawd.messages import Address, OutboundMessage
+from clawd.webhooks.sending import webhook_id
+from clawd.webhooks.signing import key_of
 from tests.fakes.webhook_sender import ROTATED, SECRET
 
 ADDRESS = Address(bridge="hook", account="webhook", chat="order-42")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Literal
 
 import aiohttp
 
@@ -21,6 +21,24 @@ _REFUSED_FOR_GOOD: Final = frozenset({400, 410, 413, 415, 422})
 
 _OVERLOADED: Final = frozenset({502, 503, 504})
 """With a `Retry-After` these say when to come again, hence that nothing was done."""
+
+
+Kind = Literal["done", "gone", "later", "failed", "refused"]
+
+
+def kind_of(status: int) -> Kind:
+    """Return what a status says of a call: taken, never again here, later, not working now, or not like this.
+
+    Redirects are not followed, so they are refusals. Source: Standard Webhooks specification 1.0.0; RFC 9110
+    (408, 410, 5xx), RFC 8470 (425), RFC 6585 (429).
+    """
+    if 200 <= status < 300:
+        return "done"
+    if status == HTTPStatus.GONE:
+        return "gone"
+    if status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS):
+        return "later"
+    return "failed" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "refused"
 
 
 def from_status(bridge: str, status: int, retry_after_s: float | None, words: str) -> DeliveryError:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from bridges.webhook.signing import MAX_SIGNATURES, key_of, sign, verify
+from clawd.webhooks.signing import MAX_SIGNATURES, key_of, sign, verify
 from tests.fakes.webhook_sender import ROTATED, SECRET
 
 BODY = '{"type":"message.created","timestamp":"2023-11-14T22:13:20Z","data":{"text":"你好"}}'.encode()

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bridges.webhook.errors import from_status, retry_after
 from clawd.errors import DeliveryError, DeliveryRejected, DeliveryRetryLater, DeliveryUnknown
+from clawd.webhooks.answers import from_status, retry_after
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ import socket
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from bridges.webhook.addresses import check_callback_url, is_public
-from bridges.webhook.resolver import PublicOnly
+from clawd.webhooks.addresses import check_callback_url, is_public
+from clawd.webhooks.resolver import PublicOnly
 
 
 @pytest.mark.parametrize(
