@@ -312,6 +312,8 @@ class OutboundMessage:
     reference: str | None = None  # the platform's own id of the answered message
     edit_of: str | None = None  # the remote id of a preview to replace
     repeated: bool = False  # an earlier attempt may have arrived
+    # Of an edit that may have arrived: the line to put in front where it has to go out as a new message.
+    repeat_mark: str = ""
     question: QuestionId | None = None  # of a `question`: what a button's press names
     choices: tuple[Choice, ...] = ()
     callback: Callback | None = None  # an event for a program, not a text for a chat

@@ -247,10 +247,13 @@ class Outbox:
     def _worded(self, message: OutboundMessage, bridge: Bridge) -> OutboundMessage:
         """Put the repeat mark in front where an earlier attempt may have arrived as another message.
 
-        An edit replaces the same message however often it is sent, so it needs no mark.
+        An edit replaces the same message however often it is sent, so it needs no mark; where the platform
+        takes no edit any more, its bridge has one for the message that it sends instead.
         """
-        if not message.repeated or message.edit_of or not bridge.capabilities.marks_repeats:
+        if not message.repeated or not bridge.capabilities.marks_repeats:
             return message
+        if message.edit_of:
+            return replace(message, repeat_mark=self._settings.repeat_mark)
         return replace(message, text=f"{self._settings.repeat_mark}\n{message.text}")
 
     async def _commit(self, write: Callable[[], Awaitable[None]], delivery: DeliveryId) -> None:

@@ -9,8 +9,10 @@ import pytest
 from clawd.conformance import BridgeConformance
 from tests.conformance.platforms.telegram import TelegramPlatform
 from tests.conformance.platforms.webhook import WebhookPlatform
+from tests.conformance.platforms.wecom import WecomPlatform
 from tests.fakes.bot_api import FakeBotApi
 from tests.fakes.webhook_receiver import WebhookReceiver
+from tests.fakes.wecom_api import FakeWecom
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,3 +34,12 @@ class TestWebhook(BridgeConformance):
     async def platform(self) -> AsyncIterator[WebhookPlatform]:
         async with WebhookReceiver() as receiver:
             yield WebhookPlatform(receiver)
+
+
+class TestWecom(BridgeConformance):
+    features = WecomPlatform.features
+
+    @pytest.fixture
+    async def platform(self) -> AsyncIterator[WecomPlatform]:
+        async with FakeWecom() as wecom:
+            yield WecomPlatform(wecom)

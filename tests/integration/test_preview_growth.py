@@ -235,6 +235,29 @@ async def test_a_preview_without_an_id_is_not_shown_over_and_over(state_dir: Pat
         await inner.delivered("one", f"{MARK}\none two three")
 
 
+async def test_an_edit_that_may_have_arrived_is_repeated_unmarked_with_the_mark_beside_it(
+    state_dir: Path,
+) -> None:
+    clock, bridge, talk = ManualClock(), growing(), Talk("who", "le")
+    bridge.next_sends(DeliveryUnknown("chat", "timed out"))
+    model = ScriptedModel(talk.script)
+    async with Inner(state_dir, model=model, bridges=[bridge], clock=clock) as inner:
+        await begun(inner, model)
+        await talk.give(inner)
+        await later(inner, clock, 1.1)
+        talk.end()
+        await bridge.until(lambda: len(bridge.sends) == 1)
+        while inner.outbox._sending:
+            await asyncio.wait(inner.outbox._sending)  # its outcome is committed
+        async with asyncio.timeout(30):
+            while len(bridge.sends) < 2:  # when it is due counts from its commit
+                await later(inner, clock, 1.1)
+        await inner.delivered("whole")
+        # For a platform that takes no edit any more: what it shows anew says so.
+        assert [m.repeat_mark for m in bridge.sends] == ["", MARK]
+        assert [m.edit_of for m in bridge.sends] == ["r1", "r1"]
+
+
 async def test_an_edit_that_is_limited_pauses_the_preview_and_the_answer_still_comes(
     state_dir: Path,
 ) -> None:

@@ -27,6 +27,7 @@ ENVIRON = {
     "TELEGRAM_BOT_TOKEN": "12345:" + "A" * 35,
     "HOOK_SECRET": "a secret of more than 24 bytes",
     "HOOK_CALLBACK_SECRET": "another secret of enough bytes",
+    "WECOM_SECRET": "the secret of a WeCom bot",
     "CLAWD_TOKEN": "t" * 32,
     "SHOP_TOKEN": "s" * 32,
     "SHOP_CALLBACK_SECRET": "a secret for the callbacks of the shop",
