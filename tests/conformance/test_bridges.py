@@ -9,7 +9,9 @@ import pytest
 from clawd.conformance import BridgeConformance
 from tests.conformance.platforms.telegram import TelegramPlatform
 from tests.conformance.platforms.webhook import WebhookPlatform
+from tests.conformance.platforms.weixin import WeixinPlatform
 from tests.fakes.bot_api import FakeBotApi
+from tests.fakes.ilink_api import FakeIlink
 from tests.fakes.webhook_receiver import WebhookReceiver
 
 if TYPE_CHECKING:
@@ -32,3 +34,12 @@ class TestWebhook(BridgeConformance):
     async def platform(self) -> AsyncIterator[WebhookPlatform]:
         async with WebhookReceiver() as receiver:
             yield WebhookPlatform(receiver)
+
+
+class TestWeixin(BridgeConformance):
+    features = WeixinPlatform.features
+
+    @pytest.fixture
+    async def platform(self) -> AsyncIterator[WeixinPlatform]:
+        async with FakeIlink() as ilink:
+            yield WeixinPlatform(ilink)
