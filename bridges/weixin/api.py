@@ -163,16 +163,10 @@ class IlinkApi:
 
     async def updates(self, login: Credentials, cursor: str, wish_s: float | None) -> Updates:
         """Return what came behind the cursor, as soon as something has; raises TooSlow when nothing did."""
-        wished_s = min(wish_s, _MAX_WISH_S) + _MARGIN_S if wish_s else 0.0
+        wished_s = wish_s + _MARGIN_S if wish_s else 0.0
         limit_s = max(self._config.poll_timeout_s, wished_s)
         answer = await self._bot(login, "getupdates", {"get_updates_buf": cursor}, limit_s)
-        messages = answer.get("msgs")
-        wish = answer.get("longpolling_timeout_ms")
-        return Updates(
-            messages=messages if isinstance(messages, list) else (),
-            cursor=_text(answer, "get_updates_buf"),
-            poll_s=wish / 1000 if isinstance(wish, int) and wish > 0 else None,
-        )
+        return updates_of(answer)
 
     async def send(self, login: Credentials, message: JsonObject) -> str | None:
         """Send one message of one item; return its id there, None when the answer does not say anything."""
@@ -269,6 +263,17 @@ class IlinkApi:
         except (aiohttp.ClientError, OSError) as error:
             problem = NoAnswer(words_of(error))
         raise problem
+
+
+def updates_of(answer: Mapping[str, Any]) -> Updates:
+    """Return what an answer of getupdates holds; what is not as it should be counts as left out."""
+    messages, wish_ms = answer.get("msgs"), answer.get("longpolling_timeout_ms")
+    poll_s = wish_ms / 1000 if isinstance(wish_ms, int) and 0 < wish_ms <= _MAX_WISH_S * 1000 else None
+    return Updates(
+        messages=messages if isinstance(messages, list) else (),
+        cursor=_text(answer, "get_updates_buf"),
+        poll_s=poll_s,
+    )
 
 
 def version_number(version: str) -> int:

@@ -93,7 +93,7 @@ async def _ask(needed: NumberNeeded) -> str:
     wrong = "that was not the number. " if needed.wrong else ""
     sys.stderr.write(f"{wrong}the number that the phone shows: ")
     sys.stderr.flush()
-    typed = await asyncio.to_thread(sys.stdin.readline)
+    typed: str = await asyncio.to_thread(sys.stdin.readline)
     if not typed:
         raise NotPossible("the phone shows a number, and nobody is there to type it")
     return typed.strip()
@@ -117,7 +117,7 @@ def _wait_connected(client: Client, name: str) -> str:
     until = time.monotonic() + _CONNECT_S
     while True:
         bridges = client.get("/bridges")["bridges"]
-        state = str(next((bridge["state"] for bridge in bridges if bridge["name"] == name), "absent"))
+        state: str = next((bridge["state"] for bridge in bridges if bridge["name"] == name), "absent")
         if state in ("connected", "absent") or time.monotonic() > until:
             return state
         time.sleep(_LOOK_S)
