@@ -78,7 +78,7 @@ class Cdn:
             raise FileGone(
                 self._name, "files of WeChat need the extra `wechat`", remedy=f"install it: {INSTALL}"
             )
-        pieces = self._pieces(self._url_of(media), limit)
+        pieces = self._pieces(self._url_of(media))
         count = 0
         try:
             async with aclosing(pieces), aclosing(decrypted(pieces, media.key)) as plain:
@@ -101,17 +101,13 @@ class Cdn:
             return f"{self._config.cdn_base}/download?encrypted_query_param={quote(media.param, safe='')}"
         raise FileGone(self._name, "the file is not at WeChat", why="its address leads elsewhere")
 
-    async def _pieces(self, url: str, limit: int) -> AsyncGenerator[bytes, None]:
-        problem: BridgeNotReady | FileGone
-        count = 0
+    async def _pieces(self, url: str) -> AsyncGenerator[bytes, None]:
+        problem: BridgeNotReady
         try:
             async with self._api.client().get(url, timeout=_timeout(), allow_redirects=False) as response:
                 if response.status != 200:
                     raise _download_error(self._name, response.status)
                 async for piece in response.content.iter_chunked(_PIECE):
-                    count += len(piece)
-                    if count > padded_size(limit):
-                        raise FileTooLarge(limit)
                     yield piece
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             problem = BridgeNotReady(self._name, "WeChat's CDN is out of reach", why=words_of(error))

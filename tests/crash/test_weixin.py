@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -66,7 +66,10 @@ async def test_a_reply_whose_connection_broke_is_held_and_sent_again_only_by_the
         ilink.fault("sendmessage", "reset-after")
         ilink.user_says("hello")
         await here.start()
-        held = await _dead(state_dir)
+        async with asyncio.timeout(20):
+            while not (await here.control("dead"))["dead"]:
+                await asyncio.sleep(0.02)
+        held = (await Shell(state_dir)("dead", "list", "--json")).json["dead"]
         assert [item["text"] for item in held] == [answer_to("hello")]
         assert "no clear answer" in held[0]["why"]
         ilink.user_says("more")
@@ -75,15 +78,6 @@ async def test_a_reply_whose_connection_broke_is_held_and_sent_again_only_by_the
         assert ilink.texts() == [answer_to("hello"), answer_to("more")], "held, not repeated; others go on"
         assert (await Shell(state_dir)("dead", "resubmit", held[0]["id"])).code == 0
         await ilink.wait_for_sent(3, 20)
-
-
-async def _dead(state_dir: Path) -> list[dict[str, Any]]:
-    """Return what `clawd dead list` shows once it shows something."""
-    async with asyncio.timeout(20):
-        while True:
-            if found := (await Shell(state_dir)("dead", "list", "--json")).json["dead"]:
-                items: list[dict[str, Any]] = found
-                return items
 
 
 @pytest.mark.slow
