@@ -235,7 +235,7 @@ class IlinkApi:
         Errors are made outside of the `except` block and carry no cause, because those of aiohttp print
         URL and headers.
         """
-        limit = aiohttp.ClientTimeout(total=limit_s, sock_connect=min(_CONNECT_S, limit_s))
+        limit = aiohttp.ClientTimeout(total=limit_s, sock_connect=_CONNECT_S)
         problem: NotSent | NoAnswer
         try:
             # A redirect would carry the token elsewhere.

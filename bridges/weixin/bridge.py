@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STALE_PAUSE_S: Final = 3600.0  # a login that is stale stays so, as a rule
-_FAREWELL_S: Final = 0.8
+_FAREWELL_S: Final = 2.0
 _STALE: Final = "WeChat no longer knows this login"
 
 
