@@ -19,9 +19,10 @@ from bridges.weixin.polling import Polling
 from bridges.weixin.sending import Sending
 from clawd.errors import BridgeNotReady, DeliveryUnauthorized
 from clawd.messages import BridgeCapabilities
+from clawd.until import Interrupted, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
     from bridges.weixin.config import WeixinConfig
     from clawd.bridge import BridgeContext, Inbox, LoginStep, NumberNeeded
@@ -78,7 +79,9 @@ class WeixinBridge:
             await polling.load(inbox)
             self._account = _Account(login, polling)
             try:
-                await polling.run(inbox, ready)
+                await self._unless_replaced(login, polling.run(inbox, ready))
+            except Interrupted as error:
+                raise BridgeNotReady(self.name, "another login took its place", retry_after_s=0) from error
             except IlinkError as error:
                 if is_stale(error):
                     self._refused = login
@@ -145,6 +148,24 @@ class WeixinBridge:
                 self._told = (login, what)
                 raise login_needed(self.name, what, why=why)
             await self._replaced(login)
+
+    async def _unless_replaced(self, login: Credentials, work: Coroutine[None, None, None]) -> None:
+        """Do the work; raises Interrupted once the file holds another login."""
+        replaced = asyncio.Event()
+
+        async def watch() -> None:
+            await self._store.replaced(login, self._clock)
+            replaced.set()
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(watch(), name="weixin:login")
+                try:
+                    await until(replaced, work)
+                finally:
+                    watching.cancel()
+        except ExceptionGroup as group:  # the watch raises nothing, so it is the work's own
+            raise group.exceptions[0] from group.exceptions[0].__cause__
 
     async def _look(self) -> tuple[Credentials | None, str, str]:
         """Return the login that is kept, and what is wrong with it, and why."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clawd.conformance.inbox import MemoryInbox
-from clawd.errors import BridgeAuthError, BridgeNotReady, InboxFull, JournalUnavailable
+from clawd.errors import BridgeAuthError, BridgeNotReady, InboxFull, JournalBroken, JournalUnavailable
 from clawd.messages import Unreadable
 from tests.fakes.ilink_api import FIRST_ID, FakeIlink
 from tests.fakes.weixin import Running, outbound, running, weixin_bridge, write_login
@@ -279,6 +279,33 @@ async def test_a_newer_login_on_the_disk_is_used_before_anybody_is_alarmed(
             again.task = tasks.create_task(again.run())
             await again.ready.wait()
             await again.stop()
+
+
+async def test_a_login_while_connected_takes_over_at_once(
+    ilink: FakeIlink, inbox: MemoryInbox, tmp_path: Path
+) -> None:
+    bridge = weixin_bridge(ilink, tmp_path)
+    async with running(bridge, inbox) as state:
+        await ilink.wait_until(lambda: bool(ilink.calls("getupdates")))
+        calls = len(ilink.log)
+        ilink.relogin()
+        await asyncio.to_thread(write_login, tmp_path, ilink)
+        assert state.task is not None
+        await asyncio.wait({state.task})
+        assert isinstance(state.error, BridgeNotReady)
+        assert state.error.retry_after_s == 0
+        assert len(ilink.log) == calls, "the poll that waited was dropped"
+
+
+async def test_what_the_inbox_raises_comes_through_as_it_is(
+    ilink: FakeIlink, inbox: MemoryInbox, tmp_path: Path
+) -> None:
+    inbox.refuse(JournalBroken("the disk is gone"))
+    ilink.user_says("one")
+    async with running(weixin_bridge(ilink, tmp_path), inbox) as state:
+        assert state.task is not None
+        await asyncio.wait({state.task})
+        assert isinstance(state.error, JournalBroken)
 
 
 async def test_another_account_begins_with_a_cursor_of_its_own(
