@@ -14,7 +14,7 @@ from clawd.config.base import PluginConfig, Secret
 from clawd.config.schema import BridgeConfig, NetworkConfig
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -43,14 +43,21 @@ __all__ = [
     "BridgeState",
     "BridgeStatus",
     "ClosableBridge",
+    "CodeExpired",
+    "CodeScanned",
+    "CodeToScan",
     "DraftBridge",
     "HttpBridge",
     "HttpReply",
     "HttpRequest",
     "Inbox",
+    "LoggedIn",
+    "LoginBridge",
+    "LoginStep",
     "MarkBridge",
     "MediaBridge",
     "NetworkConfig",
+    "NumberNeeded",
     "PluginConfig",
     "PreviewBridge",
     "ProbeBridge",
@@ -188,6 +195,65 @@ class ProbeBridge(Protocol):
 
     async def probe(self) -> str:
         """Return one line that says who we are there; raises BridgeError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeToScan:
+    """Show this link as a QR code, and as text; it takes the place of an earlier one."""
+
+    link: str
+    number: int  # of `of`, counted from 1
+    of: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeScanned:
+    """The code was scanned; the person has to confirm on the phone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeExpired:
+    """The code counts no more. Another one follows unless it was the last."""
+
+    number: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedIn:
+    """The end of a login: the credentials are kept. `kept`: they were good already, and stay."""
+
+    account: str  # ours at the platform
+    user: str  # who logged in
+    kept: bool = False
+
+
+LoginStep = CodeToScan | CodeScanned | CodeExpired | LoggedIn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberNeeded:
+    """The platform wants the number that the phone shows. `wrong`: the one before was not it."""
+
+    wrong: bool
+
+
+@runtime_checkable
+class LoginBridge(Protocol):
+    """A bridge whose credentials come of a login by a person: `clawd bridges login`.
+
+    It runs in the command's process, on the host of the daemon and as its user. The bridge keeps what comes
+    of it in `context.state_dir`; the daemon's own object of the same bridge notices by itself.
+    """
+
+    def login(self, ask: Callable[[NumberNeeded], Awaitable[str]]) -> AsyncIterator[LoginStep]:
+        """Yield the steps as they come, `LoggedIn` last; no terminal is touched here.
+
+        Raises:
+            BridgeNotReady: the platform is out of reach.
+            BridgeAuthError: nobody confirmed, or what came can't be kept.
+        """
         ...
 
 

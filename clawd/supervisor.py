@@ -218,6 +218,8 @@ class Supervisor:
             await self._run_until_refused(held)
         except BridgeAuthError as error:
             self._fail(held, "bad_credentials", error)
+            if error.retry_after_s is not None:
+                return error.retry_after_s
             return min(AUTH_FIRST_DELAY_S * 2.0 ** (held.failures - 1), MAX_DELAY_S)
         except BridgeNotReady as error:
             self._fail(held, "transient_disconnect", error)

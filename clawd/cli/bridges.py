@@ -48,3 +48,17 @@ def probe_bridge(
     """Ask the platform who we are there. Exits 0 when it knows us, 4 when it refuses our credentials."""
     client = invocation(ctx).client()
     report("bridges", iter([probe(client, "bridges", name, TEST_S)]), as_json=as_json)
+
+
+@app.command("login")
+def log_in_bridge(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The key in `bridges:`.")],
+    as_json: Json = False,
+) -> None:
+    """Log in to a platform with your phone, on the daemon's host. A running daemon connects at once."""
+    call = invocation(ctx)
+    call.local_only("clawd bridges login")
+    from clawd.cli.login import log_in
+
+    log_in(call, name, as_json=as_json)

@@ -36,7 +36,7 @@ COMMANDS = (
     Entry("doctor", "Check this installation.", "clawd.cli.doctor"),
     Entry("config", "Check and show the configuration.", "clawd.cli.config"),
     Entry("models", "List and test models.", "clawd.cli.models"),
-    Entry("bridges", "List and test bridges.", "clawd.cli.bridges"),
+    Entry("bridges", "List and test bridges, and log in.", "clawd.cli.bridges"),
     Entry("pair", "Let people in, and out again.", "clawd.cli.pair"),
     Entry("tokens", "Create, list and revoke tokens of the gateway.", "clawd.cli.tokens"),
     Entry("conversations", "List, show, export, reset and delete conversations.", "clawd.cli.conversations"),

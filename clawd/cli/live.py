@@ -87,14 +87,15 @@ async def called_bridges(
     found: list[str] = []
     for name in names:
         if config.bridges[name].enabled:
-            bridge = _bridge(name, config, plugins, state_dir)
+            bridge = make_bridge(name, config, plugins, state_dir)
             if isinstance(bridge, HttpBridge):
                 found.append(name)
-            await _close(bridge)
+            await close_bridge(bridge)
     return found
 
 
-def _bridge(name: str, config: Config, plugins: Plugins, state_dir: Path) -> Bridge:
+def make_bridge(name: str, config: Config, plugins: Plugins, state_dir: Path) -> Bridge:
+    """Return a configured bridge as the daemon would make it, but for files; raises ClawdError."""
     section = config.bridges[name]
     context = BridgeContext(
         name=name,
@@ -107,7 +108,8 @@ def _bridge(name: str, config: Config, plugins: Plugins, state_dir: Path) -> Bri
     return plugins.bridges[section.type].create(context, section)
 
 
-async def _close(bridge: Bridge) -> None:
+async def close_bridge(bridge: Bridge) -> None:
+    """Free what a bridge holds."""
     if isinstance(bridge, ClosableBridge):
         await bridge.close()
 
@@ -116,13 +118,13 @@ async def _ask_bridge(
     name: str, config: Config, plugins: Plugins, state_dir: Path, limit_s: float
 ) -> list[Answer]:
     try:
-        bridge = _bridge(name, config, plugins, state_dir)
+        bridge = make_bridge(name, config, plugins, state_dir)
     except ClawdError as error:
         return [Answer(name=name, error=error)]
     try:
         return await _ask_all({name: bridge.probe}, limit_s) if isinstance(bridge, ProbeBridge) else []
     finally:
-        await _close(bridge)
+        await close_bridge(bridge)
 
 
 async def _ask_all(asked: Mapping[str, Callable[[], Awaitable[str]]], limit_s: float) -> list[Answer]:

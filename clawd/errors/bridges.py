@@ -30,10 +30,26 @@ class BridgeNotReady(BridgeError):
 
 
 class BridgeAuthError(BridgeError):
-    """The platform refuses our credentials; only a person can mend that."""
+    """The platform refuses our credentials; only a person can mend that.
+
+    `retry_after_s` is 0 where the bridge itself waits for that person in its next `run`; None: probe it.
+    """
 
     code = "E-BRIDGE-AUTH"
     exit_code = EXIT_AUTH
+
+    def __init__(
+        self,
+        bridge: str,
+        what: str,
+        *,
+        where: str = "",
+        why: str = "",
+        remedy: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(bridge, what, where=where, why=why, remedy=remedy)
+        self.retry_after_s = retry_after_s
 
 
 class FileGone(BridgeError):

@@ -10,7 +10,9 @@ from clawd.conformance import BridgeConformance
 from tests.conformance.platforms.telegram import TelegramPlatform
 from tests.conformance.platforms.webhook import WebhookPlatform
 from tests.conformance.platforms.wecom import WecomPlatform
+from tests.conformance.platforms.weixin import WeixinPlatform
 from tests.fakes.bot_api import FakeBotApi
+from tests.fakes.ilink_api import FakeIlink
 from tests.fakes.webhook_receiver import WebhookReceiver
 from tests.fakes.wecom_api import FakeWecom
 
@@ -43,3 +45,12 @@ class TestWecom(BridgeConformance):
     async def platform(self) -> AsyncIterator[WecomPlatform]:
         async with FakeWecom() as wecom:
             yield WecomPlatform(wecom)
+
+
+class TestWeixin(BridgeConformance):
+    features = WeixinPlatform.features
+
+    @pytest.fixture
+    async def platform(self) -> AsyncIterator[WeixinPlatform]:
+        async with FakeIlink() as ilink:
+            yield WeixinPlatform(ilink)

@@ -126,6 +126,30 @@ async def test_a_platform_that_names_a_wait_gets_it() -> None:
         await reaches(supervisor, "b", "connected")
 
 
+async def test_a_bridge_that_waits_for_a_login_by_itself_is_run_again_at_once_and_shows_why_meanwhile() -> (
+    None
+):
+    clock = ManualClock()
+    logged_in = asyncio.Event()
+
+    async def no_login(_ready: Callable[[], None]) -> None:
+        raise BridgeAuthError("b", "nobody has logged in", remedy="clawd bridges login b", retry_after_s=0)
+
+    async def waits(ready: Callable[[], None]) -> None:
+        await logged_in.wait()
+        await connect(ready)
+
+    bridge = ScriptedBridge("b", no_login, waits)
+    async with supervised(clock, bridge) as supervisor:
+        async with asyncio.timeout(5):
+            while bridge.runs < 2:
+                await asyncio.sleep(0)
+        [status] = supervisor.statuses()
+        assert (status.state, status.remedy) == ("bad_credentials", "clawd bridges login b")
+        logged_in.set()
+        await reaches(supervisor, "b", "connected")
+
+
 async def test_credentials_refused_in_a_send_stop_sending_until_the_bridge_is_connected_again() -> None:
     clock = ManualClock()
     bridge = ScriptedBridge("b", connect, refused, connect)
