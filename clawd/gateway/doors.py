@@ -14,6 +14,7 @@ from clawd.gateway.held_inbox import HeldInbox
 from clawd.gateway.metrics import MetricsPage
 from clawd.gateway.openai import OpenAIDoor
 from clawd.gateway.openai_agent import AgentDoor
+from clawd.gateway.openapi import Description
 from clawd.gateway.remote import RemoteDoor
 from clawd.gateway.rest import Messages
 from clawd.gateway.session import Streaming
@@ -89,6 +90,7 @@ class Doors:
             *([self._openai] if self._openai is not None else []),
             WebSockets(streaming, places, max_frame_bytes=self._max_body_bytes),
             EventStreams(streaming, places),
+            Description(),
         ]
         self._remote: RemoteDoor | None = None
 
