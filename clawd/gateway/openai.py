@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from clawd.gateway.bodies import BODY_TIMEOUT_S, read_json
+from clawd.gateway.messages import check_key
 from clawd.gateway.openai_agent import conversation_named, whole_of
 from clawd.gateway.openai_chat import Chunks, completion
 from clawd.gateway.openai_chat_request import read_chat
@@ -74,8 +75,11 @@ class OpenAIDoor:
             web.post("/v1/responses", self.respond),
             web.get("/v1/responses/{id}", self.show),
             web.delete("/v1/responses/{id}", self.not_yet),
-            web.route("*", "/v1/audio/{rest:.*}", self.not_yet),
-            web.route("*", "/v1/images/{rest:.*}", self.not_yet),
+            *(
+                web.route(method, f"/v1/{kind}/{{rest:.+}}", self.not_yet)
+                for kind in ("audio", "images")
+                for method in ("GET", "POST")
+            ),
         ]
 
     def tasks(self) -> frozenset[asyncio.Task[None]]:
@@ -151,6 +155,7 @@ class OpenAIDoor:
     ) -> tuple[Question, Answer]:
         """Return what a request asks, and the answer under way."""
         token = self._tokens.require(request.headers, "chat")
+        check_key(request.headers.getall("Idempotency-Key", []))  # models have no use for it
         raw, body = await read_json(request, self._max_body_bytes(), timeout_s=self._body_timeout_s)
         question = read(body)
         return question, await self._answer(question, raw, request, token)

@@ -204,12 +204,13 @@ class Said:
 
 def conversation_named(question: Question, headers: MultiMapping[str], token: Token) -> str | None:
     """Return the conversation that a request names, None without one; raises RequestRefused (400, 403)."""
-    named, param = headers.get(CONVERSATION_HEADER), CONVERSATION_HEADER
-    if named is None:
-        named, param = question.conversation, "metadata.conversation_id"
+    named, param = question.conversation, "metadata.conversation_id"
+    if named is not None:
+        check_conversation(named, param)
+    if (header := headers.get(CONVERSATION_HEADER)) is not None:
+        named, param = check_conversation(header, CONVERSATION_HEADER), CONVERSATION_HEADER
     if named is None:
         return None
-    check_conversation(named, param)
     if not token.may_name(named):
         raise OpenAIRefused(
             403,

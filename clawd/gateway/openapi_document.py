@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from clawd.gateway import answers, requests
 from clawd.gateway.api_operations import ALL as API
 from clawd.gateway.openai_operations import ALL as OPENAI
-from clawd.gateway.operations import BODY, JSON, KNOWN, NEAR
+from clawd.gateway.operations import BODY, EVENT_STREAM, JSON, KNOWN, NEAR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -212,7 +212,7 @@ def _responses(operation: Operation) -> JsonObject:
 
 
 def _given(given: Given, *, limits: bool) -> JsonObject:
-    told: JsonObject = {"description": given.text}
+    told: dict[str, Any] = {"description": given.text}
     names = (*given.headers, *(_LIMITS if limits else ()))
     if names:
         told["headers"] = _header_refs(names)
@@ -222,11 +222,13 @@ def _given(given: Given, *, limits: bool) -> JsonObject:
             content["schema"] = _ref(given.model)
         elif given.content == JSON:
             content["schema"] = {"type": "object"}
-        elif given.content != "*/*":
+        elif given.content not in ("*/*", EVENT_STREAM):
             content["schema"] = {"type": "string"}
         if given.example is not None:
             content["example"] = given.example
         told["content"] = {given.content: content}
+        if given.or_stream:
+            told["content"][EVENT_STREAM] = {}
     return told
 
 

@@ -45,6 +45,7 @@ class Given:
     text: str
     model: type[BaseModel] | None = None
     content: str = JSON
+    or_stream: bool = False  # or, by the client's wish, server-sent events
     headers: tuple[str, ...] = ()  # names of `openapi_document.HEADERS`
     example: JsonValue = None
 
