@@ -42,7 +42,7 @@ _TAGS: Final = {
     "Bridges": "The doors of chat platforms that call.",
 }
 
-_ERRORS: Final = {
+ERRORS: Final = {
     400: "The request makes no sense: not JSON, a wrong field, a wrong parameter.",
     401: "No token, or one that does not count.",
     403: "The token may not do this; or a foreign Host or Origin; or the sender is not let in.",
@@ -133,8 +133,8 @@ def document(version: str) -> JsonObject:
         "components": {
             "schemas": _schemas(),
             "responses": {
-                **{_name(status): _error(status, openai=False) for status in _ERRORS},
-                **{f"OpenAI{_name(status)}": _error(status, openai=True) for status in _ERRORS},
+                **{_name(status): _error(status, openai=False) for status in ERRORS},
+                **{f"OpenAI{_name(status)}": _error(status, openai=True) for status in ERRORS},
             },
             "headers": {
                 name: {"description": text, "schema": schema, "example": example}
@@ -243,7 +243,7 @@ def _error(status: int, *, openai: bool) -> JsonObject:
         example = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
     model = answers.OpenAIErrorBody if openai else answers.ErrorBody
     return {
-        "description": _ERRORS[status],
+        "description": ERRORS[status],
         **({"headers": _header_refs(names)} if names else {}),
         "content": {JSON: {"schema": _ref(model), "example": {"error": example}}},
     }
