@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from clawd.gateway.answers import Question
 from clawd.gateway.requests import CONVERSATION
 
 
@@ -282,6 +283,9 @@ class Who(Told):
     """Who answered."""
 
     model: str = Field(description="Configured name; empty where nobody had to.")
+    question: Question | None = Field(
+        default=None, description="What the turn waits for a person to say; the answer ends here without it."
+    )
 
 
 class Completion(Told):

@@ -29,7 +29,6 @@ OTHER_ANSWERS = {
     "/v1/approvals/": 404,
     "/v1/audio/": 501,
     "/v1/images/": 501,
-    "DELETE": 501,
 }
 
 

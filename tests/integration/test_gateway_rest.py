@@ -21,7 +21,7 @@ from clawd.gateway.surroundings import Surroundings
 from clawd.ids import SystemClock
 from clawd.messages import Refused
 from tests.fakes.control_services import World
-from tests.fakes.gateway_site import READY, not_ready, site
+from tests.fakes.gateway_site import READY, erase, not_ready, site
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -329,6 +329,7 @@ def _bare(config: GatewayConfig, state_dir: Path) -> Gateway:
         bridges=dict,
         tokens=TokenStore(state_dir),
         clock=SystemClock(),
+        erase=lambda address: erase(services, address),
         models=services.names,
     )
     return Gateway(config, around)
