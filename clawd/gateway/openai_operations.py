@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from clawd.gateway import openai_bodies as bodies
+from clawd.gateway import openai_objects as objects
 from clawd.gateway.api_operations import KEY
 from clawd.gateway.operations import Given, Operation, Parameter, named
 from clawd.gateway.requests import CONVERSATION
@@ -50,7 +51,7 @@ ALL: Final = (
         parameters=(KEY, _CONVERSATION),
         body=bodies.ChatBody,
         example=_ASKED,
-        answers=(Given(status="200", text="The answer.", model=bodies.Completion, or_stream=True),),
+        answers=(Given(status="200", text="The answer.", model=objects.Completion, or_stream=True),),
         errors=_ANY,
         scopes=("chat",),
         openai=True,
@@ -65,7 +66,7 @@ ALL: Final = (
         parameters=(KEY, _CONVERSATION),
         body=bodies.ResponsesBody,
         example={"model": "clawd", "input": "hi"},
-        answers=(Given(status="200", text="The answer.", model=bodies.ResponseObject, or_stream=True),),
+        answers=(Given(status="200", text="The answer.", model=objects.ResponseObject, or_stream=True),),
         errors=_ANY,
         scopes=("chat",),
         openai=True,
@@ -77,7 +78,7 @@ ALL: Final = (
         tag="OpenAI",
         summary="Show a response of the agent, also while it is being made",
         parameters=(_RESPONSE,),
-        answers=(Given(status="200", text="The response.", model=bodies.ResponseObject),),
+        answers=(Given(status="200", text="The response.", model=objects.ResponseObject),),
         errors=(404,),
         scopes=("chat", "read"),
         openai=True,
@@ -89,7 +90,7 @@ ALL: Final = (
         tag="OpenAI",
         summary="End a response of the agent",
         parameters=(_RESPONSE,),
-        answers=(Given(status="200", text="What there is of it.", model=bodies.ResponseObject),),
+        answers=(Given(status="200", text="What there is of it.", model=objects.ResponseObject),),
         errors=(404, 409),
         scopes=("chat",),
         openai=True,
@@ -107,7 +108,7 @@ ALL: Final = (
             Given(
                 status="200",
                 text="It is gone.",
-                model=bodies.ResponseDeleted,
+                model=objects.ResponseDeleted,
                 example={"id": "resp_k3x9-7-1", "object": "response", "deleted": True},
             ),
         ),
@@ -125,7 +126,7 @@ ALL: Final = (
             Given(
                 status="200",
                 text="The agent, the models and the routes.",
-                model=bodies.ModelList,
+                model=objects.ModelList,
                 example={
                     "object": "list",
                     "data": [{"id": "clawd", "object": "model", "created": 0, "owned_by": "clawd"}],
@@ -146,7 +147,7 @@ ALL: Final = (
             Given(
                 status="200",
                 text="There is one of this name.",
-                model=bodies.ModelShown,
+                model=objects.ModelShown,
                 example={"id": "clawd", "object": "model", "created": 0, "owned_by": "clawd"},
             ),
         ),

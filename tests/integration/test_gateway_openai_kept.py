@@ -10,8 +10,8 @@ import pytest
 
 from clawd.config.base import Secret
 from clawd.config.schema import GatewayConfig, TokenConfig
-from clawd.gateway.openai_bodies import Completion, ResponseDeleted, ResponseObject
 from clawd.gateway.openai_models import Offered
+from clawd.gateway.openai_objects import Completion, ResponseDeleted, ResponseObject
 from clawd.messages import Address
 from clawd.testing import ScriptedModel
 from tests.fakes.gateway_site import Site, site
