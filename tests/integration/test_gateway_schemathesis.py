@@ -84,9 +84,9 @@ async def test_nothing_that_is_sent_gets_an_answer_that_is_not_described(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_nothing_of_much_that_is_sent_gets_an_answer_that_is_not_described(
     url: str, state_dir: Path, tmp_path: Path
 ) -> None:
-    found = await run(url, state_dir, tmp_path, "--phases", "examples,coverage,fuzzing", "-n", "50")
+    found = await run(url, state_dir, tmp_path, "--phases", "examples,coverage,fuzzing", "-n", "25")
     assert not found
