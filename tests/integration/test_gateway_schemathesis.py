@@ -58,7 +58,7 @@ async def run(url: str, state_dir: Path, tmp_path: Path, *options: str) -> str:
     token = (state_dir / "state" / "gateway.token").read_text().strip()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml"),
-        *("run", "openapi.json", "--url", url, "--no-color", "--request-timeout", "20"),
+        *("run", "openapi.json", "--url", url, "--no-color", "--request-timeout", "60"),
         *("--header", f"Authorization: Bearer {token}"),
         *("--exclude-path", "/v1/events", *options),  # a stream never ends
         cwd=tmp_path,
@@ -76,10 +76,11 @@ async def run(url: str, state_dir: Path, tmp_path: Path, *options: str) -> str:
     return "" if process.returncode == 0 else "\n".join(line[:500] for line in out.splitlines())
 
 
+@pytest.mark.timeout(180)
 async def test_nothing_that_is_sent_gets_an_answer_that_is_not_described(
     url: str, state_dir: Path, tmp_path: Path
 ) -> None:
-    found = await run(url, state_dir, tmp_path, "--phases", "examples,fuzzing", "-n", "2", "--seed", "1")
+    found = await run(url, state_dir, tmp_path, "--phases", "examples,fuzzing", "-n", "1", "--seed", "1")
     assert not found
 
 

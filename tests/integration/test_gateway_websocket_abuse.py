@@ -57,6 +57,12 @@ class Raw:
         told: dict[str, object] = json.loads(data)
         return told
 
+    async def leave(self) -> None:
+        """Be gone without a word."""
+        self.writer.transport.abort()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
+
     async def closed(self) -> tuple[int, str]:
         """Return code and reason of the close frame, whatever comes before it."""
         while True:
@@ -104,7 +110,7 @@ async def test_a_frame_in_thousands_of_pieces_is_one_frame(state_dir: Path) -> N
         assert await there.next() == (PONG, b"in between")
         kind, data = await there.next()
         assert (kind, json.loads(data)) == (TEXT, {"type": "pong", "ref": "p" * 255})
-        there.writer.close()
+        await there.leave()
 
 
 async def test_pieces_without_end_are_cut_off_at_the_size_of_a_frame(state_dir: Path) -> None:
@@ -115,7 +121,7 @@ async def test_pieces_without_end_are_cut_off_at_the_size_of_a_frame(state_dir: 
             for _ in range(200):
                 await there.send(there.frame(CONTINUATION, b"x" * 100, final=False))
         assert (await there.closed())[0] == 1009
-        there.writer.close()
+        await there.leave()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +142,7 @@ async def test_what_breaks_the_protocol_is_closed_with_1002(
         for kind, data, final in pieces:
             await there.send(there.frame(kind, data, final=final))
         assert (await there.closed())[0] == 1002
-        there.writer.close()
+        await there.leave()
         assert (await here.call("GET", "/healthz"))[0] == 200
 
 
@@ -171,7 +177,7 @@ async def test_who_reads_no_answers_to_a_flood_of_pings_is_closed(
                 await asyncio.sleep(0.005)
         assert most < 2 * HIGH_BYTES
         flooding.cancel()
-        there.writer.transport.abort()
+        await there.leave()
         async with talk(here.port, here.token) as other:
             assert (await other.asked("ping"))["type"] == "pong"
 
@@ -181,7 +187,7 @@ async def test_pings_are_answered_in_order_with_their_data(state_dir: Path) -> N
         there = await raw(here, token="")  # also before anybody said who it is
         await there.send(b"".join(there.frame(PING, b"%d" % n) for n in range(200)) + there.frame(PONG, b"?"))
         assert [await there.next() for _ in range(200)] == [(PONG, b"%d" % n) for n in range(200)]
-        there.writer.close()
+        await there.leave()
 
 
 async def test_pings_do_not_put_off_the_time_to_say_who_it_is(state_dir: Path) -> None:
@@ -197,7 +203,7 @@ async def test_pings_do_not_put_off_the_time_to_say_who_it_is(state_dir: Path) -
         pings = group.create_task(pinging())
         assert await there.closed() == (1008, "no frame auth came in time")
         pings.cancel()
-        there.writer.close()
+        await there.leave()
 
 
 # --- who it is --------------------------------------------------------------------------------------------
@@ -218,7 +224,7 @@ async def test_a_second_auth_is_told_and_changes_nothing(state_dir: Path) -> Non
         assert (refused["type"], refused["code"], refused["ref"]) == ("error", "bad_frame", "2")
         await there.asked(type="send", id="m", conversation="c", text="hi")
         assert here.world.messages[0].address.account == "a"
-        there.writer.close()
+        await there.leave()
 
 
 @pytest.mark.parametrize(
@@ -245,7 +251,7 @@ async def test_nobody_gets_further_without_a_token(state_dir: Path, first: bytes
         assert "first-secret" not in str(told)
         assert (await there.closed())[0] == 1008
         assert not here.world.messages
-        there.writer.close()
+        await there.leave()
 
 
 async def test_a_frame_that_is_played_again_on_another_socket_does_nothing_twice(state_dir: Path) -> None:
@@ -256,7 +262,7 @@ async def test_a_frame_that_is_played_again_on_another_socket_does_nothing_twice
             for _ in range(5):
                 told = await there.asked(type="send", id="m1", conversation="c1", text="hi")
                 turns.add(told["turn"])
-            there.writer.transport.abort()  # as a client that lost its line
+            await there.leave()  # as a client that lost its line
         assert (len(turns), len(here.world.messages)) == (1, 1)
 
 
@@ -273,9 +279,9 @@ async def test_sockets_whose_peers_vanished_are_noticed_and_their_places_are_fre
         async with asyncio.timeout(30):
             while here.gateway._places._taken:
                 await asyncio.sleep(0.01)
-        (await raw(here)).writer.transport.abort()  # there is room again
+        await (await raw(here)).leave()  # there is room again
         for there in gone:
-            there.writer.transport.abort()
+            await there.leave()
 
 
 @pytest.fixture
@@ -305,4 +311,4 @@ async def test_a_thousand_idle_sockets_hurt_nobody_and_end_with_clawd(state_dir:
         await here.gateway.stop()
         assert {await there.closed() for there in idle} == {(1001, "clawd is stopping")}
         for there in idle:
-            there.writer.close()
+            await there.leave()
