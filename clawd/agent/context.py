@@ -51,6 +51,7 @@ class Layout:
     context: tuple[Block, ...] = ()
     steps: tuple[Block, ...] = ()
     needs_seq: int | None = None  # a past turn whose message is the question
+    instructions: tuple[str, ...] = ()  # of the question's client, behind the agent's own
 
 
 def lay_out(
@@ -86,10 +87,11 @@ def lay_out(
         question=(*(_user(shown(m), several=several) for m in first), *early),
         steps=blocks,
         needs_seq=again.seq if again is not None else None,
+        instructions=_instructions(first[0]),
     )
 
 
-def instructions_of(message: InboundMessage) -> tuple[str, ...]:
+def _instructions(message: InboundMessage) -> tuple[str, ...]:
     """Return what the message's client wants models to be told beside the agent's own instructions."""
     return tuple(said.text for said in message.context or () if said.role == "system")
 

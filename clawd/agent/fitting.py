@@ -61,14 +61,17 @@ class Fitting:
     """Makes drafts; estimates each message once for each window.
 
     Args:
-        instructions: The first message of every request.
+        instructions: The first message of every request begins with them.
     """
 
     def __init__(self, instructions: str) -> None:
-        self._instructions = SystemMessage(instructions)
+        self._instructions = instructions
         self._window: Window | None = None
         self._counter: TokenCounter | None = None
         self._short: dict[tuple[ChatMessage, int], ChatMessage] = {}
+
+    def _first(self, layout: Layout) -> SystemMessage:
+        return SystemMessage("\n\n".join((self._instructions, *layout.instructions)))
 
     def counter(self, window: Window) -> TokenCounter:
         """Return the counter for this window."""
@@ -88,7 +91,7 @@ class Fitting:
             offered, taken = (), 0
         budget = window.input - taken - SPARE
         messages = (
-            self._instructions,
+            self._first(layout),
             *compact.summary_message(shelf.summary, shelf.omitted, searchable=_searchable(offered)),
             *(message for block in (*layout.past, *layout.context) for message in block.messages),
             *layout.question,
@@ -121,7 +124,7 @@ class Fitting:
         counter, layout, budget = self.counter(window), shelf.layout, draft.budget
         searchable = _searchable(draft.tools)
         blocks = [*layout.past, *layout.context, *layout.steps]
-        fixed: list[ChatMessage] = [self._instructions, *layout.question, *_noted(shelf)]
+        fixed: list[ChatMessage] = [self._first(layout), *layout.question, *_noted(shelf)]
         note = compact.summary_message(shelf.summary, 1_000_000, searchable=searchable)
         left = budget - sum(counter.message(self.cut(m, budget, counter)) for m in (*fixed, *note))
         first = len(blocks)
@@ -132,7 +135,7 @@ class Fitting:
         omitted = shelf.omitted + sum(len(block.messages) for block in blocks[:first])
         kept = blocks[first:]
         messages = (
-            self._instructions,
+            self._first(layout),
             *compact.summary_message(shelf.summary, omitted, searchable=searchable),
             *(m for block in kept if not block.step for m in block.messages),
             *layout.question,
@@ -144,7 +147,7 @@ class Fitting:
 
     def fixed(self, layout: Layout, budget: int, counter: TokenCounter) -> int:
         """Return the size of what is shown in any case."""
-        fixed: list[ChatMessage] = [self._instructions, *layout.question]
+        fixed: list[ChatMessage] = [self._first(layout), *layout.question]
         return sum(counter.message(self.cut(message, budget, counter)) for message in fixed)
 
     def cost(self, block: Block, budget: int, counter: TokenCounter) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from clawd.agent import compact
 from clawd.agent.choosing import Choice
-from clawd.agent.context import Block, Layout, Shown, instructions_of, lay_out, past_blocks
+from clawd.agent.context import Block, Layout, Shown, lay_out, past_blocks
 from clawd.agent.cutting import CUT, squeeze
 from clawd.agent.fitting import SPARE, Fitting, Shelf
 from clawd.agent.turn import Turn, fold
@@ -95,7 +95,7 @@ class Memory:
         self._past: tuple[tuple[TurnsUndone | None, int], tuple[Block, ...]] | None = None
         self._made = 0
         self._given_up = False
-        self._fitting = Fitting("\n\n".join((agent.instructions, *instructions_of(lease.message))))
+        self._fitting = Fitting(agent.instructions)
         self._choice = Choice()
         self._estimate = 0
         self.question_cut: tuple[int, int] | None = None

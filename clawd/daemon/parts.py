@@ -296,10 +296,16 @@ def _gateway(
         bridges=supervisor.http_bridges,
         tokens=tokens,
         clock=ground.clock,
+        erase=lambda address: _erase(opened, address),
         models=minds.names,
         offered=lambda: _offered(minds),
     )
     return Gateway(situation.loaded.config.gateway, around)
+
+
+async def _erase(opened: OpenJournal, address: Address) -> None:
+    await opened.admin.delete(address)
+    await opened.keeping.scrub_if_wanted()
 
 
 def _offered(minds: Minds) -> Offered:

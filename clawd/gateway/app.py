@@ -90,6 +90,10 @@ class Gateway:
         """Return the tasks that models answer clients in."""
         return self._doors.tasks()
 
+    def routes(self) -> list[web.RouteDef]:
+        """Return the paths that are answered, beside those of the control protocol."""
+        return self._doors.routes()
+
     async def configure(self, config: GatewayConfig) -> None:
         """Use these tokens, names and limits from now on; a new host or port needs a new `Gateway`.
 

@@ -14,6 +14,8 @@ from clawd.gateway.held_inbox import HeldInbox
 from clawd.gateway.metrics import MetricsPage
 from clawd.gateway.openai import OpenAIDoor
 from clawd.gateway.openai_agent import AgentDoor
+from clawd.gateway.openai_kept import KeptResponses
+from clawd.gateway.openapi import Description
 from clawd.gateway.remote import RemoteDoor
 from clawd.gateway.rest import Messages
 from clawd.gateway.session import Streaming
@@ -89,6 +91,7 @@ class Doors:
             *([self._openai] if self._openai is not None else []),
             WebSockets(streaming, places, max_frame_bytes=self._max_body_bytes),
             EventStreams(streaming, places),
+            Description(),
         ]
         self._remote: RemoteDoor | None = None
 
@@ -138,8 +141,12 @@ class Doors:
         around = self._around
         if around.offered is None:
             return None
+        agent = AgentDoor(
+            self._inbox, around.views, around.fanout, around.clock, question_s=self._times.question_s
+        )
         return OpenAIDoor(
-            AgentDoor(self._inbox, around.views, around.fanout, around.clock),
+            agent,
+            KeptResponses(agent, around.tokens, self._waits, around.erase),
             around.offered,
             around.tokens,
             around.clock,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from clawd.gateway.bodies import BODY_TIMEOUT_S, read_json
-from clawd.gateway.openai_agent import conversation_named, whole_of
+from clawd.gateway.messages import check_key
+from clawd.gateway.openai_agent import conversation_named
 from clawd.gateway.openai_chat import Chunks, completion
 from clawd.gateway.openai_chat_request import read_chat
 from clawd.gateway.openai_errors import OpenAIRefused, bad_field
@@ -18,7 +19,6 @@ from clawd.gateway.openai_question import AGENT
 from clawd.gateway.openai_responses import Response, ResponseEvents
 from clawd.gateway.openai_responses_request import read_responses
 from clawd.gateway.openai_streams import KEEPALIVE_S, Streams
-from clawd.gateway.waits import is_over
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from clawd.gateway.auth import Token, TokenStore
     from clawd.gateway.openai_agent import AgentDoor
     from clawd.gateway.openai_answers import Answer, Whole
+    from clawd.gateway.openai_kept import KeptResponses
     from clawd.gateway.openai_models import Offered
     from clawd.gateway.openai_question import Question
     from clawd.ids import Clock
@@ -41,6 +42,7 @@ class OpenAIDoor:
 
     Args:
         agent: Takes questions to the agent.
+        kept: Answers about those that were asked.
         offered: The models in force, asked for each request.
         max_body_bytes: Asked for each request.
         keepalive_s: The longest silence of a stream.
@@ -49,6 +51,7 @@ class OpenAIDoor:
     def __init__(
         self,
         agent: AgentDoor,
+        kept: KeptResponses,
         offered: Callable[[], Offered],
         tokens: TokenStore,
         clock: Clock,
@@ -63,6 +66,7 @@ class OpenAIDoor:
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
+        self._kept = kept
         self._list = ModelList(offered, tokens)
         self._streams = Streams(keepalive_s)
 
@@ -72,10 +76,12 @@ class OpenAIDoor:
             *self._list.routes(),
             web.post("/v1/chat/completions", self.chat),
             web.post("/v1/responses", self.respond),
-            web.get("/v1/responses/{id}", self.show),
-            web.delete("/v1/responses/{id}", self.not_yet),
-            web.route("*", "/v1/audio/{rest:.*}", self.not_yet),
-            web.route("*", "/v1/images/{rest:.*}", self.not_yet),
+            *self._kept.routes(),
+            *(
+                web.route(method, f"/v1/{kind}/{{rest:.+}}", self.not_yet)
+                for kind in ("audio", "images")
+                for method in ("GET", "POST")
+            ),
         ]
 
     def tasks(self) -> frozenset[asyncio.Task[None]]:
@@ -121,26 +127,8 @@ class OpenAIDoor:
         frames = ResponseEvents(response, note=ANEW, buffered=question.schema is not None)
         return await self._streams.stream(request, answer, frames, at_once=_is_accepted(question))
 
-    async def show(self, request: web.Request) -> web.Response:
-        """Answer `GET /v1/responses/{id}`: a turn of the agent, as it is now."""
-        token = self._tokens.require(request.headers, "chat", "read")
-        view = await self._agent.turn(request.match_info["id"], token)
-        response = Response(
-            id=view.id.removeprefix("turn:"),
-            model=AGENT,
-            created=int(view.accepted_at.timestamp()),
-            stored=True,
-        )
-        if view.state in ("failed", "dead"):
-            error: JsonObject = {"code": f"turn_{view.state}", "message": view.answer}
-            return web.json_response(response.failed(error))
-        if not is_over(view):
-            waits = view.state == "queued"
-            return web.json_response(response.body("queued" if waits else "in_progress", []))
-        return web.json_response(response.whole(whole_of(view)))
-
     async def not_yet(self, request: web.Request) -> web.StreamResponse:
-        """Answer 501: there are no sounds and pictures yet, and a response is only deleted with its conversation."""
+        """Answer 501: there are no sounds and pictures yet."""
         self._tokens.require(request.headers, "chat")
         raise OpenAIRefused(
             501, f"{request.path} is not implemented in this version", code="not_implemented", again=False
@@ -151,6 +139,7 @@ class OpenAIDoor:
     ) -> tuple[Question, Answer]:
         """Return what a request asks, and the answer under way."""
         token = self._tokens.require(request.headers, "chat")
+        check_key(request.headers.getall("Idempotency-Key", []))  # models have no use for it
         raw, body = await read_json(request, self._max_body_bytes(), timeout_s=self._body_timeout_s)
         question = read(body)
         return question, await self._answer(question, raw, request, token)

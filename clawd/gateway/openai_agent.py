@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from typing import TYPE_CHECKING, Final, assert_never
 
 from clawd.errors import ClawdError
-from clawd.fanout import Delta, Ended, Reset, Started
+from clawd.fanout import Asked, Delta, Ended, GrowingText, Reset, Started
 from clawd.gateway.messages import BRIDGE, check_key
 from clawd.gateway.openai_agent_request import check_conversation, to_inbound
-from clawd.gateway.openai_answers import Anew, Piece, Whole
+from clawd.gateway.openai_answers import Anew, Piece, Waiting, Whole
 from clawd.gateway.openai_errors import OpenAIRefused
 from clawd.gateway.problems import RequestRefused
 from clawd.gateway.turns import own_turn
@@ -18,6 +19,7 @@ from clawd.gateway.waits import is_over
 from clawd.ids import TurnId
 from clawd.messages import Accepted, Duplicate, InboundControl, MessageId, Refused, Replied
 from clawd.response import Usage
+from clawd.texts import say
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -25,11 +27,13 @@ if TYPE_CHECKING:
     from multidict import MultiMapping
 
     from clawd.bridge import Inbox
-    from clawd.fanout import Fanout
+    from clawd.fanout import Event as FanoutEvent
+    from clawd.fanout import Fanout, Subscription
     from clawd.gateway.auth import Token
     from clawd.gateway.openai_answers import Answer, Event
     from clawd.gateway.openai_question import Question
     from clawd.ids import Clock
+    from clawd.journal.base import OpenQuestion
     from clawd.journal.reading import TurnView, Views
     from clawd.messages import AcceptResult, InboundMessage
 
@@ -37,18 +41,27 @@ log = logging.getLogger(__name__)
 
 CONVERSATION_HEADER: Final = "X-Conversation-Id"
 
+QUESTION_S: Final = 20.0
+
 _RATE_RETRY_S: Final = 30.0
 _TURN: Final = "turn:"
 
 
 class AgentDoor:
-    """Takes questions to the agent."""
+    """Takes questions to the agent.
 
-    def __init__(self, inbox: Inbox, views: Views, fanout: Fanout, clock: Clock) -> None:
+    Args:
+        question_s: How long an answer may wait for a person's word before it ends without one.
+    """
+
+    def __init__(
+        self, inbox: Inbox, views: Views, fanout: Fanout, clock: Clock, *, question_s: float = QUESTION_S
+    ) -> None:
         self.inbox = inbox
         self.views = views
         self.fanout = fanout
         self.clock = clock
+        self.question_s = question_s
 
     async def ask(self, question: Question, raw: bytes, headers: MultiMapping[str], token: Token) -> Answer:
         """Return the answer under way, once the question is committed.
@@ -69,11 +82,15 @@ class AgentDoor:
             return AgentAnswer(self, message, TurnId(turn), operator="admin" in token.scopes, stop=stop)
         return Said(turn.text)
 
-    async def turn(self, identifier: str, token: Token) -> TurnView:
-        """Return the turn behind the id of a response, if the token may read it; raises RequestRefused (404)."""
+    async def turn(self, identifier: str, token: Token, *, to_change: bool = False) -> TurnView:
+        """Return the turn behind the id of a response, if the token may read it, with `to_change` end or delete it.
+
+        Raises:
+            RequestRefused: 404 where it may not, or there is none.
+        """
         turn = f"{_TURN}{identifier.removeprefix('resp_')}"
         try:
-            return await own_turn(self.views, turn, token, to_read=True)
+            return await own_turn(self.views, turn, token, to_read=not to_change)
         except RequestRefused as refused:
             raise OpenAIRefused(404, "no response of this id", code="not_found") from refused
 
@@ -109,25 +126,40 @@ class AgentAnswer:
         self._operator = operator
         self._stop = stop
         self._shown = 0  # characters of the turn's visible text
+        self._said = GrowingText()  # that text
 
     async def events(self) -> AsyncGenerator[Event, None]:
         with self._door.fanout.subscribe(self._message.address) as events:
             for event in self._whole_text():
                 yield event
             view = await self._door.views.turn(self._turn)
+            question = await self._open_question() if view.state == "waiting" else None
+            if question is not None:
+                yield Waiting(question)
+            since = _now()
             while not is_over(view):
-                _, happened = await events.get()
+                left_s = None if question is None else self._door.question_s - (_now() - since)
+                happened = await _next(events, left_s)
+                if question is not None and happened is None:
+                    yield self._asks(question)
+                    return
                 if events.lost:
                     events.lost = False
                     for event in self._anew("events were lost"):
                         yield event
                     view = await self._door.views.turn(self._turn)
+                    question = await self._open_question() if view.state == "waiting" else None
                     continue
                 if isinstance(
                     happened, Ended
                 ):  # perhaps that of the turn that the question has become part of
                     view = await self._door.views.turn(self._turn)
                     continue
+                if isinstance(happened, Asked) and happened.turn == self._turn:
+                    question, since = happened.question, _now()
+                    yield Waiting(question)
+                elif isinstance(happened, Started) and happened.lease.turn == self._turn:
+                    question = None
                 for event in self._told(happened):
                     yield event
         yield self._end(view)
@@ -157,19 +189,23 @@ class AgentAnswer:
                     max(0, self._shown - offset) :
                 ]  # the rest was in the text that it was taken up with
                 self._shown += len(new)
+                self._said.add(new)
                 return [Piece(new)] if new else []
             case Reset(turn=self._turn, reason=reason):
                 self._shown = 0
+                self._said.clear()
                 return [Anew(reason)]
             case Started(lease=lease) if lease.turn == self._turn and self._shown:
                 # Taken up again: what was not committed is void, what was is published once more.
                 self._shown = 0
+                self._said.clear()
                 return [Anew("taken up again")]
             case _:
                 return []
 
     def _anew(self, why: str) -> list[Event]:
         self._shown = 0
+        self._said.clear()
         return [Anew(why), *self._whole_text()]
 
     def _whole_text(self) -> list[Event]:
@@ -177,7 +213,23 @@ class AgentAnswer:
         if live is None or live.turn != self._turn or not live.text:
             return []
         self._shown = len(live.text)
+        self._said.add(live.text)
         return [Piece(live.text)]
+
+    async def _open_question(self) -> OpenQuestion | None:
+        found = await self._door.views.questions(address=self._message.address)
+        return next((question for question in found if question.turn == self._turn), None)
+
+    def _asks(self, question: OpenQuestion) -> Whole:
+        """Return the end of an answer that nobody's word came for: the question, and what to do about it."""
+        asked = say(f"ask_{question.about}", tool=question.tool)
+        how = say("openai_waits", question=question.id, turn=self._turn)
+        said = str(self._said)
+        return Whole(
+            text="\n\n".join(text for text in (said, f"{asked}\n{question.subject}", how) if text),
+            model="",
+            question=question,
+        )
 
     def _end(self, view: TurnView) -> Whole:
         if view.state in ("failed", "dead"):
@@ -202,14 +254,28 @@ class Said:
         """It is over."""
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _next(events: Subscription, within_s: float | None) -> FanoutEvent | None:
+    """Return what happens next; None when nothing did for so long."""
+    try:
+        async with asyncio.timeout(within_s):
+            return (await events.get())[1]
+    except TimeoutError:
+        return None
+
+
 def conversation_named(question: Question, headers: MultiMapping[str], token: Token) -> str | None:
     """Return the conversation that a request names, None without one; raises RequestRefused (400, 403)."""
-    named, param = headers.get(CONVERSATION_HEADER), CONVERSATION_HEADER
-    if named is None:
-        named, param = question.conversation, "metadata.conversation_id"
+    named, param = question.conversation, "metadata.conversation_id"
+    if named is not None:
+        check_conversation(named, param)
+    if (header := headers.get(CONVERSATION_HEADER)) is not None:
+        named, param = check_conversation(header, CONVERSATION_HEADER), CONVERSATION_HEADER
     if named is None:
         return None
-    check_conversation(named, param)
     if not token.may_name(named):
         raise OpenAIRefused(
             403,

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from clawd.jsonable import moment
 from clawd.response import FinishReason, ToolCall, Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from clawd.journal.base import OpenQuestion
+    from clawd.response import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,13 @@ class Anew:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing more comes until a person has said something."""
+
+    question: OpenQuestion
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
     """The last event: the complete answer, with what was shown of it already."""
@@ -34,9 +45,10 @@ class Whole:
     tool_calls: tuple[ToolCall, ...] = ()
     finish: FinishReason = "stop"
     usage: Usage = field(default_factory=Usage)
+    question: OpenQuestion | None = None  # what a person has to say before there is more
 
 
-Event = Piece | Anew | Whole
+Event = Piece | Anew | Waiting | Whole
 
 
 class Answer(Protocol):
@@ -55,3 +67,22 @@ class Answer(Protocol):
     async def abandon(self) -> None:
         """The client went away before the end."""
         ...
+
+
+def told_by(whole: Whole) -> JsonObject:
+    """Return what only clawd says of an answer: who gave it, and what it waits for."""
+    told: JsonObject = {"model": whole.model}
+    if (question := whole.question) is not None:
+        told["question"] = {
+            "id": question.id,
+            "about": question.about,
+            "tool": question.tool,
+            "subject": question.subject,
+            "deadline": moment(question.deadline),
+        }
+    return told
+
+
+def comment(waiting: Waiting) -> bytes:
+    """Return what a stream says at once of a turn that waits; clients pass over it."""
+    return f": waiting for {waiting.question.id}\n\n".encode()

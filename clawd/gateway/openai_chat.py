@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, assert_never
 
-from clawd.gateway.openai_answers import Anew, Piece, Whole
+from clawd.gateway.openai_answers import Anew, Piece, Waiting, Whole, comment, told_by
 from clawd.gateway.openai_shown import Shown
 from clawd.gateway.openai_streams import frame
 
@@ -41,7 +41,7 @@ def completion(whole: Whole, *, id_: str, model: str, created: int) -> JsonObjec
         "finish_reason": _finish(whole),
     }
     body = _head(id_, "chat.completion", created, model)
-    body |= {"choices": [choice], "clawd": {"model": whole.model}}
+    body |= {"choices": [choice], "clawd": told_by(whole)}
     if (usage := usage_of(whole.usage)) is not None:
         body["usage"] = usage
     return body
@@ -78,6 +78,8 @@ class Chunks:
             case Anew():
                 self._shown.anew()
                 return []
+            case Waiting():
+                return [comment(event)]
             case Whole():
                 return [*self._texts(self._shown.rest(event.text)), *self._calls(event), *self._end(event)]
             case _:
@@ -101,7 +103,7 @@ class Chunks:
         return found
 
     def _end(self, whole: Whole) -> list[bytes]:
-        last = self._chunk({}, finish=_finish(whole), clawd={"model": whole.model})
+        last = self._chunk({}, finish=_finish(whole), clawd=told_by(whole))
         if not self._usage:
             return [last, DONE]
         body = _head(self._id, "chat.completion.chunk", self._created, self._model)

@@ -37,7 +37,7 @@ def read_chat(body: JsonObject) -> Question:
             that asks for what nothing here does.
     """
     for name, why in _REFUSED.items():
-        if body.get(name) not in (None, [], ""):
+        if body.get(name) is not None and body[name] not in ([], ""):
             raise bad_field(name, why, code="unsupported_parameter")
     if (count_of(body, "n") or 1) > 1:
         raise bad_field("n", "only one answer is made", code="unsupported_parameter")

@@ -40,6 +40,8 @@ def parts_of(content: JsonValue, param: str, *, pictures: bool) -> tuple[Part, .
         where = f"{param}[{index}]"
         part = object_of(item, where)
         kind = part.get("type")
+        if not isinstance(kind, str):
+            raise bad_field(f"{where}.type", "has to be a string", code="invalid_type")
         if kind in _TEXTS:
             name = "refusal" if kind == "refusal" else "text"
             found.append(Text(text_of(part.get(name), f"{where}.{name}")))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, assert_never
 
-from clawd.gateway.openai_answers import Anew, Piece, Whole
+from clawd.gateway.openai_answers import Anew, Piece, Waiting, Whole, comment, told_by
 from clawd.gateway.openai_shown import Shown
 from clawd.gateway.openai_streams import frame
 
@@ -32,16 +32,25 @@ class Response:
     stored: bool  # it can be fetched again, and followed
     question: Question | None = None  # None: fetched again
 
+    @property
+    def name(self) -> str:
+        """Its id, as clients know it."""
+        return f"resp_{self.id}"
+
     def whole(self, whole: Whole) -> JsonObject:
         """Return the complete answer."""
         output: list[JsonValue] = [self.message(whole.text, "completed")] if whole.text else []
         output += [self.call(number, call) for number, call in enumerate(whole.tool_calls)]
-        why = _INCOMPLETE.get(whole.finish)
+        why = "approval" if whole.question is not None else _INCOMPLETE.get(whole.finish)
         body = self.body("incomplete" if why else "completed", output)
         body["incomplete_details"] = {"reason": why} if why else None
         body["usage"] = _usage(whole.usage)
-        body["clawd"] = {"model": whole.model}
+        body["clawd"] = told_by(whole)
         return body
+
+    def cancelled(self, text: str) -> JsonObject:
+        """Return what there is of one that was ended."""
+        return self.body("cancelled", [self.message(text, "incomplete")] if text else [])
 
     def failed(self, error: JsonObject) -> JsonObject:
         """Return what became of it."""
@@ -52,7 +61,7 @@ class Response:
         """Return the object with everything that it always has."""
         question = self.question
         return {
-            "id": f"resp_{self.id}",
+            "id": self.name,
             "object": "response",
             "created_at": self.created,
             "status": status,
@@ -124,6 +133,8 @@ class ResponseEvents:
             case Anew():
                 self._shown.anew()
                 return []
+            case Waiting():
+                return [comment(event)]
             case Whole():
                 return self._end(event)
             case _:

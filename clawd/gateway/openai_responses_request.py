@@ -31,7 +31,7 @@ _REFUSED: Final = {
 def read_responses(body: JsonObject) -> Question:
     """Return what the body asks for; raises RequestRefused (400) as `read_chat` does."""
     for name, why in _REFUSED.items():
-        if body.get(name) not in (None, False):
+        if body.get(name) is not None and body[name] is not False:  # 0 is equal to False
             raise bad_field(name, why, code="unsupported_parameter")
     instructions = body.get("instructions")
     system = (SystemMessage(text_of(instructions, "instructions")),) if instructions is not None else ()
@@ -66,6 +66,8 @@ def _messages(value: JsonValue) -> tuple[ChatMessage, ...]:
     found: list[ChatMessage] = []
     for index, item in enumerate(items):
         _add(found, object_of(item, f"input[{index}]"), f"input[{index}]", names)
+    if not found:
+        raise bad_field("input", "says nothing")  # thoughts alone
     return tuple(found)
 
 

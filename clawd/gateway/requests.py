@@ -81,7 +81,13 @@ _ONE_OF_THEM: Final[JsonDict] = {
             "required": ["text"],
             "properties": {"text": {"type": "string", "pattern": r"\S"}, "parts": {"type": "null"}},
         },
-        {"required": ["parts"], "properties": {"text": {"type": "null"}, "parts": {"type": "array"}}},
+        {
+            "required": ["parts"],
+            "properties": {
+                "text": {"type": "null"},
+                "parts": {"type": "array", "contains": {"properties": {"text": {"pattern": r"\S"}}}},
+            },
+        },
     ]
 }
 
@@ -148,8 +154,19 @@ class MessageBody(Content):
     )
 
 
+def _always_with(answer: str) -> JsonDict:
+    return {
+        "anyOf": [
+            {"properties": {answer: {"const": "approve"}}},
+            {"properties": {"always": {"type": "null"}}},
+        ]
+    }
+
+
 class ApprovalBody(Body):
     """The body of `POST /v1/approvals/{id}`."""
+
+    model_config = ConfigDict(json_schema_extra=_always_with("answer"))
 
     answer: Literal["approve", "deny"] = Field(description="Whether the call may run.", examples=["approve"])
     always: Annotated[
@@ -243,6 +260,8 @@ class CancelFrame(ClientFrame):
 
 class ApproveFrame(ClientFrame):
     """A word on what a turn waits to do."""
+
+    model_config = ConfigDict(json_schema_extra=_always_with("decision"))
 
     type: Literal["approve"]
     conversation: Name

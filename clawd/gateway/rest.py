@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import secrets
 from typing import TYPE_CHECKING, Final
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from clawd.messages import AcceptResult, InboundMessage
 
 MAX_WAIT_S: Final = 60.0
+_SECONDS: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", re.ASCII)  # as JSON
 
 
 class Messages:
@@ -143,10 +145,7 @@ def _answer(message: InboundMessage, result: AcceptResult) -> web.Response:
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
+    seconds = float(text) if _SECONDS.fullmatch(text) else math.nan
     if not (math.isfinite(seconds) and seconds >= 0):
         raise RequestRefused(400, "wait has to be a number of seconds")
     return min(seconds, MAX_WAIT_S)

@@ -7,7 +7,7 @@ import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from aiohttp import WSCloseCode, WSMsgType
 
@@ -155,6 +155,11 @@ class Session:
             async with self._place.bound():
                 while True:
                     message = await self._socket.receive()
+                    if message.type is WSMsgType.PONG:
+                        continue
+                    if message.type is WSMsgType.PING:
+                        await self._put(message.data, WSMsgType.PONG)
+                        continue
                     if message.type is WSMsgType.BINARY:
                         return _BINARY
                     if message.type is not WSMsgType.TEXT:
@@ -282,5 +287,8 @@ class Session:
 
     async def _send(self, frame: JsonObject) -> None:
         """Put a frame on the wire; raises SlowReader, or ConnectionError when nobody is there."""
+        await self._put(encoded(frame), WSMsgType.TEXT)
+
+    async def _put(self, data: bytes, kind: Literal[WSMsgType.TEXT, WSMsgType.PONG]) -> None:
         await room(self._transport, self._streaming.times.write_s)
-        await self._socket.send_frame(encoded(frame), WSMsgType.TEXT)
+        await self._socket.send_frame(data, kind)

@@ -10,7 +10,7 @@ from clawd.gateway.connections import HEADER_TIMEOUT_S, WRITE_TIMEOUT_S
 from clawd.gateway.places import StreamTimes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from clawd.bridge import HttpBridge, Inbox
     from clawd.fanout import Fanout
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clawd.gateway.openai_models import Offered
     from clawd.ids import Clock
     from clawd.journal.reading import Views
+    from clawd.messages import Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,9 @@ class Surroundings:
     bridges: Callable[[], Mapping[str, HttpBridge]]  # the bridges to mount, by name, as they are now
     tokens: TokenStore  # who may come in; `Gateway.start` configures it
     clock: Clock  # time of messages
+    erase: Callable[
+        [Address], Awaitable[None]
+    ]  # deletes a conversation; raises NotPossible where one is open
     models: Callable[[], Collection[str]]  # the names of models and routes that a message may ask for
     # The models in force, for OpenAI's clients; None: those endpoints are not there.
     offered: Callable[[], Offered] | None = None
@@ -47,4 +51,5 @@ class Times:
     body_s: float = BODY_TIMEOUT_S  # for a body
     write_s: float = WRITE_TIMEOUT_S  # while taking nothing of what waits for them
     keepalive_s: float = 15.0  # the longest silence of an answer that streams to OpenAI's clients
+    question_s: float = 20.0  # such an answer waits for a person's word before it ends without
     streams: StreamTimes = field(default_factory=StreamTimes)

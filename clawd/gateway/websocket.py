@@ -63,6 +63,7 @@ class WebSockets:
             socket = web.WebSocketResponse(
                 timeout=_CLOSE_S,
                 heartbeat=times.heartbeat_s,
+                autoping=False,  # the library answers pings without a look at who reads the answers
                 compress=False,  # its buffers are a quarter of a megabyte for each socket
                 max_msg_size=self._max_frame_bytes(),
                 writer_limit=_NEVER_DRAIN,

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clawd.bridge import HttpBridge, Inbox
+    from clawd.control.services import ControlServices
     from clawd.gateway.openai_models import Offered
     from clawd.ids import Clock
+    from clawd.messages import Address
     from clawd.observability.metrics import Family
 
 READY = Readiness(replayed=True, journal_writable=True, draining=False)
@@ -101,6 +103,7 @@ async def site(
     clock: Clock | None = None,
     offered: Offered | None = None,
     keepalive_s: float = 15,
+    question_s: float = 20,
     stream_times: StreamTimes | None = None,
 ) -> AsyncIterator[Site]:
     """Run a gateway on a free port until the block ends."""
@@ -116,6 +119,7 @@ async def site(
         bridges=lambda: made[0].bridges,
         tokens=tokens or TokenStore(state_dir, clock=clock),
         clock=clock or SystemClock(),
+        erase=lambda address: erase(services, address),
         models=services.names,
         offered=(lambda: offered) if offered is not None else None,
     )
@@ -124,6 +128,7 @@ async def site(
         body_s=body_timeout_s,
         write_s=write_timeout_s,
         keepalive_s=keepalive_s,
+        question_s=question_s,
         streams=stream_times or StreamTimes(),
     )
     gateway = Gateway(config or GatewayConfig(port=0), around, times=times)
@@ -133,6 +138,10 @@ async def site(
         token = path.read_text().strip() if path.exists() else ""
         made.append(Site(gateway, world, client, token, dict(bridges or {})))
         yield made[0]
+
+
+async def erase(services: ControlServices, address: Address) -> None:
+    await services.admin.delete(address)
 
 
 def not_ready(**changes: bool) -> Readiness:

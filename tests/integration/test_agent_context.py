@@ -240,3 +240,18 @@ async def test_what_a_client_tells_of_earlier_is_left_out_from_the_oldest_on_whe
     assert "earlier messages are not shown" in told(request)
     assert ("number 39 " in told(request), "number 0 " in told(request)) == (True, False)
     assert "Be brief." in str(request.messages[0])
+
+
+async def test_a_question_that_is_asked_again_keeps_what_its_client_told_the_model(state_dir: Path) -> None:
+    model = Model(lambda _: "ok")
+    told_before = (
+        Earlier(role="system", text="Be brief."),
+        Earlier(role="user", text="I am Ann."),
+    )
+    async with inner(state_dir, model, main=None) as here:
+        await here.ask("who am I?", context=told_before)
+        await here.ask("/retry")
+        await here.ask("and now?")
+    first, again, later = model.requests
+    assert again.messages == first.messages
+    assert "Be brief." not in str(later.messages[0])  # it was for that question alone

@@ -339,9 +339,19 @@ async def test_a_response_of_a_model_is_not_kept(here: Here) -> None:
         await here.client.responses.retrieve(first.id)
     with pytest.raises(openai.BadRequestError, match="not kept"):
         await here.client.responses.create(model="main", input="hi", previous_response_id=first.id)
-    with pytest.raises(openai.InternalServerError) as refused:
+    with pytest.raises(openai.NotFoundError):
         await here.client.responses.delete(first.id)
-    assert refused.value.status_code == 501
+
+
+async def test_a_response_of_the_agent_is_deleted_with_its_conversation(here: Here) -> None:
+    made = await here.client.responses.create(model="clawd", input="forget zanzibar")
+    with pytest.raises(openai.ConflictError, match="answered"):
+        await here.client.responses.cancel(made.id)
+    await here.client.responses.delete(made.id)
+    with pytest.raises(openai.NotFoundError):
+        await here.client.responses.retrieve(made.id)
+    listed = await here.daemon.control("conversations?limit=200")
+    assert "zanzibar" not in str(listed)
 
 
 async def test_what_models_cost_is_counted_for_good_though_no_turn_asked(here: Here) -> None:

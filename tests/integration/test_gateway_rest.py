@@ -21,7 +21,7 @@ from clawd.gateway.surroundings import Surroundings
 from clawd.ids import SystemClock
 from clawd.messages import Refused
 from tests.fakes.control_services import World
-from tests.fakes.gateway_site import READY, not_ready, site
+from tests.fakes.gateway_site import READY, erase, not_ready, site
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -257,7 +257,7 @@ async def test_a_text_at_the_cap_is_taken_and_one_over_it_refused(state_dir: Pat
             assert (await here.call("POST", "/v1/messages", data=body, headers=headers))[0] == status
 
 
-@pytest.mark.parametrize("wait", ["x", "-1", "nan", "inf", ""])
+@pytest.mark.parametrize("wait", ["x", "-1", "nan", "inf", "", "1_0", "%201", "٣"])
 async def test_a_wait_that_is_no_time_is_refused(state_dir: Path, wait: str) -> None:
     async with site(state_dir) as here:
         _, told = await here.call("POST", "/v1/messages", json={"text": "hi"})
@@ -329,6 +329,7 @@ def _bare(config: GatewayConfig, state_dir: Path) -> Gateway:
         bridges=dict,
         tokens=TokenStore(state_dir),
         clock=SystemClock(),
+        erase=lambda address: erase(services, address),
         models=services.names,
     )
     return Gateway(config, around)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from clawd.agent.context import TAKEN_BACK, instructions_of, lay_out, past_blocks
+from clawd.agent.context import TAKEN_BACK, lay_out, past_blocks
 from clawd.agent.turn import Turn, fold
 from clawd.config.schema import RouteConfig, RouteRule
 from clawd.journal.base import PastTurn, Queued
@@ -224,7 +224,7 @@ def test_what_a_client_tells_of_earlier_stands_in_front_of_its_message_and_stays
         UserMessage((Text("two"),)),
     ]
     assert context(question=first) == expected
-    assert instructions_of(first) == ("Be brief.",)
+    assert lay_out([], (), first, Turn(), {}).instructions == ("Be brief.",)
     answered = PastTurn(
         seq=1,
         message=first,

@@ -78,6 +78,9 @@ def test_an_object_of_any_form_is_a_loose_schema() -> None:
         (said({"role": "queen", "content": "x"}), "messages[0].role"),
         (said({"role": "user"}), "messages[0].content"),
         (said({"role": "user", "content": [{"type": "input_audio"}]}), "messages[0].content[0].type"),
+        (said({"role": "user", "content": [{"type": {}, "text": ""}]}), "messages[0].content[0].type"),
+        (said({"role": "user", "content": [{"text": ""}]}), "messages[0].content[0].type"),
+        ({**HI, "audio": False}, "audio"),
         (
             said({"role": "user", "content": [{"type": "image_url", "image_url": "file:///etc/passwd"}]}),
             "messages[0].content[0].image_url",

@@ -67,6 +67,8 @@ def test_functions_and_forms_are_flat() -> None:
         ({**HI, "background": True}, "background"),
         ({**HI, "conversation": "conv_1"}, "conversation"),
         ({**HI, "prompt": {"id": "p"}}, "prompt"),
+        ({**HI, "prompt": 0}, "prompt"),
+        ({**HI, "input": [{"type": "reasoning"}]}, "input"),
         ({**HI, "instructions": ["x"]}, "instructions"),
         ({**HI, "previous_response_id": 7}, "previous_response_id"),
         ({**HI, "tools": [{"type": "file_search"}]}, "tools[0].type"),
