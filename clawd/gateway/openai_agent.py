@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, assert_never
 
 from clawd.errors import ClawdError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from clawd.bridge import Inbox
     from clawd.fanout import Fanout
+    from clawd.gateway.attachments import Attachments
     from clawd.gateway.auth import Token
     from clawd.gateway.openai_answers import Answer, Event
     from clawd.gateway.openai_question import Question
@@ -44,7 +46,15 @@ _TURN: Final = "turn:"
 class AgentDoor:
     """Takes questions to the agent."""
 
-    def __init__(self, inbox: Inbox, views: Views, fanout: Fanout, clock: Clock) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        views: Views,
+        fanout: Fanout,
+        clock: Clock,
+        attachments: Attachments,
+    ) -> None:
+        self._attachments = attachments
         self.inbox = inbox
         self.views = views
         self.fanout = fanout
@@ -62,6 +72,7 @@ class AgentDoor:
         conversation = await self._conversation(question, headers, token)
         now = self.clock.now()
         message = to_inbound(question, raw, token=token, conversation=conversation, key=key, now=now)
+        message = replace(message, parts=await self._attachments.stored(message.parts, token))
         (result,) = await self.inbox.accept([message])
         turn = _turn(result)
         if isinstance(turn, str):

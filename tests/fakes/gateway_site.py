@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from clawd.artifacts.store import ArtifactStore
     from clawd.bridge import HttpBridge, Inbox
     from clawd.gateway.openai_models import Offered
     from clawd.ids import Clock
@@ -100,6 +101,7 @@ async def site(
     tokens: TokenStore | None = None,
     clock: Clock | None = None,
     offered: Offered | None = None,
+    artifacts: ArtifactStore | None = None,
     keepalive_s: float = 15,
     stream_times: StreamTimes | None = None,
 ) -> AsyncIterator[Site]:
@@ -118,6 +120,7 @@ async def site(
         clock=clock or SystemClock(),
         models=services.names,
         offered=(lambda: offered) if offered is not None else None,
+        artifacts=artifacts,
     )
     times = Times(
         header_s=header_timeout_s,
