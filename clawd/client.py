@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 from urllib.parse import quote, urlencode
 
 from clawd.control.protocol import PREFIX, PROTOCOL_HEADER, PROTOCOL_VERSION
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
     from clawd.remote import Remote
     from clawd.response import JsonObject
+
+UPLOAD_S = 300.0
+"""How long a file may take."""
 
 ANSWER_S = 30.0
 """How long a request may take; `wait` in a query is added to it."""
@@ -198,6 +202,17 @@ class Client:
         """Return the answer to a change; raises as `get`. After Disconnected it may have happened."""
         return self._request("POST", _target(path, {}), body or {}, 0.0, timeout_s)
 
+    def upload(
+        self, path: str, file: BinaryIO, *, timeout_s: float = UPLOAD_S, **query: Query
+    ) -> dict[str, Any]:
+        """Return the answer to a file, sent from an open one as it is; raises as `get`."""
+        connection = self._connect(timeout_s)
+        try:
+            response = _exchange(connection, "POST", _target(path, query), file, timeout_s)
+            return _parse(_read(response, connection.place, timeout_s), connection.place)
+        finally:
+            connection.close()
+
     def stream(self, path: str, *, post: JsonObject | None = None, **query: Query) -> Stream:
         """Return an open stream of frames, of a read or, with a body to `post`, of a change; raises as `get`."""
         connection = self._connect(self._timeout_s)
@@ -282,7 +297,7 @@ class Connection(Protocol):
     headers: Mapping[str, str]  # of every request
 
     def request(
-        self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] = ...
+        self, method: str, url: str, body: bytes | BinaryIO | None = None, headers: Mapping[str, str] = ...
     ) -> None: ...
     def getresponse(self) -> http.client.HTTPResponse: ...
     def close(self) -> None: ...
@@ -316,7 +331,7 @@ def segment(text: str) -> str:
 
 
 def _exchange(
-    connection: Connection, method: str, target: str, body: JsonObject | None, limit_s: float
+    connection: Connection, method: str, target: str, body: JsonObject | BinaryIO | None, limit_s: float
 ) -> http.client.HTTPResponse:
     """Send one request and return its answer, the status already judged."""
     headers = {
@@ -324,8 +339,12 @@ def _exchange(
         "Accept": "application/json",
         **connection.headers,
     }
-    data = None
-    if body is not None:
+    data: bytes | BinaryIO | None = None
+    if body is not None and not isinstance(body, dict):
+        headers["Content-Type"] = "application/octet-stream"
+        headers["Content-Length"] = str(os.fstat(body.fileno()).st_size)
+        data = body
+    elif body is not None:
         headers["Content-Type"] = "application/json"
         data = json.dumps(body).encode()
     try:

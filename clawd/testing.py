@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
 
     from clawd.bridge import Inbox
-    from clawd.messages import Address, Draft, Mark, OutboundMessage, Preview
+    from clawd.messages import Address, Draft, Mark, Media, OutboundMessage, Preview
     from clawd.models.base import ModelEvent, ModelRequest
 
 __all__ = [
@@ -228,6 +228,7 @@ class Shown:
     address: Address
     text: str
     history: list[str] = field(default_factory=list)
+    files: tuple[Media, ...] = ()
 
 
 class RecordingBridge:
@@ -315,7 +316,10 @@ class RecordingBridge:
         self._changed.set()
         chat = message.address.chat
         script = self._on_send[chat if self._on_send[chat] else None]
-        return await self._do(script, message.address, message.text, message.edit_of)
+        receipt = await self._do(script, message.address, message.text, message.edit_of)
+        found = next(shown for shown in self.shown if shown.remote_id == receipt.remote_id)
+        found.files = message.files
+        return receipt
 
     def previews(self, address: Address) -> bool:
         return self._previews

@@ -15,6 +15,7 @@ from clawd.agent import ending as endings
 from clawd.agent.asking import Asking, reserved
 from clawd.agent.choosing import Choice, beginning, choose, names_of
 from clawd.agent.context import question
+from clawd.agent.files import TurnFiles
 from clawd.agent.mailbox import Stopped, takes_place_of
 from clawd.agent.memory import Memory, tags_of
 from clawd.agent.merging import followers, pieces
@@ -46,6 +47,7 @@ from clawd.journal.records import (
     TurnsUndone,
     TurnWaiting,
 )
+from clawd.messages import Text
 from clawd.models.base import collect
 from clawd.models.routing import prefix_remover
 from clawd.texts import say
@@ -97,6 +99,8 @@ class Attempt:
         limit_s = brain.agent.max_turn_s
         self._deadline = asyncio.get_running_loop().time() + max(0.0, limit_s - self.turn.worked_s)
         self._late_at = self._deadline - min(_LAST_ANSWER_S, limit_s * _LAST_ANSWER_SHARE)
+        self._files = TurnFiles(runner.shelf)
+        without_prefix = prefix_remover(brain.routes)
         self._memory = Memory(
             lease,
             loaded,
@@ -106,7 +110,7 @@ class Attempt:
             commit=self._commit,
             note=self._note,
             reserve=lambda request: reserved(brain.router, request),
-            shown=prefix_remover(brain.routes),
+            shown=lambda message: self._files.shown(without_prefix(message)),
         )
         self._asking = Asking(
             brain.router,
@@ -136,6 +140,7 @@ class Attempt:
                 return await self._compact()
             await self._settle_question()
             await self._look_behind()
+            await self._open_files()
             return await self._go_on()
         except _Waiting:
             return None
@@ -268,6 +273,29 @@ class Attempt:
         if seqs:
             await self._commit(TurnMerged(step=step, seqs=seqs))
             self._merged |= {queued.seq: queued for queued in behind if queued.seq in seqs}
+            await self._open_files()
+
+    async def _open_files(self) -> None:
+        """Fetch the files that the turn's messages name at their platform, and read what a model is shown of them."""
+        own = self._lease.message
+        if (message := await self._fetched(self._lease.seq, own)) is not own:
+            self._lease = replace(self._lease, message=message)
+            self._memory.see(message)
+        for seq, queued in self._merged.items():
+            if (message := await self._fetched(seq, queued.message)) is not queued.message:
+                self._merged[seq] = replace(queued, message=message)
+        past = [m for t in self._loaded.history for m in (t.message, *(q.message for q in t.merged))]
+        await self._files.load([*past, self._lease.message, *(q.message for q in self._merged.values())])
+
+    async def _fetched(self, seq: int, message: InboundMessage) -> InboundMessage:
+        """Return the message with its files stored and committed; the same one where it names none to fetch."""
+        if all(isinstance(part, Text) for part in message.parts):
+            return message
+        fetched = await self._limited(self._files.fetched(message))
+        if fetched.parts == message.parts:
+            return message
+        await self._runner.keep_parts(self._lease, seq, fetched.parts)
+        return fetched
 
     def _newest(self) -> InboundMessage:
         """Return the last message that is part of the turn."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from clawd.agent.turn import Turn, fold
 from clawd.agent.undoing import asked_again, kept
 from clawd.commands import is_in_place
-from clawd.messages import Audio, File, Image, Text
+from clawd.messages import Text
 from clawd.models.base import AssistantMessage, ChatMessage, ToolMessage, UserMessage
-from clawd.texts import say
+from clawd.models.pictures import is_shown, note_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -207,20 +207,12 @@ def _steps(
 
 
 def _user(message: InboundMessage, *, several: bool = False) -> UserMessage:
-    parts = tuple(_readable(part, message.sender.language) for part in message.parts)
+    parts = tuple(_readable(part) for part in message.parts)
     if several:
         parts = (Text(f"[{message.sender.name or message.sender.id}]"), *parts)
     return UserMessage(parts)
 
 
-def _readable(part: Part, language: str | None) -> Part:
-    """Replace what no model here can look at yet by a note, so that the model can say so."""
-    match part:
-        case Text():
-            return part
-        case Image():
-            return Text(say("attachment", language, kind="image", name=part.mime or ""))
-        case Audio():
-            return Text(say("attachment", language, kind="audio", name=part.mime or ""))
-        case File():
-            return Text(say("attachment", language, kind="file", name=part.name or part.mime or ""))
+def _readable(part: Part) -> Part:
+    """Replace what a model can't look at by words for it."""
+    return part if isinstance(part, Text) or is_shown(part) else Text(note_of(part))

@@ -6,8 +6,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, assert_never
 
-from clawd.messages import Text, text_of
+from clawd.messages import Text
 from clawd.models.base import AssistantMessage, ChatMessage, SystemMessage, ToolMessage, UserMessage
+from clawd.models.pictures import words_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ def shorten(message: ChatMessage, max_tokens: int, counter: TokenCounter) -> Cha
         case SystemMessage(text=text):
             return SystemMessage(_cut(text, over, counter))
         case UserMessage(parts=parts):
-            return UserMessage((Text(_cut(text_of(parts), over, counter)),))
+            return UserMessage((Text(_cut("\n".join(map(words_for, parts)), over, counter)),))
         case ToolMessage(text=text):
             return replace(message, text=_cut(text, over, counter))
         case AssistantMessage(text=text, tool_calls=calls):
@@ -86,7 +87,7 @@ def render(message: ChatMessage) -> str:
         case SystemMessage(text=text):
             return f"system: {text}"
         case UserMessage(parts=parts):
-            return f"user: {text_of(parts)}"
+            return "user: " + "\n".join(map(words_for, parts))
         case ToolMessage(name=name, text=text):
             return f"result of {name}: {text}"
         case AssistantMessage(text=text, tool_calls=calls):

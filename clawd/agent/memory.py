@@ -101,6 +101,10 @@ class Memory:
         self.question_cut: tuple[int, int] | None = None
         """How many characters of the person's own message the last request showed, and of how many; None: all."""
 
+    def see(self, message: InboundMessage) -> None:
+        """Use this form of the turn's own message from now on."""
+        self._lease = replace(self._lease, message=message)
+
     # --- requests ---------------------------------------------------------------------------------------
 
     async def fit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from clawd.agent.events import AppEvents
+    from clawd.agent.files import Shelf
     from clawd.agent.mailbox import Mailbox
     from clawd.agent.turn import Turn
     from clawd.alarms import Alarms
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from clawd.journal.base import Journal, Lease, Queued, Snapshot
     from clawd.journal.records import Record, TurnWaiting
     from clawd.journal.search import History
-    from clawd.messages import Address
+    from clawd.messages import Address, Part
     from clawd.models.base import RequestTags, Room, RoutedProvider
     from clawd.models.windows import Windows
     from clawd.tools.registry import Toolbox
@@ -75,6 +76,7 @@ class TurnRunner:
         brain: Callable[[], Brain],
         split: Split,
         alarms: Alarms,
+        shelf: Shelf,
         history: History | None = None,
         app_events: AppEvents = lambda _: (),
     ) -> None:
@@ -86,6 +88,8 @@ class TurnRunner:
         self._split = split
         self._alarms = alarms
         self._app_events = app_events
+        self.shelf = shelf
+        """Where files are found."""
         self._snapshots: dict[TurnId, Snapshot] = {}  # of turns that just ended
         self.notices = Notices()
         """What owners have been told, and what they are still to be told."""
@@ -167,11 +171,14 @@ class TurnRunner:
         self, lease: Lease, *records: Record, outbox: Sequence[NewDelivery] = (), done: bool = False
     ) -> None:
         """Record, waiting out a full or locked disk: an answer that was paid for is not thrown away."""
+        await self._patiently(lease, lambda: self._journal.record(lease, *records, outbox=outbox, done=done))
+
+    async def _patiently(self, lease: Lease, write: Callable[[], Awaitable[None]]) -> None:
         pauses = iter(PAUSE_S)
         pause_s = PAUSE_S[-1]
         while True:
             try:
-                await self._journal.record(lease, *records, outbox=outbox, done=done)
+                await write()
             except JournalUnavailable as error:
                 pause_s = next(pauses, PAUSE_S[-1])
                 log.warning("turn_paused", extra={"turn": lease.turn, "error": str(error)})
@@ -219,6 +226,10 @@ class TurnRunner:
             asked_at=self._clock.now(),
             deadline=waiting.deadline,
         )
+
+    async def keep_parts(self, lease: Lease, seq: int, parts: tuple[Part, ...]) -> None:
+        """Commit that a message names stored files now, waiting out a full or locked disk."""
+        await self._patiently(lease, lambda: self._journal.replace_parts(lease, seq, parts))
 
     async def behind(self, lease: Lease) -> Sequence[Queued]:
         """Return the messages queued right behind the turn."""

@@ -52,8 +52,9 @@ def _without_daemon(call: Invocation, target: Path | None, *, force: bool) -> di
     """Copy it ourselves, under the lock that a daemon would hold."""
     from datetime import UTC, datetime
 
+    from clawd.journal.backing_up import back_up
     from clawd.jsonable import json_object
-    from clawd.store.backup import default_name, write_backup
+    from clawd.store.backup import default_name
     from clawd.store.lock import StateLock
     from clawd.store.opening import FILE
 
@@ -61,7 +62,7 @@ def _without_daemon(call: Invocation, target: Path | None, *, force: bool) -> di
     lock = StateLock.take(state_dir)
     try:
         goal = target or default_name(state_dir, datetime.now(UTC))
-        return dict(json_object(write_backup(state_dir / FILE, goal, force=force, progress=_progress)))
+        return dict(json_object(back_up(state_dir / FILE, goal, force=force, progress=_progress)))
     finally:
         lock.release()
 

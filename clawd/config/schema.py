@@ -283,6 +283,8 @@ class JournalConfig(Section):
     dedup_days: Annotated[int, Field(ge=7)] = 7
     keep_days: Annotated[int, Field(ge=1)] | None = None  # finished turns that are older go; None: for ever
     lock_timeout_s: PositiveSeconds = 5
+    max_file_bytes: Annotated[int, Field(ge=1)] = 20_000_000  # of a single file
+    max_files_bytes: Annotated[int, Field(ge=1)] = 1_000_000_000  # of all files together
 
 
 class LoggingConfig(Section):

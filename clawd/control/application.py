@@ -8,6 +8,7 @@ from aiohttp import web
 
 from clawd.control.answers import MAX_BODY_BYTES, errors_in_four_fields, stamp
 from clawd.control.changes import Changes
+from clawd.control.files import FileRoutes
 from clawd.control.keeping import KeepingRoutes
 from clawd.control.protocol import PREFIX
 from clawd.control.questions import Questions
@@ -32,6 +33,7 @@ def control_app(
     app.add_routes(Reads(services, requests).routes(prefix))
     app.add_routes(Changes(services).routes(prefix))
     app.add_routes(KeepingRoutes(services, requests).routes(prefix))
+    app.add_routes(FileRoutes(services).routes(prefix))
     app.add_routes(Questions(services).routes(prefix))
     app.add_routes(Tokens(services).routes(prefix))
     return app

@@ -19,6 +19,7 @@ from clawd.control.answers import (
     optional_text,
     text_field,
 )
+from clawd.control.files import files_in
 from clawd.control.naming import (
     DEFAULT_CONVERSATION,
     TERMINAL,
@@ -135,7 +136,10 @@ class Changes:
         body, account = await body_of(request), request[ACCOUNT]
         address = parsed_address(text_field(body, "address"))
         self._check_pushable(address)
-        push = Push(id=_message_id(account, body), address=address, text=text_field(body, "text"))
+        files = await files_in(self._services, body)
+        push = Push(
+            id=_message_id(account, body), address=address, text=text_field(body, "text"), files=files
+        )
         [result] = await self._services.journal.accept([push])
         self._services.fanout.publish(address, Arrived())
         return answer({"delivery": result.delivery if isinstance(result, Pushed) else None})

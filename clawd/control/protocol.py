@@ -23,7 +23,8 @@ the header `X-Clawd-Protocol`.
 | GET /journal | | JournalFacts |
 | POST /backup | {"file"?, "force"} | NDJSON: `progress {done, of}`, `done {file, bytes, duration_s}` |
 | POST /journal/check | {"quick"} | NDJSON: `progress {done, of}`, `done` with the Report |
-| POST /push | {"address", "text", "id"?} | {"delivery"}, null when this id was pushed before |
+| POST /files?name= | the file itself | {"id", "name", "mime", "size"} |
+| POST /push | {"address", "text", "files"? = [ID…], "id"?} | {"delivery"}, null when this id was pushed before |
 | GET /trace/ID | | Trace |
 | GET /dead; POST /dead/resubmit, /dead/drop | {"id"} | {"dead": [DeadView]} / {"id"} / {} |
 | GET /pairings; POST /pairings/approve; POST /pairings/revoke | {"code", "owner"} / {"principal"} | {"pending": […], "principals": […]} / PrincipalStatus / {} |

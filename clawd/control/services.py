@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from clawd.artifacts.store import ArtifactStore
     from clawd.bridge import Inbox
     from clawd.control.protocol import Operations
     from clawd.fanout import Fanout
@@ -40,3 +41,4 @@ class ControlServices:
     clock: Clock
     names: Callable[[], Collection[str]]  # models and routes that a message may ask for
     prefixes: Callable[[], Mapping[str, str]]  # what it may begin with to take a route
+    artifacts: ArtifactStore | None = None  # where files are kept; None: none are

@@ -22,7 +22,7 @@ MOST_S: Final = 86_400.0  # a pass may always come so late: nothing that ends no
 
 
 class Keeper:
-    """Runs for as long as the daemon does; without `journal.keep_days` it ends after its first look."""
+    """Runs for as long as the daemon does."""
 
     def __init__(self, keeping: Keeping, clock: Clock) -> None:
         self._keeping = keeping
@@ -36,10 +36,17 @@ class Keeper:
         except JournalUnavailable as error:
             log.warning("deleted_rows_may_show", extra={"why": str(error)})
         await self._clock.sleep(FIRST_S)
-        if (await self._keeping.facts()).keep_days is None:
-            return
         while True:
-            await self._clock.sleep(await self._pass())
+            delay_s = await self._pass()
+            await self._sweep()
+            await self._clock.sleep(delay_s)
+
+    async def _sweep(self) -> None:
+        """Remove the files that nothing names, among them those of what was forgotten just now."""
+        try:
+            await self._keeping.sweep_files(lambda: self._clock.sleep(PAUSE_S))
+        except JournalUnavailable as error:
+            log.warning("sweep_put_off", extra={"error": str(error)})
 
     async def _pass(self) -> float:
         """Forget what is old; return in how many seconds something else may be."""

@@ -112,6 +112,7 @@ class Lifecycle:
             clock=parts.clock,
             names=parts.minds.names,
             prefixes=parts.minds.prefixes,
+            artifacts=parts.opened.artifacts,
         )
 
     async def _start(self, lasting: asyncio.TaskGroup) -> None:

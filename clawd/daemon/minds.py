@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from clawd.config.schema import Config
     from clawd.daemon.states import KeptStates
     from clawd.ids import Clock
+    from clawd.media import Artifacts
     from clawd.models.base import ModelInfo
     from clawd.models.budgets import BudgetLedger
     from clawd.models.registry import ModelSet
@@ -55,6 +56,7 @@ class Minds:
         states: KeptStates,
         ledger: BudgetLedger,
         redactor: Redactor,
+        files: Artifacts,
     ) -> None:
         self.traffic = TrafficBook(clock)
         self._pauses = KeyPauses(clock)
@@ -66,6 +68,7 @@ class Minds:
         self._state_dir = state_dir
         self._ledger = ledger
         self._redactor = redactor
+        self._files = files
         self._models: ModelSet | None = None
         self._upkeep: asyncio.Task[None] | None = None
         self._brain: Brain | None = None
@@ -88,6 +91,7 @@ class Minds:
             version=__version__,
             environ=self._environ,
             redactor=self._redactor,
+            files=self._files,
         )
         await self._states.read()
         models = await build_models(

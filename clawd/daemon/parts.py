@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from clawd import __version__
 from clawd.access import Access
+from clawd.agent.files import Shelf
 from clawd.agent.mailbox import Mailbox
 from clawd.agent.run import TurnRunner
 from clawd.agent.workers import Workers
@@ -31,7 +32,6 @@ from clawd.inbox import DurableInbox
 from clawd.journal.breakers import BreakerRow
 from clawd.journal.endpoints import EndpointRows
 from clawd.journal.spend_direct import DirectSpend
-from clawd.media import NoArtifacts
 from clawd.models.budgets import BudgetLedger, day_limits
 from clawd.models.windows import DEFAULT_ROUTE
 from clawd.supervisor import Supervisor
@@ -200,6 +200,7 @@ def _thinking(ground: _Ground, environ: Mapping[str, str], state_dir: Path) -> t
         states=states,
         ledger=ledger,
         redactor=ground.redactor,
+        files=opened.artifacts.of(""),
     )
     return minds, Accounts(opened.spending, ledger, clock)
 
@@ -233,7 +234,7 @@ def _delivery(ground: _Ground, inbox: DurableInbox, state_dir: Path) -> tuple[Su
             network=network,
             clock=clock,
             version=__version__,
-            artifacts=NoArtifacts(),
+            artifacts=ground.opened.artifacts.of(f"bridge:{name}"),
             state_dir=state_dir / "bridges" / name,
         )
         return ground.plugins.bridges[section.type].create(context, section)
@@ -271,6 +272,7 @@ def _workers(ground: _Ground, minds: Minds, supervisor: Supervisor) -> Workers:
         alarms=ground.alarms,
         history=ground.opened.search,
         app_events=ground.callbacks.events,
+        shelf=Shelf(ground.opened.artifacts.of, supervisor.bridges, ground.clock),
     )
     situation = ground.situation
     return Workers(
@@ -299,6 +301,7 @@ def _gateway(
         erase=lambda address: _erase(opened, address),
         models=minds.names,
         offered=lambda: _offered(minds),
+        artifacts=opened.artifacts,
     )
     return Gateway(situation.loaded.config.gateway, around)
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from clawd.alarms import GivenUp
+from clawd.delivery.files import sendable
 from clawd.errors import (
     BridgeError,
     DeliveryMoved,
@@ -248,8 +249,10 @@ class Outbox:
         """Put the repeat mark in front where an earlier attempt may have arrived as another message.
 
         An edit replaces the same message however often it is sent, so it needs no mark; where the platform
-        takes no edit any more, its bridge has one for the message that it sends instead.
+        takes no edit any more, its bridge has one for the message that it sends instead. Files that the bridge
+        can't send are named in the text.
         """
+        message = sendable(message, bridge.capabilities)
         if not message.repeated or not bridge.capabilities.marks_repeats:
             return message
         if message.edit_of:

@@ -40,6 +40,7 @@ from clawd.errors.config import ConfigError, ConfigProblem
 from clawd.errors.control import ControlError, DaemonNotRunning, ProtocolMismatch
 from clawd.errors.journal import (
     Fenced,
+    FilesFull,
     InboxFull,
     JournalBroken,
     JournalCorrupt,
@@ -93,6 +94,7 @@ __all__ = [
     "Fenced",
     "FileGone",
     "FileTooLarge",
+    "FilesFull",
     "InboxFull",
     "JournalBroken",
     "JournalCorrupt",

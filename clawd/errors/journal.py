@@ -39,6 +39,22 @@ class JournalUnavailable(JournalError):
         self.retry_after_s = retry_after_s
 
 
+class FilesFull(JournalUnavailable):
+    """All files together would have more bytes than they may; `limit` is how many that are."""
+
+    code = "E-FILES-FULL"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"all files together may have {limit:,} bytes, and there is no room for this one",
+            retry_after_s=60.0,
+        )
+        self.remedy = (
+            "delete conversations or files that are no longer needed, or raise journal.max_files_bytes"
+        )
+        self.limit = limit
+
+
 class JournalBroken(JournalError):
     """The disk failed a write or an fsync: the process must stop, never retry (exit 74)."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clawd.errors import NotFound
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from clawd.bridge import Inbox
     from clawd.gateway.approvals import Approvals
+    from clawd.gateway.attachments import Attachments
     from clawd.gateway.auth import Token
     from clawd.gateway.limits import Limits
     from clawd.gateway.requests import ApproveFrame, CancelFrame, SendFrame
@@ -32,6 +34,7 @@ class Actions:
     """Does what frames ask for, on the same ways as the REST door.
 
     Args:
+        attachments: Keep what is sent along.
         limits: Count what a token sends.
         models: The names of models and routes that a message may ask for.
         draining: Whether clawd stops: nothing new is taken then.
@@ -44,6 +47,7 @@ class Actions:
         approvals: Approvals,
         clock: Clock,
         *,
+        attachments: Attachments,
         limits: Limits,
         models: Callable[[], Collection[str]],
         draining: Callable[[], bool],
@@ -52,6 +56,7 @@ class Actions:
         self._views = views
         self._approvals = approvals
         self._clock = clock
+        self._attachments = attachments
         self._limits = limits
         self._models = models
         self._draining = draining
@@ -65,6 +70,7 @@ class Actions:
         """
         self._check_open()
         submission = submission_of(frame, frame.conversation, self._models())
+        submission = replace(submission, parts=await self._attachments.stored(submission.parts, token))
         # Of the content, not of the bytes: a client that makes the frame anew may order it otherwise.
         content = json.dumps(frame.model_dump(exclude={"type", "id"}, exclude_unset=True), sort_keys=True)
         message = to_inbound(submission, content.encode(), token=token, key=frame.id, now=self._clock.now())

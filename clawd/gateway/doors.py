@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from clawd.gateway.actions import Actions
 from clawd.gateway.approvals import Approvals
+from clawd.gateway.attachments import Attachments
 from clawd.gateway.bridges import BridgeMounts
 from clawd.gateway.conversations import Conversations
 from clawd.gateway.events import EventStreams
+from clawd.gateway.files import Files
 from clawd.gateway.health import Health
 from clawd.gateway.held_inbox import HeldInbox
 from clawd.gateway.metrics import MetricsPage
@@ -70,6 +72,7 @@ class Doors:
         self._settings = settings
         self._times = times
         self._inbox = HeldInbox(around.inbox, around.tokens)
+        self._attachments = Attachments(around.artifacts)
         self._waits = Waits(around.views, around.fanout)
         approvals = Approvals(
             self._inbox,
@@ -88,6 +91,7 @@ class Doors:
             self._messages(),
             approvals,
             Conversations(around.views, around.tokens),
+            *self._files(),
             *([self._openai] if self._openai is not None else []),
             WebSockets(streaming, places, max_frame_bytes=self._max_body_bytes),
             EventStreams(streaming, places),
@@ -132,17 +136,29 @@ class Doors:
             around.tokens,
             around.clock,
             models=around.models,
+            attachments=self._attachments,
             max_body_bytes=self._max_body_bytes,
             callbacks=lambda: self._settings().callbacks,
             body_timeout_s=self._times.body_s,
         )
+
+    def _files(self) -> list[Door]:
+        around = self._around
+        if around.artifacts is None:
+            return []
+        return [Files(around.artifacts, around.tokens, body_timeout_s=self._times.body_s)]
 
     def _openai_door(self) -> OpenAIDoor | None:
         around = self._around
         if around.offered is None:
             return None
         agent = AgentDoor(
-            self._inbox, around.views, around.fanout, around.clock, question_s=self._times.question_s
+            self._inbox,
+            around.views,
+            around.fanout,
+            around.clock,
+            self._attachments,
+            question_s=self._times.question_s,
         )
         return OpenAIDoor(
             agent,
@@ -166,6 +182,7 @@ class Doors:
                 around.views,
                 approvals,
                 around.clock,
+                attachments=self._attachments,
                 limits=limits,
                 models=around.models,
                 draining=lambda: around.readiness().draining,

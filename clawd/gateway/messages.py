@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, assert_never
 
 from clawd.gateway.problems import RequestRefused, try_later
-from clawd.gateway.requests import CONVERSATION, MessageBody
+from clawd.gateway.requests import CONVERSATION, AudioPart, FilePart, ImagePart, MessageBody, TextPart
 from clawd.gateway.validation import validate
 from clawd.jsonable import moment
 from clawd.messages import (
     Accepted,
     Address,
+    Audio,
     Duplicate,
+    File,
+    Image,
     InboundMessage,
     MessageId,
     Refused,
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from clawd.gateway.requests import Content
     from clawd.journal.base import OpenQuestion
     from clawd.journal.reading import TurnView
-    from clawd.messages import AcceptResult
+    from clawd.messages import AcceptResult, Part
     from clawd.response import JsonObject
 
 BRIDGE: Final = "api"
@@ -47,7 +50,7 @@ _RATE_RETRY_S: Final = 30.0
 class Submission:
     """What a client sent, checked."""
 
-    text: tuple[Text, ...]
+    parts: tuple[Part, ...]  # files by https address, by id, or as data URLs
     conversation: str | None
     sender: str | None
     model: str | None = None
@@ -96,13 +99,27 @@ def _callable(url: str, callbacks: CallbacksConfig | None) -> str:
 
 def submission_of(content: Content, conversation: str | None, models: Collection[str]) -> Submission:
     """Return what is asked for by what was said; raises RequestRefused (400) for a model that is not there."""
-    texts = (content.text,) if content.text is not None else [part.text for part in content.parts or ()]
+    said = [TextPart(type="text", text=content.text)] if content.text is not None else content.parts or ()
     return Submission(
-        text=tuple(Text(text) for text in texts),
+        parts=tuple(_part(part) for part in said),
         conversation=conversation,
         sender=content.sender,
         model=_known(content.model, models),
     )
+
+
+def _part(part: TextPart | ImagePart | AudioPart | FilePart) -> Part:
+    match part:
+        case TextPart(text=text):
+            return Text(text)
+        case ImagePart():
+            return Image(ref=part.ref, mime=part.mime, name=part.alt)
+        case AudioPart():
+            return Audio(ref=part.ref, mime=part.mime, name=part.name)
+        case FilePart():
+            return File(ref=part.ref, mime=part.mime, name=part.name)
+        case _:
+            assert_never(part)
 
 
 def check_key(values: list[str]) -> str | None:
@@ -132,7 +149,7 @@ def to_inbound(
         id=MessageId(f"{BRIDGE}:{token.name}:{identity}"),
         address=Address(bridge=BRIDGE, account=token.name, chat=submission.conversation or own),
         sender=sender_of(token, submission.sender),
-        parts=submission.text,
+        parts=submission.parts,
         sent_at=now,
         digest=hashlib.sha256(raw).hexdigest(),
         model=submission.model,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, assert_never
 
 from clawd.errors import ClawdError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from clawd.bridge import Inbox
     from clawd.fanout import Event as FanoutEvent
     from clawd.fanout import Fanout, Subscription
+    from clawd.gateway.attachments import Attachments
     from clawd.gateway.auth import Token
     from clawd.gateway.openai_answers import Answer, Event
     from clawd.gateway.openai_question import Question
@@ -55,8 +57,16 @@ class AgentDoor:
     """
 
     def __init__(
-        self, inbox: Inbox, views: Views, fanout: Fanout, clock: Clock, *, question_s: float = QUESTION_S
+        self,
+        inbox: Inbox,
+        views: Views,
+        fanout: Fanout,
+        clock: Clock,
+        attachments: Attachments,
+        *,
+        question_s: float = QUESTION_S,
     ) -> None:
+        self._attachments = attachments
         self.inbox = inbox
         self.views = views
         self.fanout = fanout
@@ -75,6 +85,7 @@ class AgentDoor:
         conversation = await self._conversation(question, headers, token)
         now = self.clock.now()
         message = to_inbound(question, raw, token=token, conversation=conversation, key=key, now=now)
+        message = replace(message, parts=await self._attachments.stored(message.parts, token))
         (result,) = await self.inbox.accept([message])
         turn = _turn(result)
         if isinstance(turn, str):

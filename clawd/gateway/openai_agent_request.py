@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from clawd.gateway.messages import BRIDGE, sender_of
 from clawd.gateway.openai_errors import OpenAIRefused, bad_field
-from clawd.messages import Address, Earlier, Image, InboundMessage, MessageId, Text, text_of
+from clawd.messages import Address, Earlier, InboundMessage, MessageId, Text, text_of
 from clawd.models.base import AssistantMessage, SystemMessage, ToolMessage, UserMessage
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def to_inbound(
         now: The time.
 
     Raises:
-        RequestRefused: 400 for tools and output forms, which the agent does not take from clients, for pictures, for
+        RequestRefused: 400 for tools and output forms, which the agent does not take from clients, for
             a last message that is not the user's, and for too much context.
     """
     if question.tools:
@@ -79,14 +79,7 @@ def to_inbound(
     *before, last = question.messages
     if not isinstance(last, UserMessage):
         raise bad_field("messages", "the last one has to be the user's")
-    if any(isinstance(part, Image) for part in last.parts):
-        raise bad_field(
-            "messages",
-            "clawd can't look at pictures in this version",
-            code="unsupported_value",
-            remedy="name a model that can",
-        )
-    if not text_of(last.parts).strip():
+    if not text_of(last.parts).strip() and all(isinstance(part, Text) for part in last.parts):
         raise bad_field("messages", "the last one is empty")
     if conversation is not None and question.previous is None:
         before = [message for message in before if question.instructed and isinstance(message, SystemMessage)]
@@ -123,7 +116,9 @@ def _earlier(message: ChatMessage) -> Earlier:
         case SystemMessage(text=text):
             return Earlier(role="system", text=text)
         case UserMessage(parts=parts):
-            words = [part.text if isinstance(part, Text) else "[image]" for part in parts]
+            words = [
+                part.text if isinstance(part, Text) else f"[{type(part).__name__.lower()}]" for part in parts
+            ]
             return Earlier(role="user", text="\n".join(words))
         case AssistantMessage(text=text):
             return Earlier(role="assistant", text=text)

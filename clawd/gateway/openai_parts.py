@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from clawd.gateway.openai_errors import bad_field
 from clawd.gateway.openai_fields import list_of, object_of, text_of
-from clawd.messages import Image, Text
+from clawd.media import is_stored
+from clawd.messages import Audio, File, Image, Text
 from clawd.models.base import OutputSchema
 from clawd.tools.base import ToolSpec
 
@@ -23,6 +24,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PICTURE: Final = re.compile(r"(?:https?://|data:image/[a-z0-9.+-]{1,40};base64,)\S+", re.IGNORECASE)
 _TEXTS: Final = frozenset({"text", "input_text", "output_text", "refusal"})
 _PICTURES: Final = frozenset({"image_url", "input_image"})
+_FILES: Final = frozenset({"file", "input_file"})
+_SOUNDS: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _MOST_PARTS: Final = 256
 _MOST_TOOLS: Final = 128
 
@@ -31,7 +34,7 @@ def parts_of(content: JsonValue, param: str, *, pictures: bool) -> tuple[Part, .
     """Return the parts of a message's `content`: a string, or a list of typed parts.
 
     Raises:
-        RequestRefused: 400 for another shape, and for sounds and files, which no model here is given.
+        RequestRefused: 400 for another shape.
     """
     if isinstance(content, str):
         return (Text(content),)
@@ -46,9 +49,13 @@ def parts_of(content: JsonValue, param: str, *, pictures: bool) -> tuple[Part, .
             name = "refusal" if kind == "refusal" else "text"
             found.append(Text(text_of(part.get(name), f"{where}.{name}")))
         elif kind in _PICTURES and pictures:
-            found.append(_picture(part.get("image_url"), f"{where}.image_url"))
+            found.append(_picture(part, where))
+        elif kind == "input_audio" and pictures:
+            found.append(_sound(part.get("input_audio"), f"{where}.input_audio"))
+        elif kind in _FILES and pictures:
+            found.append(_file(part.get("file", part), where if kind == "input_file" else f"{where}.file"))
         else:
-            taken = "text and image_url" if pictures else "text"
+            taken = "text, image_url, input_audio and file" if pictures else "text"
             raise bad_field(f"{where}.type", f"is {str(kind)[:40]!r}, and only {taken} is taken here")
     return tuple(found)
 
@@ -123,8 +130,40 @@ def _tool(item: JsonValue, param: str) -> ToolSpec:
     )
 
 
-def _picture(value: JsonValue, param: str) -> Image:
+def _picture(part: JsonObject, where: str) -> Image:
+    if part.get("image_url") is None and isinstance(part.get("file_id"), str):
+        return Image(ref=_id_of(part, where))
+    value = part.get("image_url")
     url = value.get("url") if isinstance(value, dict) else value
     if not isinstance(url, str) or not _PICTURE.fullmatch(url):
-        raise bad_field(param, "has to be an http, https or data:image/…;base64 URL")
+        raise bad_field(f"{where}.image_url", "has to be an http, https or data:image/…;base64 URL")
     return Image(ref=url)
+
+
+def _sound(value: JsonValue, param: str) -> Audio:
+    sound = object_of(value, param)
+    kind = sound.get("format")
+    if kind not in ("wav", "mp3"):
+        raise bad_field(f"{param}.format", "has to be wav or mp3")
+    data = text_of(sound.get("data"), f"{param}.data")
+    return Audio(ref=f"data:{_SOUNDS[str(kind)]};base64,{data}", mime=_SOUNDS[str(kind)])
+
+
+def _file(value: JsonValue, param: str) -> File:
+    """Return a file by its id, or by its content: a data URL, or base64 alone."""
+    file = object_of(value, param)
+    if file.get("file_id") is not None:
+        return File(ref=_id_of(file, param))
+    data = text_of(file.get("file_data"), f"{param}.file_data")
+    name = file.get("filename")
+    return File(
+        ref=data if data[:5].lower() == "data:" else f"data:;base64,{data}",
+        name=None if name is None else text_of(name, f"{param}.filename"),
+    )
+
+
+def _id_of(file: JsonObject, param: str) -> str:
+    ref = text_of(file.get("file_id"), f"{param}.file_id")
+    if not is_stored(ref):
+        raise bad_field(f"{param}.file_id", "has to be the id of a file from POST /v1/files")
+    return ref

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, assert_never
 from clawd.errors import ModelError
 from clawd.gateway.messages import BRIDGE
 from clawd.gateway.openai_answers import Anew, Piece, Whole
-from clawd.gateway.openai_errors import OpenAIRefused, model_refusal
+from clawd.gateway.openai_errors import OpenAIRefused, bad_field, model_refusal
 from clawd.gateway.openai_stop import TextEnd
-from clawd.messages import Address
-from clawd.models.base import Completed, ModelRequest, Progress, RequestTags, Switched, TextDelta
+from clawd.media import is_stored
+from clawd.messages import Address, Audio, File, Image
+from clawd.models.base import Completed, ModelRequest, Progress, RequestTags, Switched, TextDelta, UserMessage
 from clawd.models.windows import DEFAULT_ROUTE
 
 if TYPE_CHECKING:
@@ -72,7 +73,10 @@ class Passthrough:
 
 
 def to_request(question: Question, offered: Offered, token: Token) -> ModelRequest:
-    """Return what the router is asked."""
+    """Return what the router is asked; raises RequestRefused (400) for files, which models get from the agent."""
+    for message in question.messages:
+        if isinstance(message, UserMessage):
+            _check_files(message)
     pinned = offered.kind_of(question.model) == "model"
     conversation = ""
     if question.conversation is not None:
@@ -92,3 +96,14 @@ def to_request(question: Question, offered: Offered, token: Token) -> ModelReque
             bridge=BRIDGE, conversation=conversation, user=f"{BRIDGE}:{token.name}", direct=True
         ),
     )
+
+
+def _check_files(message: UserMessage) -> None:
+    for part in message.parts:
+        if isinstance(part, Audio | File) or (isinstance(part, Image) and is_stored(part.ref)):
+            raise bad_field(
+                "messages",
+                "sounds, files and ids of files are not handed on to a model",
+                code="unsupported_value",
+                remedy="ask the agent: model clawd",
+            )

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from clawd.errors import ClawdError, InboxFull, JournalError, JournalUnavailable, NotFound
+from clawd.errors import (
+    ClawdError,
+    FilesFull,
+    FileTooLarge,
+    InboxFull,
+    JournalError,
+    JournalUnavailable,
+    NotFound,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -30,6 +38,7 @@ _CODES: Final = {
     409: "conflict",
     413: "too_large",
     415: "unsupported_media_type",
+    416: "range_not_satisfiable",
     429: "rate_limited",
     431: "headers_too_large",
     500: "internal",
@@ -92,6 +101,10 @@ def as_refusal(error: ClawdError) -> RequestRefused:
             return error
         case InboxFull():
             return try_later("too many messages are waiting", error.retry_after_s, code="busy")
+        case FileTooLarge():
+            return RequestRefused(413, error.what, remedy=error.remedy)
+        case FilesFull():
+            return try_later(error.what, error.retry_after_s, code="files_full")
         case JournalUnavailable():
             return try_later("nothing can be stored just now", error.retry_after_s)
         case NotFound():

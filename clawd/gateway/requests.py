@@ -15,6 +15,9 @@ from pydantic_core import PydanticCustomError
 
 CONVERSATION: Final = r"^[A-Za-z0-9_.:@+=~-]{1,128}$"
 SENDER: Final = r"^[^\x00-\x20\x7f]{1,128}$"
+FILE_ID: Final = r"^artifact:[0-9a-f]{32}$"
+MIME: Final = r"^[A-Za-z0-9.+-]{1,63}/[A-Za-z0-9.+-]{1,63}$"
+ADDRESS: Final = r"^https://[^\s/@]{1,255}(?:/\S{0,4000})?$"
 REFERENCE: Final = r"^[\x21-\x7e]{1,255}$"
 MAX_PARTS: Final = 64
 MAX_PATTERN: Final = 1000
@@ -62,17 +65,82 @@ Filled = Annotated[str, Field(min_length=1), Says("has to be a string that is no
 class TextPart(Body):
     """A text."""
 
-    type: Annotated[
-        Literal["text"], Says("has to be text: only parts of the type text are taken in this version")
-    ]
+    type: Literal["text"]
     text: Annotated[str, Says("has to be a string")] = Field(
         description="What it says.", examples=["What is the weather?"]
     )
 
 
-# Other kinds of parts join here, told apart by `type`:
-# Part = Annotated[TextPart | ImagePart | AudioPart | FilePart, Field(discriminator="type")]
-Part = TextPart
+class MediaPart(Body):
+    """What every part with a file has: where its content is."""
+
+    data: Annotated[str | None, Says("has to be base64")] = Field(
+        default=None, description="The content itself, in base64, where it is small enough for the body."
+    )
+    file: Annotated[str | None, Field(pattern=FILE_ID), Says("has to be the id of a file")] = Field(
+        default=None, description="The id of a file from `POST /v1/files`.", examples=["artifact:5f0c…"]
+    )
+    mime: Annotated[str | None, Field(pattern=MIME), Says("has to be a type such as image/png")] = Field(
+        default=None, description="What it is; believed as far as the content agrees.", examples=["image/png"]
+    )
+
+    def sources(self) -> list[str | None]:
+        """Return the fields that say where the content is, one of which has to be given."""
+        return [self.data, self.file]
+
+    @property
+    def ref(self) -> str:
+        """Where the content is, as parts inside clawd say it: an address, a file's id, or a data URL."""
+        if self.data is not None:
+            return f"data:{self.mime or ''};base64,{self.data}"
+        return next(source for source in self.sources() if source is not None)
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if sum(source is not None for source in self.sources()) != 1:
+            names = "data and file" if len(self.sources()) == 2 else "url, data and file"
+            raise PydanticCustomError("sentence", "exactly one of {names} is needed", {"names": names})
+        return self
+
+
+class AddressedPart(MediaPart):
+    """A part whose content may also lie somewhere else."""
+
+    url: Annotated[str | None, Field(pattern=ADDRESS), Says("has to be an https address")] = Field(
+        default=None,
+        description="Where it is; handed on to models that fetch it. clawd fetches nothing.",
+        examples=["https://example.com/cat.png"],
+    )
+
+    def sources(self) -> list[str | None]:
+        """Return the fields that say where the content is."""
+        return [self.data, self.file, self.url]
+
+
+class ImagePart(AddressedPart):
+    """A picture."""
+
+    type: Literal["image"]
+    alt: Annotated[str | None, Field(max_length=1000)] = Field(
+        default=None, description="What it shows, for a model that sees no pictures."
+    )
+
+
+class AudioPart(AddressedPart):
+    """A voice note or another sound."""
+
+    type: Literal["audio"]
+    name: Annotated[str | None, Field(max_length=1000)] = Field(default=None, description="How it is called.")
+
+
+class FilePart(MediaPart):
+    """Any other file."""
+
+    type: Literal["file"]
+    name: Annotated[str | None, Field(max_length=1000)] = Field(default=None, description="How it is called.")
+
+
+Part = Annotated[TextPart | ImagePart | AudioPart | FilePart, Field(discriminator="type")]
 
 _PARTS: Final = f"has to be a list of 1 to {MAX_PARTS} parts"
 _ONE_OF_THEM: Final[JsonDict] = {
@@ -126,8 +194,11 @@ class Content(Body):
             raise PydanticCustomError("sentence", "exactly one of text and parts is needed")
         if self.parts == ():
             raise PydanticCustomError("sentence", "parts: {says}", {"says": _PARTS})
-        said = [self.text] if self.text is not None else [part.text for part in self.parts or ()]
-        if not any(text and text.strip() for text in said):
+        parts = self.parts or ()
+        said = [self.text] if self.text is not None else [p.text for p in parts if isinstance(p, TextPart)]
+        if not any(text and text.strip() for text in said) and not any(
+            isinstance(p, MediaPart) for p in parts
+        ):
             raise PydanticCustomError("sentence", "the message is empty")
         return self
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from clawd.bridge import Inbox
     from clawd.config.callbacks import CallbacksConfig
+    from clawd.gateway.attachments import Attachments
     from clawd.gateway.auth import TokenStore
     from clawd.gateway.waits import Waits
     from clawd.ids import Clock
@@ -45,6 +47,7 @@ class Messages:
 
     Args:
         models: The names of models and routes that a message may ask for.
+        attachments: Keep what is sent along.
         max_body_bytes: Asked for each request, as it may change with a reload.
         callbacks: Which `callback_url` a message may carry, asked likewise; None: none.
     """
@@ -58,10 +61,12 @@ class Messages:
         clock: Clock,
         *,
         models: Callable[[], Collection[str]],
+        attachments: Attachments,
         max_body_bytes: Callable[[], int],
         callbacks: Callable[[], CallbacksConfig | None] = lambda: None,
         body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> None:
+        self._attachments = attachments
         self._inbox = inbox
         self._views = views
         self._waits = waits
@@ -86,6 +91,7 @@ class Messages:
         key = check_key(request.headers.getall("Idempotency-Key", []))
         raw, body = await read_json(request, self._max_body_bytes(), timeout_s=self._body_timeout_s)
         submission = read_submission(body, self._models(), self._callbacks())
+        submission = replace(submission, parts=await self._attachments.stored(submission.parts, token))
         message = to_inbound(submission, raw, token=token, key=key, now=self._clock.now())
         (result,) = await self._inbox.accept([message])
         return _answer(message, result)

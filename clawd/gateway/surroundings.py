@@ -12,6 +12,7 @@ from clawd.gateway.places import StreamTimes
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
+    from clawd.artifacts.store import ArtifactStore
     from clawd.bridge import HttpBridge, Inbox
     from clawd.fanout import Fanout
     from clawd.gateway.auth import TokenStore
@@ -41,6 +42,7 @@ class Surroundings:
     models: Callable[[], Collection[str]]  # the names of models and routes that a message may ask for
     # The models in force, for OpenAI's clients; None: those endpoints are not there.
     offered: Callable[[], Offered] | None = None
+    artifacts: ArtifactStore | None = None  # where files are kept; None: no files are taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

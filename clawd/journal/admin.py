@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
+from clawd.artifacts import rows as artifacts
 from clawd.errors import NotFound, NotPossible
 from clawd.ids import TurnId, parse_row_id, update_id
 from clawd.journal import sqlite_callbacks as callbacks
@@ -141,7 +142,7 @@ def _ask_again(db: sqlite3.Connection, context: Context, turn: TurnId) -> TurnId
         (conv, seq, merging.last_of(db, conv, seq)),
     ).fetchall()
     for place, (right, version, body) in enumerate(messages):
-        inbox.enqueue(
+        again = inbox.enqueue(
             db,
             inbox.Conversation(conv, last_seq + place, done_seq),
             right=right,
@@ -149,6 +150,7 @@ def _ask_again(db: sqlite3.Connection, context: Context, turn: TurnId) -> TurnId
             body=body,
             now=context.now_ms(),
         )
+        artifacts.use_again(db, conv, seq + place, again)
     return context.turn(conv, last_seq + 1)
 
 

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
         Duplicate,
         InboundControl,
         InboundMessage,
+        Media,
         MessageId,
+        Part,
         Sender,
     )
 
@@ -75,6 +77,7 @@ class Push:
     address: Address
     text: str
     reference: str | None = None
+    files: tuple[Media, ...] = ()  # stored ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,6 +333,10 @@ class Journal(Protocol):
 
         An intent that names a model opens a request, with its reserve, until its step has a result.
         """
+        ...
+
+    async def replace_parts(self, lease: Lease, seq: int, parts: tuple[Part, ...]) -> None:
+        """Let a message of the turn name stored files in place of its platform's; raises Fenced."""
         ...
 
     async def snapshot(self, lease: Lease, snapshot: Snapshot) -> None:

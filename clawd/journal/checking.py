@@ -9,6 +9,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from clawd.artifacts.check import check_files
+from clawd.artifacts.disk import FOLDER as FILES
 from clawd.errors import JournalCorrupt, JournalError, SchemaTooNew
 from clawd.ids import delivery_id, turn_id
 from clawd.journal.check import DeliveryRow, Finding, TurnChecks, TurnRows, check_conversation
@@ -177,6 +179,7 @@ class _Check:
         if not quick:
             yield from self._turns()
             yield from self._pushes()
+            yield from self._files()
             yield from check_spend(self._db, self._spans("SELECT min(id), max(id) FROM journal"), MOST)
 
     def _number(self, sql: str) -> int:
@@ -345,6 +348,11 @@ class _Check:
             for (row,) in self._db.execute(LOST_PUSHES, span):
                 text = "a push is recorded that is not there"
                 yield self._finding("journal.push_lost", delivery_id(self._instance, row), text)
+
+    def _files(self) -> Iterator[Finding]:
+        for trouble in check_files(self._db, self._path.parent / FILES, contents=True):
+            remedy = "restore a backup, which brings its file back"
+            yield self._finding(trouble.id, trouble.ref, trouble.what, remedy)
 
     def _spans(self, ends: str) -> Iterator[tuple[int, int]]:
         """Yield ranges of ids (after, up to) that hold a bounded number of rows each."""

@@ -19,7 +19,7 @@ from clawd.errors import JournalCorrupt
 from clawd.ids import DeliveryId, QuestionId, TurnId, UpdateId
 from clawd.journal.base import ConversationSettings, Snapshot
 from clawd.journal.records import KINDS, VERSION, Record
-from clawd.messages import Audio, Callback, Choice, File, Image, InboundMessage, Sender, Text
+from clawd.messages import Audio, Callback, Choice, File, Image, InboundMessage, Media, Sender, Text
 
 T = TypeVar("T")
 Json = Any  # the value of json.loads; checked field by field below
@@ -63,6 +63,7 @@ class DeliveryBody:
     callback: Callback | None = None
     refusals: int | None = None  # None: 0
     insist: bool | None = None  # None: False
+    files: tuple[Media, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from clawd.artifacts import rows as artifacts
 from clawd.errors import NotPossible
 from clawd.journal.sqlite_context import FORGOTTEN
 from clawd.journal.sqlite_spend import forget_conversation
@@ -41,18 +42,25 @@ _OF_A_CONVERSATION: Final = (
 
 def erase_turns(db: sqlite3.Connection, conv: int, seqs: Sequence[int]) -> int:
     """Remove finished turns with all that is told of them; return the number of rows. Dedup keys stay."""
+    for seq in seqs:
+        artifacts.unuse_turn(db, conv, seq)
     return sum(db.execute(sql, (conv, seq)).rowcount for seq in seqs for sql in _OF_A_TURN)
 
 
 def erase_pushes(db: sqlite3.Connection, conv: int, outbox_rows: Sequence[int]) -> int:
     """Remove deliveries that no turn made; return the number of rows."""
-    return sum(db.execute(sql, (conv, row)).rowcount for row in outbox_rows for sql in _OF_A_PUSH)
+    return sum(_erase_push(db, conv, row) for row in outbox_rows)
+
+
+def _erase_push(db: sqlite3.Connection, conv: int, row: int) -> int:
+    artifacts.unuse_push(db, conv, row)
+    return sum(db.execute(sql, (conv, row)).rowcount for sql in _OF_A_PUSH)
 
 
 def erase_conversation(db: sqlite3.Connection, conv: int, address: Address) -> int:
     """Remove a conversation, its words zeroed where they stood; return the number of turns.
 
-    What its models cost stays, without a word of whose it was. What was freed and what the log holds is for `Store.scrub` to clean; until that is done kv says so.
+    Its files go with it, but for those that another conversation names. What its models cost stays, without a word of whose it was. What was freed and what the log holds is for `Store.scrub` to clean; until that is done kv says so.
 
     Raises:
         NotPossible: a turn is open, or a delivery is on its way.
@@ -77,6 +85,7 @@ def erase_conversation(db: sqlite3.Connection, conv: int, address: Address) -> i
         for sql in _OF_A_CONVERSATION:
             db.execute(sql, (conv,))
         forget_conversation(db, conv)
+        artifacts.erase_conversation(db, conv)
         count = db.execute("DELETE FROM inbox WHERE conv = ?", (conv,)).rowcount
         db.execute("DELETE FROM conv WHERE id = ?", (conv,))
         db.execute("DELETE FROM kv WHERE key = ?", (f"{FORGOTTEN}{conv}",))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime
 
-    from clawd.messages import Address, InboundMessage
+    from clawd.messages import Address, InboundMessage, Media
     from clawd.store.sqlite import Row, Store
 
 T = TypeVar("T")
@@ -148,9 +148,11 @@ def _message(version: int, body: str) -> InboundMessage | UnreadableRow:
 def _delivery(context: Context, row: Row) -> ExportedDelivery:
     id_, _, part, state, attempt, version, body, remote_id, why, at, taken_at, ended_at = row
     text: str | None = None
+    files: tuple[Media, ...] = ()
     if body is not None:
         read = _readable("delivery", body, lambda: decode_delivery(version, body))
         text = read.raw if isinstance(read, UnreadableRow) else read.text
+        files = () if isinstance(read, UnreadableRow) else read.files or ()
     return ExportedDelivery(
         id=context.delivery(id_),
         part=part,
@@ -162,6 +164,7 @@ def _delivery(context: Context, row: Row) -> ExportedDelivery:
         at=from_ms(at),
         taken_at=_moment(taken_at),
         ended_at=_moment(ended_at),
+        files=files,
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clawd.journal.base import ConversationSettings, OutboxState, TurnState
     from clawd.journal.checking import Report
     from clawd.journal.records import Record
-    from clawd.messages import Address, InboundMessage
+    from clawd.messages import Address, InboundMessage, Media
     from clawd.store.backup import Backup
 
 
@@ -75,6 +75,7 @@ class ExportedDelivery:
     at: datetime
     taken_at: datetime | None
     ended_at: datetime | None
+    files: tuple[Media, ...] = ()  # sent behind the text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +149,14 @@ class Keeping(Protocol):
 
         False: a reader that does not end keeps parts of it in the write-ahead log, or the disk is too full;
         it is tried again at the next deletion and at the next start.
+        """
+        ...
+
+    async def sweep_files(self, pause: Callable[[], Awaitable[None]]) -> None:
+        """Remove files that nothing names any more, and what a crash left half-written.
+
+        Raises:
+            JournalUnavailable: the disk does not take it now.
         """
         ...
 

@@ -9,6 +9,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clawd.artifacts.store import ArtifactStore
 from clawd.journal.admin import SqliteAdmin
 from clawd.journal.restoring import told
 from clawd.journal.spend_views import SqliteSpending
@@ -38,6 +39,7 @@ class OpenJournal:
     keeping: SqliteKeeping
     search: SearchIndex
     spending: SqliteSpending
+    artifacts: ArtifactStore
     store: Store
     warnings: tuple[str, ...]
 
@@ -69,14 +71,18 @@ async def open_journal(state_dir: Path, config: JournalConfig, clock: Clock) -> 
         dedup_ms=config.dedup_days * 86_400_000,
     )
     search = SearchIndex(store, context)
+    artifacts = ArtifactStore(
+        store, clock, max_file_bytes=config.max_file_bytes, max_bytes=config.max_files_bytes
+    )
     journal = SqliteJournal(store, context, on_end=search.nudge)
     return OpenJournal(
         journal=journal,
         views=SqliteViews(store, context),
         admin=SqliteAdmin(store, context, work=journal.work, outgoing=journal.outgoing),
-        keeping=SqliteKeeping(store, context, keep_days=config.keep_days),
+        keeping=SqliteKeeping(store, context, artifacts, keep_days=config.keep_days),
         search=search,
         spending=SqliteSpending(store, context),
+        artifacts=artifacts,
         store=store,
         warnings=(*((restored,) if restored else ()), *store.warnings),
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from clawd.artifacts.copies import bring_back, set_aside
 from clawd.journal.sqlite_context import INSTANCE, draw_instance
 from clawd.store.lock import StateLock
 from clawd.store.opening import FILE
@@ -13,7 +15,6 @@ from clawd.store.restoring import Restored, restore
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
     from clawd.store.restoring import Floor
 
@@ -34,6 +35,8 @@ def restore_journal(state_dir: Path, source: Path, now: datetime) -> Restored:
     try:
 
         def adapt(db: sqlite3.Connection, floor: Floor, aside: str) -> int:
+            set_aside(state_dir / FILE, state_dir, Path(aside))
+            bring_back(source, state_dir)
             return _adapt(db, floor, source=str(source), aside=aside, now=now)
 
         return restore(state_dir, source, now, database=FILE, adapt=adapt)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from clawd.journal.deliveries import DeliveryOutcome, NewDelivery, Taken
     from clawd.journal.records import Record
     from clawd.journal.sqlite_context import Context
-    from clawd.messages import Address, Cursor, Duplicate
+    from clawd.messages import Address, Cursor, Duplicate, Part
     from clawd.store.sqlite import Store, Work
 
 T = TypeVar("T")
@@ -136,6 +136,9 @@ class SqliteJournal:
             lambda db: turns.note(db, self._context, lease, record, body),
             kinds=(record.kind,) if record.kind in COMMIT_KINDS else (),
         )
+
+    async def replace_parts(self, lease: Lease, seq: int, parts: tuple[Part, ...]) -> None:
+        await self._write(lambda db: turns.replace_parts(db, lease, seq, parts))
 
     async def snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
         now = self._context.now_ms()

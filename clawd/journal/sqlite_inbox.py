@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from clawd.artifacts import rows as artifacts
 from clawd.errors import InboxFull
 from clawd.journal import sqlite_callbacks as callbacks
 from clawd.journal import sqlite_outbox as outbox
@@ -215,6 +216,7 @@ def _message(db: sqlite3.Connection, context: Context, item: AdmittedMessage, no
         now=now,
         not_before=now + SETTLE_MS if message.piece_of is not None else None,
     )
+    artifacts.use(db, message.parts, conv.id, seq=seq)
     if seq > conv.done_seq + 1:
         questions.wake_by_message(db, conv.id, conv.done_seq, message, now)
     _remember(db, message.id, now, turn=(conv.id, seq), digest=message.digest)
@@ -271,6 +273,7 @@ def _head(db: sqlite3.Connection, address: Address) -> tuple[int, int] | None:
 def _push(db: sqlite3.Connection, context: Context, push: Push, now: int) -> Pushed:
     conv = conversation(db, push.address)
     row = outbox.insert_push(db, conv.id, push, now)
+    artifacts.use(db, push.files, conv.id, push=row)
     append(db, conv=conv.id, seq=None, kind=PUSHED, ts=now, step=row)
     _remember(db, push.id, now)
     return Pushed(delivery=context.delivery(row))

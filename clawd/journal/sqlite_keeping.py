@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from clawd.errors import JournalUnavailable
 from clawd.ids import from_ms, to_ms
+from clawd.journal.backing_up import back_up
 from clawd.journal.checking import Report, check_file
 from clawd.journal.erasing import SCRUB
 from clawd.journal.export import export
 from clawd.journal.keeping import JournalFacts, Progress
 from clawd.journal.retention import Position, forget_batch
 from clawd.journal.sqlite_spend import forget_days
-from clawd.store.backup import FOLDER, Backup, default_name, list_backups, write_backup
+from clawd.store.backup import FOLDER, Backup, default_name, list_backups
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from clawd.artifacts.store import ArtifactStore
     from clawd.journal.keeping import Exported
     from clawd.journal.sqlite_context import Context
     from clawd.messages import Address
@@ -38,11 +40,15 @@ class SqliteKeeping:
     Args:
         store: The engine.
         context: Who we are.
+        artifacts: The files that go with what names them.
         keep_days: `journal.keep_days`.
     """
 
-    def __init__(self, store: Store, context: Context, *, keep_days: int | None) -> None:
+    def __init__(
+        self, store: Store, context: Context, artifacts: ArtifactStore, *, keep_days: int | None
+    ) -> None:
         self._store = store
+        self._artifacts = artifacts
         self._context = context
         self._keep_days = keep_days
         self._state_dir = store.path.parent
@@ -76,7 +82,7 @@ class SqliteKeeping:
         database = self._store.path
 
         def work(step: Callable[[int, int], bool]) -> Backup:
-            return write_backup(database, goal, force=force, progress=step)
+            return back_up(database, goal, force=force, progress=step)
 
         return await _in_thread(work, tell)
 
@@ -101,12 +107,16 @@ class SqliteKeeping:
             if not wanted:
                 return True
             try:
+                await self._artifacts.remove_gone()
                 clean = await self._store.scrub()
             except JournalUnavailable:
                 clean = False  # a full disk; the wish stays in kv
             if clean:
                 await self._store.write(lambda db: db.execute("DELETE FROM kv WHERE key = ?", (SCRUB,)))
             return clean
+
+    async def sweep_files(self, pause: Callable[[], Awaitable[None]]) -> None:
+        await self._artifacts.sweep(pause)
 
     async def forget(self, pause: Callable[[], Awaitable[None]]) -> datetime | None:
         if self._keep_days is None:

@@ -55,7 +55,7 @@ def refresh(db: sqlite3.Connection, conv: int, now: int) -> bool:
 
 def insert_push(db: sqlite3.Connection, conv: int, push: Push, now: int) -> int:
     """Write a push; return its row."""
-    body = DeliveryBody(text=push.text, kind="push", reference=push.reference)
+    body = DeliveryBody(text=push.text, kind="push", reference=push.reference, files=push.files or None)
     (row,) = db.execute(
         "INSERT INTO outbox (conv, state, next_at, at, v, body) VALUES (?, 'pending', ?, ?, ?, ?) RETURNING id",
         (conv, now, now, DELIVERY_VERSION, encode_delivery(body)),
@@ -260,6 +260,7 @@ def _outbox_row(context: Context, conv: int, row: tuple[Any, ...]) -> OutboxRow:
         choices=body.choices,
         callback=body.callback,
         insist=bool(body.insist),
+        files=body.files or (),
     )
     return OutboxRow(
         row=id_,

@@ -6,8 +6,9 @@ import logging
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from clawd.artifacts import rows as artifacts
 from clawd.errors import Fenced, JournalCorrupt, JournalError
 from clawd.journal import sqlite_merging as merging
 from clawd.journal import sqlite_outbox as outbox
@@ -18,6 +19,7 @@ from clawd.journal.base import SUSPECT_ATTEMPTS, ConversationSettings, Lease
 from clawd.journal.codec import (
     decode_message,
     decode_settings,
+    encode_message,
     encode_record,
     encode_settings,
 )
@@ -38,6 +40,9 @@ from clawd.journal.records import (
     step_of,
 )
 from clawd.journal.sqlite_context import OPEN_TURNS, Context, add_open_turns, append, parse_address
+
+if TYPE_CHECKING:
+    from clawd.messages import Part
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +79,20 @@ def claim(db: sqlite3.Connection, context: Context, count: int) -> tuple[list[Le
         "SELECT min(ready_at) FROM conv WHERE ready_at > ? AND suspect = 0", (now,)
     ).fetchone()
     return leases, (due - now) / 1000 if due is not None else None
+
+
+def replace_parts(db: sqlite3.Connection, lease: Lease, seq: int, parts: tuple[Part, ...]) -> None:
+    """Let a message of the turn name files that are stored here in place of its platform's; raises Fenced."""
+    if not is_ours(db, lease):
+        raise Fenced("the turn is no longer ours", where=lease.turn)
+    version, body = db.execute(
+        "SELECT v, body FROM inbox WHERE conv = ? AND seq = ?", (lease.conv, seq)
+    ).fetchone()
+    message = replace(decode_message(version, body), parts=parts)
+    db.execute(
+        "UPDATE inbox SET body = ? WHERE conv = ? AND seq = ?", (encode_message(message), lease.conv, seq)
+    )
+    artifacts.use(db, parts, lease.conv, seq=seq)
 
 
 def shift(db: sqlite3.Connection, jump_ms: int) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, runtime_c
 
 from clawd.config.schema import BreakerConfig, ModelConfig, NetworkConfig
 from clawd.errors import ModelUnavailable
+from clawd.media import NoArtifacts
 from clawd.observability.redact import Redactor
 from clawd.response import FinishReason, ModelAttempt, ModelResponse, Thinking, ToolCall, Usage
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from clawd.config.schema import PriceConfig
     from clawd.ids import Clock
+    from clawd.media import Artifacts
     from clawd.messages import Part
     from clawd.response import JsonValue
     from clawd.tools.base import ToolSpec
@@ -129,8 +131,8 @@ class OutputSchema:
 class ModelRequest:
     """One model call, independent of the wire format.
 
-    A picture's `ref` is sent to models when it is an https, http or data URL; of others, and of sounds and
-    files, the model only learns that something was there.
+    A picture is sent to models when its `ref` is an https, http or data URL, or that of a stored file; of others,
+    and of sounds and files, the model only learns that something was there.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -368,6 +370,7 @@ class ModelContext:
     version: str
     environ: Mapping[str, str]
     redactor: Redactor = field(default_factory=Redactor)  # knows what errors must not quote
+    files: Artifacts = field(default_factory=NoArtifacts)  # where pictures of requests are read
 
 
 C = TypeVar("C", bound=ModelConfig)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, assert_never
 
-from clawd.messages import Image, Text
+from clawd.messages import Image
 from clawd.models.base import AssistantMessage, ChatMessage, SystemMessage, ToolMessage, UserMessage
 from clawd.models.chat_thinking import details_of
+from clawd.models.pictures import words_for
 from clawd.models.tool_calls import sendable_arguments, sendable_name
 from clawd.models.wire_schema import told
 
@@ -132,7 +133,7 @@ def _content(parts: Iterable[Part], *, vision: bool) -> JsonValue:
             found.append({"type": "image_url", "image_url": {"url": part.ref}})
         else:
             # Another reference is the platform's own: the model only learns that something was there.
-            words.append(part.text if isinstance(part, Text) else f"[{type(part).__name__.lower()}]")
+            words.append(words_for(part))
     if not found:
         return "\n".join(words)
     return [*found, {"type": "text", "text": "\n".join(words)}] if words else found

@@ -1,4 +1,4 @@
-"""Pictures that a model can be shown. Pure."""
+"""Pictures that a model can be shown, and the words for what it can't. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from clawd.messages import Image, Text
+from clawd.media import is_stored
+from clawd.messages import Audio, Image, Text
 
 if TYPE_CHECKING:
-    from clawd.messages import Part
+    from clawd.messages import Media, Part
+
+SHOWN_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+"""What all providers take; source: the vision guides of OpenAI and Anthropic."""
 
 _DATA_URL: Final = re.compile(r"data:([^;,\s]{1,100});base64,", re.IGNORECASE)
 
@@ -34,13 +38,39 @@ def picture_of(image: Image) -> Picture | None:
 
 
 def is_shown(part: Part) -> bool:
-    """Whether `picture_of` gives a picture; copies nothing, as one may hold megabytes."""
+    """Whether a model may be sent a picture for this part; copies nothing, as one may hold megabytes."""
     if not isinstance(part, Image):
         return False
     ref = part.ref.lstrip()
-    return ref[:8].lower().startswith(("http://", "https://")) or _DATA_URL.match(ref) is not None
+    return (
+        ref[:8].lower().startswith(("http://", "https://"))
+        or _DATA_URL.match(ref) is not None
+        or is_stored(part.ref)
+    )
 
 
 def words_for(part: Part) -> str:
-    """Return a part as text: its own, or the word for what was there."""
-    return part.text if isinstance(part, Text) else f"[{type(part).__name__.lower()}]"
+    """Return a part as text: its own, or the words for what was there."""
+    return part.text if isinstance(part, Text) else note_of(part)
+
+
+def note_of(part: Media, why: str = "") -> str:
+    """Return what a model is told in place of a file: `[image: cat.png, 120 kB; WHY]`, and a transcript."""
+    kind = type(part).__name__.lower()
+    size = _size(part.size) if part.size is not None else ""
+    about = ", ".join(filter(None, (_plain(part.name or ""), size)))
+    note = f"[{kind}{f': {about}' if about else ''}{f'; {why}' if why else ''}]"
+    if isinstance(part, Audio) and part.transcript:
+        note += f"\n[what is said in it, as its platform heard it: {part.transcript}]"
+    return note
+
+
+def _plain(name: str) -> str:
+    """Return a name that can't end the note that it stands in."""
+    return "".join(c for c in name if c.isprintable() and c not in "[]")[:200]
+
+
+def _size(size: int) -> str:
+    if size < 1000:
+        return f"{size} bytes"
+    return f"{size / 1000:.0f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"

@@ -17,6 +17,7 @@ from clawd.errors import ConfigError, ModelUnavailable
 from clawd.messages import Text
 from clawd.models.base import Completed, ModelRequest, Progress, UserMessage
 from clawd.models.limits import LimitExceeded, StreamGuard
+from clawd.models.showing import with_pictures
 from clawd.models.sse import EventTooLarge
 from clawd.models.wire import MalformedAnswer, ProviderFault
 from clawd.models.wire_answer import Answer, read_head
@@ -67,11 +68,12 @@ class WireProvider(Generic[C]):
         self._closed = False
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        shown = await with_pictures(request, self._context.files, vision=self._config.vision)
         guard = StreamGuard(self._limits, _now())
         fold = self._wire.fold(self._config)
         response: aiohttp.ClientResponse | None = None
         try:
-            response = await self._open(self._body(request), guard)
+            response = await self._open(self._body(shown), guard, large=shown is not request)
             answer = Answer(response, guard, fold)
             while (events := await answer.more()) is not None:
                 for event in events:
@@ -112,14 +114,15 @@ class WireProvider(Generic[C]):
             body.pop(name, None)
         return body
 
-    async def _open(self, body: JsonObject, guard: StreamGuard) -> aiohttp.ClientResponse:
+    async def _open(self, body: JsonObject, guard: StreamGuard, *, large: bool) -> aiohttp.ClientResponse:
         """Return the response once its headers are in and say 200."""
         if self._closed:
             raise ModelUnavailable(self.name, "the model is closed", transient=False)
+        data = await asyncio.to_thread(_encoded, body) if large else _encoded(body)
         deadline, kind = guard.deadline()
         try:
             async with asyncio.timeout_at(deadline):
-                response = await self._post(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+                response = await self._post(data)
         except aiohttp.ConnectionTimeoutError:
             raise
         except TimeoutError as error:
@@ -240,6 +243,10 @@ def _trace_kept() -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
     trace.on_connection_reuseconn.append(note)
     return trace
+
+
+def _encoded(body: JsonObject) -> bytes:
+    return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _now() -> float:

@@ -47,6 +47,8 @@ COMMIT_KINDS: Final = frozenset(
         "retention",
         "delete",
         "vacuum",
+        "artifact",
+        "artifact.forget",
     }
 )
 """Labels of commits; each has a point before its COMMIT and one after it, before any waiter is told."""
@@ -54,9 +56,14 @@ COMMIT_KINDS: Final = frozenset(
 RESTORE_STEPS: Final = ("copy", "adapt", "plan", "aside", "aside_log", "swap", "mark")
 """What `clawd restore` has done, in this order, when it comes by `restore.after:STEP`."""
 
-POINTS: Final = frozenset(
-    f"journal.{moment}_commit:{kind}" for kind in COMMIT_KINDS for moment in ("before", "after")
-) | frozenset(f"restore.after:{step}" for step in RESTORE_STEPS)
+NAMING: Final = frozenset({"artifact.before:rename", "artifact.after:rename"})
+"""Around the instant in which a file's content gets its final name."""
+
+POINTS: Final = (
+    frozenset(f"journal.{moment}_commit:{kind}" for kind in COMMIT_KINDS for moment in ("before", "after"))
+    | frozenset(f"restore.after:{step}" for step in RESTORE_STEPS)
+    | NAMING
+)
 
 
 class InjectedFault(RuntimeError):

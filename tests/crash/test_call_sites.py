@@ -19,6 +19,9 @@ UNLABELLED: Final = {
     "access.py:approve": "the owner's word",
     "access.py:revoke": "the owner's word",
     "access.py:_forget_expired": "codes that are over",
+    "artifacts/store.py:hold": "lets a file count as new; whoever is about to name it is told after it",
+    "artifacts/store.py:remove_gone": "what is removed already; lost, it is removed once more",
+    "artifacts/store.py:sweep": "only looks which contents have no row",
     "gateway/auth.py:create": "an operator's command; the token is told after it",
     "gateway/auth.py:revoke": "an operator's command",
     "gateway/token_use.py:note": "when a token was used; a minute of it may be lost",
@@ -33,6 +36,7 @@ UNLABELLED: Final = {
     "journal/spend_direct.py:count": "what a request beside the turns cost; a moment of it may be lost",
     "journal/sqlite_keeping.py:scrub_if_wanted": "only notes that the files are wiped; done again if lost",
     "journal/sqlite.py:load": "a conversation that can't be read is set aside; the next start tries again",
+    "journal/sqlite.py:replace_parts": "a platform's file is stored here now; lost, it is fetched again",
     "journal/sqlite.py:move_address": "a chat moved; until then its delivery is `sending`, as before",
 }
 
@@ -43,6 +47,10 @@ KILLED_ELSEWHERE: Final = {
     "delete": "tests/unit/journal/test_keeping.py",
     "vacuum": "tests/unit/journal/test_keeping.py",
     "restore.after": "tests/integration/test_restore.py",
+    "artifact": "tests/unit/artifacts/test_kills.py",
+    "artifact.forget": "tests/unit/artifacts/test_kills.py",
+    "artifact.before": "tests/unit/artifacts/test_kills.py",
+    "artifact.after": "tests/unit/artifacts/test_kills.py",
 }
 
 

@@ -468,6 +468,9 @@ class _Admin:
 class _Keeping:
     world: World
 
+    async def sweep_files(self, pause: Callable[[], Awaitable[None]]) -> None:
+        return
+
     async def facts(self) -> JournalFacts:
         return JournalFacts(
             file=Path("/var/lib/clawd/clawd.db"),

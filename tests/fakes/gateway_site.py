@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from clawd.artifacts.store import ArtifactStore
     from clawd.bridge import HttpBridge, Inbox
     from clawd.control.services import ControlServices
     from clawd.gateway.openai_models import Offered
@@ -102,6 +103,7 @@ async def site(
     tokens: TokenStore | None = None,
     clock: Clock | None = None,
     offered: Offered | None = None,
+    artifacts: ArtifactStore | None = None,
     keepalive_s: float = 15,
     question_s: float = 20,
     stream_times: StreamTimes | None = None,
@@ -122,6 +124,7 @@ async def site(
         erase=lambda address: erase(services, address),
         models=services.names,
         offered=(lambda: offered) if offered is not None else None,
+        artifacts=artifacts,
     )
     times = Times(
         header_s=header_timeout_s,

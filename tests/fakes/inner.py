@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from clawd.access import Access
+from clawd.agent.files import Shelf
 from clawd.agent.mailbox import Mailbox
 from clawd.agent.run import Brain, TurnRunner
 from clawd.agent.workers import Workers
@@ -233,6 +234,7 @@ class Inner:
             alarms=self.alarms,
             history=self.opened.search,
             app_events=self.callbacks.events,
+            shelf=Shelf(self.opened.artifacts.of, self.supervisor.bridges, self.clock),
         )
         self.workers = Workers(
             self.journal, self.fanout, self.runner, concurrency=lambda: self.agent.concurrency

@@ -6,16 +6,20 @@ import asyncio
 import json
 import os
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from clawd.config.schema import JournalConfig
 from clawd.control.server import ControlServer
 from clawd.errors import ConfigError, ConfigProblem
 from clawd.fanout import ToolNote
+from clawd.ids import SystemClock
+from clawd.journal.opening import open_journal
 from clawd.journal.reading import DeadView
 from clawd.journal.spend import UsageRow
-from clawd.messages import Address
+from clawd.messages import Address, File, Image
 from tests.fakes.control_services import AT, World
 from tests.fakes.shell import Shell, socket_of
 
@@ -280,6 +284,28 @@ async def test_a_reader_that_has_seen_enough_is_no_error(clawd: Shell, world: Wo
 
 
 # --- changes ----------------------------------------------------------------------------------------------
+
+
+async def test_send_brings_files_along(clawd: Shell, world: World, state_dir: Path) -> None:
+    paths = [state_dir / "cat.png", state_dir / "a.pdf"]
+    for path, content in zip(paths, (b"\x89PNG\r\n\x1a\n" + bytes(200_000), b"%PDF-1.7"), strict=True):
+        path.write_bytes(content)
+    opened = await open_journal(state_dir / "journal", JournalConfig(max_file_bytes=300_000), SystemClock())
+    services = replace(world.services(), artifacts=opened.artifacts)
+    async with ControlServer(socket_of(state_dir), services):
+        files = [option for path in paths for option in ("--file", str(path))]
+        assert (await clawd("send", "telegram:1:2", "see", *files)).out == "delivery:fake-1\n"
+        image, file = world.pushes[0].files
+        assert (type(image), image.name, image.size) == (Image, "cat.png", 200_008)
+        assert (type(file), file.name, file.mime) == (File, "a.pdf", "application/pdf")
+        assert b"".join([p async for p in opened.artifacts.read(file.ref)]) == b"%PDF-1.7"
+        gone = await clawd("send", "telegram:1:2", "see", "--file", str(state_dir / "nothing"))
+        assert (gone.code, "can't be read" in gone.err) == (2, True)
+        paths[0].write_bytes(bytes(400_000))
+        large = await clawd("send", "telegram:1:2", "see", "--file", str(paths[0]))
+        assert "larger than 300,000 bytes" in large.err
+        assert len(world.pushes) == 1
+    await opened.close()
 
 
 @pytest.mark.usefixtures("server")

@@ -249,16 +249,16 @@ async def test_a_repeat_under_one_key_follows_the_first_turn(state_dir: Path) ->
                 "messages": [
                     {
                         "role": "user",
-                        "content": [{"type": "image_url", "image_url": {"url": "https://x.invalid/a"}}],
+                        "content": [{"type": "image_url", "image_url": {"url": "http://127.0.0.1/a"}}],
                     }
                 ]
             },
-            "messages",
+            None,  # the message names the part
         ),
     ],
 )
 async def test_what_the_agent_does_not_take_is_refused_before_anything_is_kept(
-    state_dir: Path, change: dict[str, Any], param: str
+    state_dir: Path, change: dict[str, Any], param: str | None
 ) -> None:
     async with gateway(state_dir) as here:
         status, body = await post(here, {**HI, **change})

@@ -12,6 +12,9 @@ OWNERS = {
     "pairing": "clawd/access.py",
     "token": "clawd/gateway/auth.py",
     "token_use": "clawd/gateway/token_use.py",
+    "artifact": "clawd/artifacts/",
+    "artifact_use": "clawd/artifacts/",
+    "artifact_gone": "clawd/artifacts/",
 }
 
 

@@ -77,7 +77,7 @@ def test_a_repeat_under_a_key_is_the_same_message_in_the_same_conversation() -> 
         ({"parts": []}, "1 to 64"),
         ({"parts": "x"}, "1 to 64"),
         ({"parts": ["x"]}, "object"),
-        ({"parts": [{"type": "image", "ref": "x"}]}, "only parts of the type text"),
+        ({"parts": [{"type": "video", "ref": "x"}]}, "there is no type video"),
         ({"parts": [{"type": "text"}]}, "string"),
         ({"text": "a", "conversation": ""}, "conversation"),
         ({"text": "a", "conversation": "a/b"}, "conversation"),

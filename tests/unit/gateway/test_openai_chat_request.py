@@ -77,7 +77,7 @@ def test_an_object_of_any_form_is_a_loose_schema() -> None:
         ({"model": "m", "messages": {}}, "messages"),
         (said({"role": "queen", "content": "x"}), "messages[0].role"),
         (said({"role": "user"}), "messages[0].content"),
-        (said({"role": "user", "content": [{"type": "input_audio"}]}), "messages[0].content[0].type"),
+        (said({"role": "user", "content": [{"type": "input_audio"}]}), "messages[0].content[0].input_audio"),
         (said({"role": "user", "content": [{"type": {}, "text": ""}]}), "messages[0].content[0].type"),
         (said({"role": "user", "content": [{"text": ""}]}), "messages[0].content[0].type"),
         ({**HI, "audio": False}, "audio"),

@@ -62,7 +62,7 @@ def test_functions_and_forms_are_flat() -> None:
         ({**HI, "input": [{"type": "function_call_output", "call_id": "x"}]}, "input[0].call_id"),
         (
             {**HI, "input": [{"role": "user", "content": [{"type": "input_file"}]}]},
-            "input[0].content[0].type",
+            "input[0].content[0].file_data",
         ),
         ({**HI, "background": True}, "background"),
         ({**HI, "conversation": "conv_1"}, "conversation"),

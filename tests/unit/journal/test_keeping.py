@@ -225,7 +225,7 @@ async def test_free_pages_go_back_to_the_file_system(state_dir: Path) -> None:
     await opened.close()
 
 
-async def test_the_keeper_looks_when_something_can_be_due_and_never_without_a_limit(
+async def test_the_keeper_looks_when_something_can_be_due(
     bench: Bench, opened: OpenJournal, state_dir: Path
 ) -> None:
     keeper = Keeper(opened.keeping, bench.clock)
@@ -246,11 +246,14 @@ async def test_the_keeper_looks_when_something_can_be_due_and_never_without_a_li
     await asyncio.wait({running})
 
     unlimited = await open_journal(state_dir / "other", JournalConfig(), bench.clock)
-    ends = asyncio.ensure_future(Keeper(unlimited.keeping, bench.clock).run())
+    only_files = asyncio.ensure_future(Keeper(unlimited.keeping, bench.clock).run())
     await bench.clock.sleeping()
     await bench.clock.advance(FIRST_S)
-    await ends
-    assert bench.clock.sleepers == 0
+    await bench.clock.sleeping()
+    await bench.clock.advance(MOST_S - 1)
+    assert bench.clock.sleepers == 1, "without a limit only files are looked after, once a day"
+    only_files.cancel()
+    await asyncio.wait({only_files})
     await unlimited.close()
 
 

@@ -1,0 +1,322 @@
+"""Files on a real disk and rows in a real database: what is kept, what is refused, what goes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sqlite3
+import stat
+import time
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from clawd.artifacts.store import UNUSED_S, ArtifactStore
+from clawd.errors import FilesFull, FileTooLarge, JournalUnavailable, NotFound
+from clawd.journal.base import AdmittedMessage, Push
+from clawd.journal.checking import check_state_dir
+from clawd.messages import File, Image, MessageId, Text
+from tests.conformance.journals import address, inbound
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from clawd.journal.opening import OpenJournal
+    from clawd.media import StoredFile
+    from clawd.messages import Part
+    from clawd.testing import ManualClock
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(500)
+
+
+async def pieces(content: bytes, size: int = 1000) -> AsyncIterator[bytes]:
+    for at in range(0, len(content), size):
+        yield content[at : at + size]
+
+
+async def put(store: ArtifactStore, content: bytes, *, name: str | None = None) -> StoredFile:
+    return await store.put(pieces(content), owner="api:shop", name=name)
+
+
+async def whole(store: ArtifactStore, ref: str) -> bytes:
+    return b"".join([piece async for piece in store.read(ref)])
+
+
+def files(state_dir: Path) -> list[str]:
+    """Return the names of all files that are kept, and of those half-written."""
+    root = state_dir / "artifacts"
+    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+
+
+async def no_pause() -> None:
+    return
+
+
+async def send(opened: OpenJournal, chat: str, *parts: Part) -> None:
+    said = replace(inbound("look", chat=chat), parts=(Text("look"), *parts))
+    await opened.journal.accept([AdmittedMessage(message=said, right="chat")])
+
+
+async def test_what_was_put_is_read_back_whole_and_stands_under_its_hash(
+    opened: OpenJournal, state_dir: Path
+) -> None:
+    content = bytes(range(256)) * 300
+    file = await put(opened.artifacts, content, name="../a.bin")
+    digest = hashlib.sha256(content).hexdigest()
+    assert (file.digest, file.size, file.name) == (digest, len(content), "a.bin")
+    assert await whole(opened.artifacts, file.ref) == content
+    assert await opened.artifacts.stat(file.ref) == file
+    assert files(state_dir) == [f"{digest[:2]}/{digest[2:]}"]
+    assert b"".join([p async for p in opened.artifacts.read(file.ref, 1000, 70_000)]) == content[1000:71_000]
+
+
+async def test_files_and_folders_are_for_their_owner_alone(opened: OpenJournal, state_dir: Path) -> None:
+    await put(opened.artifacts, b"x")
+    for path in (state_dir / "artifacts", *(state_dir / "artifacts").rglob("*")):
+        wanted = 0o600 if path.is_file() else 0o700
+        assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+
+
+async def test_equal_content_takes_the_place_of_one_and_has_a_ref_for_each_sender(
+    opened: OpenJournal, state_dir: Path
+) -> None:
+    one = await put(opened.artifacts, b"same", name="one.txt")
+    two = await put(opened.artifacts, b"same", name="two.txt")
+    assert one.ref != two.ref
+    assert len(files(state_dir)) == 1
+    await opened.artifacts.delete(one.ref)
+    assert await whole(opened.artifacts, two.ref) == b"same"
+    await opened.artifacts.delete(two.ref)
+    assert files(state_dir) == []
+
+
+async def test_the_type_is_what_the_bytes_show(opened: OpenJournal) -> None:
+    file = await opened.artifacts.put(pieces(PNG), owner="x", mime="text/html")
+    assert file.mime == "image/png"
+
+
+async def test_more_than_a_file_may_have_is_refused_before_all_of_it_was_read(
+    opened: OpenJournal, state_dir: Path
+) -> None:
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        while True:
+            read += 1000
+            yield bytes(1000)
+
+    with pytest.raises(FileTooLarge) as error:
+        await opened.artifacts.put(endless(), owner="x", max_bytes=5000)
+    assert (error.value.limit, read) == (5000, 6000)
+    with pytest.raises(FileTooLarge):
+        await opened.artifacts.put(endless(), owner="x")
+    assert files(state_dir) == []
+
+
+async def test_all_files_together_stay_within_their_limit_and_room_comes_back(opened: OpenJournal) -> None:
+    store = opened.artifacts
+    first = await put(store, bytes(90_000))
+    await put(store, b"1" * 90_000)
+    with pytest.raises(FilesFull, match="250,000 bytes"):
+        await put(store, b"2" * 90_000)
+    await put(store, b"3" * 60_000)
+    await store.delete(first.ref)
+    await put(store, b"2" * 90_000)
+
+
+async def test_two_that_are_written_at_once_do_not_take_the_same_room(opened: OpenJournal) -> None:
+    go = asyncio.Event()
+
+    async def slow(byte: bytes) -> AsyncIterator[bytes]:
+        for _ in range(90):
+            yield byte * 1000
+        await go.wait()
+
+    await put(opened.artifacts, bytes(60_000))
+    taken: list[str] = []
+    deadline = time.monotonic() + 10
+
+    async def one(byte: bytes) -> None:
+        try:
+            await opened.artifacts.put(slow(byte), owner="x")
+        except FilesFull:
+            taken.append("full")
+        else:
+            taken.append("kept")
+
+    async with asyncio.TaskGroup() as group:
+        for byte in (b"1", b"2", b"3"):
+            group.create_task(one(byte))
+        while (
+            not taken and time.monotonic() < deadline
+        ):  # the third finds the room taken, though neither of the others is done
+            await asyncio.sleep(0.001)
+        go.set()
+    assert sorted(taken) == ["full", "kept", "kept"]
+
+
+async def test_a_content_that_breaks_off_leaves_nothing(opened: OpenJournal, state_dir: Path) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        await opened.artifacts.put(broken(), owner="x")
+    assert files(state_dir) == []
+
+
+async def test_a_disk_that_refuses_is_no_acknowledgement(opened: OpenJournal, state_dir: Path) -> None:
+    (state_dir / "artifacts").write_text("in the way")
+    with pytest.raises(JournalUnavailable, match="can't be kept"):
+        await put(opened.artifacts, b"x")
+
+
+async def test_a_caller_that_goes_away_leaves_no_draft(opened: OpenJournal, state_dir: Path) -> None:
+    async def hanging() -> AsyncIterator[bytes]:
+        yield b"half"
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(opened.artifacts.put(hanging(), owner="x"))
+    while not files(state_dir):
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert files(state_dir) == []
+
+
+async def test_unknown_refs_are_not_found(opened: OpenJournal) -> None:
+    for ref in ("artifact:" + "0" * 32, "artifact:../../clawd.db", "tg-file-id"):
+        with pytest.raises(NotFound):
+            await opened.artifacts.stat(ref)
+        with pytest.raises(NotFound):
+            await whole(opened.artifacts, ref)
+
+
+# --- what goes ------------------------------------------------------------------------------------------
+
+
+async def test_what_no_message_names_within_a_day_goes_and_what_one_names_stays(
+    opened: OpenJournal, clock: ManualClock, state_dir: Path
+) -> None:
+    named = await put(opened.artifacts, b"named")
+    pushed = await put(opened.artifacts, b"pushed")
+    await put(opened.artifacts, b"left")
+    await send(opened, "1", File(ref=named.ref))
+    push = Push(id=MessageId("p1"), address=address("1"), text="see", files=(File(ref=pushed.ref, name="a"),))
+    await opened.journal.accept([push])
+    clock.jump(UNUSED_S - 1)
+    await opened.artifacts.sweep(no_pause)
+    assert len(files(state_dir)) == 3
+    clock.jump(2)
+    await put(opened.artifacts, b"new")
+    await opened.artifacts.sweep(no_pause)
+    assert len(files(state_dir)) == 3
+    assert await whole(opened.artifacts, named.ref) == b"named"
+    assert await whole(opened.artifacts, pushed.ref) == b"pushed"
+
+
+async def test_a_file_that_is_about_to_be_named_counts_as_new(
+    opened: OpenJournal, clock: ManualClock
+) -> None:
+    file = await put(opened.artifacts, b"x")
+    clock.jump(UNUSED_S + 60)
+    await opened.artifacts.hold([file.ref])
+    await opened.artifacts.sweep(no_pause)
+    assert await whole(opened.artifacts, file.ref) == b"x"
+    with pytest.raises(NotFound):
+        await opened.artifacts.hold(["artifact:" + "0" * 32])
+
+
+async def test_a_deleted_conversation_takes_its_files_along_but_for_those_that_others_name(
+    opened: OpenJournal, state_dir: Path
+) -> None:
+    own, shared = await put(opened.artifacts, b"own"), await put(opened.artifacts, b"shared")
+    for chat, parts in (("1", (own, shared)), ("2", (shared,))):
+        push = Push(
+            id=MessageId(f"p{chat}"),
+            address=address(chat),
+            text="see",
+            files=tuple(Image(ref=file.ref) for file in parts),
+        )
+        await opened.journal.accept([push])
+    await opened.admin.delete(address("1"))
+    assert await opened.keeping.scrub_if_wanted()
+    digest = shared.digest
+    assert files(state_dir) == [f"{digest[:2]}/{digest[2:]}"]
+    with pytest.raises(NotFound):
+        await opened.artifacts.stat(own.ref)
+
+
+async def test_a_sweep_removes_what_a_crash_left_and_nothing_that_is_being_written(
+    opened: OpenJournal, state_dir: Path
+) -> None:
+    kept = await put(opened.artifacts, b"kept")
+    root = state_dir / "artifacts"
+    (root / "tmp" / "half").write_bytes(b"half")
+    (root / "ab").mkdir()
+    (root / "ab" / ("c" * 62)).write_bytes(b"without a row")
+    go = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"slow"
+        await go.wait()
+
+    task = asyncio.ensure_future(opened.artifacts.put(slow(), owner="x"))
+    while len(files(state_dir)) < 4:
+        await asyncio.sleep(0.001)
+    await opened.artifacts.sweep(no_pause)
+    go.set()
+    late = await task
+    assert await whole(opened.artifacts, late.ref) == b"slow"
+    assert await whole(opened.artifacts, kept.ref) == b"kept"
+    assert len(files(state_dir)) == 2
+
+
+async def test_a_content_that_comes_again_while_it_is_removed_is_there_afterwards(
+    opened: OpenJournal,
+) -> None:
+    store = opened.artifacts
+    for _ in range(20):
+        old = await put(store, b"again")
+        async with asyncio.TaskGroup() as group:
+            new = group.create_task(put(store, b"again"))
+            group.create_task(store.delete(old.ref))
+        assert await whole(store, new.result().ref) == b"again"
+
+
+# --- the check --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("harm", "finding"), [("gone", "artifact.missing"), ("other", "artifact.hash"), ("cut", "artifact.size")]
+)
+async def test_the_check_finds_rows_without_their_file(
+    opened: OpenJournal, state_dir: Path, harm: str, finding: str
+) -> None:
+    file = await put(opened.artifacts, b"content")
+    await send(opened, "1", File(ref=file.ref))
+    await opened.close()
+    assert (await asyncio.to_thread(check_state_dir, state_dir)).findings == ()
+    path = state_dir / "artifacts" / file.digest[:2] / file.digest[2:]
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b"CONTENT" if harm == "other" else b"con")
+    (found,) = (await asyncio.to_thread(check_state_dir, state_dir)).findings
+    assert (found.id, found.where) == (finding, file.ref)
+
+
+async def test_the_check_finds_a_name_without_a_row(opened: OpenJournal, state_dir: Path) -> None:
+    file = await put(opened.artifacts, b"content")
+    await send(opened, "1", File(ref=file.ref))
+    await opened.close()
+    with closing(sqlite3.connect(state_dir / "clawd.db")) as db:
+        db.execute("DELETE FROM artifact")
+        db.commit()
+    found = (await asyncio.to_thread(check_state_dir, state_dir)).findings
+    assert {f.id for f in found} == {"artifact.unknown", "file.reference"}
