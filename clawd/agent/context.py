@@ -218,6 +218,8 @@ def _readable(part: Part, language: str | None) -> Part:
             return part
         case Image():
             return Text(say("attachment", language, kind="image", name=part.mime or ""))
+        case Audio(transcript=str(spoken)) if spoken.strip():
+            return Text(spoken)
         case Audio():
             return Text(say("attachment", language, kind="audio", name=part.mime or ""))
         case File():

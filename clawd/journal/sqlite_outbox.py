@@ -32,7 +32,6 @@ from clawd.journal.deliveries import (
 from clawd.journal.sqlite_context import Context, parse_address
 from clawd.messages import Address, MessageId, OutboundMessage
 
-
 FETCHED = -1
 """`next_at` of a delivery on the wire that its user has asked for since it was taken."""
 
