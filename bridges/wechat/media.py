@@ -22,15 +22,17 @@ IMAGE_BYTES: Final = 10_000_000
 VOICE_BYTES: Final = 2_000_000
 _KEEP_S: Final = 3 * 86400 - 3600.0  # WeChat forgets uploads after three days
 _MAX_KNOWN: Final = 1000
-# What an upload may be, and the name that tells WeChat so.
-_NAMES: Final = {
-    "image/jpeg": "image.jpg",
-    "image/png": "image.png",
-    "image/gif": "image.gif",
-    "audio/amr": "voice.amr",
-    "audio/mpeg": "voice.mp3",
-    "audio/mp3": "voice.mp3",
-}
+# What an upload may be, told by how it begins, and the type and name that tell WeChat so.
+_FORMS: Final = (
+    (b"\xff\xd8\xff", "image/jpeg", "image.jpg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png", "image.png"),
+    (b"GIF8", "image/gif", "image.gif"),
+    (b"#!AMR", "audio/amr", "voice.amr"),
+    (b"ID3", "audio/mpeg", "voice.mp3"),
+    (b"\xff\xfb", "audio/mpeg", "voice.mp3"),
+    (b"\xff\xf3", "audio/mpeg", "voice.mp3"),
+    (b"\xff\xf2", "audio/mpeg", "voice.mp3"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,30 +95,32 @@ class MediaDesk:
         """
         try:
             file = await self._artifacts.stat(part.ref)
-            kind = self._kind(part, file.mime or part.mime, file.size)
+            kind = "image" if isinstance(part, Image) else "voice"
             key = f"{kind}:{file.digest}"
             known = self._uploaded.get(key)
             if known is not None and not anew and known.until > self._clock.monotonic():
                 return kind, known.media_id
+            limit = IMAGE_BYTES if kind == "image" else VOICE_BYTES
+            if file.size > limit or not isinstance(part, Image | Audio):
+                raise self._not_taken(f"{file.size} bytes")
             content = b"".join([piece async for piece in self._artifacts.read(part.ref)])
         except NotFound as error:
             raise DeliveryRejected(self._bridge, "the file is not there any more") from error
-        mime = file.mime or part.mime or ""
-        media_id = await self._api.upload(kind, _NAMES[mime], mime, content)
+        mime, name = self._form(kind, content)
+        media_id = await self._api.upload(kind, name, mime, content)
         self._uploaded.pop(key, None)
         if len(self._uploaded) >= _MAX_KNOWN:
             del self._uploaded[next(iter(self._uploaded))]
         self._uploaded[key] = _Uploaded(media_id=media_id, until=self._clock.monotonic() + _KEEP_S)
         return kind, media_id
 
-    def _kind(self, part: Media, mime: str | None, size: int) -> str:
-        known = mime in _NAMES
-        if isinstance(part, Image) and known and size <= IMAGE_BYTES:
-            return "image"
-        if isinstance(part, Audio) and known and size <= VOICE_BYTES:
-            return "voice"
-        raise DeliveryRejected(
-            self._bridge,
-            "WeChat does not take this file",
-            why=f"{mime or 'unknown'} of {size} bytes; it takes JPEG, PNG and GIF up to 10 MB, AMR and MP3 up to 2 MB",
-        )
+    def _form(self, kind: str, content: bytes) -> tuple[str, str]:
+        """Return type and name of a file; raises DeliveryRejected for one of another kind."""
+        for begin, mime, name in _FORMS:
+            if content.startswith(begin) and name.startswith(kind):
+                return mime, name
+        raise self._not_taken("of another format")
+
+    def _not_taken(self, why: str) -> DeliveryRejected:
+        takes = "it takes JPEG, PNG and GIF up to 10 MB, AMR and MP3 up to 2 MB"
+        return DeliveryRejected(self._bridge, "WeChat does not take this file", why=f"{why}; {takes}")

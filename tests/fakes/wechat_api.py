@@ -70,6 +70,8 @@ class WeChatApiFake:
     media: dict[str, tuple[str, bytes]] = field(default_factory=dict)  # content type and content by id
     menu: Any = None
     life_s: float = 7200
+    secret: str = APP_SECRET
+    down: bool = False  # every request meets a page of HTML
     on_call: Callable[[ApiCall], None] | None = None
     released: asyncio.Event = field(default_factory=asyncio.Event)  # lets hanging answers go
     _followers: dict[str, _Follower] = field(default_factory=dict)
@@ -130,7 +132,11 @@ class WeChatApiFake:
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.add_routes(
-            [web.route("*", "/cgi-bin/{path:.*}", self._take), web.get("/pictures/{name}", _picture)]
+            [
+                web.route("*", "/cgi-bin/{path:.*}", self._take),
+                web.get("/pictures/{name}", _picture),
+                web.get("/videos/{name}", self._video),
+            ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -151,6 +157,8 @@ class WeChatApiFake:
         path = request.match_info["path"]
         body = b"" if path == "media/upload" else await request.read()
         fault = next((f for f in self._faults if f.path == path), None)
+        if fault is None and self.down:
+            return await self._misbehave(request, Fault(path=path, kind="html"))
         if fault is not None:
             self._faults.remove(fault)
             self._note(request, body, fault.code if fault.kind == "code" else None)
@@ -214,7 +222,7 @@ class WeChatApiFake:
         assert set(wish) == {"grant_type", "appid", "secret", "force_refresh"}, wish
         if wish["appid"] != APP_ID:
             return _error(40013, "invalid appid")
-        if wish["secret"] != APP_SECRET:
+        if wish["secret"] != self.secret:
             return _error(40125, "invalid appsecret")
         if not self._tokens or wish["force_refresh"]:
             self._made += 1
@@ -268,9 +276,12 @@ class WeChatApiFake:
             return _error(40007, "invalid media_id")
         kind, content = self.media[media_id]
         if kind == "video":
-            return {"video_url": f"{self.url}/pictures/video"}
+            return {"video_url": f"{self.url}/videos/{media_id}"}
         types = {"image": "image/jpeg", "voice": "audio/amr"}
         return web.Response(body=content, content_type=types.get(kind, kind))
+
+    async def _video(self, request: web.Request) -> web.Response:
+        return web.Response(body=self.media[request.match_info["name"]][1], content_type="video/mp4")
 
     def _create_menu(self, body: bytes) -> dict[str, Any]:
         menu = json.loads(body)

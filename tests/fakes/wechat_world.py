@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bridges.wechat import WeChatConfig
 from bridges.wechat.bridge import WeChatBridge
+from clawd.config.schema import JournalConfig
 from clawd.testing import ManualClock, MemoryArtifacts, RecordingBridge
 from tests.fakes.bridge_context import bridge_context
 from tests.fakes.inner import PATIENCE_S, Inner
@@ -46,7 +47,8 @@ class WeChatWorld:
             clock=self.clock,
             **options,
         )
-        self._tries: list[asyncio.Task[Reply]] = []
+        # A pause of the journal would last for ever by a clock that stands.
+        self.inner._journal_config = JournalConfig(lock_timeout_s=PATIENCE_S)
         self._tasks: asyncio.TaskGroup | None = None
 
     def _bridge(self) -> WeChatBridge:

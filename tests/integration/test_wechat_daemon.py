@@ -62,6 +62,9 @@ async def test_quick_and_slow_answers_arrive_and_a_kill_between_commit_and_answe
         try:
             await daemon.spawn()
             assert await daemon.ready(), daemon.tail()
+            query = dict(sender.verification("echo-1").query)
+            async with session.get(f"{url}/wechat", params=query) as verified:
+                assert (verified.status, await verified.text()) == (200, "echo-1")
             assert (await sender.post(session, f"{url}/wechat", message("one"))).content == "quick"
 
             api.wrote(USER)

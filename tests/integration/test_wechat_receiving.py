@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clawd.config.schema import AccessConfig
+from clawd.conformance import MemoryInbox
 from clawd.errors import InboxFull, JournalUnavailable
 from clawd.testing import ScriptedModel
 from clawd.texts import say
-from tests.fakes.inbox import MemoryInbox
 from tests.fakes.wechat_sender import USER, Reply, WeChatSender, event, http_request, signature, text, xml
 from tests.fakes.wechat_world import wechat_world
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridges.wechat.references import reference_of
+from clawd.conformance import MemoryInbox
 from clawd.errors import (
     BridgeAuthError,
     BridgeError,
@@ -27,7 +28,6 @@ from clawd.messages import Address, Audio, File, Image, OutboundMessage
 from clawd.testing import ManualClock, MemoryArtifacts, ScriptedModel
 from clawd.texts import say
 from tests.fakes.bridge_context import bridge_context
-from tests.fakes.inbox import MemoryInbox
 from tests.fakes.wechat_api import APP_SECRET, Fault, WeChatApiFake
 from tests.fakes.wechat_sender import APP_ID, USER, event, text
 from tests.fakes.wechat_world import wechat_config, wechat_world
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from clawd.media import StoredFile
 
 SEND = "message/custom/send"
+PNG, AMR = b"\x89PNG\r\n\x1a\n picture", b"#!AMR\n voice"
 MORE = say("wechat_more", "zh")
 WORKING = say("wechat_working", "zh")
 
@@ -307,7 +308,7 @@ async def stored(files: MemoryArtifacts, raw: bytes, mime: str) -> StoredFile:
 
 async def test_pictures_and_voices_go_out_behind_the_text_and_are_uploaded_once(fake: WeChatApiFake) -> None:
     files = MemoryArtifacts()
-    picture, voice = await stored(files, b"png", "image/png"), await stored(files, b"amr", "audio/amr")
+    picture, voice = await stored(files, PNG, "image/png"), await stored(files, AMR, "audio/amr")
     bridge = bridge_for(fake, artifacts=files)
     fake.wrote(USER)
     parts = (Image(ref=picture.ref, mime="image/png"), Audio(ref=voice.ref, mime="audio/amr"))
@@ -315,13 +316,13 @@ async def test_pictures_and_voices_go_out_behind_the_text_and_are_uploaded_once(
     await bridge.send(outbound("again", 2, files=parts[:1]))
     assert [call.json["msgtype"] for call in fake.sent] == ["text", "image", "voice", "text", "image"]
     assert [kind for kind, _ in fake.media.values()] == ["image", "voice"]
-    assert [raw for _, raw in fake.media.values()] == [b"png", b"amr"]
+    assert [raw for _, raw in fake.media.values()] == [PNG, AMR]
     await bridge.close()
 
 
 async def test_an_upload_that_wechat_has_forgotten_is_made_once_more(fake: WeChatApiFake) -> None:
     files = MemoryArtifacts()
-    picture = await stored(files, b"png", "image/png")
+    picture = await stored(files, PNG, "image/png")
     bridge = bridge_for(fake, artifacts=files)
     fake.wrote(USER)
     part = Image(ref=picture.ref, mime="image/png")
@@ -337,7 +338,7 @@ async def test_an_upload_that_wechat_has_forgotten_is_made_once_more(fake: WeCha
 
 async def test_a_file_that_fails_does_not_repeat_the_text(fake: WeChatApiFake) -> None:
     files = MemoryArtifacts()
-    picture = await stored(files, b"png", "image/png")
+    picture = await stored(files, PNG, "image/png")
     bridge = bridge_for(fake, artifacts=files)
     fake.wrote(USER)
     message = outbound("look", files=(Image(ref=picture.ref, mime="image/png"),))
@@ -351,16 +352,23 @@ async def test_a_file_that_fails_does_not_repeat_the_text(fake: WeChatApiFake) -
 
 
 @pytest.mark.parametrize(
-    ("mime", "size", "kind"),
-    [("image/webp", 10, Image), ("image/png", 10_000_001, Image), ("audio/amr", 2_000_001, Audio)],
+    ("raw", "kind"),
+    [
+        (b"RIFF....WEBP", Image),
+        (PNG.ljust(10_000_001), Image),
+        (AMR.ljust(2_000_001), Audio),
+        (b"OggS", Audio),
+        (PNG, Audio),
+        (PNG, File),
+    ],
 )
 async def test_what_wechat_does_not_take_is_refused_before_it_is_sent(
-    fake: WeChatApiFake, mime: str, size: int, kind: type[Image] | type[Audio]
+    fake: WeChatApiFake, raw: bytes, kind: type[Image] | type[Audio] | type[File]
 ) -> None:
     files = MemoryArtifacts()
-    file = await stored(files, bytes(size), mime)
+    file = await stored(files, raw, "image/png")
     bridge = bridge_for(fake, artifacts=files)
-    for part in (kind(ref=file.ref, mime=mime), kind(ref="artifact:gone", mime=mime)):
+    for part in (kind(ref=file.ref), kind(ref="artifact:gone")):
         with pytest.raises(DeliveryRejected):
             await bridge.send(outbound("", files=(part,)))
     assert fake.of("media/upload") == []
@@ -375,11 +383,11 @@ async def test_files_that_people_send_are_fetched_by_their_id(
     fake: WeChatApiFake, bridge: WeChatBridge
 ) -> None:
     fake.media["M1"] = ("voice", b"amr" * 100_000)
-    fake.media["V1"] = ("video", b"")
+    fake.media["V1"] = ("video", b"mp4" * 9)
     assert await read(bridge, Audio(ref=reference_of("M1"))) == b"amr" * 100_000
     fake.drop_tokens()
     assert await read(bridge, Audio(ref=reference_of("M1"))) == b"amr" * 100_000
-    assert await read(bridge, File(ref=reference_of("V1"))) == b"picture video"
+    assert await read(bridge, File(ref=reference_of("V1"))) == b"mp4" * 9
 
 
 async def test_a_file_that_is_gone_is_told_apart_from_one_that_comes_later(

@@ -11,10 +11,10 @@ from wechatpy.crypto import WeChatCrypto
 from wechatpy.exceptions import WeChatException
 
 from bridges.wechat.bridge import WeChatBridge
+from clawd.conformance import MemoryInbox
 from clawd.messages import InboundControl, InboundMessage, Unreadable
 from clawd.testing import ManualClock
 from tests.fakes.bridge_context import bridge_context
-from tests.fakes.inbox import MemoryInbox
 from tests.fakes.wechat_sender import AES_KEY, APP_ID, TOKEN, WeChatSender, event, signature, text, xml
 from tests.fakes.wechat_world import wechat_config
 
