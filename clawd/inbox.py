@@ -163,7 +163,7 @@ class DurableInbox:
         right = self._access.right_of(control.address.bridge, control.sender)
         if right is None:
             return _Plan(None, Refused(reason="stranger"))
-        if control.kind != "stop" and not await self._may_answer(control, right):
+        if control.kind in ("approve", "deny") and not await self._may_answer(control, right):
             text = say("not_yours", await self._language(control))
             refused = Refused(reason="not_yours", text=text)
             return self._refusal(said, refused) if said is not None else _Plan(None, refused)
@@ -300,6 +300,8 @@ class DurableInbox:
             self._on_stop(turn)
 
     async def _control_result(self, control: InboundControl, stored: Stored) -> AcceptResult:
+        if control.kind == "fetch":
+            return Replied(text="", nothing=not stored.fetched)  # what is fetched is the answer
         done, nothing = _TOLD[control.kind]
         if stored.turn is not None:
             self._pass_on(control, stored.turn)
@@ -316,7 +318,7 @@ class DurableInbox:
         return Replied(text=text, nothing=True)
 
 
-_TOLD: Final[dict[ControlKind, tuple[str, str]]] = {
+_TOLD: Final[dict[Literal["stop", "approve", "deny"], tuple[str, str]]] = {
     "stop": ("stopping", "nothing_to_stop"),
     "approve": ("approved", "nothing_to_answer"),
     "deny": ("denied", "nothing_to_answer"),

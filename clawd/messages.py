@@ -206,7 +206,8 @@ class Callback:
 SPLIT_TEXT: Final = "text"
 """`InboundMessage.piece_of` of a text that a client may have cut; its last piece carries no mark."""
 
-ControlKind = Literal["stop", "approve", "deny"]
+ControlKind = Literal["stop", "approve", "deny", "fetch"]
+"""`fetch`: the sender asks for what is kept or being made for them, where a platform lets us answer only then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

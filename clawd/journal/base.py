@@ -92,6 +92,7 @@ class Stored:
     """An unreadable update was kept, or a control noted; `turn` is the control's target if it had one."""
 
     turn: TurnId | None = None
+    fetched: bool = False  # of a `fetch`: something is on its way to the sender
 
 
 Item = AdmittedMessage | AdmittedControl | Push | Unreadable
@@ -258,7 +259,8 @@ class Journal(Protocol):
         A message gets its conversation's next sequence number, and frees the deliveries that were parked
         there. A control notes its target: the turn it names, if that is open; one that names none means
         the running turn, else the oldest queued one. `approve` and `deny` mean the question that they
-        name, or the open one. Without a target a control is not kept (`Stored(turn=None)`). A turn that
+        name, or the open one. `fetch` frees the parked deliveries; it is kept where those, or others, wait
+        or a turn is in work or queued. Without a target a control is not kept (`Stored(turn=None)`). A turn that
         waits becomes ready by an answer, a stop, or its asker's next message. A piece of a message waits
         a second for the next piece.
 

@@ -229,6 +229,8 @@ def _message(db: sqlite3.Connection, context: Context, item: AdmittedMessage, no
 
 def _control(db: sqlite3.Connection, context: Context, item: AdmittedControl, now: int) -> Stored:
     control, body = item.control, ""
+    if control.kind == "fetch":
+        return _fetch(db, control, now)
     if control.kind == "stop":
         target = _target(db, context, control)
     else:
@@ -245,6 +247,27 @@ def _control(db: sqlite3.Connection, context: Context, item: AdmittedControl, no
     questions.wake(db, conv, now)
     _remember(db, control.id, now, turn=target)
     return Stored(turn=context.turn(conv, seq))
+
+
+def _fetch(db: sqlite3.Connection, control: InboundControl, now: int) -> Stored:
+    """Free what is parked for the sender; kept only where something waits, or is being made, for them.
+
+    A turn that waits for a person makes nothing: what they write is their answer, and no fetch.
+    """
+    conv = find_conversation(db, control.address)
+    if conv is None or not (outbox.waits(db, conv.id) or _in_work(db, conv)):
+        return Stored()
+    _remember(db, control.id, now)
+    outbox.fetch(db, conv.id, now)
+    return Stored(fetched=True)
+
+
+def _in_work(db: sqlite3.Connection, conv: Conversation) -> bool:
+    row = db.execute(
+        "SELECT 1 FROM inbox WHERE conv = ? AND seq = ? AND state IN ('queued', 'running')",
+        (conv.id, conv.done_seq + 1),
+    ).fetchone()
+    return row is not None
 
 
 def _target(db: sqlite3.Connection, context: Context, control: InboundControl) -> tuple[int, int] | None:

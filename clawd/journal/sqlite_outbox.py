@@ -32,6 +32,9 @@ from clawd.journal.deliveries import (
 from clawd.journal.sqlite_context import Context, parse_address
 from clawd.messages import Address, MessageId, OutboundMessage
 
+FETCHED = -1
+"""`next_at` of a delivery on the wire that its user has asked for since it was taken."""
+
 
 def refresh(db: sqlite3.Connection, conv: int, now: int) -> bool:
     """Work out when the head of a line is due; return whether it is waiting to be sent."""
@@ -128,13 +131,37 @@ def drop_preview(db: sqlite3.Connection, lease: Lease, now: int) -> None:
 
 
 def free_parked(db: sqlite3.Connection, conv: int, now: int) -> None:
-    """The user wrote: what waited for that may go."""
+    """The user wrote: what waited for that may go. Its age, and that of what stands behind it, begins anew."""
     changed = db.execute(
         "UPDATE outbox INDEXED BY outbox_parked SET state = 'pending', next_at = ? WHERE conv = ? AND state = 'parked'",
         (now, conv),
     )
     if changed.rowcount:
+        # Days may have passed in which nothing could be sent: that is no failure to deliver.
+        db.execute(
+            "UPDATE outbox INDEXED BY outbox_line SET at = ? WHERE conv = ? AND state IN ('pending', 'sending', 'parked')",
+            (now, conv),
+        )
         refresh(db, conv, now)
+
+
+def fetch(db: sqlite3.Connection, conv: int, now: int) -> None:
+    """The user asks for what is kept: it may go, and so may what is on the wire and about to be parked."""
+    free_parked(db, conv, now)
+    db.execute(
+        "UPDATE outbox INDEXED BY outbox_sending SET next_at = ? WHERE conv = ? AND state = 'sending'",
+        (FETCHED, conv),
+    )
+
+
+def waits(db: sqlite3.Connection, conv: int) -> bool:
+    """Whether anything stands in a conversation's line."""
+    row = db.execute(
+        "SELECT 1 FROM outbox INDEXED BY outbox_line"
+        " WHERE conv = ? AND state IN ('pending', 'sending', 'parked') LIMIT 1",
+        (conv,),
+    ).fetchone()
+    return row is not None
 
 
 # --- previews --------------------------------------------------------------------------------------------
@@ -275,12 +302,12 @@ def mark(db: sqlite3.Connection, context: Context, row: int, outcome: DeliveryOu
     """Note the end of a send; return whether the next of its line is due. Raises Fenced."""
     now = context.now_ms()
     found = db.execute(
-        "SELECT conv, seq, part, taken_at FROM outbox WHERE id = ? AND state = 'sending' AND owner = ?",
+        "SELECT conv, seq, part, taken_at, next_at FROM outbox WHERE id = ? AND state = 'sending' AND owner = ?",
         (row, context.owner),
     ).fetchone()
     if found is None:
         raise Fenced("this delivery is no longer ours", where=context.delivery(row))
-    conv, seq, part, taken_at = found
+    conv, seq, part, taken_at, next_at = found
     match outcome:
         case Sent(remote_id=remote_id):
             _finish(db, row, "sent", now, remote_id=remote_id)
@@ -292,7 +319,7 @@ def mark(db: sqlite3.Connection, context: Context, row: int, outcome: DeliveryOu
                 db.execute("UPDATE outbox SET attempt = attempt - 1 WHERE id = ?", (row,))
         case Parked(why=why):
             # A message that came while this was on the wire has freed it already.
-            freed = _wrote_since(db, conv, taken_at)
+            freed = next_at == FETCHED or _wrote_since(db, conv, taken_at)
             _wait(db, row, "pending" if freed else "parked", why, next_at=now)
         case Held(why=why):
             _finish(db, row, "unknown", now, why=why)

@@ -9,11 +9,13 @@ import pytest
 from clawd.conformance import BridgeConformance
 from tests.conformance.platforms.telegram import TelegramPlatform
 from tests.conformance.platforms.webhook import WebhookPlatform
+from tests.conformance.platforms.wechat import WeChatPlatform
 from tests.conformance.platforms.wecom import WecomPlatform
 from tests.conformance.platforms.weixin import WeixinPlatform
 from tests.fakes.bot_api import FakeBotApi
 from tests.fakes.ilink_api import FakeIlink
 from tests.fakes.webhook_receiver import WebhookReceiver
+from tests.fakes.wechat_api import WeChatApiFake
 from tests.fakes.wecom_api import FakeWecom
 
 if TYPE_CHECKING:
@@ -54,3 +56,12 @@ class TestWeixin(BridgeConformance):
     async def platform(self) -> AsyncIterator[WeixinPlatform]:
         async with FakeIlink() as ilink:
             yield WeixinPlatform(ilink)
+
+
+class TestWeChat(BridgeConformance):
+    features = WeChatPlatform.features
+
+    @pytest.fixture
+    async def platform(self) -> AsyncIterator[WeChatPlatform]:
+        async with WeChatApiFake() as api:
+            yield WeChatPlatform(api)

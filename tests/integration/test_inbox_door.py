@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clawd.config.schema import AccessConfig, AgentConfig
-from clawd.errors import InboxFull, JournalUnavailable
+from clawd.errors import DeliveryParked, InboxFull, JournalUnavailable
 from clawd.inbox import MAX_TEXT_CHARS
 from clawd.messages import (
     Accepted,
@@ -225,3 +225,22 @@ async def test_a_caller_that_gives_up_waiting_loses_nothing(state_dir: Path) -> 
             await asyncio.sleep(0)
             accepting.cancel()
         await inner.delivered("ok")
+
+
+async def test_a_fetch_makes_no_turn_and_nothing_to_fetch_is_not_talked_about(state_dir: Path) -> None:
+    async with Inner(state_dir) as inner:
+        control = InboundControl(
+            id=MessageId("fetch-1"),
+            address=Address(bridge="chat", account="bot", chat="1"),
+            sender=Sender(id="42"),
+            kind="fetch",
+            sent_at=inner.clock.now(),
+        )
+        assert await inner.inbox.accept([control]) == [Replied(text="", nothing=True)]
+        inner.bridge.next_sends(DeliveryParked("chat", "only after the next message"))
+        await inner.ask("a")
+        async with asyncio.timeout(10):
+            while await inner.inbox.accept([control]) != [Replied(text="")]:
+                await asyncio.sleep(0.01)
+        await inner.settled()
+        assert inner.bridge.texts() == ["ok"]

@@ -23,6 +23,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BY_NAME = pytest.mark.parametrize("page", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in PAGES])
 
 TOKEN = "123456:" + "A" * 35  # the form of a Telegram token, and long enough for any other secret
+FORMS = {"WECHAT_TOKEN": "exampletoken", "WECHAT_AES_KEY": "A" * 43}  # of those that have another one
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.M | re.S)
 _SPAN = re.compile(r"(?<!`)`(clawd [^`]+)`(?!`)")
@@ -114,7 +115,7 @@ def test_settings_that_a_page_shows_load(page: Path, tmp_path: Path) -> None:
         path.write_text(code.replace("{credential: ", "{env: "))
         names = re.findall(r"\{env: (\w+)\}", path.read_text())
         names += [key for provider in load_presets().providers for key in provider.keys]
-        load_config(path, dict.fromkeys(names, TOKEN), find_plugins())
+        load_config(path, {name: FORMS.get(name, TOKEN) for name in names}, find_plugins())
 
 
 def test_each_guarantee_names_a_test_that_exists() -> None:

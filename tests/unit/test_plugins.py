@@ -33,7 +33,7 @@ PLUGIN = BridgePlugin(type="pigeon", config=BridgeConfig, create=lambda context,
 
 def test_builtin_plugins_come_by_the_same_door() -> None:
     plugins = find_plugins()
-    assert {"telegram", "webhook"} <= set(plugins.bridges)
+    assert {"telegram", "webhook", "wechat"} <= set(plugins.bridges)
     assert {"chat", "completion", "demo", "local"} <= set(plugins.models)
     assert {"time", "calculator"} <= set(plugins.tools)
     for group in (plugins.bridges, plugins.models, plugins.tools):
