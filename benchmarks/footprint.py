@@ -23,7 +23,7 @@ def main() -> None:
     with bot_api_process() as api:
         bridges = {"telegram": {"token": api.token, "api_base": api.url, "poll_timeout_s": 50}}
         cases: tuple[tuple[str, dict[str, object], int, float], ...] = (
-            ("Telegram off", {}, 60, 0.4),
+            ("Telegram off", {}, 45, 0.4),
             ("Telegram on", {"bridges": bridges}, 85, 1.2),
         )
         for name, sections, reach_mb, reach_cpu in cases:

@@ -48,7 +48,7 @@ def _put_off() -> Iterator[None]:
     def note(context: ssl.SSLContext) -> None:
         made.append(context)
 
-    ssl.SSLContext.set_default_verify_paths = note  # type: ignore[method-assign]
+    ssl.SSLContext.set_default_verify_paths = note  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
