@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.daemon import Daemon, daemon
+from benchmarks.daemon import Daemon, daemon, environ
 from benchmarks.table import Cell, table
 from tests.fakes.bot_api_remote import bot_api_process
 
@@ -24,7 +23,7 @@ def main() -> None:
     with bot_api_process() as api:
         bridges = {"telegram": {"token": api.token, "api_base": api.url, "poll_timeout_s": 50}}
         cases: tuple[tuple[str, dict[str, object], int, float], ...] = (
-            ("Telegram off", {}, 60, 0.4),
+            ("Telegram off", {}, 45, 0.4),
             ("Telegram on", {"bridges": bridges}, 85, 1.2),
         )
         for name, sections, reach_mb, reach_cpu in cases:
@@ -33,10 +32,9 @@ def main() -> None:
             rows.append([f"idle memory, {name} (MB RSS)", rss, reach_mb, rss / reach_mb])
             rows.append([f"start to ready, {name} (CPU s)", cpu, reach_cpu, cpu / reach_cpu])
             rows.append([f"wake-ups in 5 idle seconds, {name}", switches, 0, ""])
-    rows.append(_timed("clawd --version (s)", 0.15, ["--version"], os.environ))
     with daemon() as running:
-        environ = {**os.environ, "CLAWD_HOME": str(running.home)}
-        rows.append(_timed("clawd status (s)", 0.30, ["status"], environ))
+        rows.append(_timed("clawd --version (s)", 0.15, ["--version"], environ(running.home)))
+        rows.append(_timed("clawd status (s)", 0.30, ["status"], environ(running.home)))
     sys.stdout.write(f"medians of {RUNS} runs; a ratio below 1 is within reach\n\n")
     sys.stdout.write(table(["what", "measured", "reach", "ratio"], rows) + "\n")
 
@@ -69,13 +67,11 @@ def _until(condition: Callable[[], bool], attempts: int = 40) -> None:
             return
 
 
-def _timed(
-    what: str, reach_s: float, arguments: list[str], environ: os._Environ[str] | dict[str, str]
-) -> list[Cell]:
+def _timed(what: str, reach_s: float, arguments: list[str], around: dict[str, str]) -> list[Cell]:
     times = []
     for _ in range(RUNS * 2 + 1):
         began = time.perf_counter()
-        subprocess.run([CLAWD, *arguments], env=dict(environ), check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([CLAWD, *arguments], env=around, check=True, stdout=subprocess.DEVNULL)
         times.append(time.perf_counter() - began)
     median = statistics.median(times[1:])
     return [what, median, reach_s, median / reach_s]

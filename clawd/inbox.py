@@ -156,7 +156,7 @@ class DurableInbox:
         except JournalError:
             self._give_back(rated)
             raise
-        return replace(plan, rated=rated)
+        return _Plan(plan.item, plan.answer, rated)
 
     async def _plan_control(self, control: InboundControl, said: InboundMessage | None = None) -> _Plan:
         """Let a control in; `said` is the message that it was written as, where it was."""
@@ -225,9 +225,10 @@ class DurableInbox:
 
     def _bare_prefix(self, message: InboundMessage) -> str | None:
         """Return the prefix that is all of a message, if it looks like a command; there is nothing to answer."""
-        if not all(isinstance(part, Text) for part in message.parts):
+        prefixes = self._prefixes()
+        if not prefixes or not all(isinstance(part, Text) for part in message.parts):
             return None
-        words = (prefix for prefix in self._prefixes() if prefix.startswith("/"))
+        words = (prefix for prefix in prefixes if prefix.startswith("/"))
         return next((prefix for prefix in words if behind_prefix(message.text, prefix) == ""), None)
 
     async def _plan_stranger(self, message: InboundMessage) -> _Plan:

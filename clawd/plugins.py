@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any, TypeVar
 
 from clawd.bridge import BridgePlugin
@@ -120,16 +120,17 @@ class Plugins:
 
 def find_plugins() -> Plugins:
     """Return the installed plugins; none is imported yet."""
+    installed = entry_points()  # reads a file of every installed package, whichever group is asked for
     return Plugins(
-        bridges=PluginGroup(BRIDGES, BridgePlugin, _points(BRIDGES)),
-        models=PluginGroup(MODELS, ModelPlugin, _points(MODELS)),
-        tools=PluginGroup(TOOLS, ToolPlugin, _points(TOOLS)),
+        bridges=PluginGroup(BRIDGES, BridgePlugin, _points(installed.select(group=BRIDGES))),
+        models=PluginGroup(MODELS, ModelPlugin, _points(installed.select(group=MODELS))),
+        tools=PluginGroup(TOOLS, ToolPlugin, _points(installed.select(group=TOOLS))),
     )
 
 
-def _points(group: str) -> dict[str, tuple[EntryPoint, ...]]:
+def _points(installed: EntryPoints) -> dict[str, tuple[EntryPoint, ...]]:
     found: dict[str, dict[str, EntryPoint]] = {}
-    for point in entry_points(group=group):
+    for point in installed:
         # A package that is installed twice (a checkout over a release) is one offer.
         found.setdefault(point.name, {})[point.value] = point
     return {name: tuple(points.values()) for name, points in sorted(found.items())}

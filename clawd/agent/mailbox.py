@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from clawd.ids import TurnId
     from clawd.journal.base import Lease
-    from clawd.messages import InboundMessage
+    from clawd.messages import Address, InboundMessage
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._boxes: dict[TurnId, Box] = {}
-        self._turns: dict[str, TurnId] = {}  # by conversation; one turn of each runs at a time
+        self._turns: dict[Address, TurnId] = {}  # by conversation; one turn of each runs at a time
 
     def stop(self, turn: TurnId) -> None:
         """Stop a running turn; one that does not run here finds the control in the journal when it does."""
@@ -94,14 +94,14 @@ class Mailbox:
 
     def arrived(self, message: InboundMessage) -> None:
         """Tell the running turn of the message's conversation, if one runs here."""
-        turn = self._turns.get(str(message.address))
+        turn = self._turns.get(message.address)
         if turn is not None:
             self._boxes[turn].arrive(message)
 
     @contextmanager
     def open(self, lease: Lease, *, interruptible: bool = False) -> Iterator[Box]:
         """Receive what comes for one turn inside the `with` block."""
-        box, address = Box(lease, interruptible=interruptible), str(lease.address)
+        box, address = Box(lease, interruptible=interruptible), lease.address
         self._boxes[lease.turn] = box
         self._turns[address] = lease.turn
         try:

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 class Section(BaseModel):
     """One section: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+        defer_build=True,  # most are used as parts of others, which build what they need
+    )
 
 
 class PluginConfig(Section):

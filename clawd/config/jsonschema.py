@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from clawd.config.schema import Config
@@ -29,6 +30,9 @@ def config_schema(plugins: InstalledPlugins) -> tuple[Schema, list[ClawdError]]:
     groups = [_declared(group, broken) for group in (plugins.bridges, plugins.models, plugins.tools)]
     wanted = [(Config, "validation")]
     wanted += [(model, "validation") for group in groups for model in group.values()]
+    for field in Config.model_fields.values():
+        if isinstance(field.default, BaseModel):
+            field.default.model_rebuild()  # it is shown, and nothing may have used its model so far
     placed, shared = models_json_schema(wanted, ref_template="#/$defs/{model}")  # type: ignore[arg-type]  # its type is invariant
     definitions: Schema = shared["$defs"]
 

@@ -309,18 +309,19 @@ class Config(Section):
 
     state_dir: ConfigPath | None = None
     profile: Literal["default"] = "default"
-    network: NetworkConfig = NetworkConfig()
-    agent: AgentConfig = AgentConfig()
+    # What says nothing is not checked: each check would be built in each start, for defaults that are ours.
+    network: NetworkConfig = NetworkConfig.model_construct()
+    agent: AgentConfig = AgentConfig.model_construct()
     models: tuple[InstanceOf[ModelConfig], ...] = ()  # empty: found by itself at start
     routes: dict[Name, RouteConfig] = {}
-    breaker: BreakerConfig = BreakerConfig()
-    budgets: BudgetsConfig = BudgetsConfig()
+    breaker: BreakerConfig = BreakerConfig.model_construct()
+    budgets: BudgetsConfig = BudgetsConfig.model_construct()
     bridges: dict[Name, InstanceOf[BridgeConfig]] = {}
-    gateway: GatewayConfig = GatewayConfig()
-    access: AccessConfig = AccessConfig()
-    tools: ToolsConfig = ToolsConfig()
-    delivery: DeliveryConfig = DeliveryConfig()
-    alerts: AlertsConfig = AlertsConfig()
-    journal: JournalConfig = JournalConfig()
-    logging: LoggingConfig = LoggingConfig()
-    shutdown: ShutdownConfig = ShutdownConfig()
+    gateway: GatewayConfig = GatewayConfig.model_construct()
+    access: AccessConfig = AccessConfig.model_construct()
+    tools: ToolsConfig = ToolsConfig.model_construct()
+    delivery: DeliveryConfig = DeliveryConfig.model_construct()
+    alerts: AlertsConfig = AlertsConfig.model_construct()
+    journal: JournalConfig = JournalConfig.model_construct()
+    logging: LoggingConfig = LoggingConfig.model_construct()
+    shutdown: ShutdownConfig = ShutdownConfig.model_construct()

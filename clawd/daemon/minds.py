@@ -72,6 +72,8 @@ class Minds:
         self._models: ModelSet | None = None
         self._upkeep: asyncio.Task[None] | None = None
         self._brain: Brain | None = None
+        self._names: tuple[str, ...] = ()  # these two are asked for at each message
+        self._prefixes: Mapping[str, str] = {}
 
     async def configure(
         self, loaded: LoadedConfig, tasks: asyncio.TaskGroup, users: Collection[asyncio.Task[None]] = ()
@@ -135,6 +137,12 @@ class Minds:
             windows=models.windows,
             notice=self._ledger.notice,
         )
+        self._names = names_of(self._brain.models, (DEFAULT_ROUTE, *config.routes))
+        self._prefixes = {
+            prefix: route
+            for prefix, route in prefixes_of(config.routes).items()
+            if parse(prefix, (prefix,)) is None
+        }
 
     @staticmethod
     def route(models: ModelSet) -> tuple[str, ...]:
@@ -149,13 +157,11 @@ class Minds:
 
     def names(self) -> tuple[str, ...]:
         """Return what a message or a conversation may ask for: models and routes."""
-        brain = self.brain()
-        return names_of(brain.models, (DEFAULT_ROUTE, *brain.routes))
+        return self._names
 
     def prefixes(self) -> Mapping[str, str]:
         """Return what messages may begin with to take a route, each with that route; no command does that."""
-        found = prefixes_of(self.brain().routes)
-        return {prefix: route for prefix, route in found.items() if parse(prefix, (prefix,)) is None}
+        return self._prefixes
 
     def default_route(self) -> tuple[str, ...]:
         """Return the names of the default route's models, in order."""

@@ -159,12 +159,8 @@ class TokenStore:
         names = headers.getall(APP_HEADER)
         return self.app(names[0], value) if len(names) == 1 else None
 
-    def require(self, headers: MultiMapping[str], scope: Scope, *others: Scope) -> Token:
-        """Return the token that a request's headers carry, if it has one of the scopes; `admin` has them all.
-
-        Raises:
-            RequestRefused: 401 without a valid token, 403 when it lacks the scope.
-        """
+    def _presented(self, headers: MultiMapping[str]) -> Token:
+        """Return the token that headers carry, expired or not; raises RequestRefused (401) without one."""
         value = _bearer(headers)
         if APP_HEADER in headers:
             token = None if value is None else self._of_app(headers, value)
@@ -173,10 +169,27 @@ class TokenStore:
                     "this is not the id and the token of an app",
                     f"send {APP_HEADER}: APP and Authorization: Bearer TOKEN",
                 )
-        else:
-            token = None if value is None else self._match(value)
+            return token
+        token = None if value is None else self._match(value)
         if token is None:
             raise _unauthorized("a valid token is needed", "send the header Authorization: Bearer TOKEN")
+        return token
+
+    def require(
+        self, headers: MultiMapping[str], scope: Scope, *others: Scope, found: Token | None = None
+    ) -> Token:
+        """Return the token that a request's headers carry, if it has one of the scopes; `admin` has them all.
+
+        Args:
+            headers: Of the request.
+            scope: Which is needed.
+            others: Which do as well.
+            found: What `of` returned for these headers, where that was just asked.
+
+        Raises:
+            RequestRefused: 401 without a valid token, 403 when it lacks the scope.
+        """
+        token = found or self._presented(headers)
         if token.is_expired(self._clock.now()):
             raise _unauthorized(f"the token {token.name} has expired", "clawd tokens create makes a new one")
         if token.scopes.isdisjoint((scope, *others, "admin")):

@@ -34,10 +34,15 @@ async def read_body(request: web.Request, max_bytes: int, *, timeout_s: float = 
         )
     if (request.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
-    body = bytearray()
+    content, body = request.content, bytearray()
     try:
+        if content.is_eof():  # it came with the headers, as most do: there is nothing to wait for
+            body += content.read_nowait()
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+            return bytes(body)
         async with asyncio.timeout(timeout_s):
-            async for chunk in request.content.iter_any():
+            async for chunk in content.iter_any():
                 body += chunk
                 if len(body) > max_bytes:
                     raise _too_large(max_bytes)

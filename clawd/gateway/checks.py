@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -73,7 +74,7 @@ class Checks:
         Raises:
             RequestRefused: it may not.
         """
-        if sum(len(name) + len(value) for name, value in request.raw_headers) > _MAX_HEADER_BYTES:
+        if sum(map(len, chain.from_iterable(request.raw_headers))) > _MAX_HEADER_BYTES:
             raise RequestRefused(431, f"the headers are larger than {_MAX_HEADER_BYTES:,} bytes", close=True)
         caller = request[CALLER] = self._proxies.caller(request)
         self._check_origin(request, caller.host)

@@ -111,13 +111,25 @@ class Connections:
 class _Watched(asyncio.Protocol):
     """One connection: hands all on to the protocol that speaks HTTP, and hangs up on who keeps it waiting."""
 
-    __slots__ = ("_acked", "_busy", "_headers", "_inner", "_left", "_owner", "_transport", "_writing")
+    __slots__ = (
+        "_acked",
+        "_begun",
+        "_busy",
+        "_headers",
+        "_inner",
+        "_left",
+        "_owner",
+        "_transport",
+        "_writing",
+    )
 
     def __init__(self, owner: Connections, inner: RequestHandler) -> None:
         self._owner = owner
         self._inner = inner
         self._transport: asyncio.Transport | None = None
         self._busy = False
+        self._begun: float | None = None  # loop time of the first byte of headers that are not whole yet
+        # One timer serves many requests: to set it for each costs more than to look in vain now and then.
         self._headers: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
         self._acked = 0
@@ -148,7 +160,7 @@ class _Watched(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._transport is None:
             return
-        if not self._busy and self._headers is None:
+        if not self._busy and self._begun is None:
             self._await_headers()
         self._inner.data_received(data)
 
@@ -173,9 +185,7 @@ class _Watched(asyncio.Protocol):
 
     def has_spoken(self) -> None:
         self._busy = True
-        if self._headers is not None:
-            self._headers.cancel()
-            self._headers = None
+        self._begun = None
 
     def has_heard(self) -> None:
         self._busy = False
@@ -190,10 +200,20 @@ class _Watched(asyncio.Protocol):
 
     def _await_headers(self) -> None:
         loop = asyncio.get_running_loop()
-        self._headers = loop.call_later(self._owner.header_timeout_s, self._give_up)
+        self._begun = loop.time()
+        if self._headers is None:
+            self._headers = loop.call_later(self._owner.header_timeout_s, self._look_for_headers)
 
-    def _give_up(self) -> None:
+    def _look_for_headers(self) -> None:
+        """Hang up if the headers took too long; look again at the end of the time of those under way."""
         self._headers = None
+        if self._begun is None:
+            return
+        loop = asyncio.get_running_loop()
+        due = self._begun + self._owner.header_timeout_s
+        if loop.time() < due:
+            self._headers = loop.call_at(due, self._look_for_headers)
+            return
         self._inner.force_close()
 
     def _look_later(self) -> None:

@@ -141,10 +141,12 @@ def to_inbound(
     `Idempotency-Key` its name follows from the key, so that a repeat is told the same one.
     """
     if key is None:
-        identity, own = f"new:{secrets.token_hex(16)}", f"{token.conversations}c-{secrets.token_hex(10)}"
+        named = secrets.token_hex(16)
+        identity = f"new:{named}"
     else:
         named = hashlib.sha256(f"{token.name}\0{key}".encode()).hexdigest()
-        identity, own = f"key:{key}", f"{token.conversations}c-{named[:20]}"
+        identity = f"key:{key}"
+    own = f"{token.conversations}c-{named[:20]}"
     return InboundMessage(
         id=MessageId(f"{BRIDGE}:{token.name}:{identity}"),
         address=Address(bridge=BRIDGE, account=token.name, chat=submission.conversation or own),

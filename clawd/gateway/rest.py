@@ -21,6 +21,7 @@ from clawd.gateway.messages import (
     told_of,
 )
 from clawd.gateway.problems import RequestRefused
+from clawd.gateway.remote import TOKEN
 from clawd.gateway.turns import own_turn
 from clawd.gateway.waits import is_over
 from clawd.messages import Accepted, Address, InboundControl, MessageId
@@ -87,7 +88,7 @@ class Messages:
 
     async def submit(self, request: web.Request) -> web.Response:
         """Answer 202 once the message is committed, 200 for a repeat under the same key."""
-        token = self._tokens.require(request.headers, "chat")
+        token = self._tokens.require(request.headers, "chat", found=request.get(TOKEN))
         key = check_key(request.headers.getall("Idempotency-Key", []))
         raw, body = await read_json(request, self._max_body_bytes(), timeout_s=self._body_timeout_s)
         submission = read_submission(body, self._models(), self._callbacks())

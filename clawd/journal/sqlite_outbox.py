@@ -132,17 +132,22 @@ def drop_preview(db: sqlite3.Connection, lease: Lease, now: int) -> None:
 
 def free_parked(db: sqlite3.Connection, conv: int, now: int) -> None:
     """The user wrote: what waited for that may go. Its age, and that of what stands behind it, begins anew."""
-    changed = db.execute(
+    # Most have nothing parked, and to look costs less than an update that finds nothing.
+    parked = db.execute(
+        "SELECT 1 FROM outbox INDEXED BY outbox_parked WHERE conv = ? AND state = 'parked' LIMIT 1", (conv,)
+    ).fetchone()
+    if parked is None:
+        return
+    db.execute(
         "UPDATE outbox INDEXED BY outbox_parked SET state = 'pending', next_at = ? WHERE conv = ? AND state = 'parked'",
         (now, conv),
     )
-    if changed.rowcount:
-        # Days may have passed in which nothing could be sent: that is no failure to deliver.
-        db.execute(
-            "UPDATE outbox INDEXED BY outbox_line SET at = ? WHERE conv = ? AND state IN ('pending', 'sending', 'parked')",
-            (now, conv),
-        )
-        refresh(db, conv, now)
+    # Days may have passed in which nothing could be sent: that is no failure to deliver.
+    db.execute(
+        "UPDATE outbox INDEXED BY outbox_line SET at = ? WHERE conv = ? AND state IN ('pending', 'sending', 'parked')",
+        (now, conv),
+    )
+    refresh(db, conv, now)
 
 
 def fetch(db: sqlite3.Connection, conv: int, now: int) -> None:

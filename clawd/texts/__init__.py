@@ -8,6 +8,9 @@ from typing import Final
 
 import yaml
 
+# A tenth of the time of the one in Python, in each start.
+_LOADER: Final = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+
 LANGUAGES: Final = ("en", "zh")
 
 
@@ -15,7 +18,7 @@ LANGUAGES: Final = ("en", "zh")
 def catalogue(language: str) -> dict[str, str]:
     """Return the sentences of one of `LANGUAGES` by key."""
     text = resources.files(__package__).joinpath(f"{language}.yaml").read_text(encoding="utf-8")
-    sentences: dict[str, str] = yaml.safe_load(text)
+    sentences: dict[str, str] = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe loader
     return sentences
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from clawd.config.schema import GatewayConfig
 from tests.fakes.gateway_site import Site, error_of, read_answer, site
 
 if TYPE_CHECKING:
@@ -105,6 +106,16 @@ async def test_a_body_without_a_length_is_refused_once_it_is_over_the_cap(state_
         writer.close()
         assert status == 413
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB
+
+
+async def test_a_body_without_a_length_is_bounded_though_all_of_it_came_with_its_headers(
+    state_dir: Path,
+) -> None:
+    async with site(state_dir, config=GatewayConfig(port=0, max_body_bytes=1024)) as here:
+        body = b'{"text":"%b"}' % (b"x" * 2000)
+        chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        status, _, answer = await here.raw(post(here, chunks, "Transfer-Encoding: chunked", length=-1))
+        assert (status, error_of(answer)["code"]) == (413, "too_large")
 
 
 async def test_a_body_that_drips_is_given_up(state_dir: Path) -> None:

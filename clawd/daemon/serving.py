@@ -1,0 +1,129 @@
+"""One daemon in the foreground, from its arguments to its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clawd.config.loader import load_config
+from clawd.errors import EXIT_FAILED, EXIT_OK, ClawdError, ConfigError, four_lines
+from clawd.ids import SystemClock
+from clawd.journal.opening import open_journal
+from clawd.observability.logging import setup_logging
+from clawd.paths import config_path, own_call, socket_path, state_dir
+from clawd.plugins import find_plugins
+from clawd.texts import LANGUAGES, catalogue
+
+from .lifecycle import Lifecycle
+from .parts import build
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .parts import Parts
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the daemon in the foreground and return its exit code."""
+    parser = argparse.ArgumentParser(prog="clawd start", description="Run the clawd daemon.")
+    parser.add_argument("--config", metavar="PATH")
+    options = parser.parse_args(arguments)
+    try:
+        asyncio.run(serve(options.config, os.environ))
+    except ConfigError as error:
+        for problem in error.problems:
+            key = f"{problem.key}: " if problem.key else ""
+            _tell(f"{problem.place}: {key}{problem.message}")
+            if problem.snippet:
+                _tell(problem.snippet)
+        _tell(four_lines(error))
+        return error.exit_code
+    except ClawdError as error:
+        _tell(four_lines(error))
+        return error.exit_code
+    except OSError as error:
+        # The system refuses what a daemon can't do without, such as descriptors; nothing of ours foresaw it.
+        _tell(
+            four_lines(
+                ClawdError("the system refused what clawd needs", why=str(error), remedy="clawd doctor")
+            )
+        )
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+def _tell(text: str) -> None:
+    """Write to standard error; a full disk behind it must not change the exit code."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+async def serve(config: str | None, environ: Mapping[str, str]) -> None:
+    """Run one daemon from its configuration to its end.
+
+    Raises:
+        ClawdError: it could not start, or a part it can't do without failed.
+    """
+    plugins, clock = find_plugins(), SystemClock()
+    loaded = load_config(config_path(config, environ), environ, plugins)
+    state = state_dir(loaded.config.state_dir, environ)
+    socket = socket_path(loaded.config.state_dir, environ)
+    opened = await open_journal(state, loaded.config.journal, clock)
+    try:
+        with setup_logging(loaded.config.logging, state, environ, loaded.secrets) as logs:
+            for warning in (*loaded.notes, *opened.warnings):
+                log.warning("start_warning", extra={"warning": warning})
+            parts = build(
+                loaded,
+                opened,
+                logs,
+                environ=environ,
+                plugins=plugins,
+                clock=clock,
+                state_dir=state,
+                socket=socket,
+            )
+            for language in LANGUAGES:
+                catalogue(language)  # read now, so that no turn waits for a file
+            program = own_call(config, Path(sys.executable).with_name("clawd"), environ)
+
+            def ready(parts: Parts) -> None:
+                announce(parts, program=program)
+                settle()
+
+            await Lifecycle(parts, announce=ready).run()
+    finally:
+        await opened.close()
+
+
+def settle() -> None:
+    """Let collections of garbage begin; what start-up made lives as long as the process: none looks at it."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+def announce(parts: Parts, *, program: str) -> None:
+    """Say on standard output what runs, and what to do next; `program` is how a person calls clawd here."""
+    first = next(iter(parts.minds.default_route()), None)
+    default = next((info for info in parts.minds.infos() if info.name == first), None)
+    words = dict.fromkeys((default.name, default.model, default.found)) if default else ("none",)
+    lines = [
+        "clawd is ready",
+        f"  model:   {', '.join(words)}",
+        f"  gateway: {parts.gateway.url or 'off'}",
+        f"  socket:  {parts.socket}",
+        f"  next:    {program} chat",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
