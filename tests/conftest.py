@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio.constants
 import ipaddress
 import logging
+import os
 import shutil
 import signal
 import socket
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import BlockBuster
+from hypothesis import HealthCheck, settings
 
 from tests.fakes.folders import BASE
 
@@ -26,6 +29,14 @@ _LOOKING_UP = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.g
 # Waiting is what stops the loop; the metadata calls that BlockBuster also knows (stat, unlink, mkdir)
 # take microseconds on a local disk and would only make the code longer.
 _WATCHED = ("time.", "os.read", "os.write", "io.", "socket.", "ssl.", "sqlite3.", "builtins.")
+
+# No example may fail for the machine's sake, and the same tree gives the same verdict each time. To look further
+# than the usual examples: `pytest --hypothesis-profile=search`.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 class OutsideNetworkError(RuntimeError):
@@ -64,6 +75,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "may_block: this test blocks its own event loop on purpose")
     # An audit hook also sees what C code does, and needs no name of ours or of the library replaced.
     sys.addaudithook(_guard_network)
+    # asyncio's debug mode keeps for each callback where it was made: of ten frames, a fifth of all the time of tests.
+    asyncio.constants.DEBUG_STACK_DEPTH = 1
+    # Each process that imports aiohttp reads the system's certificates, which no test has a use for.
+    os.environ.setdefault("SSL_CERT_FILE", os.devnull)
     # In debug mode asyncio warns of each step that takes 0.1 s. On a busy machine that is any step, and many a test
     # looks at all that was logged.
     logging.getLogger("asyncio").addFilter(lambda record: not str(record.msg).startswith("Executing "))
