@@ -31,7 +31,7 @@ def model(state_dir: Path) -> Iterator[str]:
     whole = {"chunks": [SLOW[: SLOW.index("paragraph, which")], SLOW[SLOW.index("paragraph, which") :]]}
     cut = {**whole, "null_content": False, "hang": "stream"}
     wrong = {"contains": "wrong key", "reply": {"status": 401, "error": {"message": "bad key"}}}
-    short = [{"contains": text, "reply": {}} for text in ("hello", "one")]
+    short: list[dict[str, object]] = [{"contains": text, "reply": {}} for text in ("hello", "one")]
     script.write_text(json.dumps({"replies": [cut], "default": whole, "rules": [*short, wrong]}))
     argv = [PYTHON, "-m", "tests.fakes.openai_api", "--port", "0", "--script", str(script)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=ROOT) as process:
