@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -27,8 +28,10 @@ async def url_of(here: World) -> str:
     return url
 
 
-async def ask(here: World, session: aiohttp.ClientSession) -> tuple[str, str]:
-    """Stream an answer as far as it comes; return its turn and its text."""
+async def ask(
+    here: World, session: aiohttp.ClientSession, begun: Callable[[], object] = lambda: None
+) -> tuple[str, str]:
+    """Stream an answer as far as it comes; return its turn and its text. `begun` is called once the turn is known."""
     body = {"model": "clawd", "stream": True, "messages": MESSAGES}
     turn, text = "", ""
     try:
@@ -40,6 +43,7 @@ async def ask(here: World, session: aiohttp.ClientSession) -> tuple[str, str]:
                 if line.startswith(b"data: {"):
                     chunk = json.loads(line[6:])
                     turn = f"turn:{chunk['id'].removeprefix('chatcmpl-')}"
+                    begun()
                     text += "".join(c["delta"].get("content") or "" for c in chunk["choices"])
     except aiohttp.ClientError:
         pass
@@ -60,11 +64,11 @@ async def answer_of(here: World, session: aiohttp.ClientSession, turn: str) -> s
 async def test_an_answer_that_was_committed_and_not_told_is_there_after_a_kill_and_paid_once(
     state_dir: Path,
 ) -> None:
-    slow = Reply(first_delay_s=0.1)  # the headers are out by then
+    slow = Reply(hang="first_token")
     gateway = {"port": 0, "tokens": TOKENS}
     async with world(state_dir, slow, gateway=gateway) as here, aiohttp.ClientSession() as session:
         await here.start(fault="journal.after_commit:turn.finished:1:kill")
-        turn, text = await ask(here, session)
+        turn, text = await ask(here, session, here.model.release.set)  # the headers are out by then
         await here.wait_dead()
         await here.start()
         await here.settled()

@@ -53,7 +53,7 @@ async def test_a_database_that_may_not_be_written_is_refused_in_four_lines(state
 async def test_a_database_that_another_process_holds_is_waited_for_and_nothing_is_acknowledged(
     state_dir: Path,
 ) -> None:
-    async with world(state_dir, journal={"lock_timeout_s": 0.3}) as here:
+    async with world(state_dir, journal={"lock_timeout_s": 3}) as here:
         await here.start()
         other = sqlite3.connect(state_of(here) / "clawd.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -102,6 +102,8 @@ async def test_a_cut_log_is_told_loudly_and_what_telegram_still_has_is_fetched_a
         with sqlite3.connect(path) as db:
             ((highest,),) = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'")
         db.close()
+        # Its offset is confirmed by the next poll: that is open now, and a-1 comes by it.
+        await here.telegram.wait_until(lambda: here.telegram.pending() == 0)
         mark = state_of(here) / "journal.mark"
         await until(lambda: json.loads(mark.read_text())["highest"] >= highest, 30)
         here.telegram.fault("getUpdates", "hang")  # the next one, which would confirm what comes now

@@ -42,11 +42,11 @@ def code(language: str) -> str:
 
 @pytest.fixture
 def model(state_dir: Path) -> Iterator[str]:
-    """A model server that takes long for its first three answers; yields its base URL."""
+    """A model server that stops in the middle of its first three answers; yields its base URL."""
     chunks = [ANSWER[at : at + 3] for at in range(0, len(ANSWER), 3)]
     script = state_dir / "script.json"
-    slow = [{"chunks": chunks, "chunk_delay_s": 0.3}] * 3
-    script.write_text(json.dumps({"replies": slow, "default": {"chunks": chunks, "chunk_delay_s": 0.005}}))
+    cut = [{"chunks": chunks, "null_content": False, "hang": "stream"}] * 3
+    script.write_text(json.dumps({"replies": cut, "default": {"chunks": chunks, "chunk_delay_s": 0.005}}))
     argv = [sys.executable, "-m", "tests.fakes.openai_api", "--port", "0", "--script", str(script)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=ROOT) as process:
         try:
