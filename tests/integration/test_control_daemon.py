@@ -8,12 +8,14 @@ import os
 import select
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from clawd.client import Client
 from clawd.control.server import ControlServer
+from clawd.errors import DaemonNotRunning
 from tests.fakes.control_services import World
 from tests.fakes.shell import Shell
 
@@ -92,10 +94,12 @@ async def test_a_broken_configuration_stops_the_start_with_78_and_its_place(
 
 async def test_start_in_the_foreground_becomes_the_daemon_itself(clawd: Shell, state_dir: Path) -> None:
     process = await clawd.start("start")
-    socket = state_dir / "state" / "clawd.sock"
-    while not socket.exists():
+    client = Client([state_dir / "state" / "clawd.sock"])
+    while True:
+        with suppress(DaemonNotRunning):
+            status = await asyncio.to_thread(client.get, "/status")
+            break
         await asyncio.sleep(0.02)
-    status = await asyncio.to_thread(Client([socket]).get, "/status")
     assert status["pid"] == process.pid
     process.send_signal(signal.SIGTERM)
     await process.communicate()

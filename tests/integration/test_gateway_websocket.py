@@ -24,6 +24,7 @@ from clawd.journal.reading import BEGINNING
 from clawd.messages import Address
 from tests.fakes.gateway_site import Site, not_ready, site
 from tests.fakes.gateway_socket import Frame, Talk, talk
+from tests.fakes.loop_clock import jump
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -299,12 +300,14 @@ async def test_who_is_not_let_in_is_told_and_closed(
 
 
 async def test_who_says_nothing_is_closed_in_time(state_dir: Path) -> None:
-    async with site(state_dir, stream_times=StreamTimes(auth_s=0.05)) as here:
+    async with site(state_dir) as here:
         async with talk(here.port, None) as there:
+            await there.asked("ping")
+            jump(StreamTimes().auth_s + 1)
             assert await there.closed() == (1008, "no frame auth came in time")
         async with talk(here.port, None) as there:
             await there.asked("auth", token=here.token)
-            await asyncio.sleep(0.1)
+            jump(StreamTimes().auth_s + 1)
             assert (await there.asked("ping"))["type"] == "pong"
 
 
@@ -563,15 +566,22 @@ async def test_a_reader_that_stands_still_is_closed(
 
 async def test_a_peer_that_answers_no_ping_is_gone(state_dir: Path) -> None:
     one = GatewayConfig(port=0, max_sockets=1)
-    async with site(state_dir, config=one, stream_times=StreamTimes(heartbeat_s=0.05)) as here:
+    silence_s = StreamTimes().heartbeat_s
+    async with site(state_dir, config=one) as here:
         reader, writer = await silent(here)
-        async with asyncio.timeout(30):
-            seen = await reader.read()  # to its end
-        assert seen.startswith(b"\x89\0")  # a ping
+        jump(silence_s + 1)
+        assert await reader.readexactly(2) == b"\x89\0"  # a ping
+        jump(silence_s / 2 + 1)
+        await reader.read()  # to its end
         writer.close()
         await writer.wait_closed()
         async with talk(here.port, here.token) as there:  # its place is free, and who answers stays
-            await asyncio.sleep(0.15)
+            await there.asked("ping")
+            jump(silence_s + 1)
+            await asyncio.sleep(0.01)
+            for _ in range(2):  # an answer that came by the library is in front of the second one
+                await there.asked("ping")
+            jump(silence_s / 2 + 1)
             assert (await there.asked("ping"))["type"] == "pong"
 
 
