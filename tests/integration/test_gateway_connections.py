@@ -15,10 +15,12 @@ import pytest
 from clawd.client import Client
 from clawd.config.schema import GatewayConfig, TlsConfig
 from clawd.errors import ConfigError
+from clawd.gateway.connections import HEADER_TIMEOUT_S
 from clawd.remote import Remote, Untrusted
 from clawd.testing import ManualClock
 from tests.fakes.certificates import Certificate, make_certificate
 from tests.fakes.gateway_site import error_of, read_answer, site
+from tests.fakes.loop_clock import jump
 from tests.integration.test_gateway_doors import Door
 
 if TYPE_CHECKING:
@@ -78,11 +80,13 @@ async def test_a_thousand_idle_connections_leave_after_their_time_and_keep_nobod
 
 
 async def test_headers_that_drip_are_hung_up_on_at_the_second_request_too(state_dir: Path) -> None:
-    async with site(state_dir, header_timeout_s=0.1) as here, AsyncExitStack() as stack:
+    async with site(state_dir) as here, AsyncExitStack() as stack:
         reader, writer = await opened(here, stack)
         writer.write(HEALTH)
         assert (await read_answer(reader))[0] == 200
         writer.write(b"GET /healthz HTTP/1.1\r\n")
+        await here.raw(HEALTH)  # what was written before is read by then
+        jump(HEADER_TIMEOUT_S + 1)
         assert await reader.read() == b""
 
 
