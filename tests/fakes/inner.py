@@ -168,6 +168,7 @@ class Inner:
         await self.callbacks.load()
         self.configure()
         await self.journal.recover(self.outbox.holding())
+        await self.supervisor.prepare()  # a turn in work is shown only by a bridge that is there
         self._running = AsyncExitStack()
         self._running.enter_context(self.alarms.listening(lambda event: self.hear.append(event)))
         tasks = await self._running.enter_async_context(asyncio.TaskGroup())
