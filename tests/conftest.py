@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio.constants
 import ipaddress
 import logging
+import os
 import shutil
 import signal
 import socket
@@ -64,6 +66,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "may_block: this test blocks its own event loop on purpose")
     # An audit hook also sees what C code does, and needs no name of ours or of the library replaced.
     sys.addaudithook(_guard_network)
+    # asyncio's debug mode keeps for each callback where it was made: of ten frames, a fifth of all the time of tests.
+    asyncio.constants.DEBUG_STACK_DEPTH = 1
+    # Each process that imports aiohttp reads the system's certificates, which no test has a use for.
+    os.environ.setdefault("SSL_CERT_FILE", os.devnull)
     # In debug mode asyncio warns of each step that takes 0.1 s. On a busy machine that is any step, and many a test
     # looks at all that was logged.
     logging.getLogger("asyncio").addFilter(lambda record: not str(record.msg).startswith("Executing "))
