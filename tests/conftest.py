@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import BlockBuster
+from hypothesis import HealthCheck, settings
 
 from tests.fakes.folders import BASE
 
@@ -28,6 +29,14 @@ _LOOKING_UP = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.g
 # Waiting is what stops the loop; the metadata calls that BlockBuster also knows (stat, unlink, mkdir)
 # take microseconds on a local disk and would only make the code longer.
 _WATCHED = ("time.", "os.read", "os.write", "io.", "socket.", "ssl.", "sqlite3.", "builtins.")
+
+# No example may fail for the machine's sake, and the same tree gives the same verdict each time. To look further
+# than the usual examples: `pytest --hypothesis-profile=search`.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 class OutsideNetworkError(RuntimeError):

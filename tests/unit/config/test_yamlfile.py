@@ -115,13 +115,13 @@ def test_plain_scalars_mean_what_people_mean(text: str, value: object) -> None:
 
 
 @given(st.text(max_size=80))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_no_plain_scalar_raises(text: str) -> None:
     resolve_plain(text)
 
 
 @given(st.text(alphabet="abx:-*&[]{}!|>'\"%#, \n\t?<é", max_size=60))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_no_text_at_all_raises(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_text(text, encoding="utf-8")

@@ -194,7 +194,7 @@ markdown = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(markdown)
 def test_whatever_a_model_writes_is_accepted_and_within_the_limit(source: str) -> None:
     result = format_markdown(source)
@@ -206,14 +206,14 @@ def test_whatever_a_model_writes_is_accepted_and_within_the_limit(source: str) -
         assert not source.strip()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(markdown, st.integers(0, 80))
 def test_text_within_a_limit_never_grows_beyond_it(source: str, room: int) -> None:
     limit = utf16_len(source) + room
     assert utf16_len(format_markdown(source, limit=limit).text) <= limit
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text(st.sampled_from(string.ascii_lowercase + "*_~`#>-|.! \n"), max_size=80))
 def test_no_letter_is_lost_or_moved(source: str) -> None:
     letters = [c for c in source if c.isalpha()]

@@ -363,7 +363,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(json_values, max_size=4))
 def test_no_batch_whatever_is_in_it_breaks_the_reading(updates: list[Any]) -> None:
     batch = read_batch(updates, US, NOW)

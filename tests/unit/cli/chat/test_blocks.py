@@ -37,7 +37,7 @@ def test_every_way_of_cutting_the_text_gives_the_same_blocks(text: str, sizes: l
     assert [b.strip() for b in got + splitter.finish()] == [b.strip() for b in split(text)]
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(DOCUMENTS)
 def test_blocks_rendered_one_by_one_equal_the_whole(text: str) -> None:
     assert "".join(parser().render(block) for block in split(text)) == parser().render(text), split(text)

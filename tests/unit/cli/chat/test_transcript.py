@@ -121,7 +121,7 @@ def test_frames_of_a_newer_daemon_change_nothing(frame: dict[str, Any]) -> None:
     assert run(frame) == []
 
 
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(
     st.text("ab \n", max_size=30),
     st.lists(st.tuples(st.integers(0, 29), st.integers(1, 9)), max_size=12),
