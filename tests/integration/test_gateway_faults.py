@@ -211,7 +211,7 @@ async def test_a_stop_does_not_wait_for_a_body_that_never_ends(state_dir: Path) 
         await here.call("GET", "/healthz")
         began = time.monotonic()
         await here.gateway.stop()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 8, "not the ten seconds that a body may take"
         writer.close()
 
 
