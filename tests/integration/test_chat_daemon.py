@@ -26,12 +26,13 @@ SLOW = "# Tides\n\nFirst paragraph.\n\nSecond paragraph, which takes its time.\n
 
 @pytest.fixture
 def model(state_dir: Path) -> Iterator[str]:
-    """A model server that streams slowly; yields its base URL."""
+    """A model server that stops in the middle of its first long answer; yields its base URL."""
     script = state_dir / "script.json"
-    chunks = [SLOW[at : at + 6] for at in range(0, len(SLOW), 6)]
-    slow = {"contains": "slowly", "reply": {"chunks": chunks, "chunk_delay_s": 0.15}}
+    whole = {"chunks": [SLOW[: SLOW.index("paragraph, which")], SLOW[SLOW.index("paragraph, which") :]]}
+    cut = {**whole, "null_content": False, "hang": "stream"}
     wrong = {"contains": "wrong key", "reply": {"status": 401, "error": {"message": "bad key"}}}
-    script.write_text(json.dumps({"rules": [slow, wrong]}))
+    short = [{"contains": text, "reply": {}} for text in ("hello", "one")]
+    script.write_text(json.dumps({"replies": [cut], "default": whole, "rules": [*short, wrong]}))
     argv = [PYTHON, "-m", "tests.fakes.openai_api", "--port", "0", "--script", str(script)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=ROOT) as process:
         try:

@@ -92,7 +92,9 @@ async def test_a_daemon_tells_its_version_models_bridges_and_queue(state_dir: Pa
             client = Client([state_dir / "state" / "clawd.sock"])
             turn = (await asyncio.to_thread(client.post, "/messages", {"text": "hi"}))["id"]
             assert (await asyncio.to_thread(client.get, f"/turns/{turn}", wait=20))["state"] == "answered"
-            url = (await here.control("status"))["gateway"]
+            while (status := await here.control("status"))["bridges"][0]["state"] != "connected":
+                await asyncio.sleep(0.02)
+            url = status["gateway"]
             async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as got:
                 text = await got.text()
         finally:
