@@ -163,6 +163,7 @@ class Inner:
         """Open the journal, recover, and set all parts to work, as the daemon does."""
         self.opened: OpenJournal = await open_journal(self.state_dir, self._journal_config, self.clock)
         self.journal, self.views, self.admin = self.opened.journal, self.opened.views, self.opened.admin
+        self.opened.store._reader._limit_s = PATIENCE_S  # a busy computer is no slow question
         self._build()
         await self.access.load()
         await self.callbacks.load()
