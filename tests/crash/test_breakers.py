@@ -14,7 +14,7 @@ from tests.fakes.shell import Shell
 KILLS_AT: Final = frozenset(both("breaker"))
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 async def test_a_kept_breaker_holds_after_a_restart_and_a_lost_one_is_found_out_again(
     state_dir: Path,
 ) -> None:

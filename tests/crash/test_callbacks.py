@@ -36,7 +36,7 @@ async def post(port: int, url: str) -> str:
         return str((await reply.json())["id"])
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "fault",
     [
@@ -68,7 +68,7 @@ async def test_a_callback_arrives_under_one_id_wherever_the_daemon_dies(state_di
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_a_callback_that_was_on_the_wire_comes_again_under_its_id(state_dir: Path) -> None:
     port = free_port()
     async with world(state_dir) as here, WebhookReceiver() as receiver:

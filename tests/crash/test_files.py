@@ -23,7 +23,7 @@ async def url_of(here: World) -> str:
     return url
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_a_picture_that_was_taken_is_shown_to_the_model_after_a_kill(state_dir: Path) -> None:
     async with (
         world(state_dir, gateway=GATEWAY, bridges={}) as here,

@@ -39,7 +39,7 @@ def summaries(here: World) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_daemon_killed_around_a_summary_answers_and_pays_for_a_committed_one_once(
     moment: str, state_dir: Path
@@ -72,7 +72,7 @@ def _last_before(here: World) -> Seen:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_daemon_killed_before_and_after_a_snapshot_answers_and_forgets_nothing(
     state_dir: Path,
 ) -> None:
@@ -96,7 +96,7 @@ async def test_a_daemon_killed_before_and_after_a_snapshot_answers_and_forgets_n
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_daemon_killed_before_a_summary_is_asked_for_and_while_it_indexes_answers_all(
     state_dir: Path,
 ) -> None:

@@ -60,7 +60,7 @@ async def answer_of(here: World, session: aiohttp.ClientSession, turn: str) -> s
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_an_answer_that_was_committed_and_not_told_is_there_after_a_kill_and_paid_once(
     state_dir: Path,
 ) -> None:
@@ -77,7 +77,7 @@ async def test_an_answer_that_was_committed_and_not_told_is_there_after_a_kill_a
         assert here.paid_for("two") == 1
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_a_kill_between_two_pieces_of_a_stream_leaves_the_turn_to_the_next_start(
     state_dir: Path,
 ) -> None:

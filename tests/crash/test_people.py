@@ -24,7 +24,7 @@ def is_talk(text: str) -> bool:
     return text.startswith(_QUESTION) or text == say("approved")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_question_and_its_answer_survive_whichever_commit_dies(state_dir: Path) -> None:
     async with stage(state_dir, telegram=False) as here:
         for point in both("turn.waiting"):
@@ -49,7 +49,7 @@ async def test_a_question_and_its_answer_survive_whichever_commit_dies(state_dir
         assert sum(text.startswith(_QUESTION) for text in here.shown()) == 1
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_message_that_steers_a_turn_is_part_of_it_once_whichever_commit_dies(state_dir: Path) -> None:
     async with stage(state_dir, telegram=False, agent={"busy": "steer", "max_attempts": 1000}) as here:
         here.effects.released.clear()
@@ -73,7 +73,7 @@ async def test_a_message_that_steers_a_turn_is_part_of_it_once_whichever_commit_
         assert here.effects.effects[0].receipt in last.contains
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_retry_asks_once_more_and_only_once_whichever_commit_dies(state_dir: Path) -> None:
     async with stage(state_dir, telegram=False) as here:
         for point in both("session.undone"):

@@ -27,7 +27,7 @@ def both(*kinds: str) -> tuple[str, ...]:
 KILLS_AT: Final = frozenset(both(*DOORS, *STEPS, *RECOVERY, "release"))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_nothing_is_lost_or_doubled_whichever_commit_of_a_message_dies(state_dir: Path) -> None:
     # A chat alone: there a repeat has no id that would make it harmless.
     async with stage(state_dir) as here:
@@ -45,7 +45,7 @@ async def test_nothing_is_lost_or_doubled_whichever_commit_of_a_message_dies(sta
         assert verdict.marked >= 2, "before the request was made, and after it was answered"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_no_step_is_paid_for_or_acts_twice_whichever_commit_of_it_dies(state_dir: Path) -> None:
     async with stage(state_dir, telegram=False) as here:
         for number, point in enumerate(both(*STEPS)):
@@ -62,7 +62,7 @@ async def test_no_step_is_paid_for_or_acts_twice_whichever_commit_of_it_dies(sta
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_recovery_that_dies_again_and_again_loses_and_doubles_nothing(state_dir: Path) -> None:
     points = both(*RECOVERY)
     async with stage(state_dir, telegram=False) as here:
@@ -83,7 +83,7 @@ async def test_a_recovery_that_dies_again_and_again_loses_and_doubles_nothing(st
         await here.check_books()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_stop_that_dies_while_it_hands_a_turn_back_loses_nothing(state_dir: Path) -> None:
     shutdown = {"grace_s": 0.1, "delivery_s": 0.1}
     async with stage(state_dir, telegram=False, shutdown=shutdown) as here:
@@ -104,7 +104,7 @@ async def test_a_stop_that_dies_while_it_hands_a_turn_back_loses_nothing(state_d
         assert await here.check_books() == 0, "what is handed back is possible spend"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_answers_that_had_to_wait_in_line_keep_their_order_over_kills(state_dir: Path) -> None:
     async with stage(state_dir, telegram=False) as here:
         wait = Fault(status=429, headers={"Retry-After": "1"}, unseen=True)

@@ -27,7 +27,7 @@ DEATHS: Final = (
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_an_answer_whose_preview_was_cut_off_is_shown_whole_once_or_marked(state_dir: Path) -> None:
     async with stage(state_dir) as here:
         # What the start before cut off is over before this one's preview begins.

@@ -18,7 +18,7 @@ KILLS_AT: Final = frozenset(both("migration"))
 NEWEST: Final = max(int(path.name.split("_")[0]) for path in MIGRATIONS.glob("[0-9]*.sql"))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_work_of_an_older_version_goes_on_although_the_migration_dies(state_dir: Path) -> None:
     database = state_dir / "state" / "clawd.db"
     old_schema.build(database)
@@ -37,7 +37,7 @@ async def test_work_of_an_older_version_goes_on_although_the_migration_dies(stat
         assert (verdict.unknown, verdict.asked_again) == (1, 0), "no step that was committed is made again"
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_a_first_start_that_dies_leaves_nothing_that_a_second_one_stumbles_over(
     state_dir: Path,
 ) -> None:

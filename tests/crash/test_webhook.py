@@ -37,7 +37,7 @@ async def post(session: aiohttp.ClientSession, port: int, message_id: str, text:
         return None
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_a_sender_is_told_that_its_message_is_taken_only_once_it_is(state_dir: Path) -> None:
     port = free_port()
     async with world(state_dir) as here, WebhookReceiver(CALLBACK_SECRET) as receiver:
@@ -60,7 +60,7 @@ async def test_a_sender_is_told_that_its_message_is_taken_only_once_it_is(state_
         ]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_twenty_posts_of_one_message_make_one_turn_across_a_kill(state_dir: Path) -> None:
     port = free_port()
     async with world(state_dir) as here, WebhookReceiver(CALLBACK_SECRET) as receiver:

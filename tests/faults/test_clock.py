@@ -43,7 +43,7 @@ async def put_off(here: World) -> None:
     db.close()
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("jump", ["+1d", pytest.param("-1d", marks=pytest.mark.slow)])
 async def test_a_clock_set_by_a_day_changes_nothing_that_people_notice(jump: str, state_dir: Path) -> None:
     file = state_dir / "clock"

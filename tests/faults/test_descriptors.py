@@ -17,7 +17,7 @@ from tests.faults.house import cpu_s, limit, logged, pid_of, state_of, until
 LIMIT = 64
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 async def test_a_daemon_without_descriptors_writes_on_waits_without_spinning_and_recovers(
     state_dir: Path,
 ) -> None:

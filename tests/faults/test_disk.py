@@ -68,7 +68,7 @@ def said_on_stderr(here: World, event_name: str) -> bool:
     return event_name in here.tail(200)
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 async def test_a_full_disk_refuses_at_every_door_pauses_what_runs_and_resumes_by_itself(
     state_dir: Path,
 ) -> None:

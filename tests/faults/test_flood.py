@@ -12,7 +12,7 @@ from tests.faults.house import rss_bytes
 FLOOD = 2_000
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_quiet_chat_is_answered_after_a_turn_or_two_of_a_flood(state_dir: Path) -> None:
     async with world(state_dir, journal={"max_queue": 2 * FLOOD}) as here:
         await here.start()
@@ -30,7 +30,7 @@ async def test_a_quiet_chat_is_answered_after_a_turn_or_two_of_a_flood(state_dir
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_hundred_chats_at_once_are_all_answered_in_order(state_dir: Path) -> None:
     async with world(state_dir) as here:
         await here.start()
@@ -42,7 +42,7 @@ async def test_a_hundred_chats_at_once_are_all_answered_in_order(state_dir: Path
         assert rss_bytes(here) < 200_000_000
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_who_writes_too_much_is_told_once(state_dir: Path) -> None:
     async with world(state_dir, access={"rate": "20/h"}) as here:
         await here.start()

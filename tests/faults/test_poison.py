@@ -37,7 +37,7 @@ async def died(here: World, chat: int) -> int | None:
     return daemon.returncode
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_poison_message_is_given_up_while_the_others_are_served(
     state_dir: Path, tmp_path: Path
 ) -> None:
@@ -68,7 +68,7 @@ async def test_a_poison_message_is_given_up_while_the_others_are_served(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_those_who_were_in_work_beside_a_poison_message_are_answered_all_the_same(
     state_dir: Path, tmp_path: Path
 ) -> None:
@@ -92,7 +92,7 @@ async def test_those_who_were_in_work_beside_a_poison_message_are_answered_all_t
         assert len((await here.control("dead"))["dead"]) == 1
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_a_tool_that_must_not_repeat_takes_the_process_along_only_once(
     state_dir: Path, tmp_path: Path
 ) -> None:
@@ -111,7 +111,7 @@ async def test_a_tool_that_must_not_repeat_takes_the_process_along_only_once(
         assert [text.startswith("Unknown: the call was interrupted by a restart.") for text in told] == [True]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_message_that_takes_all_memory_is_given_up_and_leaves_no_cripple_behind(
     state_dir: Path, tmp_path: Path
 ) -> None:

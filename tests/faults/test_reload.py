@@ -21,7 +21,7 @@ async def shown(here: World, holds: Callable[[str], bool]) -> None:
         status = await here.control("status")
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_each_broken_save_is_told_once_and_the_old_configuration_answers_on(state_dir: Path) -> None:
     async with world(state_dir) as here:
         await here.start()

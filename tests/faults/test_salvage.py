@@ -84,7 +84,7 @@ async def refused(here: World) -> None:
     assert digests(state_of(here)) == before
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 async def test_a_damaged_database_is_refused_untouched_and_salvaged_on_command(state_dir: Path) -> None:
     async with world(state_dir, shutdown=SHORT) as here:
         await used(here)
@@ -133,7 +133,7 @@ async def test_a_damaged_database_is_refused_untouched_and_salvaged_on_command(s
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_a_message_behind_a_lost_one_is_a_dead_letter_and_holds_nobody_up(state_dir: Path) -> None:
     async with world(state_dir, shutdown=SHORT) as here:
         here.model.default = Reply(hang="headers")

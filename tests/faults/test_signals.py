@@ -12,7 +12,7 @@ from tests.fakes.openai_api import Reply
 from tests.faults.house import logged
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_second_signal_in_a_send_ends_at_once_and_the_repeat_is_marked(
     number: signal.Signals, state_dir: Path
@@ -38,7 +38,7 @@ async def test_a_second_signal_in_a_send_ends_at_once_and_the_repeat_is_marked(
         assert here.paid_for("hello") == 1
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_a_second_signal_in_a_turn_counts_no_attempt(state_dir: Path) -> None:
     hurry = {"grace_s": 600, "delivery_s": 600}
     async with world(state_dir, agent={"max_attempts": 1}, shutdown=hurry) as here:

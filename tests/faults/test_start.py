@@ -28,7 +28,7 @@ def cuts(here: World) -> list[str]:
     return [warning for warning in warnings if "the end of the journal is missing" in warning]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_a_database_that_may_not_be_written_is_refused_in_four_lines(state_dir: Path) -> None:
     async with world(state_dir) as here:
         await here.start()
@@ -49,7 +49,7 @@ async def test_a_database_that_may_not_be_written_is_refused_in_four_lines(state
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 async def test_a_database_that_another_process_holds_is_waited_for_and_nothing_is_acknowledged(
     state_dir: Path,
 ) -> None:
@@ -80,7 +80,7 @@ async def test_a_database_that_another_process_holds_is_waited_for_and_nothing_i
         assert await here.stop() == 0
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["removed", "damaged"])
 async def test_a_cut_log_is_told_loudly_and_what_telegram_still_has_is_fetched_again(

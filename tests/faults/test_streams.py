@@ -49,7 +49,7 @@ BAD = {
 }
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 async def test_every_bad_stream_is_broken_off_by_its_own_limit_and_the_next_model_answers(
     state_dir: Path,
 ) -> None:

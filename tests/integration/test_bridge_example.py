@@ -33,7 +33,7 @@ def run(*words: str, cwd: Path, site: Path | None = None) -> subprocess.Complete
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_the_example_is_installed_found_by_its_entry_point_and_passes_the_suite(
     package: Path, tmp_path: Path
 ) -> None:

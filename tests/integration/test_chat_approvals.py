@@ -282,4 +282,4 @@ def test_a_delivery_that_may_have_arrived_is_held_listed_sent_again_or_dropped(s
         assert (nothing.stdout, nothing.stderr) == ("", "nothing was given up\n")
 
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(300)

@@ -76,7 +76,7 @@ async def run(url: str, state_dir: Path, tmp_path: Path, *options: str) -> str:
     return "" if process.returncode == 0 else "\n".join(line[:500] for line in out.splitlines())
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_nothing_that_is_sent_gets_an_answer_that_is_not_described(
     url: str, state_dir: Path, tmp_path: Path
 ) -> None:

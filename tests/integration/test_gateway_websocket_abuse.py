@@ -296,7 +296,7 @@ def many_files() -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("many_files")
 async def test_a_thousand_idle_sockets_hurt_nobody_and_end_with_clawd(state_dir: Path) -> None:
     async with site(state_dir) as here:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CHAT = 11
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_conversation_with_a_tool_is_exported_and_deleted_to_the_last_byte(state_dir: Path) -> None:
     call = {"id": "call-1", "name": "calculator", "arguments": '{"expression": "6*7"}'}
     async with world(state_dir, Reply(text=ANSWER)) as here:

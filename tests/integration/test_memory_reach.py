@@ -172,7 +172,7 @@ async def long_turn(
     return api
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_turn_of_five_hundred_steps_stays_within_a_small_window_and_finds_its_first(
     state_dir: Path,
 ) -> None:
@@ -183,7 +183,7 @@ async def test_a_turn_of_five_hundred_steps_stays_within_a_small_window_and_find
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_five_hundred_short_turns_stay_within_a_small_window_and_find_their_first(
     state_dir: Path,
 ) -> None:
@@ -202,7 +202,7 @@ async def test_five_hundred_short_turns_stay_within_a_small_window_and_find_thei
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING), reason=f"install: {MISSING}")
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_the_real_tokenizer_agrees_that_no_request_is_above_the_window(state_dir: Path) -> None:
     api = await long_turn(state_dir, OneLongTurn(steps=120), "small")
     async with real_tokenizer() as count:

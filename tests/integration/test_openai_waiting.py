@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_stream_tells_of_the_question_and_goes_on_with_the_answer(state_dir: Path) -> None:
     async with stage(state_dir, telegram=False) as here:
         assert await here.start()

@@ -117,7 +117,7 @@ async def test_cursors_of_clients_go_on_after_a_restore(clawd: Shell, home: Path
     await opened.close()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("step", RESTORE_STEPS)
 async def test_a_restore_killed_at_a_step_leaves_one_of_the_two_databases_whole(
     clawd: Shell, home: Path, state_dir: Path, step: str

@@ -33,7 +33,7 @@ def shell(sandbox: str, approval: str = "auto") -> dict[str, object]:
     return {"shell": {"enabled": True, "approval": approval, "sandbox": sandbox}}
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 @BOTH
 async def test_nothing_of_a_shell_call_is_left_after_a_kill_and_a_restart(
     sandbox: str, state_dir: Path
@@ -61,7 +61,7 @@ async def test_nothing_of_a_shell_call_is_left_after_a_kill_and_a_restart(
         assert await here.stop() == 0
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 async def test_a_command_that_must_be_asked_about_runs_after_a_yes_that_a_killed_daemon_waited_for(
     state_dir: Path,
 ) -> None:
@@ -93,7 +93,7 @@ async def test_a_command_that_must_be_asked_about_runs_after_a_yes_that_a_killed
         assert await here.stop() == 0
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_without_bubblewrap_the_model_is_not_offered_a_shell(state_dir: Path) -> None:
     async with world(state_dir, access=OPEN, tools=shell("auto")) as here:
         await here.start(environ={"PATH": "/nonexistent"})

@@ -49,7 +49,7 @@ def test_with_the_drop_in_the_unit_is_exposed_no_more_than_2_3(tmp_path: Path) -
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(
     shutil.which("bwrap") is None or not can_boot(),
     reason="left out: starting a systemd needs root, overlayfs, cgroup v2, and the packages systemd and bubblewrap",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.fakes.bot_api_world import SentMessage
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(300)
 
 YES, ALWAYS, NO = (say(f"choice_{word}", "en") for word in ("approve", "always", "deny"))
 GROUP = -1001

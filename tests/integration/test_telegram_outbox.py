@@ -12,7 +12,7 @@ from tests.fakes.openai_api import Reply, Seen
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(300)
 
 LIMIT_S = 5
 

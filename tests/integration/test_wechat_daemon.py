@@ -43,7 +43,7 @@ def configure(home: Path, port: int, model: FakeOpenAI, api: WeChatApiFake) -> N
     (home / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(300)
 async def test_quick_and_slow_answers_arrive_and_a_kill_between_commit_and_answer_loses_none(
     state_dir: Path,
 ) -> None:

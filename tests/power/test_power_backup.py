@@ -37,7 +37,7 @@ async def recorded(folder: Path, *, further: bool) -> list[strace.Call]:
     return await record(folder, [*program, str(migrations(folder, further=further))])
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_the_copy_before_a_migration_is_on_the_disk_before_the_migration(state_dir: Path) -> None:
     first = await recorded(state_dir, further=False)
     second = await recorded(state_dir, further=True)

@@ -60,7 +60,7 @@ async def test_what_was_acknowledged_survives_a_power_cut_at_any_moment(state_di
     assert [cut for cut in cuts if cut.broken] == []
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_log_that_is_not_synced_at_each_commit_loses_what_was_acknowledged(state_dir: Path) -> None:
     calls = await record_lives(state_dir, (6,), "normal")
     cuts = await cut_everywhere(state_dir, calls, spread(calls, 20))
@@ -70,14 +70,14 @@ async def test_a_log_that_is_not_synced_at_each_commit_loses_what_was_acknowledg
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_database_whose_folder_is_not_synced_may_be_gone(state_dir: Path) -> None:
     calls = await record_lives(state_dir, (6,), "folders")
     cuts = await cut_everywhere(state_dir, calls, spread(calls, 20), ["nothing"])
     assert any(cut.broken for cut in cuts)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_the_model_of_the_disk_ends_with_the_files_that_are_really_there(state_dir: Path) -> None:
     calls = await record_lives(state_dir, (2, 1))
     disk = Disk(state_dir)

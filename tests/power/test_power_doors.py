@@ -18,7 +18,7 @@ WORDS = 32
 pytestmark = pytest.mark.skipif(not strace.AVAILABLE, reason="strace is not installed")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_no_door_acknowledges_and_no_reply_leaves_before_its_commit_is_on_the_disk(
     state_dir: Path,
 ) -> None:
@@ -33,7 +33,7 @@ async def test_no_door_acknowledges_and_no_reply_leaves_before_its_commit_is_on_
     assert moments == len(said), "the files themselves have names on the disk by then"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_without_a_sync_at_each_commit_every_word_is_ahead_of_the_disk(state_dir: Path) -> None:
     run = await Visit(state_dir).run("normal")
     found = violations(run.calls, run.promises)

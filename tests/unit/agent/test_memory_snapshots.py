@@ -130,7 +130,7 @@ async def play(folder: Path, kinds: Sequence[Kind], snapshots: Sequence[bool]) -
         assert kept == (0,)  # the other one has none but summaries
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.booleans()), min_size=4, max_size=14))
 def test_a_session_from_any_snapshot_is_the_session_from_its_records(turns: list[tuple[Kind, bool]]) -> None:

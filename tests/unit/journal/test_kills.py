@@ -121,7 +121,7 @@ async def test_a_kill_while_starting_is_followed_by_a_clean_start(
     assert [row.message.repeated for row in rows] == ([] if kind == "migration" else [True])
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_messages_acknowledged_before_random_kills_are_all_there(
     state_dir: Path, reopen: Reopen
 ) -> None:
