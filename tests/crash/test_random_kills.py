@@ -1,4 +1,4 @@
-"""Twenty kills at random, by time and at fault points, in two shapes of load; `make soak` has a thousand."""
+"""Thirty kills at random, by time and at fault points, in two shapes of load; `make soak` has a thousand."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.crash.stage import stage
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHORT_KILLS: Final = 6
-LONG_KILLS: Final = 14  # without Telegram, whose start costs another 0.6 s of CPU time
+SHORT_KILLS: Final = 8
+LONG_KILLS: Final = 22  # without Telegram, whose start costs another 0.6 s of CPU time
 SEED: Final = 20261125
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.crash.world import answer_to, world
 from tests.faults.house import rss_bytes
 
-FLOOD = 2_000
+FLOOD = 10_000
 
 
 @pytest.mark.timeout(300)
