@@ -18,6 +18,7 @@ import pytest
 from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
+from clawd.texts import LANGUAGES, catalogue
 from tests.fakes.folders import BASE
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ settings.register_profile(
 )
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+
+for _language in LANGUAGES:
+    catalogue(
+        _language
+    )  # read before any loop runs, as the daemon does; whichever tests run, and in what order
 
 
 class OutsideNetworkError(RuntimeError):

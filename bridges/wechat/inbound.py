@@ -90,7 +90,7 @@ def read_arrival(account: Account, fields: Mapping[str, str]) -> Arrival:
     """
     who, to, kind = (_needed(fields, name) for name in ("FromUserName", "ToUserName", "MsgType"))
     created = _needed(fields, "CreateTime")
-    if not (created.isascii() and created.isdigit()) or int(created[:12]) > _MAX_SECONDS:
+    if not (created.isascii() and created.isdigit() and len(created) <= 12) or int(created) > _MAX_SECONDS:
         raise Unusable("CreateTime is no time")
     event = fields.get("Event", "").lower() if kind.lower() == "event" else None
     parts = _parts(kind.lower(), fields) if event is None else _event_parts(account, event, fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import secrets
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PREVIEW_RETRY_S: Final = 2.0  # while the connection is being opened again
+_UPLOADS_S: Final = 40.0  # ends before `delivery.send_timeout_s`, which counts as perhaps sent
 
 _CAPABILITIES: Final = BridgeCapabilities(
     text_limit=outbound.TEXT_LIMIT,
@@ -48,10 +50,16 @@ class WecomBridge:
     """One bot."""
 
     def __init__(
-        self, context: BridgeContext, config: WecomConfig, *, random: Callable[[], float] = random.random
+        self,
+        context: BridgeContext,
+        config: WecomConfig,
+        *,
+        random: Callable[[], float] = random.random,
+        uploads_s: float = _UPLOADS_S,
     ) -> None:
         self.name = context.name
         self._config = config
+        self._uploads_s = uploads_s
         self._account = Account(
             bridge=context.name,
             bot_id=config.bot_id,
@@ -140,19 +148,31 @@ class WecomBridge:
             raise DeliveryRejected(self.name, "this is an address of another bot")
         if not message.text.strip() and not message.files:
             raise DeliveryRejected(self.name, "a message without text")
-        try:
-            uploads = [await self._uploads.upload(part) for part in message.files]
-        except NoAnswer as error:
-            # Nobody sees an upload, so this is no doubt about the message.
-            raise DeliveryRetryLater(self.name, "an upload got no answer", why=str(error)) from error
-        except (ApiError, NotSent) as error:
-            raise delivery_error(self.name, error) from error
+        uploads = await self._upload(message.files)
         receipt = Receipt()
         if message.text.strip():
             receipt = await self._send_text(message)
         if uploads:
             await self._send_files(message, uploads)
         return receipt
+
+    async def _upload(self, files: tuple[Media, ...]) -> list[Uploaded]:
+        """Bring files to the platform; raises DeliveryError, and nothing of the message is out then."""
+        limit = asyncio.timeout(self._uploads_s)
+        try:
+            async with limit:
+                return [await self._uploads.upload(part) for part in files]
+        except NoAnswer as error:
+            # Nobody sees an upload, so this is no doubt about the message.
+            raise DeliveryRetryLater(self.name, "an upload got no answer", why=str(error)) from error
+        except (ApiError, NotSent) as error:
+            raise delivery_error(self.name, error) from error
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise DeliveryRetryLater(
+                self.name, "the uploads take too long", why=f"not done within {self._uploads_s:g} s"
+            ) from error
 
     async def _send_text(self, message: OutboundMessage) -> Receipt:
         try:

@@ -92,7 +92,8 @@ def chat_of(body: JsonObject, sender: Sender) -> tuple[str, bool]:
 def sent_at(body: JsonObject, now: datetime) -> datetime:
     """Return when it was sent, `now` where it does not say so in a way that can be true."""
     seconds = body.get("create_time")
-    if not isinstance(seconds, int) or abs(seconds - now.timestamp()) > _CLOCK_SKEW_S:
+    # Both whole: a number of hundreds of digits is no float.
+    if not isinstance(seconds, int) or abs(seconds - int(now.timestamp())) > _CLOCK_SKEW_S:
         return now
     return datetime.fromtimestamp(seconds, UTC)
 

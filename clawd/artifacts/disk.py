@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import secrets
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +26,11 @@ _REST: Final = re.compile(r"[0-9a-f]{62}")
 
 
 class Draft:
-    """A file that is being written: private, under a name of its own, hashed on the way."""
+    """A file that is being written: private, under a name of its own, hashed on the way.
+
+    Who waits for a thread that writes may be cancelled, and drop it meanwhile: never in the middle of a write,
+    as the descriptor may be another file's by then.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,6 +38,7 @@ class Draft:
         self.received = 0  # bytes, those included that are still to be written
         self.head = b""
         self._sha256 = hashlib.sha256()
+        self._using = threading.Lock()
         self._file = os.fdopen(
             os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb", buffering=0
         )
@@ -40,8 +46,9 @@ class Draft:
     def write(self, piece: bytes) -> None:
         """Add a piece; raises OSError."""
         view = memoryview(piece)
-        while view:
-            view = view[self._file.write(view) :]
+        with self._using:
+            while view:
+                view = view[self._file.write(view) :]
         self._sha256.update(piece)
         self.size += len(piece)
         if len(self.head) < HEAD_BYTES:
@@ -49,13 +56,15 @@ class Draft:
 
     def finish(self) -> str:
         """Bring the content to the disk for good; return its digest. Raises OSError."""
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with self._using:
+            os.fsync(self._file.fileno())
+            self._file.close()
         return self._sha256.hexdigest()
 
     def drop(self) -> None:
         """Leave nothing of it; for one that was placed it does nothing."""
-        self._file.close()
+        with self._using:
+            self._file.close()
         self.path.unlink(missing_ok=True)
 
 

@@ -18,7 +18,7 @@ from clawd.messages import BridgeCapabilities, Receipt
 from clawd.webhooks.addresses import is_loopback_host, is_public
 from clawd.webhooks.answers import kind_of
 from clawd.webhooks.events import body_of
-from clawd.webhooks.gate import Gate
+from clawd.webhooks.gate import Gates
 from clawd.webhooks.sending import (
     RETRY_JITTER,
     RETRY_SCHEDULE_S,
@@ -101,7 +101,7 @@ class Callbacks:
         self._apps: dict[str, _Endpoint] = {}
         self._events: Mapping[str, Collection[str]] = {}
         self._disabled: dict[str, DisabledEndpoint] = {}
-        self._gates: dict[str, Gate] = {}
+        self._gates = Gates()
 
     @property
     def capabilities(self) -> BridgeCapabilities:
@@ -152,7 +152,7 @@ class Callbacks:
         if not message.insist:
             self._check_enabled(endpoint)
         place = place_of(endpoint.url)
-        gate = self._gates.setdefault(place, Gate())
+        gate = self._gates.of(place)
         began = self._clock.monotonic()
         if (wait_s := gate.enter(began)) is not None:
             raise DeliveryRetryLater(
@@ -168,8 +168,7 @@ class Callbacks:
             well = kind_of(answer.status) not in ("later", "failed")
         finally:
             gate.leave(began, self._clock.monotonic(), well=well)
-            if gate.is_idle:
-                self._gates.pop(place, None)
+            self._gates.left(place, gate)
         await self._judge(endpoint, answer)
         return Receipt(remote_id=webhook_id(message))
 

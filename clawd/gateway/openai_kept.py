@@ -82,7 +82,10 @@ class KeptResponses:
         """Delete a response with its conversation, to the last byte; 409 where that holds more."""
         token = self._tokens.require(request.headers, "chat")
         view = await self._agent.turn(request.match_info["id"], token, to_change=True)
-        if len(await self._agent.views.turns(address=view.conversation, limit=2)) > 1:
+        if view.conversation.bridge != BRIDGE:  # an operator's token may end turns of chats, too
+            raise OpenAIRefused(404, "no response of this id", code="not_found")
+        # Of turns before it, gone by `journal.keep_days`, the conversation may still have a memory.
+        if view.seq > 1 or len(await self._agent.views.turns(address=view.conversation, limit=2)) > 1:
             raise OpenAIRefused(
                 409,
                 "its conversation holds more than this response",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+MAX_GATES: Final = 1000  # of endpoints that nothing is under way to: clients choose the hosts
 MAX_CALLS: Final = 4
 MAX_FAILURES: Final = 10
 """After so many failures in a row an endpoint is only probed."""
@@ -49,3 +51,28 @@ class Gate:
     def is_idle(self) -> bool:
         """Whether nothing would be lost by forgetting it."""
         return not self.calls and not self.failures
+
+
+class Gates:
+    """Those of all endpoints; of too many that fail the one that was not asked for the longest is forgotten."""
+
+    def __init__(self) -> None:
+        self._gates: OrderedDict[str, Gate] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._gates)
+
+    def of(self, place: str) -> Gate:
+        """Return the gate of an endpoint, a new one where nothing is known of it."""
+        gate = self._gates.setdefault(place, Gate())
+        self._gates.move_to_end(place)
+        return gate
+
+    def left(self, place: str, gate: Gate) -> None:
+        """Forget what need not be kept, after a call has left its gate."""
+        if gate.is_idle and self._gates.get(place) is gate:
+            del self._gates[place]
+        if len(self._gates) > MAX_GATES:
+            free = (place for place, gate in self._gates.items() if not gate.calls)
+            if (oldest := next(free, None)) is not None:
+                del self._gates[oldest]

@@ -47,7 +47,7 @@ from clawd.models.routing import prefixes_of
 from clawd.models.windows import Windows
 from clawd.supervisor import Supervisor
 from clawd.testing import RecordingBridge, ScriptedModel
-from clawd.texts import LANGUAGES, catalogue, say
+from clawd.texts import say
 from clawd.tools.registry import Toolbox
 
 if TYPE_CHECKING:
@@ -64,9 +64,6 @@ PATIENCE_S = 30.0
 """How long a test waits for what must come; never how long it takes."""
 
 _ids = itertools.count(1)
-
-for _language in LANGUAGES:
-    catalogue(_language)  # read before any loop runs, as the daemon does
 
 
 class Routed:

@@ -37,12 +37,18 @@ CHOICES = (
 
 
 def wecom_bridge(
-    url: str, *, clock: Clock | None = None, artifacts: Artifacts | None = None, **settings: Any
+    url: str,
+    *,
+    clock: Clock | None = None,
+    artifacts: Artifacts | None = None,
+    uploads_s: float = 40.0,
+    **settings: Any,
 ) -> WecomBridge:
     """Return a bridge named `wecom`; `settings` are keys of its section."""
     section = {"type": "wecom", "bot_id": BOT_ID, "secret": SECRET, "ws_url": url, **settings}
     context = bridge_context("wecom", clock=clock, artifacts=artifacts)
-    return WecomBridge(context, WecomConfig.model_validate(section), random=lambda: 1.0)
+    config = WecomConfig.model_validate(section)
+    return WecomBridge(context, config, random=lambda: 1.0, uploads_s=uploads_s)
 
 
 def address(chat: str = "zhangsan") -> Address:

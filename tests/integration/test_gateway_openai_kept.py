@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -171,6 +172,23 @@ async def test_a_response_is_deleted_with_its_conversation_unless_that_holds_mor
         assert (status, ResponseDeleted.model_validate(body).id) == (200, name)
         assert here.world.calls == [("delete", str(here.world.turns[turn].conversation))]
         assert (await here.call("DELETE", "/v1/responses/resp_none-1-1"))[0] == 404
+
+
+async def test_no_conversation_of_a_chat_and_none_with_a_past_is_deleted(state_dir: Path) -> None:
+    async with gateway(state_dir) as here:
+        for address in (
+            Address(bridge="telegram", account="1", chat="2"),
+            Address(bridge="api", account="default", chat="c1"),
+        ):
+            here.world.finish(turn := here.world.ask(address, "hi"), "Hello.")
+            if (
+                address.bridge == "api"
+            ):  # what was said before it was forgotten, and what is known of that not
+                view = here.world.turns[turn]
+                here.world.turns[turn] = replace(view, seq=7)
+            status, _ = await here.call("DELETE", f"/v1/responses/resp_{turn.removeprefix('turn:')}")
+            assert status == (404 if address.bridge == "telegram" else 409)
+        assert here.world.calls == []
 
 
 @pytest.mark.parametrize(("method", "tail"), [("DELETE", ""), ("POST", "/cancel")])

@@ -127,6 +127,17 @@ async def _file_outcome(it: Running, ref: str) -> type[Exception] | None:
     return None
 
 
+async def test_an_upload_that_takes_too_long_is_surely_not_sent(wecom: FakeWecom) -> None:
+    artifacts, ref = await stored(b"content")
+    async with running(wecom_bridge(wecom.url, artifacts=artifacts, uploads_s=0.05)) as it:
+        wecom.user_says(USER, "send it")
+        await it.inbox.wait_for(1)
+        wecom.fault("aibot_upload_media_init", "no_ack")
+        with pytest.raises(DeliveryRetryLater, match="take too long"):
+            await it.bridge.send(outbound("here", files=(Image(ref=ref),)))
+        assert wecom.messages(USER) == []
+
+
 async def test_a_file_that_fails_behind_its_text_is_no_longer_surely_unsent(wecom: FakeWecom) -> None:
     artifacts, ref = await stored(b"content")
     async with running(wecom_bridge(wecom.url, artifacts=artifacts)) as it:

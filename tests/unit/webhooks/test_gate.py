@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clawd.webhooks.gate import MAX_CALLS, MAX_FAILURES, PROBE_S, Gate
+from clawd.webhooks.gate import MAX_CALLS, MAX_FAILURES, MAX_GATES, PROBE_S, Gate, Gates
 
 
 def test_only_so_many_calls_are_under_way() -> None:
@@ -44,3 +44,27 @@ def test_a_failure_between_others_begins_the_count_anew() -> None:
         assert gate.enter(0.0) is None
         gate.leave(0.0, 0.0, well=well)
     assert gate.enter(0.0) is None
+
+
+def test_an_endpoint_that_answers_leaves_nothing_behind() -> None:
+    gates = Gates()
+    gate = gates.of("https://a")
+    assert gate.enter(0.0) is None
+    assert gates.of("https://a") is gate
+    gate.leave(0.0, 0.1, well=True)
+    gates.left("https://a", gate)
+    assert len(gates) == 0
+
+
+def test_hosts_that_fail_are_remembered_up_to_a_number_and_those_with_a_call_always() -> None:
+    gates = Gates()
+    busy = gates.of("https://busy")
+    assert busy.enter(0.0) is None
+    for n in range(MAX_GATES + 50):
+        gate = gates.of(f"https://h{n}")
+        assert gate.enter(0.0) is None
+        gate.leave(0.0, 0.1, well=False)
+        gates.left(f"https://h{n}", gate)
+    assert len(gates) == MAX_GATES
+    assert gates.of("https://busy") is busy
+    assert gates.of(f"https://h{MAX_GATES + 49}").failures == 1

@@ -119,6 +119,7 @@ def test_events_are_told_apart_by_who_when_what_and_key() -> None:
         text("hi", MsgId=""),
         text("hi").replace("<CreateTime>1767268800", "<CreateTime>soon"),
         text("hi").replace("<CreateTime>1767268800", "<CreateTime>99999999999999999999"),
+        text("hi").replace("<CreateTime>1767268800", "<CreateTime>000000000001" + "9" * 20),
         text("hi").replace("<CreateTime>1767268800", "<CreateTime>１２"),
     ],
 )

@@ -71,7 +71,7 @@ def test_a_text_has_its_sender_address_time_and_what_its_answer_needs() -> None:
     assert "example.invalid" not in repr(read), "a code that lets anybody answer"
 
 
-@pytest.mark.parametrize("at", [None, "yesterday", 0, 10**12, -5, 1.5])
+@pytest.mark.parametrize("at", [None, "yesterday", 0, 10**12, pytest.param(10**400, id="huge"), -5, 1.5])
 def test_a_time_that_can_not_be_true_is_not_believed(at: object) -> None:
     assert message(text("x", create_time=at)).sent_at == NOW
 
