@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clawd.config.schema import GatewayConfig, JournalConfig, TokenConfig
+from clawd.gateway.attachments import Attachments
+from clawd.gateway.auth import Token
+from clawd.gateway.problems import RequestRefused
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.messages import Accepted, Audio, File, Image, InboundMessage, Text
 from clawd.testing import ManualClock
@@ -102,6 +105,19 @@ async def test_an_uploaded_file_is_named_by_its_id(here: Site, taking: Taking) -
 async def test_an_address_is_handed_on_as_it_is(here: Site, taking: Taking) -> None:
     assert (await send(here, {"type": "image", "url": "https://example.com/cat.png?a=1"}))[0] == 202
     assert taking.parts == [(Image(ref="https://example.com/cat.png?a=1"),)]
+
+
+@pytest.mark.parametrize(
+    "ref", ["http://example.com/a.png", "file:///etc/passwd", "ftp://x/a.png", "/etc/passwd"]
+)
+async def test_no_door_hands_on_an_address_that_is_not_https(taking: Taking, ref: str) -> None:
+    """Not every door's own models look at it: OpenAI's leave an `image_url` to this."""
+    token = Token(name="shop", scopes=frozenset({"chat"}), digest=b"")
+    attachments = Attachments(taking.opened.artifacts)
+    with pytest.raises(RequestRefused, match="only https addresses are handed on"):
+        await attachments.stored([Image(ref=ref)], token)
+    image = Image(ref="HTTPS://example.com/a.png")
+    assert await attachments.stored([image], token) == (image,)
 
 
 @pytest.mark.parametrize(
