@@ -59,7 +59,10 @@ async def test_commands_work_from_afar_until_their_token_is_revoked(
         ("backup", kept): (0, kept),
         ("backup", "kept.db"): (2, "absolute"),
         ("logs",): (2, "clawd logs works on the daemon's own host alone"),
-        ("send", "nobody:1:2", "see", "--file", str(tmp_path / "cat.png")): (1, "there is no bridge 'nobody'"),
+        ("send", "nobody:1:2", "see", "--file", str(tmp_path / "cat.png")): (
+            1,
+            "there is no bridge 'nobody'",
+        ),
     }
     async with asyncio.TaskGroup() as tasks:
         done = {command: tasks.create_task(there(*command)) for command in expected}
