@@ -9,30 +9,31 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
-import os
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from urllib.parse import quote, urlencode
 
-from clawd.control.protocol import PREFIX, PROTOCOL_HEADER, PROTOCOL_VERSION
-from clawd.errors import (
-    EXIT_AUTH,
-    EXIT_FAILED,
-    EXIT_TRY_LATER,
-    EXIT_UNREACHABLE,
-    ClawdError,
-    ConfigProblem,
-    ControlError,
-    DaemonNotRunning,
-    ProtocolMismatch,
+from clawd.connection import (
+    Disconnected,
+    NoAnswer,
+    RemoteError,
+    SocketDenied,
+    UnixConnection,
+    exchange,
+    gone,
+    parse,
+    read_answer,
+    silent,
 )
+from clawd.control.protocol import PREFIX
+from clawd.errors import DaemonNotRunning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from clawd.connection import Connection
     from clawd.remote import Remote
     from clawd.response import JsonObject
 
@@ -45,50 +46,9 @@ ANSWER_S = 30.0
 SILENCE_S = 45.0
 """Three pings of the daemon, which come every 15 s."""
 
+__all__ = ["Client", "Disconnected", "NoAnswer", "RemoteError", "SocketDenied", "Stream", "segment"]
+
 Query = str | int | float | bool | None
-
-_EXITS = {401: EXIT_AUTH, 403: EXIT_AUTH, 429: EXIT_TRY_LATER, 503: EXIT_TRY_LATER}
-
-
-class RemoteError(ClawdError):
-    """What the daemon refused, in its own words, with its code and the exit code it asks for.
-
-    `problems` has one item per mistake when a configuration was refused.
-    """
-
-    def __init__(self, status: int, body: Mapping[str, Any]) -> None:
-        # The gateway's own refusals have a `message`; its codes are words for programs.
-        super().__init__(
-            str(body.get("what") or body.get("message") or f"the daemon answered {status}"),
-            where=str(body.get("where") or ""),
-            why=str(body.get("why") or ""),
-            remedy=str(body.get("try") or ""),
-        )
-        self.status = status
-        self.code = "E-REMOTE" if "message" in body else str(body.get("code") or "E-REMOTE")
-        self.exit_code = _int(body.get("exit_code"), _EXITS.get(status, EXIT_FAILED))
-        self.problems = tuple(_problem(item) for item in body.get("problems") or ())
-
-
-class SocketDenied(ControlError):
-    """A daemon listens, but this user may not talk to it."""
-
-    code = "E-DENIED"
-    exit_code = EXIT_AUTH
-
-
-class Disconnected(ControlError):
-    """The daemon went away before it had answered, or in the middle of a stream."""
-
-    code = "E-DISCONNECTED"
-    exit_code = EXIT_UNREACHABLE
-
-
-class NoAnswer(ControlError):
-    """The daemon is there and silent."""
-
-    code = "E-NO-ANSWER"
-    exit_code = EXIT_TRY_LATER
 
 
 class Stream:
@@ -114,7 +74,7 @@ class Stream:
                     return
                 if not line.endswith(b"\n"):
                     raise Disconnected("the daemon ended the connection", where=self._connection.place)
-                yield _parse(line, self._connection.place)
+                yield parse(line, self._connection.place)
         finally:
             self._response.close()
             self._connection.close()
@@ -138,11 +98,11 @@ class Stream:
         try:
             return self._response.readline()
         except TimeoutError as error:
-            raise _silent(self._connection.place, self._silence_s) from error
+            raise silent(self._connection.place, self._silence_s) from error
         except (OSError, ValueError, http.client.HTTPException) as error:
             if self._closed.is_set():
                 return b""  # ValueError: a file that `close` took away under our hands
-            raise _gone(self._connection.place, error) from error
+            raise gone(self._connection.place, error) from error
 
 
 class Client:
@@ -208,8 +168,8 @@ class Client:
         """Return the answer to a file, sent from an open one as it is; raises as `get`."""
         connection = self._connect(timeout_s)
         try:
-            response = _exchange(connection, "POST", _target(path, query), file, timeout_s)
-            return _parse(_read(response, connection.place, timeout_s), connection.place)
+            response = exchange(connection, "POST", _target(path, query), file, timeout_s)
+            return parse(read_answer(response, connection.place, timeout_s), connection.place)
         finally:
             connection.close()
 
@@ -218,7 +178,7 @@ class Client:
         connection = self._connect(self._timeout_s)
         try:
             method = "GET" if post is None else "POST"
-            response = _exchange(connection, method, _target(path, query), post, self._timeout_s)
+            response = exchange(connection, method, _target(path, query), post, self._timeout_s)
             return Stream(connection, response, self._silence_s)
         except BaseException:
             connection.close()
@@ -252,8 +212,8 @@ class Client:
         limit_s = (self._timeout_s if timeout_s is None else timeout_s) + wait_s
         connection = self._connect(limit_s)
         try:
-            response = _exchange(connection, method, target, body, limit_s)
-            return _parse(_read(response, connection.place, limit_s), connection.place)
+            response = exchange(connection, method, target, body, limit_s)
+            return parse(read_answer(response, connection.place, limit_s), connection.place)
         finally:
             connection.close()
 
@@ -263,7 +223,7 @@ class Client:
         denied: Path | None = None
         reasons: dict[Path, str] = {}
         for path in self._sockets:
-            connection = _UnixConnection(str(path), timeout_s)
+            connection = UnixConnection(str(path), timeout_s)
             try:
                 connection.connect()
             except PermissionError:
@@ -288,120 +248,9 @@ def _why(reasons: Mapping[Path, str]) -> str:
     return shared.pop() if len(shared) == 1 else "; ".join(f"{path}: {why}" for path, why in reasons.items())
 
 
-class Connection(Protocol):
-    """HTTP/1.1 to one daemon; of `http.client.HTTPConnection` what is used of it."""
-
-    sock: Any  # a socket, plain or TLS
-    place: str  # for people
-    prefix: str  # before every path
-    headers: Mapping[str, str]  # of every request
-
-    def request(
-        self, method: str, url: str, body: bytes | BinaryIO | None = None, headers: Mapping[str, str] = ...
-    ) -> None: ...
-    def getresponse(self) -> http.client.HTTPResponse: ...
-    def close(self) -> None: ...
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP/1.1 over a Unix socket."""
-
-    sock: socket.socket
-    prefix = ""
-    headers: Mapping[str, str] = {}
-
-    def __init__(self, path: str, timeout_s: float) -> None:
-        super().__init__("clawd", timeout=timeout_s)
-        self.place = path
-        self._timeout_s = timeout_s
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self._timeout_s)
-        try:
-            self.sock.connect(self.place)
-        except BaseException:
-            self.sock.close()
-            raise
-
-
 def segment(text: str) -> str:
     """Return text as one segment of a path, whatever a person typed."""
     return quote(text, safe=":") or "%20"
-
-
-def _exchange(
-    connection: Connection, method: str, target: str, body: JsonObject | BinaryIO | None, limit_s: float
-) -> http.client.HTTPResponse:
-    """Send one request and return its answer, the status already judged."""
-    headers = {
-        PROTOCOL_HEADER: str(PROTOCOL_VERSION),
-        "Accept": "application/json",
-        **connection.headers,
-    }
-    data: bytes | BinaryIO | None = None
-    if body is not None and not isinstance(body, dict):
-        headers["Content-Type"] = "application/octet-stream"
-        headers["Content-Length"] = str(os.fstat(body.fileno()).st_size)
-        data = body
-    elif body is not None:
-        headers["Content-Type"] = "application/json"
-        data = json.dumps(body).encode()
-    try:
-        connection.request(method, connection.prefix + target, body=data, headers=headers)
-        response = connection.getresponse()
-    except TimeoutError as error:
-        raise _silent(connection.place, limit_s) from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _gone(connection.place, error) from error
-    theirs = response.getheader(PROTOCOL_HEADER)
-    if theirs is None:
-        raise ControlError(
-            "what answers there is not a clawd daemon",
-            where=connection.place,
-            why=f"its answer ({response.status}) has no {PROTOCOL_HEADER}",
-            remedy="choose the socket with --socket, or the gateway with --url",
-        )
-    if theirs != str(PROTOCOL_VERSION):
-        raise ProtocolMismatch(_int(theirs, 0), PROTOCOL_VERSION)
-    if response.status >= 400:
-        told = _error_in(_read(response, connection.place, limit_s))
-        if connection.headers and not told.get("where"):
-            told["where"] = connection.place
-        if response.status == http.client.UNAUTHORIZED:  # the gateway's own advice is for who writes HTTP
-            told["try"] = "another token, by --token-file or CLAWD_TOKEN; clawd tokens list on that host"
-        raise RemoteError(response.status, told)
-    return response
-
-
-def _error_in(data: bytes) -> dict[str, Any]:
-    """Return the error an answer tells of; what the HTTP layer itself answers has no such form."""
-    try:
-        error = json.loads(data)["error"]
-    except (ValueError, KeyError, TypeError):
-        return {"try": "clawd logs"}
-    return error if isinstance(error, dict) else {}
-
-
-def _read(response: http.client.HTTPResponse, place: str, limit_s: float) -> bytes:
-    try:
-        return response.read()
-    except TimeoutError as error:
-        raise _silent(place, limit_s) from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _gone(place, error) from error
-
-
-def _parse(data: bytes, place: str) -> dict[str, Any]:
-    try:
-        value = json.loads(data)
-    except ValueError as error:
-        raise ControlError("the daemon's answer can't be read", where=place, why=str(error)) from error
-    if not isinstance(value, dict):
-        raise ControlError(
-            "the daemon's answer can't be read", where=place, why=f"expected an object, got {value!r:.80}"
-        )
-    return value
 
 
 def _target(path: str, query: Mapping[str, Query]) -> str:
@@ -416,37 +265,3 @@ def _text(value: Query) -> str:
 def _wait(query: Mapping[str, Query]) -> float:
     wait = query.get("wait")
     return float(wait) if isinstance(wait, int | float) else 0.0
-
-
-def _gone(place: str, error: Exception) -> Disconnected:
-    return Disconnected(
-        "the daemon went away before it answered",
-        where=place,
-        why=str(error) or type(error).__name__,
-        remedy="clawd status",
-    )
-
-
-def _silent(place: str, limit_s: float) -> NoAnswer:
-    return NoAnswer(
-        "the daemon does not answer", where=place, why=f"silent for {limit_s:.0f} s", remedy="clawd logs"
-    )
-
-
-def _problem(item: Mapping[str, Any]) -> ConfigProblem:
-    return ConfigProblem(
-        path=str(item.get("path") or ""),
-        key=str(item.get("key") or ""),
-        message=str(item.get("message") or ""),
-        line=_int(item.get("line"), 0),
-        column=_int(item.get("column"), 0),
-        remedy=str(item.get("remedy") or ""),
-        snippet=str(item.get("snippet") or ""),
-    )
-
-
-def _int(value: object, default: int) -> int:
-    try:
-        return int(str(value))
-    except ValueError:
-        return default

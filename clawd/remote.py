@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from clawd.client import Disconnected
+from clawd.connection import Disconnected
 from clawd.errors import EXIT_AUTH, EXIT_UNREACHABLE, EXIT_USAGE, ControlError, DaemonNotRunning
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from clawd.agent import ending as endings
 from clawd.agent.asking import Asking, reserved
+from clawd.agent.calling import Calling, OutOfTime
 from clawd.agent.choosing import Choice, beginning, choose, names_of
 from clawd.agent.context import question
 from clawd.agent.files import TurnFiles
@@ -20,7 +21,7 @@ from clawd.agent.mailbox import Stopped, takes_place_of
 from clawd.agent.memory import Memory, tags_of
 from clawd.agent.merging import followers, pieces
 from clawd.agent.notices import of_question
-from clawd.agent.questions import decide, refusal, word_on
+from clawd.agent.questions import word_on
 from clawd.agent.settings import carry_out
 from clawd.agent.skipping import skipped
 from clawd.agent.turn import (
@@ -41,8 +42,6 @@ from clawd.errors import ModelError, ModelUnknown
 from clawd.journal.records import (
     ModelResult,
     PatternAllowed,
-    ToolDone,
-    ToolIntent,
     TurnMerged,
     TurnsUndone,
     TurnWaiting,
@@ -51,11 +50,10 @@ from clawd.messages import Text
 from clawd.models.base import collect
 from clawd.models.routing import prefix_remover
 from clawd.texts import say
-from clawd.tools.base import ToolContext
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from typing import Literal
+    from typing import Literal, NoReturn
 
     from clawd.agent.mailbox import Box
     from clawd.agent.run import Brain, TurnRunner
@@ -70,10 +68,6 @@ T = TypeVar("T")
 
 _LAST_ANSWER_SHARE: Final = 0.1  # of `agent.max_turn_s`, kept free for a last answer …
 _LAST_ANSWER_S: Final = 90.0  # … up to so much
-
-
-class _OutOfTime(Exception):
-    """The time that `agent.max_turn_s` leaves for this is used up."""
 
 
 class _Waiting(Exception):
@@ -120,6 +114,15 @@ class Attempt:
             voice=self._voice,
             max_usd=brain.agent.max_turn_usd,
         )
+        self._calling = Calling(
+            runner,
+            brain,
+            lease,
+            allowed=self._allowed,
+            commit=self._commit,
+            limited=lambda work: self._limited(work, self._late_at),
+            wait_for_word=self._wait_for_word,
+        )
         box.arrived |= lease.waiting > 0
 
     async def reach_end(self) -> endings.Ending | None:
@@ -146,7 +149,7 @@ class Attempt:
             return None
         except Stopped as stopped:
             return endings.stopped(self._voice.text, self._language, cause=stopped.cause)
-        except _OutOfTime:
+        except OutOfTime:
             return self._limit("time")
         except ModelError as error:
             return self._no_model(error)
@@ -162,7 +165,7 @@ class Attempt:
                     if (ending := await self._take(result)) is not None:
                         return ending
                 case CallTool() as action:
-                    await self._commit(await self._call(action))
+                    await self._commit(await self._calling.call(action))
                 case SkipCalls() as action:
                     await self._commit(*skipped(action, self.turn.intents))
                 case Answered() as answer:
@@ -178,7 +181,7 @@ class Attempt:
             result = ModelResult(step=step, response=await self._ask(step, why), last=True)
         except ModelError as error:
             return self._limit(why, error)
-        except _OutOfTime:
+        except OutOfTime:
             return self._limit(why)
         return await self._take(result)
 
@@ -236,7 +239,7 @@ class Attempt:
                 self._allowed.add(record.pattern)
 
     async def _limited(self, work: Coroutine[None, None, T], until: float | None = None) -> T:
-        """Return what `work` returns; raises Stopped, or _OutOfTime where the turn's own limit is over.
+        """Return what `work` returns; raises Stopped, or OutOfTime where the turn's own limit is over.
 
         `until` is by the loop's clock; None: until nothing is left.
         """
@@ -246,7 +249,7 @@ class Attempt:
                 return await self._box.until_stopped(work)
         except TimeoutError as error:
             if limit.expired():
-                raise _OutOfTime from error
+                raise OutOfTime from error
             raise  # the work's own, a bug
 
     # --- messages -----------------------------------------------------------------------------------------
@@ -339,7 +342,8 @@ class Attempt:
 
     async def _wait_for_word(
         self, action: CallTool, about: Literal["approval", "unknown"], subject: str
-    ) -> None:
+    ) -> NoReturn:
+        """Ask a person, and end the lease; raises _Waiting."""
         visible = self.turn.visible_text
         timeout = timedelta(seconds=self._brain.asking.approval_timeout_s)
         waiting = TurnWaiting(
@@ -389,58 +393,6 @@ class Attempt:
     def snapshot(self) -> Snapshot | None:
         """Return what later turns of the session could begin with; None when that is not due."""
         return self._memory.snapshot()
-
-    # --- tools --------------------------------------------------------------------------------------------
-
-    async def _call(self, action: CallTool) -> ToolDone:
-        """Run one call, or say why it does not run; raises _Waiting where a person is asked first."""
-        call, step = action.call, action.step
-        consent = self._brain.tools.consent(call.name, call.arguments, self._lease.right)
-        decision = decide(action, consent, self._allowed, self._brain.asking.on_unknown)
-        match decision.next:
-            case "ask":
-                subject = consent.subject if consent is not None else call.arguments
-                await self._wait_for_word(action, decision.about, subject)
-            case "denied":
-                text = refusal(action.answer)
-                return ToolDone(step=step, call_id=call.id, name=call.name, text=text, outcome="denied")
-            case "unknown":
-                text = say("tool_unknown", "en")
-                return ToolDone(step=step, call_id=call.id, name=call.name, text=text, outcome="unknown")
-            case "run":
-                pass
-        return await self._run(action)
-
-    async def _run(self, action: CallTool) -> ToolDone:
-        """Run one call, its intent committed first where a repeat would matter."""
-        call, step = action.call, action.step
-        effect = self._brain.tools.effect(call.name)
-        if effect != "pure" and (action.intent is None or effect == "once"):
-            intent = ToolIntent(
-                step=step, call_id=call.id, name=call.name, arguments=call.arguments, effect=effect
-            )
-            await self._commit(intent)
-        self._runner.tell_call(self._lease, call.name, "started", call.arguments)
-        began = self._runner.clock.monotonic()
-        context = ToolContext(
-            turn=self._lease.turn,
-            step=step,
-            address=self._lease.address,
-            sender=self._lease.message.sender,
-            clock=self._runner.clock,
-            history=self._runner.history,
-        )
-        work = self._brain.tools.call(call.name, call.arguments, context, self._lease.right)
-        outcome: Literal["ok", "error", "unknown"]
-        try:
-            text, outcome = await self._limited(work, self._late_at)
-        except _OutOfTime:  # there is still time for a last answer
-            text, outcome = say("tool_out_of_time", "en"), "unknown"
-        duration_s = self._runner.clock.monotonic() - began
-        self._runner.tell_call(self._lease, call.name, outcome, text, duration_s)
-        return ToolDone(
-            step=step, call_id=call.id, name=call.name, text=text, outcome=outcome, duration_s=duration_s
-        )
 
 
 def language_of(lease: Lease) -> str | None:

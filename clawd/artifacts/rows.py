@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from clawd.ids import from_ms
-from clawd.media import StoredFile, is_stored
+from clawd.ids import from_ms, to_ms
+from clawd.media import ARTIFACT, StoredFile, is_stored
 from clawd.messages import Text
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from clawd.messages import Part
 
 FIND: Final = "SELECT ref, digest, size, mime, name, owner, at FROM artifact WHERE ref = ?"
+OWNED: Final = (
+    "SELECT ref, digest, size, mime, name, owner, at FROM artifact"
+    " WHERE owner = ? AND (at, ref) < (?, ?) ORDER BY at DESC, ref DESC LIMIT ?"
+)
+_CURSOR: Final = re.compile(r"[0-9a-f]{44}")
 TOTAL: Final = "SELECT coalesce(sum(size), 0) FROM (SELECT max(size) AS size FROM artifact GROUP BY digest)"
 _UNUSED: Final = (
     "SELECT ref FROM artifact WHERE at < ?1"
@@ -31,6 +37,20 @@ class KeptFile:
     file: StoredFile
     owner: str
     created_at: datetime
+
+    @property
+    def cursor(self) -> str:
+        """Its place among those of its owner, for `before`; opaque."""
+        return f"{to_ms(self.created_at):012x}{self.file.ref.removeprefix(ARTIFACT)}"
+
+
+def before(cursor: str | None) -> tuple[int, str]:
+    """Return moment and ref before which a list goes on, of None its beginning; raises ValueError."""
+    if cursor is None:
+        return 2**62, ""
+    if not _CURSOR.fullmatch(cursor):
+        raise ValueError("not a cursor of files")
+    return int(cursor[:12], 16), ARTIFACT + cursor[12:]
 
 
 def kept_file(row: Sequence[Any]) -> KeptFile:

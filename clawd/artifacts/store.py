@@ -109,6 +109,11 @@ class ArtifactStore:
             raise NotFound(f"there is no file {ref[:80]}")
         return rows.kept_file(found[0])
 
+    async def owned(self, owner: str, *, after: str | None, limit: int) -> list[KeptFile]:
+        """Return an owner's files, the newest first, behind a cursor of one; raises ValueError for no cursor."""
+        found = await self._store.read(rows.OWNED, (owner, *rows.before(after), limit))
+        return [rows.kept_file(row) for row in found]
+
     async def stat(self, ref: str) -> StoredFile:
         return (await self.find(ref)).file
 

@@ -70,14 +70,16 @@ class Actions:
         """
         self._check_open()
         submission = submission_of(frame, frame.conversation, self._models())
-        submission = replace(submission, parts=await self._attachments.stored(submission.parts, token))
         # Of the content, not of the bytes: a client that makes the frame anew may order it otherwise.
         content = json.dumps(frame.model_dump(exclude={"type", "id"}, exclude_unset=True), sort_keys=True)
-        message = to_inbound(submission, content.encode(), token=token, key=frame.id, now=self._clock.now())
         self._limits.request(token)
-        self._limits.message(token)
+        self._limits.message(token)  # before its files are kept: they take room
         new = False
         try:
+            submission = replace(submission, parts=await self._attachments.stored(submission.parts, token))
+            message = to_inbound(
+                submission, content.encode(), token=token, key=frame.id, now=self._clock.now()
+            )
             (result,) = await self._inbox.accept([message])
             new = isinstance(result, Accepted)
         finally:

@@ -13,6 +13,7 @@ from clawd.journal.base import TurnState
 
 TurnName = Annotated[str, Field(examples=["turn:k3x9-7-1"])]
 QuestionName = Annotated[str, Field(examples=["approval:k3x9-7-2-2"])]
+FileName = Annotated[str, Field(examples=["artifact:5f0c2a9e41d84b7ab6b1c3d2e9f80714"])]
 Conversation = Annotated[str, Field(examples=["order-42"])]
 Cursor = Annotated[str, Field(description="Where the conversation is read on from.", examples=["0"])]
 
@@ -157,6 +158,27 @@ class ConversationList(Answer):
     """The token's conversations, the latest first."""
 
     conversations: list[ConversationShown]
+
+
+# --- files ------------------------------------------------------------------------------------------------
+
+
+class FileShown(Answer):
+    """A file that is kept."""
+
+    id: FileName
+    name: str | None = Field(description="As its sender called it, without folders.", examples=["cat.png"])
+    mime: str | None = Field(description="What its first bytes show.", examples=["image/png"])
+    size: int = Field(ge=0, description="Bytes.")
+    created_at: AwareDatetime
+    sha256: str = Field(description="Of the content; equal contents take the place of one.")
+
+
+class FileList(Answer):
+    """The token's files, the newest first."""
+
+    files: list[FileShown]
+    cursor: str | None = Field(description="To go on from, as `after`; null where there are no more.")
 
 
 # --- health -----------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ _AFTER: Final = Parameter(
     schema={"type": "string"},
     example="0",
 )
-_LIMIT: Final = Parameter(
+LIMIT: Final = Parameter(
     name="limit",
     place="query",
     text="How many at most.",
@@ -156,7 +156,7 @@ CONVERSATIONS: Final = (
         id="listConversations",
         tag="Conversations",
         summary="List the token's conversations, the latest first",
-        parameters=(_LIMIT,),
+        parameters=(LIMIT,),
         answers=(
             Given(
                 status="200",
@@ -185,7 +185,7 @@ CONVERSATIONS: Final = (
         tag="Conversations",
         summary="Read a conversation, a page at a time",
         text="Oldest line first. Without `after` the newest lines come. Empty for one that nobody wrote to.",
-        parameters=(named("id", "The conversation's name.", "order-42"), _AFTER, _LIMIT),
+        parameters=(named("id", "The conversation's name.", "order-42"), _AFTER, LIMIT),
         answers=(
             Given(
                 status="200",

@@ -40,7 +40,7 @@ class Conversations:
         """Answer with the token's conversations, the latest first, `?limit=` of them."""
         token = self._tokens.require(request.headers, "chat", "read")
         own = str(Address(bridge=BRIDGE, account=token.name, chat=token.conversations))
-        found = await self._views.conversations(limit=_limit(request), prefix=own)
+        found = await self._views.conversations(limit=read_limit(request), prefix=own)
         return web.json_response({"conversations": [_shown(view) for view in found]})
 
     async def messages(self, request: web.Request) -> web.Response:
@@ -52,7 +52,7 @@ class Conversations:
         address = _address(token, request.match_info["id"])
         after = request.query.get("after", "")
         try:
-            page = await self._views.entries(address, after=after, limit=_limit(request))
+            page = await self._views.entries(address, after=after, limit=read_limit(request))
         except NotFound as error:
             raise RequestRefused(400, error.what, code="bad_cursor", remedy=error.remedy) from error
         telling = Telling(address.chat, after)
@@ -81,7 +81,8 @@ def _address(token: Token, name: str) -> Address:
     return Address(bridge=BRIDGE, account=token.name, chat=named)
 
 
-def _limit(request: web.Request) -> int:
+def read_limit(request: web.Request) -> int:
+    """Return how many lines of a list are asked for; raises RequestRefused (400)."""
     text = request.query.get("limit", str(_LIMIT))
     if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MAX_LIMIT):
         raise RequestRefused(400, f"limit has to be a whole number from 1 to {MAX_LIMIT}")

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from clawd.errors import NotFound
 from clawd.gateway.bodies import BODY_TIMEOUT_S
+from clawd.gateway.conversations import read_limit
 from clawd.gateway.messages import BRIDGE
 from clawd.gateway.problems import RequestRefused
 from clawd.gateway.uploads import read_upload
@@ -37,6 +38,7 @@ class Files:
         """Return the routes to add to an application."""
         return [
             web.post("/v1/files", self.put),
+            web.get("/v1/files", self.list_own),
             web.get("/v1/files/{id}", self.show),
             web.get("/v1/files/{id}/content", self.content),
             web.delete("/v1/files/{id}", self.delete),
@@ -56,6 +58,21 @@ class Files:
         )
         kept = await self._artifacts.find(stored.ref)
         return web.json_response(_told(kept), status=201, headers={"Location": f"/v1/files/{stored.ref}"})
+
+    async def list_own(self, request: web.Request) -> web.Response:
+        """Answer with the token's own files, the newest first: `?limit=` of them, behind `?after=`."""
+        token = self._tokens.require(request.headers, "chat", "read")
+        limit = read_limit(request)
+        try:
+            found = await self._artifacts.owned(
+                owner_of(token), after=request.query.get("after"), limit=limit
+            )
+        except ValueError as error:
+            raise RequestRefused(
+                400, "there is no such cursor", code="bad_cursor", remedy="leave after away to begin anew"
+            ) from error
+        cursor = found[-1].cursor if len(found) == limit else None
+        return web.json_response({"files": [_told(kept) for kept in found], "cursor": cursor})
 
     async def show(self, request: web.Request) -> web.Response:
         """Answer with what is known of a file."""

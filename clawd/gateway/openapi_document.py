@@ -13,6 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from clawd.gateway import answers, requests
 from clawd.gateway.api_operations import ALL as API
+from clawd.gateway.file_operations import ALL as FILES
 from clawd.gateway.openai_operations import ALL as OPENAI
 from clawd.gateway.operations import BODY, EVENT_STREAM, JSON, KNOWN, NEAR
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from clawd.gateway.operations import Given, Operation, Parameter
     from clawd.response import JsonObject, JsonValue
 
-OPERATIONS: Final = (*API, *OPENAI)
+OPERATIONS: Final = (*API, *FILES, *OPENAI)
 
 _REF: Final = "#/components/schemas/{model}"
 _ABOUT: Final = """One HTTP server per daemon: messages, conversations, streams, and OpenAI's API.
@@ -37,6 +38,7 @@ _TAGS: Final = {
     "Messages": "Sending messages, and what became of them.",
     "Conversations": "What was said.",
     "Streams": "What happens, while it happens.",
+    "Files": "Files that messages name by their ids, and that come back.",
     "OpenAI": "For clients of OpenAI's API.",
     "Health": "For supervisors and programs.",
     "Bridges": "The doors of chat platforms that call.",
@@ -47,11 +49,12 @@ ERRORS: Final = {
     401: "No token, or one that does not count.",
     403: "The token may not do this; or a foreign Host or Origin; or the sender is not let in.",
     404: "There is nothing of this name, or it is nobody else's business.",
-    408: "The body took longer than 30 s.",
+    408: "The body took longer than 30 s; a file, longer than that and a second for each 16 kB of it.",
     409: "It does not fit what was done before: a key with another body, a turn that is over, a question that "
     "is no longer open.",
-    413: "The body is larger than `gateway.max_body_bytes`.",
-    415: "The body is not declared as JSON, or is compressed.",
+    413: "The body is larger than `gateway.max_body_bytes`, or a file than `journal.max_file_bytes`.",
+    415: "The body is not declared as what is read here (JSON, or a form with a file), or is compressed.",
+    416: "The file has no such range.",
     426: "The path speaks WebSocket only.",
     429: "Over a limit of the token, or of its senders.",
     431: "The headers are larger than 32 kB.",
@@ -69,6 +72,7 @@ _EXAMPLES: Final[dict[int, tuple[str, str]]] = {
     409: ("conflict", "this Idempotency-Key was used with another body"),
     413: ("too_large", "the body is larger than 1,048,576 bytes"),
     415: ("unsupported_media_type", "the body has to be JSON"),
+    416: ("range_not_satisfiable", "the file has no such range"),
     426: ("upgrade_required", "this path speaks WebSocket"),
     429: ("rate_limited", "the token shop may make 60 requests in 60 s"),
     431: ("headers_too_large", "the headers are larger than 32,768 bytes"),
@@ -78,7 +82,14 @@ _EXAMPLES: Final[dict[int, tuple[str, str]]] = {
 }
 
 _HEADERS: Final[dict[str, tuple[str, JsonObject, JsonValue]]] = {
-    "Location": ("Where the turn is shown.", {"type": "string"}, "/v1/messages/turn:k3x9-7-1"),
+    "Location": ("Where the turn, or the file, is shown.", {"type": "string"}, "/v1/messages/turn:k3x9-7-1"),
+    "Content-Disposition": (
+        "Always a download, never shown by a browser.",
+        {"type": "string"},
+        "attachment; filename*=UTF-8''cat.png",
+    ),
+    "Content-Range": ("The bytes, and how many there are in all.", {"type": "string"}, "bytes 0-99/2048"),
+    "ETag": ("The SHA-256 of the whole file.", {"type": "string"}, '"9f86d081884c7d65"'),
     "Retry-After": ("Seconds after which to come again.", {"type": "integer", "minimum": 1}, 5),
     "WWW-Authenticate": ("How to say who asks.", {"type": "string"}, "Bearer"),
     "RateLimit-Policy": (
@@ -178,6 +189,12 @@ def _operation(operation: Operation) -> JsonObject:
         if operation.example is not None:
             content["example"] = operation.example
         told["requestBody"] = {"required": True, "content": {JSON: content}}
+    elif operation.upload is not None:
+        form: JsonObject = {"schema": _ref(operation.upload)}
+        told["requestBody"] = {
+            "required": True,
+            "content": {"multipart/form-data": form, "application/octet-stream": {}},
+        }
     elif operation.raw_body:
         told["requestBody"] = {"content": {"*/*": {}}}
     return told
@@ -201,7 +218,7 @@ def _responses(operation: Operation) -> JsonObject:
     errors = {*operation.errors, *NEAR}
     if operation.scopes:
         errors.update(KNOWN)
-    if operation.body is not None:
+    if operation.body is not None or operation.upload is not None:
         errors.update(BODY)
     if any(status.endswith("XX") for status in found):
         errors = set()  # told by class
@@ -278,9 +295,8 @@ def _ref(model: type[BaseModel]) -> JsonObject:
 
 def _schemas() -> JsonObject:
     """Return the schemas of all bodies and frames, by the names of their models."""
-    models = {operation.body for operation in OPERATIONS} | {
-        given.model for operation in OPERATIONS for given in operation.answers
-    }
+    models = {model for operation in OPERATIONS for model in (operation.body, operation.upload)}
+    models |= {given.model for operation in OPERATIONS for given in operation.answers}
     models |= {answers.ErrorBody, answers.OpenAIErrorBody}
     unions = {"ClientFrame": requests.AnyFrame, "ServerFrame": answers.ServerFrame}
     inputs: list[tuple[str, Any, TypeAdapter[Any]]] = [

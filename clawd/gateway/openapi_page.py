@@ -33,6 +33,8 @@ Every operation may answer 401, 403, 429, 431 and 503, and one with a body 408, 
 """
 _ANSWERS_TO_ALL: Final = frozenset(str(status) for status in (*NEAR, *KNOWN, *BODY) if status != 400)
 
+_FORM: Final = "multipart/form-data"
+
 Json = dict[str, Any]
 
 
@@ -118,7 +120,10 @@ def _curl(method: str, path: str, operation: Json) -> str | None:
     words.append(f'"$CLAWD{path}{"?" if query else ""}{"&".join(query)}"')
     if operation["security"] and {} not in operation["security"]:
         words.append('-H "Authorization: Bearer $TOKEN"')
-    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    contents = operation.get("requestBody", {}).get("content", {})
+    content = contents.get("application/json")
+    if _FORM in contents:
+        words.append('-F "file=@cat.png"')
     if content is not None:
         words.append('-H "Content-Type: application/json"')
         words.append(f"-d '{json.dumps(content['example'], ensure_ascii=False)}'")
@@ -150,9 +155,10 @@ def _parameters(operation: Json) -> Iterator[str]:
 
 
 def _body(operation: Json) -> Iterator[str]:
-    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
-    if content is not None:
-        yield _row("", "body", _type(content["schema"]), "")
+    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+        if "schema" in content:
+            told = "As a form, `multipart/form-data`; or the file itself." if kind == _FORM else ""
+            yield _row("", "body", _type(content["schema"]), told)
 
 
 def _contents(answer: Json) -> str:

@@ -63,6 +63,7 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     body: type[BaseModel] | None = None
     raw_body: bool = False  # bytes of any kind
+    upload: type[BaseModel] | None = None  # a form with a file, or the file itself
     example: JsonValue = None  # of the body
     answers: tuple[Given, ...] = ()
     errors: tuple[int, ...] = ()  # beside those of every such path

@@ -263,6 +263,18 @@ def _check_always(answer: str, always: str | None) -> None:
         raise PydanticCustomError("sentence", "always: goes with approve and not with deny")
 
 
+class Upload(Body):
+    """The form of `POST /v1/files`, which `clawd.gateway.uploads` reads in pieces."""
+
+    file: bytes = Field(
+        description="The file, with its name and its type.",
+        json_schema_extra={"format": "binary", "contentMediaType": "application/octet-stream"},
+    )
+    purpose: Annotated[str | None, Field(max_length=1024)] = Field(
+        default=None, description="Ignored; some clients send it."
+    )
+
+
 # --- frames of a WebSocket --------------------------------------------------------------------------------
 
 

@@ -135,7 +135,8 @@ async def site(
         streams=stream_times or StreamTimes(),
     )
     gateway = Gateway(config or GatewayConfig(port=0), around, times=times)
-    gateway.mount(RemoteControl(services, lambda request: f"token.{request[TOKEN].name}"))
+    commands = replace(services, artifacts=artifacts)
+    gateway.mount(RemoteControl(commands, lambda request: f"token.{request[TOKEN].name}"))
     async with gateway, aiohttp.ClientSession(gateway.url) as client:
         path = state_dir / "gateway.token"
         token = path.read_text().strip() if path.exists() else ""

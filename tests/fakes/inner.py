@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import random
 import sqlite3
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from clawd.access import Access
@@ -51,7 +51,7 @@ from clawd.texts import say
 from clawd.tools.registry import Toolbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from clawd.config.schema import RouteConfig
@@ -141,7 +141,8 @@ class Inner:
         self._call_timeout_s = call_timeout_s
         self.gateway = gateway or GatewayConfig()
         self._chance = chance
-        self._journal_config = JournalConfig(max_queue=max_queue, lock_timeout_s=0.05)
+        self._journal_config = JournalConfig(max_queue=max_queue)
+        self._is_impatient = False
         self._running: AsyncExitStack | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.hear: list[GivenUp] = []
@@ -159,6 +160,7 @@ class Inner:
     async def start(self) -> None:
         """Open the journal, recover, and set all parts to work, as the daemon does."""
         self.opened: OpenJournal = await open_journal(self.state_dir, self._journal_config, self.clock)
+        self._is_impatient = False
         self.journal, self.views, self.admin = self.opened.journal, self.opened.views, self.opened.admin
         self.opened.store._reader._limit_s = PATIENCE_S  # a busy computer is no slow question
         self._build()
@@ -298,9 +300,16 @@ class Inner:
         await self.crash()
         await self.start()
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Let no commit through inside the `with` block: somebody else holds the database."""
+    @asynccontextmanager
+    async def locked(self) -> AsyncIterator[None]:
+        """Let no commit through inside the `async with` block: somebody else holds the database.
+
+        From the first one on locks are waited for only briefly. Before, they are waited for as long as a daemon does:
+        on a busy machine a checkpoint may take a while, and a pause after it would last for ever by a clock that stands.
+        """
+        if not self._is_impatient:
+            self._is_impatient = True
+            await self.opened.store.write(lambda db: db.execute("PRAGMA busy_timeout = 50").fetchall())
         other = sqlite3.connect(self.opened.store.path, isolation_level=None)
         try:
             other.execute("BEGIN IMMEDIATE")

@@ -144,7 +144,7 @@ async def test_a_turn_waits_while_nothing_can_be_committed_and_pays_its_model_on
     async with Inner(state_dir, model=model, clock=clock) as inner:
         turn = await inner.say()
         await model.asked()
-        with inner.locked():
+        async with inner.locked():
             held.set()
             await clock.sleeping()  # the turn has found the journal locked
             assert inner.opened.store.pause
@@ -163,7 +163,7 @@ async def test_a_tool_is_not_called_before_its_intent_could_be_committed(state_d
         await inner.ask()
         turn = await inner.say()
         await model.asked(2)
-        with inner.locked():
+        async with inner.locked():
             held.set()
             await clock.sleeping()  # at the model's answer
             await clock.advance(0.6)

@@ -143,7 +143,7 @@ async def test_a_turn_in_work_is_visible_with_its_attempt(state_dir: Path) -> No
 
 async def test_claiming_goes_on_after_the_journal_could_not_commit(state_dir: Path) -> None:
     async with Inner(state_dir, model=ScriptedModel("ok")) as inner:
-        with inner.locked():
+        async with inner.locked():
             with pytest.raises(JournalUnavailable):
                 await inner.say("refused")
             inner.journal.work.set()

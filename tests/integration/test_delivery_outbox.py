@@ -296,7 +296,7 @@ async def test_a_receipt_waits_for_a_journal_that_can_not_commit(state_dir: Path
         inner.bridge.next_sends(held)
         await push(inner, "a")
         await inner.bridge.until(lambda: len(inner.bridge.sends) == 1)
-        with inner.locked():
+        async with inner.locked():
             held.set()
             await clock.sleeping()
         await clock.advance(1.1)

@@ -34,9 +34,14 @@ TOKENS = GatewayConfig(
 
 
 @pytest.fixture
-async def opened(state_dir: Path) -> AsyncIterator[OpenJournal]:
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def opened(state_dir: Path, clock: ManualClock) -> AsyncIterator[OpenJournal]:
     config = JournalConfig(max_file_bytes=MAX, max_files_bytes=2 * MAX)
-    journal = await open_journal(state_dir, config, ManualClock())
+    journal = await open_journal(state_dir, config, clock)
     yield journal
     await journal.close()
 
@@ -117,6 +122,45 @@ async def test_a_token_sees_its_own_files_and_an_operator_all(here: Site) -> Non
     assert (await here.call("GET", f"/v1/files/{ref}", token=""))[0] == 401
     assert (await put(here, form(PNG), token=READER))[0] == 403
     assert (await here.call("DELETE", f"/v1/files/{ref}", token=READER))[0] == 403
+
+
+async def test_files_are_listed_a_page_at_a_time_and_only_to_their_token(
+    here: Site, opened: OpenJournal, clock: ManualClock
+) -> None:
+    refs = []
+    for number in range(5):
+        refs.append((await put(here, form(PNG, name=f"{number}.png")))[1]["id"])
+        await clock.advance(number % 2)  # two and two of one millisecond
+    await put(here, form(PNG), token=OTHER)
+    seen: list[Any] = []
+    cursor = ""
+    while True:
+        status, page = await here.call("GET", f"/v1/files?limit=2{cursor}", token=SHOP)
+        assert status == 200, page
+        seen += page["files"]
+        if page["cursor"] is None:
+            break
+        cursor = f"&after={page['cursor']}"
+    assert [file["id"] for file in seen[:1]] == refs[4:], "the newest first"
+    assert sorted(file["id"] for file in seen) == sorted(refs), "each of them once, and no other token's"
+    assert sorted(seen, key=lambda file: file["created_at"], reverse=True) == seen
+    assert seen[0] == (await here.call("GET", f"/v1/files/{refs[4]}", token=SHOP))[1]
+    assert (await here.call("GET", "/v1/files", token=READER)) == (200, {"files": [], "cursor": None})
+    for query in ("after=x", "limit=0", "limit=201", "after="):
+        status, told = await here.call("GET", f"/v1/files?{query}", token=SHOP)
+        assert (status, bool(told["error"]["message"])) == (400, True), query
+
+
+async def test_a_list_goes_on_behind_a_file_that_was_deleted_meanwhile(here: Site) -> None:
+    for _ in range(3):
+        await put(here, form(PNG))
+    _, page = await here.call("GET", "/v1/files?limit=2", token=SHOP)
+    async with here.client.delete(
+        f"/v1/files/{page['files'][1]['id']}", headers={"Authorization": f"Bearer {SHOP}"}
+    ) as reply:
+        assert reply.status == 204
+    _, rest = await here.call("GET", f"/v1/files?after={page['cursor']}", token=SHOP)
+    assert len(rest["files"]) == 1
 
 
 async def test_a_deleted_file_is_gone(here: Site, state_dir: Path) -> None:

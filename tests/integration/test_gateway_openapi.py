@@ -10,9 +10,11 @@ from aiohttp import web
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from clawd.config.schema import JournalConfig
 from clawd.gateway.openai_models import Offered
 from clawd.gateway.openapi_document import OPERATIONS, document
-from clawd.testing import ScriptedModel
+from clawd.journal.opening import open_journal
+from clawd.testing import ManualClock, ScriptedModel
 from tests.fakes.gateway_site import site
 from tests.fakes.routing import router_over
 
@@ -42,9 +44,11 @@ async def test_it_is_read_without_a_token_and_made_once(state_dir: Path, describ
 
 
 async def test_every_route_is_described_and_nothing_else(state_dir: Path, described: Any) -> None:
-    async with site(state_dir, offered=OFFERED) as here:
+    opened = await open_journal(state_dir, JournalConfig(), ManualClock())
+    async with site(state_dir, offered=OFFERED, artifacts=opened.artifacts) as here:
         app = web.Application()
         app.add_routes(here.gateway.routes())
+    await opened.close()
     routes = {
         (route.method, route.resource.canonical)
         for route in app.router.routes()
@@ -91,5 +95,5 @@ def test_every_operation_has_a_name_of_its_own_and_tells_its_errors(described: A
         told = described["paths"][operation.path][operation.method]["responses"]
         if operation.scopes:
             assert {"401", "403", "429", "503"} <= told.keys()
-        if operation.body is not None:
+        if operation.body is not None or operation.upload is not None:
             assert {"400", "408", "413", "415"} <= told.keys()

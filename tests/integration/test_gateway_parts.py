@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clawd.config.schema import GatewayConfig, JournalConfig, TokenConfig
+from clawd.gateway.attachments import Attachments
+from clawd.gateway.auth import Token
+from clawd.gateway.problems import RequestRefused
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.messages import Accepted, Audio, File, Image, InboundMessage, Text
 from clawd.testing import ManualClock
 from tests.fakes.gateway_site import Site, site
+from tests.fakes.gateway_socket import talk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -104,6 +108,19 @@ async def test_an_address_is_handed_on_as_it_is(here: Site, taking: Taking) -> N
 
 
 @pytest.mark.parametrize(
+    "ref", ["http://example.com/a.png", "file:///etc/passwd", "ftp://x/a.png", "/etc/passwd"]
+)
+async def test_no_door_hands_on_an_address_that_is_not_https(taking: Taking, ref: str) -> None:
+    """Not every door's own models look at it: OpenAI's leave an `image_url` to this."""
+    token = Token(name="shop", scopes=frozenset({"chat"}), digest=b"")
+    attachments = Attachments(taking.opened.artifacts)
+    with pytest.raises(RequestRefused, match="only https addresses are handed on"):
+        await attachments.stored([Image(ref=ref)], token)
+    image = Image(ref="HTTPS://example.com/a.png")
+    assert await attachments.stored([image], token) == (image,)
+
+
+@pytest.mark.parametrize(
     ("part", "says"),
     [
         ({"type": "image", "url": "http://127.0.0.1/cat.png"}, "parts[0].url: has to be an https address"),
@@ -139,3 +156,62 @@ async def test_an_inline_file_that_is_too_large_is_refused(here: Site, taking: T
     status, told = await send(here, {"type": "file", "data": data})
     assert (status, "larger than 50,000 bytes" in told["error"]["message"]) == (413, True)
     assert taking.parts == []
+
+
+# --- over a WebSocket -----------------------------------------------------------------------------------
+
+
+async def test_a_socket_sends_what_rest_sends(here: Site, taking: Taking) -> None:
+    _, put = await here.call("POST", "/v1/files?name=t.csv", token=SHOP, data=b"a,b")
+    parts = [
+        {"type": "text", "text": "what is this?"},
+        {"type": "image", "data": DATA, "alt": "a cat"},
+        {"type": "file", "file": put["id"]},
+        {"type": "image", "url": "https://example.com/cat.png"},
+    ]
+    async with talk(here.port, SHOP) as there:
+        accepted = await there.asked("send", id="m1", conversation="c1", parts=parts)
+    assert (accepted["type"], accepted["ref"], accepted["turn"]) == ("accepted", "m1", "turn:abc-1-1")
+    ((text, image, file, address),) = taking.parts
+    assert text == Text("what is this?")
+    assert image == Image(ref=taking.there[0], mime="image/png", size=len(PNG), name="a cat")
+    assert isinstance(file, File)
+    assert (file.ref, file.name, file.size) == (put["id"], "t.csv", 3)
+    assert address == Image(ref="https://example.com/cat.png")
+
+
+async def test_a_socket_is_told_what_is_wrong_with_a_part_and_goes_on(here: Site, taking: Taking) -> None:
+    _, put = await here.call("POST", "/v1/files", token=OTHER, data=PNG)
+    async with talk(here.port, SHOP) as there:
+        for part, code, says in (
+            ({"type": "image", "file": put["id"]}, "unknown_file", "there is no file"),
+            ({"type": "image", "url": "http://127.0.0.1/"}, "bad_frame", "has to be an https address"),
+            ({"type": "image", "data": "!"}, "bad_request", "parts[0]: data is not base64"),
+        ):
+            told = await there.asked("send", id="m1", conversation="c1", parts=[part])
+            assert (told["type"], told["code"], told["ref"]) == ("error", code, "m1"), told
+            assert says in told["message"]
+        assert taking.parts == []
+        accepted = await there.asked(
+            "send", id="m2", conversation="c1", parts=[{"type": "image", "data": DATA}]
+        )
+        assert accepted["type"] == "accepted"
+
+
+async def test_a_token_over_its_day_has_nothing_kept(state_dir: Path, taking: Taking) -> None:
+    token = TokenConfig.model_validate({"name": "shop", "token": SHOP, "scopes": ["chat"], "day": 1})
+    config = GatewayConfig(port=0, tokens=(token,))
+    parts = [{"type": "image", "data": DATA}]
+    async with (
+        site(state_dir, config=config, inbox=taking, artifacts=taking.opened.artifacts) as here,
+        talk(here.port, SHOP) as there,
+    ):
+        wrong = await there.asked("send", id="m0", conversation="c1", parts=[{"type": "image", "data": "!"}])
+        assert wrong["code"] == "bad_request", "and it does not count"
+        first = await there.asked("send", id="m1", conversation="c1", parts=parts)
+        over = await there.asked("send", id="m2", conversation="c1", parts=parts)
+        status, told = await send(here, *parts)
+        _, kept = await here.call("GET", "/v1/files", token=SHOP)
+    assert (first["type"], over["code"]) == ("accepted", "quota_exceeded")
+    assert (status, told["error"]["code"]) == (429, "quota_exceeded")
+    assert len(kept["files"]) == 1

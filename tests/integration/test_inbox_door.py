@@ -58,8 +58,9 @@ async def test_a_batch_that_can_not_be_committed_moves_no_cursor_and_uses_up_no_
     async with Inner(state_dir, access=access) as inner:
         batch = [message("a"), message("/help"), message("b"), message("one too many")]
         for _ in range(3):
-            with inner.locked(), pytest.raises(JournalUnavailable):
-                await inner.inbox.accept(batch, CURSOR)
+            async with inner.locked():
+                with pytest.raises(JournalUnavailable):
+                    await inner.inbox.accept(batch, CURSOR)
         assert await inner.inbox.cursor(CURSOR.key) is None
         results = await inner.inbox.accept(batch, CURSOR)
         assert [type(result) for result in results] == [Accepted, Replied, Accepted, Refused]
@@ -70,8 +71,9 @@ async def test_a_stranger_whose_code_can_not_be_committed_takes_no_rate_from_oth
     access = AccessConfig(default="pair", owners=("chat:42",), rate="1/h")
     async with Inner(state_dir, access=access) as inner:
         batch = [message("mine"), message("let me in", sender="7", chat="7")]
-        with inner.locked(), pytest.raises(JournalUnavailable):
-            await inner.inbox.accept(batch)
+        async with inner.locked():
+            with pytest.raises(JournalUnavailable):
+                await inner.inbox.accept(batch)
         results = await inner.inbox.accept(batch)
         assert isinstance(results[0], Accepted)
         assert isinstance(results[1], Refused)

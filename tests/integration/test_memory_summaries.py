@@ -281,7 +281,7 @@ async def test_no_request_is_made_with_a_summary_before_that_is_committed(
         turns = [await inner.say(long(n)) for n in range(8)]
         while not model.asked("summary"):
             await asyncio.sleep(0.01)
-        with inner.locked():  # nothing can be committed
+        async with inner.locked():  # nothing can be committed
             model.gate.set()
             while not any(r.getMessage() == "turn_paused" for r in caplog.records):
                 await asyncio.sleep(0.01)

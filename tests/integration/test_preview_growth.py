@@ -431,7 +431,7 @@ async def test_a_preview_noted_while_the_disk_is_full_does_not_lose_the_answer(s
         await begun(inner, model)
         await talk.give(inner)
         await later(inner, clock, 1.1)
-        with inner.locked():
+        async with inner.locked():
             on_the_wire.set()
             await clock.sleeping()
         talk.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import pytest
 
 from clawd.client import Client, Disconnected, RemoteError
 from clawd.config.base import Secret
-from clawd.config.schema import GatewayConfig, TokenConfig
+from clawd.config.schema import GatewayConfig, JournalConfig, TokenConfig
+from clawd.control.answers import MAX_BODY_BYTES
 from clawd.errors import (
     EXIT_AUTH,
     EXIT_NOT_RUNNING,
@@ -20,9 +22,12 @@ from clawd.errors import (
     ControlError,
     DaemonNotRunning,
 )
-from clawd.messages import Address
+from clawd.ids import SystemClock
+from clawd.journal.opening import open_journal
+from clawd.messages import Address, Image
 from clawd.remote import BadRemote, NoToken, Remote, Unreachable, Untrusted, remote_of
 from tests.fakes.gateway_site import not_ready, site
+from tests.fakes.shell import Shell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,6 +156,31 @@ async def test_commands_reach_a_daemon_that_drains(state_dir: Path) -> None:
         here.readiness = not_ready(draining=True)
         await post(client_of(here), "/stop")
         assert here.world.stopped.is_set()
+
+
+async def test_a_file_is_sent_from_afar(state_dir: Path) -> None:
+    opened = await open_journal(state_dir / "journal", JournalConfig(max_file_bytes=5_000_000), SystemClock())
+    picture = state_dir / "cat.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2 * MAX_BODY_BYTES))
+    async with (
+        contextlib.AsyncExitStack() as stack,
+        site(state_dir, config=CONFIG, artifacts=opened.artifacts) as here,
+    ):
+        stack.push_async_callback(opened.close)
+        there = Shell(state_dir / "elsewhere")
+        url = str(here.gateway.url)
+        send = ("--url", url, "send", "telegram:1:2", "see", "--file", str(picture))
+        sent = await there(*send, CLAWD_TOKEN=ADMIN)
+        assert (sent.code, sent.out) == (0, "delivery:fake-1\n"), sent.err
+        ((file,),) = [push.files for push in here.world.pushes]
+        assert (type(file), file.name, file.size) == (Image, "cat.png", picture.stat().st_size)
+        refused = await there(*send, CLAWD_TOKEN=READ)
+        assert (refused.code, "lacks the scope admin" in refused.err) == (EXIT_AUTH, True), refused.err
+        with picture.open("ab") as more:
+            more.truncate(5_000_001)
+        large = await there(*send, CLAWD_TOKEN=ADMIN)
+        assert (large.code, "larger than 5,000,000 bytes" in large.err) == (1, True), large.err
+        assert len(here.world.pushes) == 1
 
 
 async def test_a_body_over_the_limit_is_refused(state_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,9 @@ async def here(state_dir: Path) -> AsyncIterator[Shell]:
     await shell("stop")
 
 
-async def test_commands_work_from_afar_until_their_token_is_revoked(here: Shell, tmp_path: Path) -> None:
+async def test_commands_work_from_afar_until_their_token_is_revoked(
+    here: Shell, state_dir: Path, tmp_path: Path
+) -> None:
     made = await here("tokens", "create", "laptop", "--scope", "admin")
     assert made.code == 0, made.err
     there = Shell(tmp_path)  # a home without any daemon
@@ -47,6 +50,25 @@ async def test_commands_work_from_afar_until_their_token_is_revoked(here: Shell,
     tail = await there("tail", "default", "--no-follow", "--json")
     page = json.loads(tail.out.splitlines()[0])
     assert "hello" in json.dumps(page)
+    kept = str(state_dir / "kept.db")  # on the daemon's host
+    (tmp_path / "cat.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    expected = {
+        ("tokens", "list"): (0, "laptop"),
+        ("usage",): (0, "all of 7 days"),
+        ("conversations", "list"): (0, "terminal:token.laptop:default"),
+        ("backup", kept): (0, kept),
+        ("backup", "kept.db"): (2, "absolute"),
+        ("logs",): (2, "clawd logs works on the daemon's own host alone"),
+        ("send", "nobody:1:2", "see", "--file", str(tmp_path / "cat.png")): (
+            1,
+            "there is no bridge 'nobody'",
+        ),
+    }
+    async with asyncio.TaskGroup() as tasks:
+        done = {command: tasks.create_task(there(*command)) for command in expected}
+    for command, (code, says) in expected.items():
+        result = done[command].result()
+        assert (result.code, says in result.out + result.err) == (code, True), (command, result)
     revoked = await there("tokens", "revoke", "laptop")  # its own
     assert revoked.code == 0, revoked.err
     late = await there("turns", "list")

@@ -11,6 +11,7 @@ CREATE TABLE artifact (
 ) WITHOUT ROWID;
 CREATE INDEX artifact_digest ON artifact (digest);
 CREATE INDEX artifact_at ON artifact (at);
+CREATE INDEX artifact_owner ON artifact (owner, at);
 
 -- What names a file: a message of a conversation, or (without seq) a delivery that no turn made.
 CREATE TABLE artifact_use (

@@ -7,21 +7,24 @@ import hashlib
 import sqlite3
 import stat
 import time
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from clawd.artifacts import rows
 from clawd.artifacts.store import UNUSED_S, ArtifactStore
 from clawd.errors import FilesFull, FileTooLarge, JournalUnavailable, NotFound
 from clawd.journal.base import AdmittedMessage, Push
 from clawd.journal.checking import check_state_dir
 from clawd.messages import File, Image, MessageId, Text
+from clawd.store import faults
 from tests.conformance.journals import address, inbound
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from clawd.journal.opening import OpenJournal
@@ -287,6 +290,56 @@ async def test_a_content_that_comes_again_while_it_is_removed_is_there_afterward
             new = group.create_task(put(store, b"again"))
             group.create_task(store.delete(old.ref))
         assert await whole(store, new.result().ref) == b"again"
+
+
+@contextmanager
+def held(point: str) -> Iterator[None]:
+    """Hold the first that comes by a point for a moment."""
+    faults.arm({faults.VARIABLE: f"{point}:1:sleep=0.3"})
+    try:
+        yield
+    finally:
+        faults.arm({})
+
+
+async def test_a_sweep_leaves_a_content_alone_whose_row_is_about_to_be_written(
+    opened: OpenJournal, state_dir: Path
+) -> None:
+    """A crash left it without a row, and just when the sweep comes to it somebody puts the same again."""
+    store, root = opened.artifacts, state_dir / "artifacts"
+    digest = hashlib.sha256(b"left").hexdigest()
+    for name in ("0" * 64, digest):
+        (root / name[:2]).mkdir(parents=True)
+        (root / name[:2] / name[2:]).write_bytes(b"left")
+    puts: list[asyncio.Future[StoredFile]] = []
+
+    async def pause() -> None:
+        if not puts and len(files(state_dir)) == 1:  # behind the first folder
+            puts.append(asyncio.ensure_future(put(store, b"left")))
+            await asyncio.sleep(
+                0.1
+            )  # it is held by now; where it is not, nothing is shown, and nothing fails
+
+    with held("artifact.after:rename"):
+        await store.sweep(pause)
+        (new,) = puts
+        assert await whole(store, (await new).ref) == b"left"
+
+
+async def test_a_content_that_is_to_be_removed_is_not_when_it_is_just_being_placed_again(
+    opened: OpenJournal,
+) -> None:
+    store = opened.artifacts
+    asyncio.get_running_loop().set_default_executor(
+        ThreadPoolExecutor(1)
+    )  # removed right behind: the worst moment
+    old = await put(store, b"again")
+    await opened.store.write(lambda db: rows.delete(db, old.ref))  # as a conversation's deletion does
+    with held("artifact.before:rename"):
+        new = asyncio.ensure_future(put(store, b"again"))
+        await asyncio.sleep(0.1)  # it is held by now; where it is not, nothing is shown, and nothing fails
+        await store.remove_gone()
+        assert await whole(store, (await new).ref) == b"again"
 
 
 # --- the check --------------------------------------------------------------------------------------------
