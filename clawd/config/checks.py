@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clawd.config.values import PlainValue
 
 _FREE: Final = ("local", "demo")  # types of models that run here
-_NO_EFFECT: Final[tuple[KeyPath, ...]] = (("alerts",), ("journal", "dedup_days"))
+_NO_EFFECT: Final[tuple[KeyPath, ...]] = (("alerts",),)
 
 
 def check_whole(config: Config, data: Mapping[str, PlainValue], root: Entries, problems: Problems) -> None:
