@@ -445,6 +445,10 @@ def test_owner_on_a_bridge_that_is_not_configured_is_noted(files: Files) -> None
     assert note.endswith("the owner phnoe:1 belongs to no configured bridge; did you mean 'phone'?")
 
 
+def test_an_owner_may_be_a_token_of_the_gateway(files: Files) -> None:
+    assert list(files.load("access: {owners: ['api:ops', 'terminal:1000']}").notes) == []
+
+
 def test_each_value_tells_its_origin(files: Files, tmp_path: Path) -> None:
     files.environ["TOKEN"] = "from environ"
     origins = files.load("bridges: {phone: {token: {env: TOKEN}}}\nagent:\n  max_steps: 3\n").origins
