@@ -188,7 +188,7 @@ def gone(place: str, error: Exception) -> Disconnected:
         "the daemon went away before it answered",
         where=place,
         why=str(error) or type(error).__name__,
-        remedy="clawd status",
+        remedy="https://, if its gateway speaks TLS" if place.startswith("http://") else "clawd status",
     )
 
 

@@ -73,10 +73,16 @@ class _Unmade:
         self._error = error
 
     async def run(self, inbox: Inbox, ready: Callable[[], None]) -> None:
-        raise BridgeAuthError(self.name, f"it could not be made: {self._error}")
+        raise self._unmade()
 
     async def send(self, message: OutboundMessage) -> Receipt:
         raise DeliveryUnauthorized(self.name, "it could not be made")
+
+    async def probe(self) -> str:
+        raise self._unmade()
+
+    def _unmade(self) -> BridgeAuthError:
+        return BridgeAuthError(self.name, f"it could not be made: {self._error}")
 
 
 class Supervisor:
@@ -195,9 +201,13 @@ class Supervisor:
         if held is None:
             known = ", ".join(self._bridges) or "none"
             raise NotFound(f"no bridge is called {name}", why=f"configured and enabled: {known}")
-        if not isinstance(held.bridge, ProbeBridge):
+        if isinstance(held.bridge, ProbeBridge):
+            return await held.bridge.probe()
+        if isinstance(held.bridge, HttpBridge):
             return f"{name} has nothing to connect to; it waits for calls"
-        return await held.bridge.probe()
+        if held.state != "connected":  # it has no test of its own, so its state has to tell
+            raise BridgeNotReady(name, held.error or held.state)
+        return f"{name} is connected; it has no test of its own"
 
     # --- one bridge -------------------------------------------------------------------------------------
 

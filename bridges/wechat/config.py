@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -95,6 +96,15 @@ class WeChatConfig(BridgeConfig):
     def _has_the_key_of_its_mode(self) -> Self:
         if self.mode == "safe" and self.aes_key is None:
             raise ValueError("mode: safe needs `aes_key`, the EncodingAESKey of the account")
+        return self
+
+    @model_validator(mode="after")
+    def _can_read_what_is_encrypted(self) -> Self:
+        if self.enabled and self.encrypted and find_spec("cryptography") is None:
+            raise ValueError(
+                "with an `aes_key` callbacks are encrypted, and the extra `wechat` is missing; "
+                "pip install 'clawd-agent[wechat]'"
+            )
         return self
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clawd.config.values import PlainValue
 
 _FREE: Final = ("local", "demo")  # types of models that run here
-_NO_EFFECT: Final[tuple[KeyPath, ...]] = (("alerts",), ("journal", "dedup_days"))
+_NO_EFFECT: Final[tuple[KeyPath, ...]] = (("alerts",),)
 
 
 def check_whole(config: Config, data: Mapping[str, PlainValue], root: Entries, problems: Problems) -> None:
@@ -65,7 +65,7 @@ def notes_on(config: Config, root: Entries) -> Iterator[str]:
     yield from _unpriced(config, root)
     for index, owner in enumerate(config.access.owners):
         bridge = owner.partition(":")[0]
-        if bridge not in config.bridges:
+        if bridge not in config.bridges and bridge not in PULL_BRIDGES:
             mark = place_of(root, ("access", "owners", index))
             yield f"{mark}: the owner {owner} belongs to no configured bridge{did_you_mean(bridge, config.bridges)}"
 

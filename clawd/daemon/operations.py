@@ -22,6 +22,7 @@ from clawd.control.protocol import (
     TokenStatus,
 )
 from clawd.errors import ConfigError
+from clawd.gateway.tls import check_files
 from clawd.journal.base import Push
 from clawd.messages import MessageId
 from clawd.paths import config_path
@@ -109,6 +110,8 @@ class DaemonOperations:
             )
             parts.logs.redactor.add(loaded.secrets)
             try:
+                if old.gateway.tls is None and new.gateway.tls is not None:
+                    await check_files(new.gateway.tls)  # else the restart that turns TLS on would fail
                 loaded = replace(loaded, config=kept)
                 await self._swap_what_may_fail(loaded, changed)
             except ConfigError as error:

@@ -40,10 +40,7 @@ class Tls:
             ConfigError: the files can't be used; what was read before stays.
         """
         wanted = config or self._config
-        try:
-            stamps, current = await asyncio.to_thread(_read, wanted)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError([_problem(wanted, error)]) from error
+        stamps, current = await _usable(wanted)
         self._config, self._stamps, self._current = wanted, stamps, current
         front = _context()
         front.sni_callback = self._choose
@@ -74,6 +71,18 @@ class Tls:
     def _choose(self, handshake: ssl.SSLObject, _name: str | None, _front: ssl.SSLContext) -> None:
         if self._current is not None:
             handshake.context = self._current
+
+
+async def check_files(config: TlsConfig) -> None:
+    """Read the files as a start does; raises ConfigError when they can't be used."""
+    await _usable(config)
+
+
+async def _usable(config: TlsConfig) -> tuple[tuple[tuple[int, int, int], ...], ssl.SSLContext]:
+    try:
+        return await asyncio.to_thread(_read, config)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError([_problem(config, error)]) from error
 
 
 def _context() -> ssl.SSLContext:

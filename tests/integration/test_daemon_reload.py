@@ -116,7 +116,7 @@ async def test_a_changed_network_reaches_the_bridges_that_have_none_of_their_own
         await here.all_answered()
 
 
-async def test_what_waits_for_a_restart_is_told_at_every_reload(state_dir: Path) -> None:
+async def test_what_waits_for_a_restart_is_told_at_every_reload_and_has_to_be_usable(state_dir: Path) -> None:
     async with world(state_dir) as here:
         await here.start()
         edit(here, lambda config: config["gateway"].update(host="127.0.0.2"))
@@ -124,3 +124,8 @@ async def test_what_waits_for_a_restart_is_told_at_every_reload(state_dir: Path)
         for _ in range(3):
             report = await asyncio.to_thread(client.post, "/reload", {})
             assert report["restart_needed"] == ["gateway.host"]
+        absent = {"cert": str(state_dir / "absent.pem"), "key": str(state_dir / "absent.key")}
+        edit(here, lambda config: config["gateway"].update(tls=absent))
+        with pytest.raises(RemoteError) as refused:  # the restart would have found nobody to answer
+            await asyncio.to_thread(client.post, "/reload", {})
+        assert refused.value.exit_code == EXIT_CONFIG

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from clawd.client import Client
+from clawd.client import Client, Disconnected
 from clawd.config.schema import GatewayConfig, TlsConfig
 from clawd.errors import ConfigError
 from clawd.gateway.connections import HEADER_TIMEOUT_S
@@ -242,6 +242,10 @@ async def test_plain_http_on_the_tls_port_gets_no_answer(state_dir: Path, certif
         writer.write(HEALTH)
         assert b"200" not in await reader.read()
         writer.close()
+        plain = Client(remote=Remote(url=f"http://127.0.0.1:{here.port}", token=here.token), timeout_s=5)
+        with pytest.raises(Disconnected) as caught:
+            await asyncio.to_thread(plain.get, "/status")
+        assert "https://" in caught.value.remedy
 
 
 @pytest.fixture(autouse=True)

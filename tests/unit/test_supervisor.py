@@ -231,6 +231,16 @@ async def test_a_bridge_that_ends_by_itself_is_run_again_after_a_pause(script: S
         assert bridge.runs == 2
 
 
+async def test_the_test_of_a_bridge_that_has_none_tells_its_state() -> None:
+    bridges = ScriptedBridge("good", connect), ScriptedBridge("away", out_of_reach)
+    async with supervised(ManualClock(), *bridges) as supervisor:
+        await reaches(supervisor, "good", "connected")
+        await reaches(supervisor, "away", "transient_disconnect")
+        assert await supervisor.probe("good") == "good is connected; it has no test of its own"
+        with pytest.raises(BridgeNotReady, match="connection refused"):
+            await supervisor.probe("away")
+
+
 async def test_a_bridge_that_can_not_be_made_shows_why_and_leaves_the_others_alone() -> None:
     good = ScriptedBridge("good", connect)
 
@@ -247,4 +257,6 @@ async def test_a_bridge_that_can_not_be_made_shows_why_and_leaves_the_others_alo
         await reaches(supervisor, "bad", "bad_credentials")
         assert "no module named platform" in supervisor.statuses()[0].error
         assert supervisor.connected() == {"good"}
+        with pytest.raises(BridgeAuthError, match="no module named platform"):
+            await supervisor.probe("bad")
         task.cancel()

@@ -94,6 +94,7 @@ def test_example_names_in_notes_what_has_no_effect(loaded: LoadedConfig) -> None
     silent = [line for line in loaded.notes if "no effect" not in line]
     assert silent == []
     assert any("alerts" in line for line in loaded.notes)
+    assert not any("dedup_days" in line for line in loaded.notes)
 
 
 def test_example_passes_the_json_schema_that_editors_get(written: dict[str, Any]) -> None:

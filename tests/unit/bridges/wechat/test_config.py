@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -61,6 +62,15 @@ def test_what_can_not_work_is_refused_and_no_secret_is_told(section: dict[str, A
     with pytest.raises(ValidationError, match=words) as caught:
         config(**section)
     assert "x" * 33 not in str(caught.value)
+
+
+def test_without_the_extra_only_plain_callbacks_are_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(ValidationError, match="pip install 'clawd-agent\\[wechat\\]'"):
+        config(aes_key=AES_KEY)
+    assert not config(aes_key=AES_KEY, enabled=False).enabled, "a bridge that is off needs nothing"
+    assert not config(aes_key=AES_KEY, mode="plain").encrypted
+    assert not config().encrypted
 
 
 def test_a_menu_is_made_of_words_and_links() -> None:
