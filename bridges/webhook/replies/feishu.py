@@ -21,6 +21,7 @@ from clawd.errors import (
     DeliveryRejected,
     DeliveryRetryLater,
     DeliveryUnauthorized,
+    DeliveryUnknown,
 )
 from clawd.messages import BridgeCapabilities, Receipt
 
@@ -94,11 +95,17 @@ class FeishuApi:
 
     async def _call(self, path: str, content: JsonObject) -> Said:
         """Return the answer, with a new token if it was over."""
-        token = await self._token.get()
+        token = await self._good_token()
         said = await self._post(path, content, token)
         if said.fields.may("/code") in _TOKEN_OVER:
-            said = await self._post(path, content, await self._token.get(bad=token))
+            said = await self._post(path, content, await self._good_token(bad=token))
         return said
+
+    async def _good_token(self, *, bad: str | None = None) -> str:
+        try:
+            return await self._token.get(bad=bad)
+        except DeliveryUnknown as error:  # of the token, not of the message
+            raise DeliveryRetryLater(self._bridge, "Feishu gives out no token", why=error.why) from error
 
     async def _post(self, path: str, content: JsonObject, token: str) -> Said:
         headers = {"Authorization": f"Bearer {token}"}
