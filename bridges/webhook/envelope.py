@@ -104,7 +104,7 @@ def check_any(expected: Iterable[str], given: str) -> None:
 
     All are compared, in constant time each, so that the time taken says nothing about which one fits.
     """
-    mark = given.encode("utf-8", "surrogateescape")
+    mark = given.encode("utf-8", "surrogatepass")
     good = False
     for signature in expected:
         good |= hmac.compare_digest(signature.encode(), mark)

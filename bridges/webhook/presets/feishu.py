@@ -64,7 +64,7 @@ class Feishu:
             return Envelope(id=None, body=self._challenge(request.body), signed=False)
         timestamp, nonce, signature = proof(request, _TIMESTAMP, _NONCE, _SIGNATURE)
         sent = seconds(_TIMESTAMP, timestamp, now, self._tolerance_s)
-        prefix = f"{timestamp}{nonce}".encode("utf-8", "surrogateescape")
+        prefix = f"{timestamp}{nonce}".encode("utf-8", "surrogatepass")
         check_any((_digest(prefix, key, request.body) for key in self._keys), signature)
         try:
             return Envelope(id=None, timestamp=sent, body=self._open(request.body))
@@ -98,7 +98,7 @@ class Feishu:
         fields = Fields(payload)
         if self._token is not None:
             given = fields.may("/header/token") or fields.may("/token")
-            if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token.encode()):
+            if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token.encode()):
                 raise unsigned("another verification token")
         if payload.get("type") != _CHALLENGE:
             return None
