@@ -12,6 +12,7 @@ from bridges.webhook.mapping import Conditions, MapConfig
 from bridges.webhook.reply_config import ReplyConfig
 from clawd.bridge import BridgeConfig, Secret
 from clawd.config.callbacks import Secrets, keys_of
+from clawd.config.schema import SenderId
 from clawd.webhooks.addresses import check_callback_url
 
 PresetName = Literal["standard", "github", "slack", "feishu", "dingtalk", "bearer", "header"]
@@ -48,7 +49,9 @@ class WebhookConfig(BridgeConfig):
     verification_token: Secret | None = None  # preset feishu: checked beside the signature
     tolerance_s: Annotated[int, Field(ge=1, le=86_400)] = 300  # between the sender's clock and ours
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
-    allow: tuple[str, ...] = ("*",)  # sender ids; presets of services that people write to: none but these
+    allow: tuple[SenderId, ...] = (
+        "*",
+    )  # sender ids; presets of services that people write to: none but these
     map: MapConfig | None = None  # which parts of a payload are a message; None: as the preset reads it
     ignore_when: Conditions = {}  # payloads of which one of these holds are answered, and nothing more
     allow_http: bool = False  # let `callback_url` be http:// although it leaves this machine

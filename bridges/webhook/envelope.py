@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from clawd.bridge import HttpRequest
 
+ACCOUNT: Final = "webhook"
+DEFAULT_CONVERSATION: Final = "default"
 JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
 

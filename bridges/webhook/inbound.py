@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bridges.webhook.envelope import Envelope, Rejected, proof, seconds, unsigned
+from bridges.webhook.envelope import (
+    ACCOUNT,
+    DEFAULT_CONVERSATION,
+    Envelope,
+    Rejected,
+    proof,
+    seconds,
+    unsigned,
+)
 from clawd.messages import Address, Audio, File, Image, InboundMessage, MessageId, Sender, Text
 from clawd.strict_json import BadJson, parse_object
 from clawd.webhooks.signing import verify
@@ -20,9 +28,6 @@ if TYPE_CHECKING:
     from clawd.bridge import HttpRequest
     from clawd.messages import Part
     from clawd.response import JsonObject
-
-ACCOUNT: Final = "webhook"
-DEFAULT_CONVERSATION: Final = "default"
 
 _ID: Final = re.compile(r"[\x21-\x2d\x2f-\x7e]{1,256}")  # visible ASCII without the dot that separates
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")

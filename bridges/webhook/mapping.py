@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from bridges.webhook.envelope import Envelope, Rejected
-from bridges.webhook.inbound import ACCOUNT, DEFAULT_CONVERSATION
+from bridges.webhook.envelope import ACCOUNT, DEFAULT_CONVERSATION, Envelope, Rejected
 from bridges.webhook.pointers import NotFound, Pointer, Source, parse_source
 from clawd.config.base import Section
 from clawd.messages import Address, InboundMessage, MessageId, Sender, Text
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from clawd.response import JsonObject, JsonValue
 
 MAX_ID_CHARS: Final = 256
+MAX_FOUND_CHARS: Final = 16_384
 MAX_NAME_CHARS: Final = 128
 _MAX_SOURCES: Final = 8
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -124,7 +124,7 @@ class FieldMap:
         config = self._config
         sender = self._field("sender", config.sender, payload)
         conversation = self._field("conversation", config.conversation, payload)
-        message_id = self._field("id", config.id, payload, MAX_ID_CHARS) or envelope.id
+        message_id = self._id(payload) or envelope.id
         language = self._field("language", config.language, payload)
         own = f"user:{sender}"[:MAX_NAME_CHARS] if sender else DEFAULT_CONVERSATION
         return InboundMessage(
@@ -141,6 +141,13 @@ class FieldMap:
             digest=hashlib.sha256(envelope.body).hexdigest(),
             reference=message_id,
         )
+
+    def _id(self, payload: JsonObject) -> str | None:
+        """Return what `map.id` says; of what is too long to be kept its digest, which tells repeats as well."""
+        text = self._field("id", self._config.id, payload, MAX_FOUND_CHARS)
+        if text is None or len(text) <= MAX_ID_CHARS:
+            return text
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def _field(
         self,

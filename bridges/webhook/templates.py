@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
 from clawd.config.problems import did_you_mean
-from clawd.webhooks.sending import webhook_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from clawd.messages import OutboundMessage
     from clawd.response import JsonValue
 
 NAMES: Final = (
@@ -35,20 +33,6 @@ PLAIN_NAMES: Final = ("seq", "id", "part", "final", "type")
 
 _HOLE: Final = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _MAX_DEPTH: Final = 32
-
-
-def values_of(message: OutboundMessage) -> Mapping[str, JsonValue]:
-    """Return what a template's names stand for."""
-    return {
-        "text": message.text,
-        "conversation": message.address.chat,
-        "in_reply_to": message.reference,
-        "seq": message.seq,
-        "id": webhook_id(message),
-        "part": message.part,
-        "final": message.part == message.parts - 1,
-        "type": "message.failed" if message.kind == "failed" else "message.reply",
-    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from bridges.webhook.envelope import FORM, JSON
 from bridges.webhook.replies.callback import knock
-from bridges.webhook.templates import NAMES, PLAIN_NAMES, TextTemplate, fill_structure, values_of
+from bridges.webhook.templates import NAMES, PLAIN_NAMES, TextTemplate, fill_structure
 from clawd.errors import DeliveryRejected
 from clawd.messages import BridgeCapabilities, Receipt
 from clawd.webhooks.answers import from_status
@@ -97,3 +97,17 @@ def _field(value: JsonValue) -> str:
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value)
+
+
+def values_of(message: OutboundMessage) -> Mapping[str, JsonValue]:
+    """Return what a template's names stand for."""
+    return {
+        "text": message.text,
+        "conversation": message.address.chat,
+        "in_reply_to": message.reference,
+        "seq": message.seq,
+        "id": webhook_id(message),
+        "part": message.part,
+        "final": message.part == message.parts - 1,
+        "type": "message.failed" if message.kind == "failed" else "message.reply",
+    }

@@ -119,7 +119,7 @@ async def test_a_chat_service_never_hears_of_strangers_it_would_send_them_again(
 @pytest.mark.parametrize("preset", CHATS)
 async def test_what_can_not_be_stored_passes_on_so_that_the_service_sends_it_again(preset: str) -> None:
     with pytest.raises(InboxFull):
-        await Endpoint(preset, _Answering(InboxFull("full", retry_after_s=1))).post(said(preset))
+        await Endpoint(preset, _Answering(InboxFull(1))).post(said(preset))
 
 
 @pytest.mark.parametrize("preset", CHATS)
@@ -206,7 +206,7 @@ def _as_request(headers: Any, body: bytes) -> HttpRequest:
 @pytest.mark.parametrize("preset", SECRETS)
 async def test_a_sample_is_answered_as_one_and_reaches_nobody(preset: str) -> None:
     here = Endpoint(preset)
-    for sample in here.bridge.samples():  # type: ignore[attr-defined]
+    for sample in here.bridge.samples():
         answer = await here.bridge.handle(_as_request(sample.headers, sample.body), here.inbox)
         assert answer.status == sample.status
         assert sample.answer in answer.body
@@ -216,11 +216,11 @@ async def test_a_sample_is_answered_as_one_and_reaches_nobody(preset: str) -> No
 @pytest.mark.parametrize("preset", SECRETS)
 async def test_a_sample_is_good_once_and_for_a_minute(preset: str) -> None:
     here = Endpoint(preset)
-    _, good = here.bridge.samples()  # type: ignore[attr-defined]
+    _, good = here.bridge.samples()
     given = _as_request(good.headers, good.body)
     assert (await here.take(given)) == (200, {"status": "test"})
     assert (await here.take(given))[1].get("status") != "test"
-    _, late = here.bridge.samples()  # type: ignore[attr-defined]
+    _, late = here.bridge.samples()
     await here.clock.advance(61)
     assert (await here.take(_as_request(late.headers, late.body)))[1].get("status") != "test"
     assert here.inbox.messages == []

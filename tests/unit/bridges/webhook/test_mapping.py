@@ -122,7 +122,7 @@ def test_all_fields_of_a_message_are_found_by_their_pointers() -> None:
 
 
 def test_the_first_source_that_finds_something_counts() -> None:
-    fields = {"text": ["/a", "/b", {"value": "nothing was said"}]}
+    fields: dict[str, Any] = {"text": ["/a", "/b", {"value": "nothing was said"}]}
     assert read({"a": "x", "b": "y"}, **fields).text == "x"
     assert read({"a": None, "b": "y"}, **fields).text == "y"
     assert read({"a": " ", "b": ""}, **fields).text == "nothing was said"
@@ -153,6 +153,9 @@ def test_the_id_is_the_maps_then_the_services_then_a_new_one() -> None:
     assert read({"t": "x"}, text="/t", id="/t").id == "webhook:hook:x"
     assert read({"t": "x"}, text="/t").id == "webhook:hook:e1"
     assert read({"t": "x"}, text="/t", envelope_id=None).id == "webhook:hook:drawn"
+    long = [read({"t": "x", "id": "k" * 300 + end}, text="/t", id="/id").id for end in "aab"]
+    assert long[0] == long[1] != long[2]
+    assert len(long[0]) < 100
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_a_reply_belongs_to_the_conversation_of_its_thread() -> None:
 
 
 def test_a_file_is_named() -> None:
-    event = {"subtype": "file_share", "files": [{"name": "a.pdf"}, {"name": "b.png"}]}
+    event: dict[str, Any] = {"subtype": "file_share", "files": [{"name": "a.pdf"}, {"name": "b.png"}]}
     assert heard("slack", senders.slack_message("see", **event)).text == "see\n[file: a.pdf]\n[file: b.png]"
 
 
@@ -295,12 +295,12 @@ def test_in_a_group_of_dingtalk_the_robot_has_to_be_mentioned() -> None:
 
 
 def test_rich_texts_and_voices_of_dingtalk_are_read() -> None:
-    rich = {
+    rich: dict[str, Any] = {
         "msgtype": "richText",
         "content": {"richText": [{"text": "a "}, {"type": "picture"}, {"text": "b"}]},
     }
     assert heard("dingtalk", senders.dingtalk_message(**rich)).text == "a b"
-    voice = {"msgtype": "audio", "content": {"recognition": "spoken"}}
+    voice: dict[str, Any] = {"msgtype": "audio", "content": {"recognition": "spoken"}}
     assert heard("dingtalk", senders.dingtalk_message(**voice)).text == "spoken"
     assert ignored("dingtalk", senders.dingtalk_message(msgtype="picture"))
 
