@@ -153,7 +153,7 @@ class DaemonOperations:
     async def test_bridge(self, name: str) -> BridgeTest:
         """Return what proves a bridge's connection, step by step where it is called; raises NotFound, BridgeError."""
         bridge = self._parts.supervisor.bridges().get(name)
-        if isinstance(bridge, SampleBridge):
+        if bridge is not None and isinstance(bridge, SampleBridge):
             return await try_bridge(bridge, self._parts.gateway.url)
         return BridgeTest(detail=await self._parts.supervisor.probe(name))
 
