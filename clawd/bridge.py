@@ -61,6 +61,8 @@ __all__ = [
     "PluginConfig",
     "PreviewBridge",
     "ProbeBridge",
+    "Sample",
+    "SampleBridge",
     "Secret",
 ]
 
@@ -306,6 +308,26 @@ class HttpBridge(Protocol):
 
     async def handle(self, request: HttpRequest, inbox: Inbox) -> HttpReply:
         """Answer one request. InboxFull and JournalUnavailable may pass through: they become 503."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A request that a bridge is to be tried with, and what it answers when all is well."""
+
+    what: str  # that this shows, such as "signature accepted"
+    headers: Mapping[str, str]
+    body: bytes
+    status: int
+    answer: bytes = b""  # is in the answer's body
+
+
+@runtime_checkable
+class SampleBridge(Protocol):
+    """An `HttpBridge` that can be sent samples through the gateway: `clawd bridges test`."""
+
+    def samples(self) -> Sequence[Sample]:
+        """Return new requests, in the order to send them; they start no turn and leave no message."""
         ...
 
 

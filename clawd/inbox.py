@@ -185,7 +185,8 @@ class DurableInbox:
             return _Plan(None, Refused(reason="rate"))
         if verdict == "tell":
             text = say("rate_limited", await self._language(message))
-            return self._refusal(message, Refused(reason="rate", text=text))
+            # Under a key of its own: the message was not taken, so it may come again under its id.
+            return self._refusal(message, Refused(reason="rate", text=text), key=f"{message.id}:rate")
         match command:
             case Query(what="status"):
                 return self._reply(message, await self._status_text(await self._language(message)))

@@ -1,147 +1,170 @@
-"""The webhook bridge: signed requests in through the gateway, signed callbacks out."""
+"""The webhook bridge: signed requests in through the gateway, replies out by HTTP."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 from typing import TYPE_CHECKING, Final, assert_never
-from urllib.parse import urlsplit
 
-from bridges.webhook.inbound import Rejected, check_signature, to_inbound
-from bridges.webhook.outbound import body_of, headers_of
+from bridges.webhook.building import new_id, preset_of, replies_of
+from bridges.webhook.envelope import Rejected
+from bridges.webhook.mapping import FieldMap, holds
+from bridges.webhook.presets.base import Heard, Ignored
+from bridges.webhook.samples import Samples
 from clawd.bridge import HttpReply
-from clawd.messages import Accepted, BridgeCapabilities, Duplicate, Receipt, Refused, Replied
-from clawd.webhooks.addresses import is_loopback_host, is_public
-from clawd.webhooks.answers import from_status
-from clawd.webhooks.sending import RETRY_JITTER, RETRY_SCHEDULE_S, WebhookClient, place_of, webhook_id
+from clawd.messages import Accepted, Duplicate, MessageId, Refused, Replied, Unreadable
+from clawd.strict_json import BadJson, parse_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bridges.webhook.config import WebhookConfig
+    from bridges.webhook.envelope import Envelope
     from clawd.bridge import BridgeContext, HttpRequest, Inbox
-    from clawd.messages import AcceptResult, InboundMessage, OutboundMessage
+    from clawd.bridge import Sample as HttpSample
+    from clawd.messages import AcceptResult, BridgeCapabilities, OutboundMessage, Receipt
     from clawd.response import JsonObject
 
 log = logging.getLogger(__name__)
 
-NOT_SENT: Final = "kept: no callback_url"
-"""The remote id of a reply that nobody is to be sent; it stays in the journal."""
-
 _RATE_RETRY_S: Final = 30
-
-_CAPABILITIES: Final = BridgeCapabilities(
-    text_limit=200_000,
-    marks_repeats=False,  # a repeat carries the same id, and receivers drop ids they know
-    retry_schedule_s=RETRY_SCHEDULE_S,
-    retry_jitter=RETRY_JITTER,
-)
 
 
 class WebhookBridge:
-    """One signed endpoint at `/bridges/NAME`, and the callback for its replies.
-
-    Source: Standard Webhooks specification 1.0.0.
-    """
+    """One endpoint at `/bridges/NAME`, and where its replies go."""
 
     def __init__(self, context: BridgeContext, config: WebhookConfig) -> None:
         self.name = context.name
         self.max_body_bytes = config.max_body_bytes
-        self._config = config
         self._clock = context.clock
-        self._version = context.version
-        self._inbound_keys = config.inbound_keys
-        self._outbound_keys = config.outbound_keys
-        free = config.allow_private or is_loopback_host(urlsplit(config.callback_url or "").hostname or "")
-        self._client = WebhookClient(
-            context.name,
-            config.network or context.network,
-            context.clock,
-            allowed=None if free else lambda _, address: is_public(address),
-        )
+        self._preset = preset_of(context.name, config)
+        self._map = FieldMap(context.name, config.map) if config.map is not None else None
+        self._ignore_when = config.ignore_when
+        self._replies = replies_of(context, config, self._committed)
+        self._samples = Samples(context.name, config, context.clock)
+        self._inbox: Inbox | None = None
 
     @property
     def capabilities(self) -> BridgeCapabilities:
-        """What a webhook can do: long texts, and repeats that need no mark."""
-        return _CAPABILITIES
+        """What the service takes."""
+        return self._replies.capabilities
 
     async def run(self, inbox: Inbox, ready: Callable[[], None]) -> None:
-        """Be connected until cancelled: the gateway calls `handle`, there is nothing to fetch."""
+        """Be connected until cancelled: the gateway calls `handle`, there is nothing to fetch.
+
+        Raises:
+            BridgeAuthError: the service refuses the credentials that replies are sent with.
+            BridgeNotReady: it can't be asked.
+        """
+        self._inbox = inbox
+        if self._replies.connects:
+            await self._replies.check()
         ready()
         await asyncio.Event().wait()
+
+    async def _committed(self, key: str) -> str | None:
+        """Return what was committed with a message under this key."""
+        return await self._inbox.cursor(key) if self._inbox is not None else None
 
     # --- in ------------------------------------------------------------------------------------------
 
     async def handle(self, request: HttpRequest, inbox: Inbox) -> HttpReply:
-        """Answer one request: 202 once its message is committed, else why not."""
+        """Answer one request: 202 (a chat service: 200) once its message is committed, else why not."""
         try:
-            message_id, message = self._read(request)
-            (result,) = await inbox.accept([message])
-            return _answer(message_id, result)
+            _check_method(request)
+            envelope = self._preset.verify(request, self._clock.now())
+            return await self._take(envelope, inbox)
         except Rejected as rejected:
-            log.info(
-                "webhook_refused",
-                extra={
-                    "bridge": self.name,
-                    "status": rejected.status,
-                    "why": rejected.why,
-                    "from": request.remote,
-                },
-            )
+            self._log(rejected, request)
             return _refusal(rejected)
 
-    def _read(self, request: HttpRequest) -> tuple[str, InboundMessage]:
-        """Return the sender's id of the message and the message; raises Rejected."""
-        if request.method != "POST":
-            raise Rejected(405, "method_not_allowed", "only POST is possible here")
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise Rejected(415, "unsupported_media_type", "the body has to be application/json")
-        envelope = check_signature(
-            request,
-            self._inbound_keys,
-            now=self._clock.now(),
-            tolerance_s=self._config.tolerance_s,
+    async def _take(self, envelope: Envelope, inbox: Inbox) -> HttpReply:
+        """Answer a request that is the service's."""
+        try:
+            payload = _parse(envelope)
+            if self._samples.take(payload):
+                return _json(200, {"status": "test"})
+            if (told := self._preset.answer(envelope, payload)) is not None:
+                return _json(200, told)
+            heard = self._read(envelope, payload)
+        except Rejected as rejected:
+            if not self._preset.chat or rejected.status != 400 or not envelope.signed:
+                raise
+            # Sent again it would be no better, so it is kept for the owner to look at.
+            await inbox.accept([self._unreadable(envelope, rejected)])
+            return _json(200, {"status": "unreadable", "why": rejected.message})
+        if isinstance(heard, Ignored):
+            return _json(200, {"status": "ignored", "why": heard.why})
+        (result,) = await inbox.accept([heard.message], heard.cursor)
+        if self._preset.chat:
+            return _json(200, {"status": _STATUS[type(result)]})
+        return _answer(heard.message.reference or heard.message.id, result)
+
+    def _read(self, envelope: Envelope, payload: JsonObject) -> Heard | Ignored:
+        if (pointer := holds(self._ignore_when, payload)) is not None:
+            return Ignored(f"ignore_when {pointer.text}")
+        if self._map is None:
+            return self._preset.read(envelope, payload)
+        return Heard(message=self._map.read(envelope, payload, new_id=new_id()))
+
+    def _unreadable(self, envelope: Envelope, rejected: Rejected) -> Unreadable:
+        digest = hashlib.sha256(envelope.body).hexdigest()
+        return Unreadable(
+            id=MessageId(f"webhook:{self.name}:unreadable:{digest}"),
+            bridge=self.name,
+            raw=envelope.body.decode("utf-8", "replace"),
+            why=rejected.message,
         )
-        return envelope.id, to_inbound(self.name, envelope, request.body)
+
+    def _log(self, rejected: Rejected, request: HttpRequest) -> None:
+        log.info(
+            "webhook_refused",
+            extra={
+                "bridge": self.name,
+                "status": rejected.status,
+                "why": rejected.why,
+                "from": request.remote,
+            },
+        )
 
     # --- out -----------------------------------------------------------------------------------------
 
     async def send(self, message: OutboundMessage) -> Receipt:
-        """Deliver one reply to the callback; without a `callback_url` it is kept in the journal alone.
+        """Deliver one reply; without a way to send one it is kept in the journal alone.
 
         Raises:
-            DeliveryError: as `clawd.webhooks.answers` says.
+            DeliveryError: one of its kinds, as the service's answer means.
         """
-        url = self._config.callback_url
-        if url is None:
-            return Receipt(remote_id=NOT_SENT)
-        body = body_of(message)
-        headers = headers_of(
-            message,
-            body,
-            self._outbound_keys,
-            timestamp=int(self._clock.now().timestamp()),
-            version=self._version,
-        )
-        answer = await self._client.request("POST", url, headers, body)
-        if not 200 <= answer.status < 300:
-            raise from_status(self.name, answer.status, answer.retry_after_s, answer.words)
-        return Receipt(remote_id=webhook_id(message))
+        return await self._replies.send(message)
 
     async def probe(self) -> str:
-        """Return who answers at the callback; asks with HEAD, so the receiver sees no message.
+        """Return where requests come in and who answers at the other side; nobody is sent a message.
 
         Raises:
-            BridgeError: it can't be reached.
+            BridgeError: it can't be reached, or refuses us.
         """
-        url = self._config.callback_url
-        if url is None:
-            return f"takes signed requests at /bridges/{self.name}; no callback_url, so replies stay in the journal"
-        answer = await self._client.request("HEAD", url, {"User-Agent": f"clawd/{self._version}"}, None)
-        place = place_of(url)
-        return f"takes signed requests at /bridges/{self.name}; the callback {place} answers (HTTP {answer.status})"
+        return f"takes signed requests at /bridges/{self.name}; {await self._replies.check()}"
+
+    def samples(self) -> Sequence[HttpSample]:
+        """Return requests to try this bridge with: one signed as the service signs, one by a wrong key."""
+        return self._samples.make()
+
+
+_STATUS: Final = {Accepted: "accepted", Duplicate: "duplicate", Replied: "replied", Refused: "refused"}
+
+
+def _check_method(request: HttpRequest) -> None:
+    if request.method != "POST":
+        raise Rejected(405, "method_not_allowed", "only POST is possible here")
+
+
+def _parse(envelope: Envelope) -> JsonObject:
+    try:
+        return parse_object(envelope.body)
+    except BadJson as error:
+        raise Rejected(400, "bad_json", str(error)) from error
 
 
 def _answer(message_id: str, result: AcceptResult) -> HttpReply:

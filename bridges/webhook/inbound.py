@@ -1,18 +1,23 @@
-"""A signed request, checked and read into an inbound message. Pure.
-
-The order of the checks is part of the scheme: nothing of the body is looked at before its signature.
-"""
+"""A request signed as Standard Webhooks say, checked and read into an inbound message. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from bridges.webhook.envelope import (
+    ACCOUNT,
+    DEFAULT_CONVERSATION,
+    Envelope,
+    Rejected,
+    proof,
+    seconds,
+    unsigned,
+)
 from clawd.messages import Address, Audio, File, Image, InboundMessage, MessageId, Sender, Text
 from clawd.strict_json import BadJson, parse_object
 from clawd.webhooks.signing import verify
@@ -22,32 +27,11 @@ if TYPE_CHECKING:
 
     from clawd.bridge import HttpRequest
     from clawd.messages import Part
-
-ACCOUNT: Final = "webhook"
-DEFAULT_CONVERSATION: Final = "default"
+    from clawd.response import JsonObject
 
 _ID: Final = re.compile(r"[\x21-\x2d\x2f-\x7e]{1,256}")  # visible ASCII without the dot that separates
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 _FAMILIES: Final = ("webhook", "svix")  # svix is the same scheme under another name
-
-
-class Rejected(Exception):
-    """The request is answered with `status` and `message`; `why` is for our own log."""
-
-    def __init__(self, status: int, code: str, message: str, *, why: str = "") -> None:
-        super().__init__(why or message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.why = why or message
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
-    """The signed headers."""
-
-    id: str
-    timestamp: int
 
 
 class _Model(BaseModel):
@@ -97,48 +81,44 @@ def check_signature(
     """
     family = next((f for f in _FAMILIES if f"{f}-signature" in request.headers), _FAMILIES[0])
     names = [f"{family}-{field}" for field in ("id", "timestamp", "signature")]
-    for name in names:
-        if name in request.repeated:
-            raise Rejected(400, "bad_request", f"the header {name} comes more than once")
-    values = [request.headers.get(name, "").strip(" ") for name in names]
-    missing = [name for name, value in zip(names, values, strict=True) if not value]
-    if missing:
-        raise _unsigned(f"without {', '.join(missing)}")
-    message_id, timestamp, signatures = values
+    message_id, timestamp, signatures = proof(request, *names)
     if not _ID.fullmatch(message_id):
         raise Rejected(
             400, "bad_request", f"{names[0]} has to be 1 to 256 visible ASCII characters without a dot"
         )
     if not _TIMESTAMP.fullmatch(timestamp):
         raise Rejected(400, "bad_request", f"{names[1]} has to be a whole number of seconds since 1970")
-    off_s = now.timestamp() - int(timestamp)
-    if abs(off_s) > tolerance_s:
-        raise _unsigned(
-            f"{abs(off_s):.0f} s too {'old' if off_s > 0 else 'new'} at a tolerance of {tolerance_s:.0f} s"
-        )
+    sent = seconds(names[1], timestamp, now, tolerance_s)
     if not verify(keys, message_id, timestamp, request.body, signatures):
-        raise _unsigned("no signature fits")
-    return Envelope(id=message_id, timestamp=int(timestamp))
+        raise unsigned("no signature fits")
+    return Envelope(id=message_id, timestamp=sent, body=request.body)
 
 
 def to_inbound(bridge: str, envelope: Envelope, body: bytes) -> InboundMessage:
-    """Return the message in a body whose signature was found good.
+    """Return the message in a body whose signature was found good; raises Rejected (400) when there is none."""
+    try:
+        payload = parse_object(body)
+    except BadJson as error:
+        raise Rejected(400, "bad_json", str(error)) from error
+    return message_of(bridge, envelope, payload)
+
+
+def message_of(bridge: str, envelope: Envelope, payload: JsonObject) -> InboundMessage:
+    """Return the message in an event of our own shape.
 
     Without a `conversation` each user has one of their own, and without a user there is one for all.
 
     Raises:
-        Rejected: 400 when it is not JSON or not a message.
+        Rejected: 400 when it is not a message.
     """
     try:
-        event = _Event.model_validate(parse_object(body))
-    except BadJson as error:
-        raise Rejected(400, "bad_json", str(error)) from error
+        event = _Event.model_validate(payload)
     except ValidationError as error:
         raise Rejected(400, "bad_request", _first_problem(error)) from error
     data = event.data
     user = data.user or _User(id=ACCOUNT)
     own = f"user:{user.id}" if data.user else DEFAULT_CONVERSATION
-    sent_at = event.timestamp or datetime.fromtimestamp(envelope.timestamp, UTC)
+    sent_at = event.timestamp or datetime.fromtimestamp(envelope.timestamp or 0, UTC)
     text = (Text(data.text),) if (data.text or "").strip() and data.text is not None else ()
     return InboundMessage(
         id=MessageId(f"webhook:{bridge}:{envelope.id}"),
@@ -146,7 +126,7 @@ def to_inbound(bridge: str, envelope: Envelope, body: bytes) -> InboundMessage:
         sender=Sender(id=user.id, name=user.name, language=user.language),
         parts=(*text, *map(_part, data.attachments)),
         sent_at=sent_at.astimezone(UTC),
-        digest=hashlib.sha256(body).hexdigest(),
+        digest=hashlib.sha256(envelope.body).hexdigest(),
         reference=envelope.id,
     )
 
@@ -158,11 +138,6 @@ def _part(attachment: _Attachment) -> Part:
     if kind == "audio":
         return Audio(ref=attachment.url, mime=attachment.mime, size=attachment.size)
     return File(ref=attachment.url, name=attachment.name, mime=attachment.mime, size=attachment.size)
-
-
-def _unsigned(why: str) -> Rejected:
-    # One text for all: a stranger learns nothing about what was nearly right.
-    return Rejected(401, "unauthorized", "the signature is missing, wrong or too old", why=why)
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -45,7 +45,10 @@ def probe_bridge(
     name: Annotated[str, typer.Argument(help="The key in `bridges:`.")],
     as_json: Json = False,
 ) -> None:
-    """Ask the platform who we are there. Exits 0 when it knows us, 4 when it refuses our credentials."""
+    """Ask the platform who we are there. Exits 0 when it knows us, 4 when it refuses our credentials.
+
+    A bridge that is called is sent a signed sample through the gateway: it starts no turn and leaves no message.
+    """
     client = invocation(ctx).client()
     report("bridges", iter([probe(client, "bridges", name, TEST_S)]), as_json=as_json)
 

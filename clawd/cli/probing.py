@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a test that has several."""
+
+    name: str
+    ok: bool
+    detail: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """What one test showed; `error` is None when it went well."""
 
@@ -26,7 +36,15 @@ class Probe:
     ok: bool
     detail: str
     duration_s: float | None
+    steps: tuple[Step, ...] = ()
     error: RemoteError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The code that a command ends with for it."""
+        if self.error is not None:
+            return self.error.exit_code
+        return next((step.exit_code for step in self.steps if not step.ok), EXIT_OK)
 
 
 def probe(client: Client, kind: str, name: str, limit_s: float) -> Probe:
@@ -35,7 +53,11 @@ def probe(client: Client, kind: str, name: str, limit_s: float) -> Probe:
         answer = client.post(f"/{kind}/{segment(name)}/test", timeout_s=limit_s)
     except RemoteError as error:
         return Probe(name, ok=False, detail=error.why or error.what, duration_s=None, error=error)
-    return Probe(name, ok=True, detail=answer["detail"], duration_s=answer.get("duration_s"))
+    steps = tuple(
+        Step(each["name"], each["ok"], each["detail"], each["exit_code"]) for each in answer.get("steps", [])
+    )
+    ok = all(step.ok for step in steps)
+    return Probe(name, ok=ok, detail=answer["detail"], duration_s=answer.get("duration_s"), steps=steps)
 
 
 def report(kind: str, probes: Iterator[Probe], *, as_json: bool) -> None:
@@ -46,17 +68,25 @@ def report(kind: str, probes: Iterator[Probe], *, as_json: bool) -> None:
         if not as_json:
             _show(each)
     if as_json:
-        emit({kind: [{k: v for k, v in asdict(each).items() if k != "error"} for each in done]})
-    codes = [each.error.exit_code for each in done if each.error is not None]
+        emit({kind: [_told(each) for each in done]})
+    codes = [each.exit_code for each in done if not each.ok]
     raise typer.Exit(codes[0] if codes else EXIT_OK)
 
 
+def _told(each: Probe) -> dict[str, object]:
+    return {k: v for k, v in asdict(each).items() if k != "error" and (k != "steps" or v)}
+
+
 def _show(each: Probe) -> None:
-    if each.error is None:
+    for step in each.steps:
+        word = paint("ok", "green") + "    " if step.ok else paint("fail", "red") + "  "
+        out(f"{word}{step.name}: {clean(step.detail)}")
+    if each.error is None and each.ok:
         took = f"  {duration(each.duration_s)}" if each.duration_s is not None else ""
         out(f"{paint('ok', 'green')}    {each.name}{took}  {clean(each.detail)}")
     else:
         out(f"{paint('fail', 'red')}  {each.name}  {clean(each.detail)}")
         sys.stdout.flush()
-        say(four_lines(each.error))
+        if each.error is not None:
+            say(four_lines(each.error))
     sys.stdout.flush()

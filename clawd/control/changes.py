@@ -162,7 +162,7 @@ class Changes:
         return answer({})
 
     async def test_bridge(self, request: web.Request) -> web.Response:
-        return answer({"detail": await self._services.operations.test_bridge(request.match_info["name"])})
+        return answer(await self._services.operations.test_bridge(request.match_info["name"]))
 
     async def test_model(self, request: web.Request) -> web.Response:
         began = self._services.clock.monotonic()

@@ -29,7 +29,7 @@ the header `X-Clawd-Protocol`.
 | GET /dead; POST /dead/resubmit, /dead/drop | {"id"} | {"dead": [DeadView]} / {"id"} / {} |
 | GET /pairings; POST /pairings/approve; POST /pairings/revoke | {"code", "owner"} / {"principal"} | {"pending": […], "principals": […]} / PrincipalStatus / {} |
 | GET /tokens; POST /tokens/create; POST /tokens/revoke | {"name", "scopes"?, "conversations"?, "expires_at"?, "rate"?, "day"?} / {"name"} | {"tokens": [TokenStatus]} / {"token"}, which is told this once / {} |
-| GET /bridges; POST /bridges/NAME/test | | {"bridges": [BridgeStatus]} / {"detail"} |
+| GET /bridges; POST /bridges/NAME/test | | {"bridges": [BridgeStatus]} / BridgeTest |
 | GET /usage | ?days= (1 to 366, 7)&by= (day, model, user or conversation) | UsageReport; days are those of UTC, today the last of them |
 | GET /models; POST /models/NAME/test | | {"models": [ModelInfo]} / {"detail", "duration_s"} |
 
@@ -185,6 +185,24 @@ class Status:
     switches: Sequence[SwitchSeen] = ()  # from one model to another, the newest first
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeStep:
+    """One step of a bridge's test."""
+
+    name: str
+    ok: bool
+    detail: str
+    exit_code: int  # of a command that ends with it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeTest:
+    """What the test of a bridge showed; `steps` is empty where there is only one, told by `detail`."""
+
+    detail: str
+    steps: Sequence[BridgeStep] = ()
+
+
 class Operations(Protocol):
     """What the daemon does at the control socket's request, beside the journal's views and the inbox."""
 
@@ -195,7 +213,7 @@ class Operations(Protocol):
         ...
 
     def bridges(self) -> Sequence[BridgeStatus]: ...
-    async def test_bridge(self, name: str) -> str:
+    async def test_bridge(self, name: str) -> BridgeTest:
         """Raises NotFound, BridgeError."""
         ...
 

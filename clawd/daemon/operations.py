@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clawd import __version__
+from clawd.bridge import SampleBridge
 from clawd.config.loader import load_config
 from clawd.control.protocol import (
     PROTOCOL_VERSION,
+    BridgeTest,
     PairingStatus,
     PrincipalStatus,
     ReloadReport,
@@ -21,6 +23,7 @@ from clawd.control.protocol import (
     TokenRequest,
     TokenStatus,
 )
+from clawd.daemon.knocking import try_bridge
 from clawd.errors import ConfigError
 from clawd.gateway.tls import check_files
 from clawd.journal.base import Push
@@ -147,9 +150,12 @@ class DaemonOperations:
         """Return every bridge's state."""
         return self._parts.supervisor.statuses()
 
-    async def test_bridge(self, name: str) -> str:
-        """Return one line that proves a bridge's connection; raises NotFound, BridgeError."""
-        return await self._parts.supervisor.probe(name)
+    async def test_bridge(self, name: str) -> BridgeTest:
+        """Return what proves a bridge's connection, step by step where it is called; raises NotFound, BridgeError."""
+        bridge = self._parts.supervisor.bridges().get(name)
+        if bridge is not None and isinstance(bridge, SampleBridge):
+            return await try_bridge(bridge, self._parts.gateway.url)
+        return BridgeTest(detail=await self._parts.supervisor.probe(name))
 
     def models(self) -> Sequence[ModelInfo]:
         """Return every model with its counts."""

@@ -48,6 +48,7 @@ class Answer:
     status: int
     words: str  # the first printable ones of a body that goes with a failure
     retry_after_s: float | None
+    body: bytes = b""  # its beginning, where it was asked for
 
 
 def webhook_id(message: OutboundMessage) -> str:
@@ -97,8 +98,10 @@ class WebhookClient:
         self._resolver = resolver
         self._tls: ssl.SSLContext | None = None
 
-    async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
-        """Return the answer, whatever its status; raises DeliveryError when there was none."""
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, read: bool = False
+    ) -> Answer:
+        """Return the answer, whatever its status, `read` with its body; raises DeliveryError when there was none."""
         host = urlsplit(url).hostname or ""
         if self._allowed is not None and (
             is_odd_number(host) or (is_ip(host) and not self._allowed(host, host))
@@ -118,9 +121,10 @@ class WebhookClient:
                     ssl=self._tls or True,
                 ) as response,
             ):
-                words = "" if response.ok else await _first_words(response)
+                raw = await _beginning(response) if read or not response.ok else b""
+                words = "" if response.ok else _first_words(raw)
                 wait_s = retry_after(response.headers.get("Retry-After"), self._clock.now())
-                return Answer(status=response.status, words=words, retry_after_s=wait_s)
+                return Answer(status=response.status, words=words, retry_after_s=wait_s, body=raw)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise from_exception(self._name, error, place_of(url)) from error
 
@@ -145,8 +149,8 @@ def place_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-async def _first_words(response: aiohttp.ClientResponse) -> str:
-    """Return the first printable words of an answer, for the log; an answer that hangs or breaks has none."""
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """Return the first part of an answer's body; of one that hangs or breaks what came until then."""
     raw = bytearray()
     try:
         async with asyncio.timeout(_ANSWER_TIMEOUT_S):
@@ -154,5 +158,10 @@ async def _first_words(response: aiohttp.ClientResponse) -> str:
                 raw += chunk
     except (aiohttp.ClientError, TimeoutError, OSError):
         pass  # the status says enough
+    return bytes(raw)
+
+
+def _first_words(raw: bytes) -> str:
+    """Return the first printable words of an answer, for the log."""
     text = raw[:800].decode("utf-8", "replace")
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200]

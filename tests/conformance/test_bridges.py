@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clawd.conformance import BridgeConformance
+from tests.conformance.platforms.hooks import FeishuPlatform, SlackPlatform
 from tests.conformance.platforms.telegram import TelegramPlatform
 from tests.conformance.platforms.webhook import WebhookPlatform
 from tests.conformance.platforms.wechat import WeChatPlatform
 from tests.conformance.platforms.wecom import WecomPlatform
 from tests.conformance.platforms.weixin import WeixinPlatform
 from tests.fakes.bot_api import FakeBotApi
+from tests.fakes.chat_services import ChatServices
 from tests.fakes.ilink_api import FakeIlink
 from tests.fakes.webhook_receiver import WebhookReceiver
 from tests.fakes.wechat_api import WeChatApiFake
@@ -65,3 +67,21 @@ class TestWeChat(BridgeConformance):
     async def platform(self) -> AsyncIterator[WeChatPlatform]:
         async with WeChatApiFake() as api:
             yield WeChatPlatform(api)
+
+
+class TestSlack(BridgeConformance):
+    features = SlackPlatform.features
+
+    @pytest.fixture
+    async def platform(self) -> AsyncIterator[SlackPlatform]:
+        async with ChatServices() as services:
+            yield SlackPlatform(services)
+
+
+class TestFeishu(BridgeConformance):
+    features = FeishuPlatform.features
+
+    @pytest.fixture
+    async def platform(self) -> AsyncIterator[FeishuPlatform]:
+        async with ChatServices() as services:
+            yield FeishuPlatform(services)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 from clawd.bridge import BridgeStatus
 from clawd.control.protocol import (
     PROTOCOL_VERSION,
+    BridgeStep,
+    BridgeTest,
     BudgetStatus,
     PairingStatus,
     PrincipalStatus,
@@ -106,6 +108,12 @@ class World:
     budgets: list[BudgetStatus] = field(default_factory=list)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     asked: asyncio.Event = field(default_factory=asyncio.Event)  # set by each read of a turn
+    bridge_test: BridgeTest = field(
+        default_factory=lambda: BridgeTest(
+            detail="the callback answers",
+            steps=[BridgeStep(name="reachable", ok=True, detail="http://127.0.0.1:7373", exit_code=0)],
+        )
+    )
     state: str = "ready"
     pid: int = 4242
     while_asking: Callable[[], None] | None = None  # happens once, between a read of a turn and its answer
@@ -569,10 +577,12 @@ class _Operations:
             ),
         ]
 
-    async def test_bridge(self, name: str) -> str:
+    async def test_bridge(self, name: str) -> BridgeTest:
+        if name == "hook":
+            return self.world.bridge_test
         if name != "telegram":
             raise NotFound(f"there is no bridge {name!r}")
-        return "@clawd_bot (12345)"
+        return BridgeTest(detail="@clawd_bot (12345)")
 
     async def usage(self, *, days: int, by: UsageBy) -> UsageReport:
         self.world.calls.append(("usage", str(days), by))

@@ -16,7 +16,8 @@ import aiohttp
 import pytest
 
 from bridges.webhook import WebhookConfig
-from bridges.webhook.bridge import NOT_SENT, WebhookBridge
+from bridges.webhook.bridge import WebhookBridge
+from bridges.webhook.replies.base import NOT_SENT
 from clawd.bridge import NetworkConfig, ProbeBridge
 from clawd.conformance import MemoryInbox
 from clawd.errors import BridgeError, DeliveryError, DeliveryRejected, DeliveryRetryLater, DeliveryUnknown

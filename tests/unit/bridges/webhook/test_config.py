@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -61,3 +63,9 @@ def test_the_schema_offers_one_secret_or_several() -> None:
 
 def test_the_plugin_names_its_type_and_section() -> None:
     assert (PLUGIN.type, PLUGIN.config) == ("webhook", WebhookConfig)
+
+
+def test_reading_a_configuration_loads_no_http_client() -> None:
+    code = "import sys, bridges.webhook; print([m for m in ('aiohttp', 'cryptography', 'yarl') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bridges.webhook.inbound import Rejected, check_signature, to_inbound
+from bridges.webhook.envelope import Rejected
+from bridges.webhook.inbound import check_signature, to_inbound
 from clawd.bridge import HttpRequest
 from clawd.messages import Address, Audio, File, Image, InboundMessage, Text
 from clawd.webhooks.signing import key_of, sign

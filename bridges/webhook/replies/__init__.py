@@ -1,0 +1,1 @@
+"""The ways in which replies go out, one a file."""
