@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bridges.telegram.answers import Answers
 from bridges.telegram.budget import CallBudget, Urgency
 from bridges.telegram.errors import bridge_error, delivery_error, trouble
+from bridges.telegram.files import Files
 from bridges.telegram.lean import AiogramError, Bot, TelegramRetryAfter
 from bridges.telegram.outbound import Draft, draft_of, preview_of, target
 from bridges.telegram.polling import Polling
@@ -18,11 +20,11 @@ from clawd.errors import DeliveryError, DeliveryRejected, DeliveryRetryLater, De
 from clawd.messages import BridgeCapabilities, Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from bridges.telegram.config import TelegramConfig
     from clawd.bridge import BridgeContext, Inbox
-    from clawd.messages import Address, OutboundMessage, Preview
+    from clawd.messages import Address, Media, OutboundMessage, Preview
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class TelegramBridge:
         self._bot = Bot(config.token.reveal(), session=session)
         self._aside_timeout_s = min(_ASIDE_TIMEOUT_S, ceil(config.request_timeout_s))
         answers = Answers(self.name, self._bot, timeout_s=self._aside_timeout_s)
+        self._files = Files(self.name, self._bot, Path(config.local_dir) if config.local_dir else None)
         self._polling = Polling(self.name, self._bot, context.clock, answers, timeout_s=config.poll_timeout_s)
 
     @property
@@ -68,6 +71,10 @@ class TelegramBridge:
             "reads all group messages" if me.can_read_all_group_messages else "groups: mentions and replies"
         )
         return f"@{me.username} (id {me.id}), {reads}"
+
+    def fetch(self, part: Media) -> AsyncIterator[bytes]:
+        """Return the content of a file that somebody sent."""
+        return self._files.fetch(part)
 
     # --- sending --------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from clawd.bridge import BridgeConfig
-from clawd.config.base import Secret
+from clawd.config.base import ConfigPath, Secret
 
 _TOKEN = re.compile(r"[0-9]{3,20}:[A-Za-z0-9_-]{35}")
 
@@ -37,6 +37,7 @@ class TelegramConfig(BridgeConfig):
 
     token: Annotated[Secret, AfterValidator(_check_token)]
     api_base: Annotated[str, AfterValidator(_check_base)] = "https://api.telegram.org"
+    local_dir: ConfigPath | None = None  # where an `api_base` in local mode keeps files, as seen from here
     stream: bool = True  # show replies while they are made, by edits of one message
     poll_timeout_s: Annotated[int, Field(ge=1, le=50)] = 30  # how long one request for updates may wait
     request_timeout_s: Annotated[float, Field(gt=0, le=300)] = 30  # every other request

@@ -9,29 +9,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
+from bridges.telegram.content import parts_of, words_of
 from bridges.telegram.lean import Update
 from bridges.telegram.presses import Press, answers_ours, read_answer, read_press
 from bridges.telegram.units import utf16_len, utf16_slice
 from clawd.messages import (
     SPLIT_TEXT,
-    Audio,
-    File,
-    Image,
     InboundControl,
     InboundMessage,
     MessageId,
     Sender,
-    Text,
     Unreadable,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from bridges.telegram.account import Account
-    from bridges.telegram.lean import Chat, Message, MessageEntity
-    from clawd.messages import Inbound, Part
+    from bridges.telegram.lean import Chat, Message
+    from clawd.messages import Inbound
 
 ALLOWED_UPDATES: Final = ("message", "callback_query")
 """The kinds we ask for. Stated in each request, because the server remembers the last statement."""
@@ -156,7 +153,7 @@ def _read_message(message: Message, event_id: str, account: Account) -> InboundM
     sender = _sender(message, account)
     if sender is None or message.chat.type not in {"private", *_GROUPS}:
         return None
-    parts = tuple(_parts(message, account))
+    parts = tuple(parts_of(message, account))
     if not parts:  # somebody joined, a title changed …
         return None
     group = message.chat.type in _GROUPS
@@ -200,7 +197,7 @@ def _title(chat: Chat) -> str | None:
 
 def _addressed(message: Message, account: Account) -> bool:
     """Whether a message in a group is meant for us: a mention, a reply to us, `/command@us`."""
-    text, entities = _words(message)
+    text, entities = words_of(message)
     handle = f"@{account.username}".lower()
     for entity in entities:
         words = utf16_slice(text, entity.offset, entity.length).lower()
@@ -215,72 +212,6 @@ def _addressed(message: Message, account: Account) -> bool:
     if answered is None or answered.forum_topic_created is not None:
         return False
     return answered.from_user is not None and answered.from_user.id == account.id
-
-
-def _words(message: Message) -> tuple[str, Sequence[MessageEntity]]:
-    if message.text is not None:
-        return message.text, message.entities or ()
-    return message.caption or "", message.caption_entities or ()
-
-
-def _own_text(message: Message, account: Account) -> str:
-    """Return text or caption; a command at its head loses our name, so that `/new@us` reads `/new`."""
-    text, entities = _words(message)
-    head = next((e for e in entities if e.type == "bot_command" and e.offset == 0), None)
-    if head is not None:
-        command = utf16_slice(text, 0, head.length)
-        name, _, target = command.partition("@")
-        if target.lower() == account.username.lower():
-            return name + text[len(command) :]
-    return text
-
-
-def _parts(message: Message, account: Account) -> Iterator[Part]:
-    if text := _own_text(message, account) or _described(message):
-        yield Text(text)
-    if message.photo:
-        largest = max(message.photo, key=lambda size: size.width * size.height)
-        yield Image(ref=largest.file_id, mime="image/jpeg", size=largest.file_size)
-    if (sticker := message.sticker) is not None and not (sticker.is_animated or sticker.is_video):
-        yield Image(ref=sticker.file_id, mime="image/webp", size=sticker.file_size)
-    for sound in (message.voice, message.audio):
-        if sound is not None:
-            yield Audio(
-                ref=sound.file_id,
-                mime=sound.mime_type,
-                size=sound.file_size,
-                duration_s=float(sound.duration),
-            )
-    yield from _files(message)
-
-
-def _files(message: Message) -> Iterator[File]:
-    # An animation comes with the same file as a document, for old clients.
-    document = None if message.animation is not None else message.document
-    for named in (message.animation, document, message.video):
-        if named is not None:
-            yield File(ref=named.file_id, name=named.file_name, mime=named.mime_type, size=named.file_size)
-    if (note := message.video_note) is not None:
-        yield File(ref=note.file_id, mime="video/mp4", size=note.file_size)
-
-
-def _described(message: Message) -> str:
-    """Return in words what has no text of its own and no file."""
-    if message.sticker is not None:
-        return message.sticker.emoji or ""
-    if message.venue is not None:
-        place = message.venue.location
-        return f"{message.venue.title}, {message.venue.address} ({place.latitude}, {place.longitude})"
-    if message.location is not None:
-        return f"({message.location.latitude}, {message.location.longitude})"
-    if message.contact is not None:
-        name = " ".join(filter(None, (message.contact.first_name, message.contact.last_name)))
-        return f"{name}: {message.contact.phone_number}"
-    if message.dice is not None:
-        return f"{message.dice.emoji} {message.dice.value}"
-    if message.poll is not None:
-        return "\n".join([message.poll.question, *(f"- {option.text}" for option in message.poll.options)])
-    return ""
 
 
 def _number(raw: Any) -> int | None:

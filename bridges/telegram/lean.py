@@ -135,12 +135,14 @@ from aiogram.methods import (  # noqa: E402
     DeleteWebhook,
     EditMessageReplyMarkup,
     EditMessageText,
+    GetFile,
     GetMe,
     GetUpdates,
     SendChatAction,
     SendMessage,
     TelegramMethod,
 )
+from aiogram.types import Audio as Sound  # noqa: E402
 from aiogram.types import (  # noqa: E402
     Chat,
     InlineKeyboardButton,
@@ -164,6 +166,7 @@ __all__ = [
     "DeleteWebhook",
     "EditMessageReplyMarkup",
     "EditMessageText",
+    "GetFile",
     "GetMe",
     "GetUpdates",
     "InlineKeyboardButton",
@@ -174,6 +177,7 @@ __all__ = [
     "ReplyParameters",
     "SendChatAction",
     "SendMessage",
+    "Sound",
     "TelegramAPIError",
     "TelegramAPIServer",
     "TelegramBadRequest",

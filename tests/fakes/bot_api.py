@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aiohttp import web
 
 from tests.fakes.bot_api_faults import Fault, FaultPlan
+from tests.fakes.bot_api_files import FileShelf, cut_off
 from tests.fakes.bot_api_http import Call, answer_of, error_answer, known_case, plain, raw_params
 from tests.fakes.bot_api_rules import ApiError, bad, read_params
 from tests.fakes.bot_api_world import SentMessage, World, natural_entities, photo_of
@@ -81,6 +82,7 @@ class FakeBotApi:
         self.bot_id = int(token.partition(":")[0])
         self.world = World(self.bot_id, username)
         self.faults = FaultPlan()
+        self.files = FileShelf(self.world, self.push_update)
         self.port = port
         self.log: list[Call] = []
         self._on_effect = on_effect
@@ -105,6 +107,7 @@ class FakeBotApi:
         self._closing = asyncio.Event()
         app = web.Application(client_max_size=4 * 1024 * 1024)
         app.router.add_route("*", "/bot{token}/{method}", self._api)
+        app.router.add_get("/file/bot{token}/{path:.+}", self._download)
         app.router.add_post("/_control/{name}", self._control)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -313,6 +316,8 @@ class FakeBotApi:
             case "getWebhookInfo":
                 pending = {"pending_update_count": len(self.world.queue), "has_custom_certificate": False}
                 return {"url": self.webhook, **pending}
+            case "getFile":
+                return self.files.find(call.params)
             case "sendMessage":
                 return self.world.send(call.params)
             case "editMessageText":
@@ -325,6 +330,17 @@ class FakeBotApi:
                 return self.world.act(call.params)
             case _:
                 return self.world.answer_query(call.params)
+
+    async def _download(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self._check_token(request.match_info["token"])
+            content = self.files.content(request.match_info["path"])
+        except ApiError as error:
+            return error_answer(error)
+        fault = self.faults.take("download", None)
+        if fault is None:
+            return web.Response(body=content)
+        return await cut_off(request, content) if fault.kind == "cut" else answer_of(fault, request)
 
     async def _updates(self, params: dict[str, Any]) -> list[Any]:
         if self.webhook:

@@ -42,6 +42,7 @@ METHODS: Final[dict[str, dict[str, FieldKind]]] = {
     },
     "deleteWebhook": {"drop_pending_updates": "bool"},
     "getWebhookInfo": {},
+    "getFile": {"file_id": "str"},
     "sendMessage": {
         **_MESSAGE_FIELDS,
         "allow_paid_broadcast": "bool",
