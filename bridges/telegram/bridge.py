@@ -11,6 +11,7 @@ from bridges.telegram.answers import Answers
 from bridges.telegram.budget import CallBudget, Urgency
 from bridges.telegram.errors import bridge_error, delivery_error, trouble
 from bridges.telegram.files import Files
+from bridges.telegram.intake import Intake
 from bridges.telegram.lean import AiogramError, Bot, TelegramRetryAfter
 from bridges.telegram.outbound import Draft, draft_of, preview_of, target
 from bridges.telegram.polling import Polling
@@ -49,8 +50,11 @@ class TelegramBridge:
         self._bot = Bot(config.token.reveal(), session=session)
         self._aside_timeout_s = min(_ASIDE_TIMEOUT_S, ceil(config.request_timeout_s))
         answers = Answers(self.name, self._bot, timeout_s=self._aside_timeout_s)
+        self._intake = Intake(context.clock, answers)
         self._files = Files(self.name, self._bot, Path(config.local_dir) if config.local_dir else None)
-        self._polling = Polling(self.name, self._bot, context.clock, answers, timeout_s=config.poll_timeout_s)
+        self._polling = Polling(
+            self.name, self._bot, context.clock, self._intake, timeout_s=config.poll_timeout_s
+        )
 
     @property
     def capabilities(self) -> BridgeCapabilities:

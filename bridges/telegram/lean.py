@@ -138,8 +138,10 @@ from aiogram.methods import (  # noqa: E402
     GetFile,
     GetMe,
     GetUpdates,
+    GetWebhookInfo,
     SendChatAction,
     SendMessage,
+    SetWebhook,
     TelegramMethod,
 )
 from aiogram.types import Audio as Sound  # noqa: E402
@@ -169,6 +171,7 @@ __all__ = [
     "GetFile",
     "GetMe",
     "GetUpdates",
+    "GetWebhookInfo",
     "InlineKeyboardButton",
     "InlineKeyboardMarkup",
     "LinkPreviewOptions",
@@ -177,6 +180,7 @@ __all__ = [
     "ReplyParameters",
     "SendChatAction",
     "SendMessage",
+    "SetWebhook",
     "Sound",
     "TelegramAPIError",
     "TelegramAPIServer",

@@ -25,6 +25,7 @@ from tests.fakes.bot_api_faults import Fault, FaultPlan
 from tests.fakes.bot_api_files import FileShelf, cut_off
 from tests.fakes.bot_api_http import Call, answer_of, error_answer, known_case, plain, raw_params
 from tests.fakes.bot_api_rules import ApiError, bad, read_params
+from tests.fakes.bot_api_webhook import WebhookCalls
 from tests.fakes.bot_api_world import SentMessage, World, natural_entities, photo_of
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class FakeBotApi:
         self.port = port
         self.log: list[Call] = []
         self._on_effect = on_effect
-        self.webhook = ""
+        self.webhook = WebhookCalls(self.world)
         self.long_polls = True  # False: answer every getUpdates at once, as a broken proxy might
         self._revoked = False
         self._allowed: list[str] | None = None  # sticky, as on the real server
@@ -219,7 +220,7 @@ class FakeBotApi:
 
     def set_webhook(self, url: str) -> None:
         """Set a webhook as somebody else would."""
-        self.webhook = url
+        self.webhook.url = url
         self._end_poll("setWebhook")
 
     # --- what happened ------------------------------------------------------------------------------------
@@ -306,16 +307,15 @@ class FakeBotApi:
             case "getUpdates":
                 return await self._updates(call.params)
             case "setWebhook":
-                self.set_webhook(call.params.get("url", ""))
+                self.set_webhook(self.webhook.set(call.params))
                 return True
             case "deleteWebhook":
-                self.webhook = ""
+                self.webhook.url = ""
                 if call.params.get("drop_pending_updates"):
                     self.world.queue.clear()
                 return True
             case "getWebhookInfo":
-                pending = {"pending_update_count": len(self.world.queue), "has_custom_certificate": False}
-                return {"url": self.webhook, **pending}
+                return self.webhook.info()
             case "getFile":
                 return self.files.find(call.params)
             case "sendMessage":
@@ -343,7 +343,7 @@ class FakeBotApi:
         return await cut_off(request, content) if fault.kind == "cut" else answer_of(fault, request)
 
     async def _updates(self, params: dict[str, Any]) -> list[Any]:
-        if self.webhook:
+        if self.webhook.url:
             raise ApiError(
                 409,
                 "Conflict: can't use getUpdates method while webhook is active; "

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bridges.telegram import TelegramConfig
+from bridges.telegram import PLUGIN, TelegramConfig
 from bridges.telegram.bridge import TelegramBridge
 from clawd.conformance import MemoryInbox
 from clawd.ids import Clock, DeliveryId, QuestionId
@@ -30,7 +30,9 @@ def telegram_bridge(api_base: str, *, clock: Clock | None = None, **settings: An
     """Return a bridge named `telegram`; `settings` are keys of its section."""
     section = {"type": "telegram", "token": TOKEN, "api_base": api_base, **settings}
     context = bridge_context("telegram", clock=clock)
-    return TelegramBridge(context, TelegramConfig.model_validate(section))
+    bridge = PLUGIN.create(context, TelegramConfig.model_validate(section))
+    assert isinstance(bridge, TelegramBridge)
+    return bridge
 
 
 def outbound(
