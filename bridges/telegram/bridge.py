@@ -13,9 +13,11 @@ from bridges.telegram.errors import bridge_error, delivery_error, trouble
 from bridges.telegram.files import Files
 from bridges.telegram.intake import Intake
 from bridges.telegram.lean import AiogramError, Bot, TelegramRetryAfter
+from bridges.telegram.menu import Menu
 from bridges.telegram.outbound import Draft, draft_of, preview_of, target
 from bridges.telegram.polling import Polling
 from bridges.telegram.session import GetMe, SendChatAction, Session
+from bridges.telegram.signin import SignIn
 from bridges.telegram.units import TEXT_LIMIT
 from clawd.errors import DeliveryError, DeliveryRejected, DeliveryRetryLater, DeliveryUnknown
 from clawd.messages import BridgeCapabilities, Receipt
@@ -51,9 +53,16 @@ class TelegramBridge:
         self._aside_timeout_s = min(_ASIDE_TIMEOUT_S, ceil(config.request_timeout_s))
         answers = Answers(self.name, self._bot, timeout_s=self._aside_timeout_s)
         self._intake = Intake(context.clock, answers)
+        menu = Menu(self.name, self._bot, timeout_s=self._aside_timeout_s) if config.commands else None
+        self._sign_in = SignIn(self.name, self._bot, menu)
         self._files = Files(self.name, self._bot, Path(config.local_dir) if config.local_dir else None)
         self._polling = Polling(
-            self.name, self._bot, context.clock, self._intake, timeout_s=config.poll_timeout_s
+            self.name,
+            self._bot,
+            context.clock,
+            self._sign_in,
+            self._intake,
+            timeout_s=config.poll_timeout_s,
         )
 
     @property

@@ -27,6 +27,7 @@ class CalledTelegramBridge(TelegramBridge):
             self.name,
             self._bot,
             context.clock,
+            self._sign_in,
             self._intake,
             url=config.webhook_url,
             secret=secret_of(config),
@@ -34,7 +35,7 @@ class CalledTelegramBridge(TelegramBridge):
         )
 
     async def run(self, inbox: Inbox, ready: Callable[[], None]) -> None:
-        await self._webhook.run(ready)
+        await self._webhook.run(inbox, ready)
 
     async def handle(self, request: HttpRequest, inbox: Inbox) -> HttpReply:
         """Answer a call of Telegram's once its update is stored."""

@@ -59,6 +59,7 @@ class TelegramConfig(BridgeConfig):
     api_base: Annotated[str, AfterValidator(_check_base)] = "https://api.telegram.org"
     local_dir: ConfigPath | None = None  # where an `api_base` in local mode keeps files, as seen from here
     stream: bool = True  # show replies while they are made, by edits of one message
+    commands: bool = True  # tell Telegram's apps which commands there are
     mode: Literal["polling", "webhook"] = "polling"  # ask for updates, or be called with them by the gateway
     webhook_url: Annotated[str, AfterValidator(_check_webhook_url)] | None = None  # where Telegram calls us
     # Telegram shows it with each call; None: made of the token.

@@ -141,6 +141,7 @@ from aiogram.methods import (  # noqa: E402
     GetWebhookInfo,
     SendChatAction,
     SendMessage,
+    SetMyCommands,
     SetWebhook,
     TelegramMethod,
 )
@@ -180,6 +181,7 @@ __all__ = [
     "ReplyParameters",
     "SendChatAction",
     "SendMessage",
+    "SetMyCommands",
     "SetWebhook",
     "Sound",
     "TelegramAPIError",

@@ -12,20 +12,20 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from bridges.telegram.account import Account
 from bridges.telegram.errors import bridge_error
 from bridges.telegram.inbound import ALLOWED_UPDATES
 from bridges.telegram.lean import AiogramError, GetWebhookInfo, SetWebhook
-from bridges.telegram.session import GetMe
 from clawd.bridge import HttpReply
 from clawd.errors import BridgeNotReady
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bridges.telegram.account import Account
     from bridges.telegram.config import TelegramConfig
     from bridges.telegram.intake import Intake
     from bridges.telegram.lean import Bot
+    from bridges.telegram.signin import SignIn
     from clawd.bridge import HttpRequest, Inbox
     from clawd.ids import Clock
 
@@ -56,6 +56,7 @@ class Webhook:
         name: str,
         bot: Bot,
         clock: Clock,
+        sign_in: SignIn,
         intake: Intake,
         *,
         url: str,
@@ -65,6 +66,7 @@ class Webhook:
         self._name = name
         self._bot = bot
         self._clock = clock
+        self._sign_in = sign_in
         self._intake = intake
         self._url = url
         self._secret = secret
@@ -73,7 +75,7 @@ class Webhook:
         self._heard = False  # since the last look
         self._last_error: int | None = None  # the time, as Telegram says it, of a call that failed
 
-    async def run(self, ready: Callable[[], None]) -> None:
+    async def run(self, inbox: Inbox, ready: Callable[[], None]) -> None:
         """Ask to be called, then look now and then whether calls arrive, until cancelled.
 
         Raises:
@@ -81,8 +83,7 @@ class Webhook:
             BridgeAuthError: the token is refused.
         """
         try:
-            me = await self._bot(GetMe())
-            self._account = Account(bridge=self._name, id=me.id, username=me.username or "")
+            self._account = await self._sign_in.account(inbox)
             # What waits at Telegram is never dropped. Said at each start, as nobody knows who changed it.
             await self._bot(
                 SetWebhook(

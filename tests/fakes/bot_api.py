@@ -24,6 +24,7 @@ from aiohttp import web
 from tests.fakes.bot_api_faults import Fault, FaultPlan
 from tests.fakes.bot_api_files import FileShelf, cut_off
 from tests.fakes.bot_api_http import Call, answer_of, error_answer, known_case, plain, raw_params
+from tests.fakes.bot_api_menu import CommandMenu
 from tests.fakes.bot_api_rules import ApiError, bad, read_params
 from tests.fakes.bot_api_webhook import WebhookCalls
 from tests.fakes.bot_api_world import SentMessage, World, natural_entities, photo_of
@@ -87,6 +88,7 @@ class FakeBotApi:
         self.port = port
         self.log: list[Call] = []
         self._on_effect = on_effect
+        self.menu = CommandMenu()
         self.webhook = WebhookCalls(self.world)
         self.long_polls = True  # False: answer every getUpdates at once, as a broken proxy might
         self._revoked = False
@@ -316,6 +318,8 @@ class FakeBotApi:
                 return True
             case "getWebhookInfo":
                 return self.webhook.info()
+            case "setMyCommands":
+                return self.menu.set(call.params)
             case "getFile":
                 return self.files.find(call.params)
             case "sendMessage":

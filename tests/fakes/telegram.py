@@ -28,7 +28,7 @@ CHOICES = (
 
 def telegram_bridge(api_base: str, *, clock: Clock | None = None, **settings: Any) -> TelegramBridge:
     """Return a bridge named `telegram`; `settings` are keys of its section."""
-    section = {"type": "telegram", "token": TOKEN, "api_base": api_base, **settings}
+    section = {"type": "telegram", "token": TOKEN, "api_base": api_base, "commands": False, **settings}
     context = bridge_context("telegram", clock=clock)
     bridge = PLUGIN.create(context, TelegramConfig.model_validate(section))
     assert isinstance(bridge, TelegramBridge)
