@@ -12,12 +12,13 @@ from bridges.telegram.budget import CallBudget, Urgency
 from bridges.telegram.errors import bridge_error, delivery_error, trouble
 from bridges.telegram.files import Files
 from bridges.telegram.intake import Intake
+from bridges.telegram.joining import Hello
 from bridges.telegram.lean import AiogramError, Bot, TelegramRetryAfter
 from bridges.telegram.menu import Menu
 from bridges.telegram.outbound import Draft, draft_of, preview_of, target
 from bridges.telegram.polling import Polling
 from bridges.telegram.session import GetMe, SendChatAction, Session
-from bridges.telegram.signin import SignIn
+from bridges.telegram.signin import SignIn, account_of, hidden_groups
 from bridges.telegram.units import TEXT_LIMIT
 from clawd.errors import DeliveryError, DeliveryRejected, DeliveryRetryLater, DeliveryUnknown
 from clawd.messages import BridgeCapabilities, Receipt
@@ -52,9 +53,11 @@ class TelegramBridge:
         self._bot = Bot(config.token.reveal(), session=session)
         self._aside_timeout_s = min(_ASIDE_TIMEOUT_S, ceil(config.request_timeout_s))
         answers = Answers(self.name, self._bot, timeout_s=self._aside_timeout_s)
-        self._intake = Intake(context.clock, answers)
+        hello = Hello(self.name, self._bot, timeout_s=self._aside_timeout_s)
+        self._intake = Intake(context.clock, answers, hello)
         menu = Menu(self.name, self._bot, timeout_s=self._aside_timeout_s) if config.commands else None
-        self._sign_in = SignIn(self.name, self._bot, menu)
+        self._groups = config.group_rules
+        self._sign_in = SignIn(self.name, self._bot, self._groups, menu)
         self._files = Files(self.name, self._bot, Path(config.local_dir) if config.local_dir else None)
         self._polling = Polling(
             self.name,
@@ -83,7 +86,8 @@ class TelegramBridge:
         reads = (
             "reads all group messages" if me.can_read_all_group_messages else "groups: mentions and replies"
         )
-        return f"@{me.username} (id {me.id}), {reads}"
+        hidden = hidden_groups(account_of(me, self.name, self._groups))
+        return f"@{me.username} (id {me.id}), {reads}" + (f"; {hidden}" if hidden else "")
 
     def fetch(self, part: Media) -> AsyncIterator[bytes]:
         """Return the content of a file that somebody sent."""

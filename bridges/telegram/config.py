@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from bridges.telegram.account import Groups
 from clawd.bridge import BridgeConfig
 from clawd.config.base import ConfigPath, Secret
+from clawd.config.schema import SenderId
 
 _WEBHOOK_PORTS: Final = (443, 80, 88, 8443)
 _WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{16,256}")
@@ -59,6 +61,9 @@ class TelegramConfig(BridgeConfig):
     api_base: Annotated[str, AfterValidator(_check_base)] = "https://api.telegram.org"
     local_dir: ConfigPath | None = None  # where an `api_base` in local mode keeps files, as seen from here
     stream: bool = True  # show replies while they are made, by edits of one message
+    groups: tuple[SenderId, ...] = ("*",)  # chat ids of groups to work in; "*" is every group
+    without_mention: tuple[SenderId, ...] = ()  # those of them where each message is for the bot
+    per_user: bool = False  # in groups each person has a conversation of his own
     commands: bool = True  # tell Telegram's apps which commands there are
     mode: Literal["polling", "webhook"] = "polling"  # ask for updates, or be called with them by the gateway
     webhook_url: Annotated[str, AfterValidator(_check_webhook_url)] | None = None  # where Telegram calls us
@@ -75,3 +80,12 @@ class TelegramConfig(BridgeConfig):
                 "mode: webhook needs webhook_url: the https:// address at which Telegram reaches /bridges/NAME of the gateway"
             )
         return self
+
+    @property
+    def group_rules(self) -> Groups:
+        """What is to be done in groups."""
+        return Groups(
+            allowed=frozenset(self.groups),
+            unmentioned=frozenset(self.without_mention),
+            per_user=self.per_user,
+        )

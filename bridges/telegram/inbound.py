@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
+from bridges.telegram.account import GROUPS
 from bridges.telegram.content import parts_of, words_of
+from bridges.telegram.joining import Joined, read_joined
 from bridges.telegram.lean import Update
 from bridges.telegram.presses import Press, answers_ours, read_answer, read_press
 from bridges.telegram.units import utf16_len, utf16_slice
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from bridges.telegram.lean import Chat, Message
     from clawd.messages import Inbound
 
-ALLOWED_UPDATES: Final = ("message", "callback_query")
+ALLOWED_UPDATES: Final = ("message", "callback_query", "my_chat_member")
 """The kinds we ask for. Stated in each request, because the server remembers the last statement."""
 
 SPLIT_FROM: Final = 2000
@@ -75,7 +77,6 @@ _READ: Final = frozenset(
 )
 _READ_OF_ANSWERED: Final = frozenset({"message_id", "date", "chat", "from", "forum_topic_created"})
 _MAX_RAW = 64 * 1024
-_GROUPS: Final = frozenset({"group", "supergroup"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,7 @@ class Batch:
 
     events: tuple[Inbound, ...]
     presses: tuple[Press, ...]  # pressed buttons that wait for an answer
+    joined: tuple[Joined, ...]  # groups that we are new in
     next_offset: int | None  # one above the greatest update id, None when no update had one
 
 
@@ -97,15 +99,23 @@ def read_batch(updates: Sequence[Any], account: Account, now: datetime) -> Batch
     numbers = [number for number in map(_number, numbered) if number is not None]
     events: list[Inbound] = []
     presses: list[Press] = []
+    joined: list[Joined] = []
     for update in numbered:
         event = read_update(update, account, now)
         if event is not None:
             events.append(event)
         answer = event if isinstance(event, InboundControl) else None
-        if isinstance(update, dict) and (press := read_press(update.get("callback_query"), answer)):
+        if not isinstance(update, dict):
+            continue
+        if press := read_press(update.get("callback_query"), answer):
             presses.append(press)
+        if group := read_joined(update.get("my_chat_member"), account):
+            joined.append(group)
     return Batch(
-        events=tuple(events), presses=tuple(presses), next_offset=max(numbers) + 1 if numbers else None
+        events=tuple(events),
+        presses=tuple(presses),
+        joined=tuple(joined),
+        next_offset=max(numbers) + 1 if numbers else None,
     )
 
 
@@ -151,15 +161,17 @@ def _pruned(message: Any) -> Any:
 
 def _read_message(message: Message, event_id: str, account: Account) -> InboundMessage | None:
     sender = _sender(message, account)
-    if sender is None or message.chat.type not in {"private", *_GROUPS}:
+    if sender is None or message.chat.type not in {"private", *GROUPS}:
+        return None
+    group = message.chat.type in GROUPS
+    if group and not account.groups.admit(message.chat.id):
         return None
     parts = tuple(parts_of(message, account))
     if not parts:  # somebody joined, a title changed …
         return None
-    group = message.chat.type in _GROUPS
     return InboundMessage(
         id=MessageId(event_id),
-        address=account.address_of(message),
+        address=account.address_of(message, sender),
         sender=sender,
         parts=parts,
         sent_at=message.date,
@@ -196,9 +208,13 @@ def _title(chat: Chat) -> str | None:
 
 
 def _addressed(message: Message, account: Account) -> bool:
-    """Whether a message in a group is meant for us: a mention, a reply to us, `/command@us`."""
+    """Whether a message in a group is meant for us: a mention, a reply to us, `/command@us`.
+
+    Where everything is, a command to another bot is not.
+    """
     text, entities = words_of(message)
     handle = f"@{account.username}".lower()
+    elsewhere = False
     for entity in entities:
         words = utf16_slice(text, entity.offset, entity.length).lower()
         if entity.type == "mention" and words == handle:
@@ -207,6 +223,9 @@ def _addressed(message: Message, account: Account) -> bool:
             return True
         if entity.type == "text_mention" and entity.user is not None and entity.user.id == account.id:
             return True
+        elsewhere = elsewhere or (entity.type == "bot_command" and entity.offset == 0 and "@" in words)
+    if account.groups.hear_all(message.chat.id) and not elsewhere:
+        return True
     answered = message.reply_to_message
     # In a topic every message "replies" to the one that opened the topic.
     if answered is None or answered.forum_topic_created is not None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bridges.telegram.account import Account
     from bridges.telegram.answers import Answers
     from bridges.telegram.inbound import Batch
+    from bridges.telegram.joining import Hello
     from clawd.bridge import Inbox
     from clawd.ids import Clock
     from clawd.messages import Cursor
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 class Intake:
     """What one bot takes in."""
 
-    def __init__(self, clock: Clock, answers: Answers) -> None:
+    def __init__(self, clock: Clock, answers: Answers, hello: Hello) -> None:
         self._clock = clock
         self._answers = answers
+        self._hello = hello
         self._pieces = Pieces()
 
     def read(self, updates: Sequence[Any], account: Account) -> Batch:
@@ -32,9 +34,13 @@ class Intake:
         batch = read_batch(updates, account, self._clock.now())
         return replace(batch, events=self._pieces.addressed(batch.events))
 
-    async def accept(self, batch: Batch, inbox: Inbox, cursor: Cursor | None = None) -> None:
-        """Store a batch, then answer the buttons that were pressed; raises as the inbox does."""
+    async def accept(
+        self, batch: Batch, account: Account, inbox: Inbox, cursor: Cursor | None = None
+    ) -> None:
+        """Store a batch, then answer pressed buttons and greet new groups; raises as the inbox does."""
         results = await inbox.accept(batch.events, cursor)
         if batch.presses:
             told = {event.id: result for event, result in zip(batch.events, results, strict=True)}
             await self._answers.give(batch.presses, told)
+        if batch.joined:
+            await self._hello.say(batch.joined, account, inbox)

@@ -90,7 +90,7 @@ class Polling:
                 )
             cursor = Cursor(key=key, value=f"{batch.next_offset} {self._clock.now().timestamp():.0f}")
             try:
-                await self._intake.accept(batch, inbox, cursor)
+                await self._intake.accept(batch, account, inbox, cursor)
             except (InboxFull, JournalUnavailable) as error:
                 log.warning("updates_wait", extra={"bridge": self._name, "reason": error.what})
                 await self._clock.sleep(error.retry_after_s)

@@ -134,7 +134,7 @@ class Webhook:
         if self._account is None:  # nobody knows yet whose updates these are
             return _refusal(503, "not connected yet", ("Retry-After", str(_NOT_YET_S)))
         batch = self._intake.read([_json(request.body)], self._account)
-        await self._intake.accept(batch, inbox)
+        await self._intake.accept(batch, self._account, inbox)
         self._heard = True
         return HttpReply(status=200)
 
