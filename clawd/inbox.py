@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from clawd.alarms import GivenUp
 from clawd.commands import Approve, Command, Deny, Query, Stop, UnknownCommand, behind_prefix, parse
-from clawd.errors import JournalError, JournalUnavailable
+from clawd.errors import JournalError, JournalUnavailable, NotFound
 from clawd.fanout import Arrived
+from clawd.ids import pairing_code, pairing_question
 from clawd.journal.base import AdmittedControl, AdmittedMessage, Item, Push, Pushed, Stored
 from clawd.messages import (
     Accepted,
     AcceptResult,
+    Choice,
     ControlKind,
     Cursor,
     Duplicate,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from clawd.fanout import Fanout
     from clawd.ids import Clock, TurnId
     from clawd.journal.base import Journal, Right
+    from clawd.messages import Address
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +69,7 @@ class _Plan:
     item: Item | None
     answer: AcceptResult | None = None
     rated: tuple[str, Verdict] | None = None  # against whose rate it counts, and what that said
+    beside: tuple[Push, ...] = ()  # what others are told
 
 
 class DurableInbox:
@@ -117,7 +121,9 @@ class DurableInbox:
             for event in batch:
                 plans.append(await self._plan(event))  # noqa: PERF401 - those made so far count if one fails
             items = [plan.item for plan in plans if plan.item is not None]
-            outcomes = iter(await self._journal.accept(items, cursor) if items or cursor else ())
+            beside = [push for plan in plans for push in plan.beside]
+            told = [*items, *beside]
+            outcomes = iter(await self._journal.accept(told, cursor) if told or cursor else ())
         except JournalError:
             # The bridge will bring the same batch again; that must not use up its senders' rate.
             for plan in plans:
@@ -163,11 +169,31 @@ class DurableInbox:
         right = self._access.right_of(control.address.bridge, control.sender)
         if right is None:
             return _Plan(None, Refused(reason="stranger"))
-        if control.kind in ("approve", "deny") and not await self._may_answer(control, right):
+        answers = control.kind in ("approve", "deny")
+        if answers and (code := pairing_code(control.question)) is not None:
+            return await self._plan_decision(control, code, right)
+        if answers and not await self._may_answer(control, right):
             text = say("not_yours", await self._language(control))
             refused = Refused(reason="not_yours", text=text)
             return self._refusal(said, refused) if said is not None else _Plan(None, refused)
         return _Plan(AdmittedControl(control=control, own_only=right != "owner"))
+
+    async def _plan_decision(self, control: InboundControl, code: str, right: Right) -> _Plan:
+        """Let a stranger in or not, as an owner says by a button; what was decided before is told so."""
+        language = await self._language(control)
+        if right != "owner":
+            return _Plan(None, Refused(reason="not_yours", text=say("pairing_not_yours", language)))
+        try:
+            if control.kind == "deny":
+                pairing = await self._access.deny(code)
+                return _Plan(None, Replied(text=say("pairing_denied", language, name=_shown(pairing.name))))
+            _, pairing = await self._access.approve(code, owner=False)
+        except NotFound:
+            return _Plan(None, Replied(text=say("pairing_over", language), nothing=True))
+        welcome = Push(
+            id=MessageId(f"paired:{code}"), address=pairing.address, text=say("paired", pairing.language)
+        )
+        return _Plan(welcome, Replied(text=say("pairing_approved", language, name=_shown(pairing.name))))
 
     async def _may_answer(self, control: InboundControl, right: Right) -> bool:
         """Whether this person may answer the question: an owner, or who asked, with the right to tools."""
@@ -237,7 +263,32 @@ class DurableInbox:
             return _Plan(None, Refused(reason="stranger"))
         text = say("pairing", message.sender.language, code=code)
         # One answer per code: the same stranger writing again before the owner decides hears nothing.
-        return self._refusal(message, Refused(reason="stranger", text=text), key=f"pair:{code}")
+        plan = self._refusal(message, Refused(reason="stranger", text=text), key=f"pair:{code}")
+        return replace(plan, beside=await self._ask_owners(message, code))
+
+    async def _ask_owners(self, message: InboundMessage, code: str) -> tuple[Push, ...]:
+        """Return the question to each owner on this bridge, asked once for a code."""
+        if message.address.chat != message.sender.id:
+            return ()  # a private chat does not have its person's id here, so nobody knows the owners'
+        questions = []
+        for owner in self._access.owners_to_ask(message.address.bridge):
+            address = replace(message.address, chat=owner, thread=None)
+            language = await self._chosen_language(address)
+            choices = (
+                Choice(word="approve", label=say("choice_let_in", language)),
+                Choice(word="deny", label=say("choice_keep_out", language)),
+            )
+            who = {"name": _shown(message.sender.name or ""), "id": _shown(message.sender.id), "code": code}
+            questions.append(
+                Push(
+                    id=MessageId(f"pair:{code}:{owner}"),
+                    address=address,
+                    text=say("ask_pairing", language, **who),
+                    question=pairing_question(code),
+                    choices=choices,
+                )
+            )
+        return tuple(questions)
 
     def _reply(self, message: InboundMessage, text: str) -> _Plan:
         if message.address.pulls:
@@ -261,11 +312,14 @@ class DurableInbox:
 
     async def _language(self, event: InboundMessage | InboundControl) -> str | None:
         """Return the language to answer in: chosen by /lang, else the sender's."""
+        return await self._chosen_language(event.address) or event.sender.language
+
+    async def _chosen_language(self, address: Address) -> str | None:
         try:
-            settings = await self._journal.settings(event.address)
+            settings = await self._journal.settings(address)
         except JournalUnavailable:
-            return event.sender.language  # no reason to refuse anything
-        return settings.language or event.sender.language
+            return None  # no reason to refuse anything
+        return settings.language
 
     # --- after the commit: tell the caller, wake the others ---------------------------------------------
 
@@ -347,6 +401,11 @@ def _push(message: InboundMessage, text: str, key: str | None = None) -> Push:
         text=text,
         reference=message.reference,
     )
+
+
+def _shown(name: str) -> str:
+    """Return a stranger's own words as one short line that can't end the code span around it."""
+    return " ".join(name.replace("`", "'").split())[:64] or "?"
 
 
 def _cut(message: InboundMessage) -> InboundMessage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -56,6 +56,8 @@ def _check_webhook_secret(secret: Secret) -> Secret:
 
 class TelegramConfig(BridgeConfig):
     """What a Telegram bridge needs, beside the keys of every bridge."""
+
+    asks_owners: ClassVar[bool] = True
 
     token: Annotated[Secret, AfterValidator(_check_token)]
     api_base: Annotated[str, AfterValidator(_check_base)] = "https://api.telegram.org"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from clawd.messages import (
         Accepted,
         Address,
+        Choice,
         ControlKind,
         Cursor,
         Duplicate,
@@ -78,6 +79,8 @@ class Push:
     text: str
     reference: str | None = None
     files: tuple[Media, ...] = ()  # stored ones
+    question: QuestionId | None = None  # that no turn asks, such as whether to let a stranger in
+    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

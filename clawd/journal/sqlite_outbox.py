@@ -58,7 +58,14 @@ def refresh(db: sqlite3.Connection, conv: int, now: int) -> bool:
 
 def insert_push(db: sqlite3.Connection, conv: int, push: Push, now: int) -> int:
     """Write a push; return its row."""
-    body = DeliveryBody(text=push.text, kind="push", reference=push.reference, files=push.files or None)
+    body = DeliveryBody(
+        text=push.text,
+        kind="push",
+        reference=push.reference,
+        files=push.files or None,
+        question=push.question,
+        choices=push.choices,
+    )
     (row,) = db.execute(
         "INSERT INTO outbox (conv, state, next_at, at, v, body) VALUES (?, 'pending', ?, ?, ?, ?) RETURNING id",
         (conv, now, now, DELIVERY_VERSION, encode_delivery(body)),
