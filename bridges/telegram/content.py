@@ -15,6 +15,38 @@ if TYPE_CHECKING:
     from bridges.telegram.lean import Message, MessageEntity
     from clawd.messages import Part
 
+READ: Final = frozenset(
+    {
+        "message_id",
+        "date",
+        "chat",
+        "from",
+        "sender_chat",
+        "is_automatic_forward",
+        "is_topic_message",
+        "message_thread_id",
+        "text",
+        "entities",
+        "caption",
+        "caption_entities",
+        "animation",
+        "audio",
+        "contact",
+        "dice",
+        "document",
+        "location",
+        "media_group_id",
+        "photo",
+        "poll",
+        "sticker",
+        "venue",
+        "video",
+        "video_note",
+        "voice",
+    }
+)
+"""Of a Message object; the rest of it must not cost us a message."""
+
 _PICTURES: Final = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
 """Those that models read; any other is a file."""
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
 from bridges.telegram.account import GROUPS
-from bridges.telegram.content import parts_of, words_of
+from bridges.telegram.content import READ, parts_of, words_of
 from bridges.telegram.joining import Joined, read_joined
 from bridges.telegram.lean import Update
 from bridges.telegram.presses import Press, answers_ours, read_answer, read_press
+from bridges.telegram.quotes import answered_files, as_forwarded, quoted
 from bridges.telegram.units import utf16_len, utf16_slice
 from clawd.messages import (
     SPLIT_TEXT,
@@ -45,36 +46,6 @@ own. They are not all full: Telegram Desktop cuts at the best paragraph, line or
 long text that was whole waits a second for nothing, which its answer takes anyway.
 """
 
-_READ: Final = frozenset(
-    {
-        "message_id",
-        "date",
-        "chat",
-        "from",
-        "sender_chat",
-        "is_automatic_forward",
-        "is_topic_message",
-        "message_thread_id",
-        "text",
-        "entities",
-        "caption",
-        "caption_entities",
-        "animation",
-        "audio",
-        "contact",
-        "dice",
-        "document",
-        "location",
-        "media_group_id",
-        "photo",
-        "poll",
-        "sticker",
-        "venue",
-        "video",
-        "video_note",
-        "voice",
-    }
-)
 _READ_OF_ANSWERED: Final = frozenset({"message_id", "date", "chat", "from", "forum_topic_created"})
 _MAX_RAW = 64 * 1024
 
@@ -142,7 +113,19 @@ def read_update(raw: Any, account: Account, now: datetime) -> Inbound | None:
         return _unreadable(raw, account, str(number), f"{place}: {first['msg']}")
     except RecursionError:
         return _unreadable(raw, account, str(number), "nested too deeply")
-    return None if message is None else _read_message(message, event_id, account)
+    if message is None or (read := _read_message(message, event_id, account)) is None:
+        return None
+    return _with_others_words(read, raw["message"], account)
+
+
+def _with_others_words(message: InboundMessage, raw: dict[str, Any], account: Account) -> InboundMessage:
+    """Add what a message answers, and mark what it passes on. Of an album only a piece with words answers."""
+    language = message.sender.language
+    parts = as_forwarded(message.parts, raw, language)
+    if message.piece_of not in (None, SPLIT_TEXT) and not message.text:
+        return replace(message, parts=parts)
+    files = answered_files(raw, account)
+    return replace(message, parts=(*parts, *files), context=quoted(raw, account, language) or None)
 
 
 def _pruned(message: Any) -> Any:
@@ -152,7 +135,7 @@ def _pruned(message: Any) -> Any:
     """
     if not isinstance(message, dict):
         return message
-    kept = {name: value for name, value in message.items() if name in _READ}
+    kept = {name: value for name, value in message.items() if name in READ}
     answered = message.get("reply_to_message")
     if isinstance(answered, dict):
         kept["reply_to_message"] = {n: v for n, v in answered.items() if n in _READ_OF_ANSWERED}
