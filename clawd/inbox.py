@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from clawd.alarms import GivenUp
 from clawd.commands import Approve, Command, Deny, Query, Stop, UnknownCommand, behind_prefix, parse
-from clawd.errors import JournalError, JournalUnavailable, NotFound
+from clawd.errors import JournalError, JournalUnavailable
 from clawd.fanout import Arrived
-from clawd.ids import pairing_code, pairing_question
+from clawd.ids import pairing_code
 from clawd.journal.base import AdmittedControl, AdmittedMessage, Item, Push, Pushed, Stored
 from clawd.messages import (
     Accepted,
     AcceptResult,
-    Choice,
     ControlKind,
     Cursor,
     Duplicate,
@@ -28,11 +27,13 @@ from clawd.messages import (
     InboundControl,
     InboundMessage,
     MessageId,
+    Moved,
     Refused,
     Replied,
     Text,
     Unreadable,
 )
+from clawd.pairing import decide, questions
 from clawd.rate import RateLimit, Verdict
 from clawd.texts import say
 
@@ -141,6 +142,8 @@ class DurableInbox:
         match event:
             case Unreadable():
                 return _Plan(event)
+            case Moved():
+                return _Plan(event, Replied(text=""))
             case InboundControl():
                 return await self._plan_control(event)
             case InboundMessage():
@@ -171,29 +174,13 @@ class DurableInbox:
             return _Plan(None, Refused(reason="stranger"))
         answers = control.kind in ("approve", "deny")
         if answers and (code := pairing_code(control.question)) is not None:
-            return await self._plan_decision(control, code, right)
+            language = await self._language(control)
+            return _Plan(*await decide(control, code, right, self._access, language))
         if answers and not await self._may_answer(control, right):
             text = say("not_yours", await self._language(control))
             refused = Refused(reason="not_yours", text=text)
             return self._refusal(said, refused) if said is not None else _Plan(None, refused)
         return _Plan(AdmittedControl(control=control, own_only=right != "owner"))
-
-    async def _plan_decision(self, control: InboundControl, code: str, right: Right) -> _Plan:
-        """Let a stranger in or not, as an owner says by a button; what was decided before is told so."""
-        language = await self._language(control)
-        if right != "owner":
-            return _Plan(None, Refused(reason="not_yours", text=say("pairing_not_yours", language)))
-        try:
-            if control.kind == "deny":
-                pairing = await self._access.deny(code)
-                return _Plan(None, Replied(text=say("pairing_denied", language, name=_shown(pairing.name))))
-            _, pairing = await self._access.approve(code, owner=False)
-        except NotFound:
-            return _Plan(None, Replied(text=say("pairing_over", language), nothing=True))
-        welcome = Push(
-            id=MessageId(f"paired:{code}"), address=pairing.address, text=say("paired", pairing.language)
-        )
-        return _Plan(welcome, Replied(text=say("pairing_approved", language, name=_shown(pairing.name))))
 
     async def _may_answer(self, control: InboundControl, right: Right) -> bool:
         """Whether this person may answer the question: an owner, or who asked, with the right to tools."""
@@ -264,31 +251,7 @@ class DurableInbox:
         text = say("pairing", message.sender.language, code=code)
         # One answer per code: the same stranger writing again before the owner decides hears nothing.
         plan = self._refusal(message, Refused(reason="stranger", text=text), key=f"pair:{code}")
-        return replace(plan, beside=await self._ask_owners(message, code))
-
-    async def _ask_owners(self, message: InboundMessage, code: str) -> tuple[Push, ...]:
-        """Return the question to each owner on this bridge, asked once for a code."""
-        if message.address.chat != message.sender.id:
-            return ()  # a private chat does not have its person's id here, so nobody knows the owners'
-        questions = []
-        for owner in self._access.owners_to_ask(message.address.bridge):
-            address = replace(message.address, chat=owner, thread=None)
-            language = await self._chosen_language(address)
-            choices = (
-                Choice(word="approve", label=say("choice_let_in", language)),
-                Choice(word="deny", label=say("choice_keep_out", language)),
-            )
-            who = {"name": _shown(message.sender.name or ""), "id": _shown(message.sender.id), "code": code}
-            questions.append(
-                Push(
-                    id=MessageId(f"pair:{code}:{owner}"),
-                    address=address,
-                    text=say("ask_pairing", language, **who),
-                    question=pairing_question(code),
-                    choices=choices,
-                )
-            )
-        return tuple(questions)
+        return replace(plan, beside=await questions(message, code, self._access, self._chosen_language))
 
     def _reply(self, message: InboundMessage, text: str) -> _Plan:
         if message.address.pulls:
@@ -401,11 +364,6 @@ def _push(message: InboundMessage, text: str, key: str | None = None) -> Push:
         text=text,
         reference=message.reference,
     )
-
-
-def _shown(name: str) -> str:
-    """Return a stranger's own words as one short line that can't end the code span around it."""
-    return " ".join(name.replace("`", "'").split())[:64] or "?"
 
 
 def _cut(message: InboundMessage) -> InboundMessage:

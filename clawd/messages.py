@@ -235,7 +235,16 @@ class Unreadable:
     why: str
 
 
-Inbound = InboundMessage | InboundControl | Unreadable
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """A chat has another address from now on; its threads have the same names there. May come twice."""
+
+    id: MessageId
+    old: Address
+    new: Address
+
+
+Inbound = InboundMessage | InboundControl | Moved | Unreadable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,11 @@ class Account:
         thread = str(topic) if topic is not None else None
         if self.groups.per_user and message.chat.type in GROUPS:
             thread = f"{thread or ''}{_OF}{sender.id}"
-        return Address(bridge=self.bridge, account=str(self.id), chat=str(message.chat.id), thread=thread)
+        return self.address(str(message.chat.id), thread)
+
+    def address(self, chat: str, thread: str | None = None) -> Address:
+        """Return the conversation of a chat, or of one of its threads."""
+        return Address(bridge=self.bridge, account=str(self.id), chat=chat, thread=thread)
 
 
 def topic_of(address: Address) -> int | None:

@@ -21,6 +21,7 @@ from clawd.messages import (
     InboundControl,
     InboundMessage,
     MessageId,
+    Moved,
     Sender,
     Unreadable,
 )
@@ -104,6 +105,8 @@ def read_update(raw: Any, account: Account, now: datetime) -> Inbound | None:
         json.dumps(raw, ensure_ascii=False).encode()  # half characters could be stored nowhere
         if raw.get("message") is None:
             return read_answer(pressed, event_id, account, now)
+        if moved := _moved(raw["message"], event_id, account):
+            return moved
         message = Update.model_validate({"update_id": number, "message": _pruned(raw["message"])}).message
     except UnicodeEncodeError:
         return _unreadable(raw, account, str(number), "not valid Unicode")
@@ -116,6 +119,20 @@ def read_update(raw: Any, account: Account, now: datetime) -> Inbound | None:
     if message is None or (read := _read_message(message, event_id, account)) is None:
         return None
     return _with_others_words(read, raw["message"], account)
+
+
+def _moved(message: Any, event_id: str, account: Account) -> Moved | None:
+    """Return where a group went when it became a supergroup; each of its two ids has a message that says so."""
+    match message:
+        case {"chat": {"id": int(old)}, "migrate_to_chat_id": int(new)} if new < 0:
+            pass
+        case {"chat": {"id": int(new)}, "migrate_from_chat_id": int(old)} if old < 0:
+            pass
+        case _:
+            return None
+    if old == new:
+        return None
+    return Moved(id=MessageId(event_id), old=account.address(str(old)), new=account.address(str(new)))
 
 
 def _with_others_words(message: InboundMessage, raw: dict[str, Any], account: Account) -> InboundMessage:

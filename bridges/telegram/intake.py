@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bridges.telegram.inbound import read_batch
 from bridges.telegram.pieces import Pieces
+from clawd.messages import Moved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from clawd.bridge import Inbox
     from clawd.ids import Clock
     from clawd.messages import Cursor
+
+log = logging.getLogger(__name__)
 
 
 class Intake:
@@ -39,6 +43,11 @@ class Intake:
     ) -> None:
         """Store a batch, then answer pressed buttons and greet new groups; raises as the inbox does."""
         results = await inbox.accept(batch.events, cursor)
+        for event in batch.events:
+            if isinstance(event, Moved):
+                # The owner's lists of groups have to name the new id; only he can write it there.
+                ids = {"old": event.old.chat, "new": event.new.chat}
+                log.warning("group_moved", extra={"bridge": account.bridge, **ids})
         if batch.presses:
             told = {event.id: result for event, result in zip(batch.events, results, strict=True)}
             await self._answers.give(batch.presses, told)

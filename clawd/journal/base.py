@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from clawd.messages import Unreadable
+from clawd.messages import Moved, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -98,7 +98,7 @@ class Stored:
     fetched: bool = False  # of a `fetch`: something is on its way to the sender
 
 
-Item = AdmittedMessage | AdmittedControl | Push | Unreadable
+Item = AdmittedMessage | AdmittedControl | Push | Moved | Unreadable
 
 
 # --- turns ----------------------------------------------------------------------------------------------

@@ -24,7 +24,16 @@ from clawd.journal.base import (
 from clawd.journal.codec import MESSAGE_VERSION, encode_message, encode_settings
 from clawd.journal.sqlite_context import ACCEPTED, OPEN_TURNS, PUSHED, Context, add_open_turns, append
 from clawd.journal.sqlite_merging import MAX_MERGED
-from clawd.messages import Accepted, Address, Cursor, Duplicate, InboundControl, InboundMessage, Unreadable
+from clawd.messages import (
+    Accepted,
+    Address,
+    Cursor,
+    Duplicate,
+    InboundControl,
+    InboundMessage,
+    Moved,
+    Unreadable,
+)
 
 MAX_RAW_CHARS = 64 * 1024
 SETTLE_MS = 1000
@@ -69,6 +78,9 @@ def accept(
                 results.append(_control(db, context, item, now))
             case Push():
                 results.append(_push(db, context, item, now))
+            case Moved():
+                outbox.move_chat(db, item.old, item.new)
+                results.append(Stored())
             case Unreadable():
                 results.append(_unreadable(db, item, now))
             case _:
@@ -163,7 +175,7 @@ def _identity(item: Item) -> tuple[str, str | None]:
             return message.id, message.digest
         case AdmittedControl(control=control):
             return control.id, None
-        case Push() | Unreadable():
+        case Push() | Moved() | Unreadable():
             return item.id, None
 
 

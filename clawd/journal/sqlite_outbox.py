@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from heapq import merge
 from typing import Any, assert_never
 
@@ -402,6 +403,17 @@ def move(db: sqlite3.Connection, old: Address, new: Address) -> None:
             "UPDATE conv SET address = ?, bridge = ? WHERE address = ?", (str(new), new.bridge, str(old))
         )
     db.execute("UPDATE conv SET moved_to = ? WHERE moved_to = ?", (str(new), str(old)))
+
+
+def move_chat(db: sqlite3.Connection, old: Address, new: Address) -> None:
+    """Let the conversation at `old`, and those of its threads, go on at `new`; nothing if it was done before."""
+    # Fields of an address are quoted, so those of threads lie between "OLD:" and what follows ":" in ASCII.
+    rows = db.execute(
+        "SELECT address FROM conv WHERE address = ?1 OR (address > ?1 || ':' AND address < ?1 || ';')",
+        (str(old),),
+    ).fetchall()
+    for (address,) in rows:
+        move(db, Address.parse(address), replace(new, thread=Address.parse(address).thread))
 
 
 def recover(db: sqlite3.Connection, hold: Collection[str], now: int) -> None:

@@ -17,7 +17,7 @@ from clawd.journal.records import (
     ToolIntent,
     TurnStarted,
 )
-from clawd.messages import Accepted, Cursor, Duplicate, MessageId, Unreadable
+from clawd.messages import Accepted, Cursor, Duplicate, MessageId, Moved, Unreadable
 from tests.conformance.journals import Bench, address, ending, inbound, message, push, result, stop
 
 # --- accept ----------------------------------------------------------------------------------------------
@@ -463,6 +463,25 @@ async def test_a_moved_chat_goes_on_at_its_new_address(bench: Bench) -> None:
     await bench.say("b", chat="new")
     lease = await bench.claim()
     assert [past.message.text for past in (await bench.journal.load(lease)).history] == ["a"]
+
+
+async def test_a_chat_that_tells_of_its_move_takes_its_threads_along_before_what_is_said_there(
+    bench: Bench,
+) -> None:
+    threads = [
+        replace(address(chat), thread=thread) for chat in ("old", "older") for thread in (None, "5", "@42")
+    ]
+    for number, place in enumerate(threads):
+        said = message(f"before {number}", chat=place.chat)
+        await bench.journal.accept([replace(said, message=replace(said.message, address=place))])
+    moved = Moved(id=MessageId("moved"), old=address("old"), new=address("new"))
+    again = replace(moved, id=MessageId("moved again"))
+    await bench.journal.accept([moved, message("after", chat="new"), again])
+    leases = [await bench.claim() for _ in threads]
+    assert {lease.address for lease in leases} == {
+        *(replace(place, chat="new") for place in threads[:3]),
+        *threads[3:],
+    }
 
 
 async def test_a_chat_moved_to_a_known_address_still_gets_its_replies_there(bench: Bench) -> None:

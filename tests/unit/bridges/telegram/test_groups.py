@@ -10,7 +10,7 @@ import pytest
 from bridges.telegram.account import Account, Groups, topic_of
 from bridges.telegram.inbound import read_batch, read_update
 from bridges.telegram.joining import Joined, read_joined, words_for
-from clawd.messages import Address, InboundMessage
+from clawd.messages import Address, InboundMessage, MessageId, Moved
 from tests.fakes.bot_api_world import natural_entities
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -133,3 +133,26 @@ def test_a_group_is_told_how_to_speak_to_us(
 ) -> None:
     us = account(sees_all=sees_all, unmentioned=frozenset(unmentioned))
     assert words in words_for(Joined(chat=TEAM, language="en", administrator=administrator), us)
+
+
+@pytest.mark.parametrize(
+    ("chat", "fields"),
+    [
+        ({"id": -5, "type": "group", "title": "Team"}, {"migrate_to_chat_id": TEAM}),
+        ({"id": TEAM, "type": "supergroup", "title": "Team"}, {"migrate_from_chat_id": -5}),
+    ],
+)
+def test_both_messages_of_a_migration_say_where_the_group_went(
+    chat: dict[str, Any], fields: dict[str, Any]
+) -> None:
+    us = account(allowed=frozenset({"-5"}))
+    message = {"message_id": 1, "chat": chat, "date": 1_790_000_000, **fields}
+    assert read_update({"update_id": 6, "message": message}, us, NOW) == Moved(
+        id=MessageId("tg:9:6"), old=us.address("-5"), new=us.address(str(TEAM))
+    )
+
+
+@pytest.mark.parametrize("where", ["-1002", -5, True, None, {}])
+def test_a_strange_migration_moves_nothing(where: Any) -> None:
+    message = {"message_id": 1, "chat": {"id": -5, "type": "group"}, "date": 1, "migrate_to_chat_id": where}
+    assert not isinstance(read_update({"update_id": 6, "message": message}, account(), NOW), Moved)
