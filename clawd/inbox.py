@@ -23,6 +23,7 @@ from clawd.messages import (
     ControlKind,
     Cursor,
     Duplicate,
+    Edited,
     Inbound,
     InboundControl,
     InboundMessage,
@@ -142,6 +143,8 @@ class DurableInbox:
         match event:
             case Unreadable():
                 return _Plan(event)
+            case Edited():
+                return self._plan_edit(event)
             case Moved():
                 return _Plan(event, Replied(text=""))
             case InboundControl():
@@ -166,6 +169,14 @@ class DurableInbox:
             self._give_back(rated)
             raise
         return _Plan(plan.item, plan.answer, rated)
+
+    def _plan_edit(self, edit: Edited) -> _Plan:
+        """Let a newer version in; one that became a command changes nothing, as it would act out of its turn."""
+        if self._access.right_of(edit.message.address.bridge, edit.message.sender) is None:
+            return _Plan(None, Refused(reason="stranger"))
+        if parse(edit.message.text, self._prefixes()) is not None:
+            return _Plan(None, Replied(text="", nothing=True))
+        return _Plan(replace(edit, message=_cut(edit.message)))
 
     async def _plan_control(self, control: InboundControl, said: InboundMessage | None = None) -> _Plan:
         """Let a control in; `said` is the message that it was written as, where it was."""
@@ -300,6 +311,8 @@ class DurableInbox:
                 return outcome
             case Stored() if isinstance(plan.item, AdmittedControl):
                 return await self._control_result(plan.item.control, outcome)
+            case Stored(turn=edited) if isinstance(event, Edited):
+                return Replied(text="", nothing=edited is None)
             case Stored() if isinstance(event, Unreadable):
                 self._alarms.given_up(GivenUp(id=None, bridge=event.bridge, conversation=None, why=event.why))
                 return Refused(reason="unreadable")

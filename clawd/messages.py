@@ -244,7 +244,18 @@ class Moved:
     new: Address
 
 
-Inbound = InboundMessage | InboundControl | Moved | Unreadable
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edited:
+    """A newer version of a message, whose `reference` says of which; it counts until the turn has begun.
+
+    `message.sent_at` is when it was edited: an older version that comes later changes nothing.
+    """
+
+    id: MessageId
+    message: InboundMessage
+
+
+Inbound = InboundMessage | InboundControl | Edited | Moved | Unreadable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
@@ -18,6 +19,7 @@ from bridges.telegram.quotes import answered_files, as_forwarded, quoted
 from bridges.telegram.units import utf16_len, utf16_slice
 from clawd.messages import (
     SPLIT_TEXT,
+    Edited,
     InboundControl,
     InboundMessage,
     MessageId,
@@ -28,13 +30,12 @@ from clawd.messages import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from bridges.telegram.account import Account
     from bridges.telegram.lean import Chat, Message
     from clawd.messages import Inbound
 
-ALLOWED_UPDATES: Final = ("message", "callback_query", "my_chat_member")
+ALLOWED_UPDATES: Final = ("message", "edited_message", "callback_query", "my_chat_member")
 """The kinds we ask for. Stated in each request, because the server remembers the last statement."""
 
 SPLIT_FROM: Final = 2000
@@ -48,6 +49,7 @@ long text that was whole waits a second for nothing, which its answer takes anyw
 """
 
 _READ_OF_ANSWERED: Final = frozenset({"message_id", "date", "chat", "from", "forum_topic_created"})
+_YEAR_10000: Final = 253_402_300_800  # in Unix time: no datetime goes so far
 _MAX_RAW = 64 * 1024
 
 
@@ -98,16 +100,18 @@ def read_update(raw: Any, account: Account, now: datetime) -> Inbound | None:
         digest = hashlib.sha256(_dump(raw).encode()).hexdigest()[:16]
         return _unreadable(raw, account, digest, "no update_id")
     pressed = raw.get("callback_query")
-    if raw.get("message") is None and not answers_ours(pressed):
+    kind = "edited_message" if raw.get("message") is None else "message"
+    said = raw.get(kind)
+    if said is None and not answers_ours(pressed):
         return None
     event_id = f"tg:{account.id}:{number}"
     try:
         json.dumps(raw, ensure_ascii=False).encode()  # half characters could be stored nowhere
-        if raw.get("message") is None:
+        if said is None:
             return read_answer(pressed, event_id, account, now)
-        if moved := _moved(raw["message"], event_id, account):
+        if moved := _moved(said, event_id, account):
             return moved
-        message = Update.model_validate({"update_id": number, "message": _pruned(raw["message"])}).message
+        message = Update.model_validate({"update_id": number, "message": _pruned(said)}).message
     except UnicodeEncodeError:
         return _unreadable(raw, account, str(number), "not valid Unicode")
     except ValidationError as error:
@@ -118,7 +122,13 @@ def read_update(raw: Any, account: Account, now: datetime) -> Inbound | None:
         return _unreadable(raw, account, str(number), "nested too deeply")
     if message is None or (read := _read_message(message, event_id, account)) is None:
         return None
-    return _with_others_words(read, raw["message"], account)
+    read = _with_others_words(read, said, account)
+    if kind == "message":
+        return read
+    edited_at = said.get("edit_date")
+    if not isinstance(edited_at, int) or not 0 <= edited_at < _YEAR_10000:
+        return None  # nobody could say which version is the newer one
+    return Edited(id=read.id, message=replace(read, sent_at=datetime.fromtimestamp(edited_at, UTC)))
 
 
 def _moved(message: Any, event_id: str, account: Account) -> Moved | None:

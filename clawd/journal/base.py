@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from clawd.messages import Moved, Unreadable
+from clawd.messages import Edited, Moved, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -92,13 +92,13 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """An unreadable update was kept, or a control noted; `turn` is the control's target if it had one."""
+    """An update was kept or a control noted; `turn` is that of the control or the edit, if it had one."""
 
     turn: TurnId | None = None
     fetched: bool = False  # of a `fetch`: something is on its way to the sender
 
 
-Item = AdmittedMessage | AdmittedControl | Push | Moved | Unreadable
+Item = AdmittedMessage | AdmittedControl | Push | Edited | Moved | Unreadable
 
 
 # --- turns ----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from clawd.messages import (
     Address,
     Cursor,
     Duplicate,
+    Edited,
     File,
     Image,
     Inbound,
@@ -244,5 +245,26 @@ async def test_a_fetch_makes_no_turn_and_nothing_to_fetch_is_not_talked_about(st
         async with asyncio.timeout(10):
             while await inner.inbox.accept([control]) != [Replied(text="")]:
                 await asyncio.sleep(0.01)
+        await inner.settled()
+        assert inner.bridge.texts() == ["ok"]
+
+
+async def test_an_edit_that_is_too_late_or_became_a_command_changes_nothing(state_dir: Path) -> None:
+    access = AccessConfig(default="deny", owners=("chat:42",))
+    async with Inner(state_dir, access=access) as inner:
+        said = message("hello", id="said")
+        (accepted,) = await inner.inbox.accept([said])
+        assert isinstance(accepted, Accepted)
+        await inner.ended(accepted.turn)
+        nothing = Replied(text="", nothing=True)
+        for text, sender, expected in (
+            ("hello you", "42", nothing),
+            ("/stop", "42", nothing),
+            ("/new", "42", nothing),
+            ("hello you", "666", Refused(reason="stranger")),
+        ):
+            newer = replace(said, parts=(Text(text),), sender=Sender(id=sender))
+            edit = Edited(id=MessageId(f"edit {text} {sender}"), message=newer)
+            assert await inner.inbox.accept([edit]) == [expected]
         await inner.settled()
         assert inner.bridge.texts() == ["ok"]

@@ -82,7 +82,7 @@ async def test_calls_bring_messages_through_the_gateway_in_their_order(
     assert inbox.messages[0].id == f"tg:{BOT}:{waited}"
     (said,) = api.calls("setWebhook")
     assert said.params["url"] == URL
-    assert said.params["allowed_updates"] == ["message", "callback_query", "my_chat_member"]
+    assert said.params["allowed_updates"] == ["message", "edited_message", "callback_query", "my_chat_member"]
     assert said.params["max_connections"] == 1
     assert said.params["drop_pending_updates"] is False
     assert api.calls("deleteWebhook") == []
