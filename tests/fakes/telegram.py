@@ -12,12 +12,15 @@ from bridges.telegram.bridge import TelegramBridge
 from clawd.conformance import MemoryInbox
 from clawd.ids import Clock, DeliveryId, QuestionId
 from clawd.messages import Address, Choice, OutboundMessage
+from clawd.texts import LANGUAGES, catalogue
 from tests.fakes.bot_api import TOKEN
 from tests.fakes.bridge_context import bridge_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+for _language in LANGUAGES:
+    catalogue(_language)  # read before any loop runs, as the daemon does
 
 CHOICES = (
     Choice(word="approve", label="Yes"),
