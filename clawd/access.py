@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from clawd.errors import NotFound, NotPossible
@@ -30,6 +30,8 @@ CODE_ALPHABET: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # no I, O, 0, 1: code
 CODE_LENGTH: Final = 8
 CODE_TTL_S: Final = 3600
 MAX_PENDING: Final = 3  # per bridge
+DENIED_S: Final = 86400  # for how long a stranger who was denied gets no other code
+_DENIED: Final = "denied:"  # begins what stands in place of the code then; no code has small letters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,11 @@ class Pairing:
     address: Address
     language: str | None = None
     expires_at: datetime
+
+    @property
+    def denied(self) -> bool:
+        """Whether an owner said no, so that the stranger hears nothing for a while."""
+        return self.code.startswith(_DENIED)
 
 
 class Access:
@@ -124,8 +131,8 @@ class Access:
         mine = [p for p in self._pairings.values() if p.bridge == address.bridge]
         for pairing in mine:
             if pairing.sender == sender.id:
-                return pairing.code
-        if len(mine) >= MAX_PENDING:
+                return None if pairing.denied else pairing.code
+        if sum(not pairing.denied for pairing in mine) >= MAX_PENDING:
             return None
         now_ms = to_ms(self._clock.now())
         pairing = Pairing(
@@ -167,14 +174,7 @@ class Access:
         Raises:
             NotFound: no such code, or it is too old.
         """
-        await self._forget_expired()
-        pairing = self._pairings.get(code.strip().upper())
-        if pairing is None:
-            raise NotFound(
-                "no pairing waits under this code",
-                why="codes are valid for one hour",
-                remedy="clawd pair list; the person may write again for a new code",
-            )
+        pairing = await self._waiting(code)
         principal = Principal(
             id=f"{pairing.bridge}:{pairing.sender}",
             right="owner" if owner else self._settings.grant,
@@ -197,6 +197,53 @@ class Access:
 
         await self._store.write(admit, after=remember)
         return principal, pairing
+
+    async def deny(self, code: str) -> Pairing:
+        """Let nobody in by this code, and give the stranger no other for a day; returns who it was.
+
+        Raises:
+            NotFound: no such code, or it is too old.
+        """
+        pairing = await self._waiting(code)
+        denied = replace(
+            pairing,
+            code=f"{_DENIED}{pairing.bridge}:{pairing.sender}",
+            expires_at=from_ms(to_ms(self._clock.now()) + DENIED_S * 1000),
+        )
+
+        def refuse(db: sqlite3.Connection) -> None:
+            db.execute(
+                "UPDATE pairing SET code = ?, expires_ms = ? WHERE code = ?",
+                (denied.code, to_ms(denied.expires_at), pairing.code),
+            )
+
+        def remember(_: None) -> None:
+            self._pairings.pop(pairing.code, None)
+            self._pairings[denied.code] = denied
+
+        await self._store.write(refuse, after=remember)
+        return pairing
+
+    async def _waiting(self, code: str) -> Pairing:
+        """Return the pairing that waits under a code; raises NotFound."""
+        await self._forget_expired()
+        pairing = self._pairings.get(code.strip().upper())
+        if pairing is None:
+            raise NotFound(
+                "no pairing waits under this code",
+                why="codes are valid for one hour",
+                remedy="clawd pair list; the person may write again for a new code",
+            )
+        return pairing
+
+    def owners_to_ask(self, bridge: str) -> Sequence[str]:
+        """Return the sender ids of the owners on a bridge whose platform can ask them by buttons."""
+        section = self._bridges.get(bridge)
+        if section is None or not section.asks_owners:
+            return ()
+        paired = {p.id for p in self._principals.values() if p.right == "owner"}
+        mine = {owner for owner in paired | set(self._settings.owners) if owner.startswith(f"{bridge}:")}
+        return sorted(owner.removeprefix(f"{bridge}:") for owner in mine)
 
     async def revoke(self, principal: str) -> None:
         """Turn a principal into a stranger again.
@@ -242,7 +289,7 @@ class Access:
     def pairings(self) -> Sequence[Pairing]:
         """Return the strangers who wait, oldest first."""
         now = self._clock.now()
-        waiting = (p for p in self._pairings.values() if p.expires_at > now)
+        waiting = (p for p in self._pairings.values() if p.expires_at > now and not p.denied)
         return sorted(waiting, key=lambda p: p.expires_at)
 
     @property

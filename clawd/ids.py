@@ -11,10 +11,13 @@ from typing import NewType, Protocol
 TurnId = NewType("TurnId", str)  # "turn:INSTANCE-CONV-SEQ", constant from accept on
 DeliveryId = NewType("DeliveryId", str)  # "delivery:INSTANCE-ROW"
 UpdateId = NewType("UpdateId", str)  # "update:INSTANCE-ROW", an update that could not be read
-QuestionId = NewType("QuestionId", str)  # "approval:INSTANCE-CONV-SEQ-STEP", a question to a person
+QuestionId = NewType(
+    "QuestionId", str
+)  # "approval:INSTANCE-CONV-SEQ-STEP", a question to a person; "pairing:CODE"
 
 _TURN = re.compile(r"turn:([a-z0-9]+)-(\d+)-(\d+)")
 _QUESTION = re.compile(r"approval:([a-z0-9]+)-(\d+)-(\d+)-(\d+)")
+_PAIRING = "pairing:"
 _ROW = re.compile(r"(delivery|update):([a-z0-9]+)-(\d+)")
 
 
@@ -35,6 +38,18 @@ def parse_turn_id(text: str) -> tuple[int, int] | None:
 def question_id(instance: str, conv: int, seq: int, step: int) -> QuestionId:
     """Return the public id of the question that a turn asks before this step."""
     return QuestionId(f"approval:{instance}-{conv}-{seq}-{step}")
+
+
+def pairing_question(code: str) -> QuestionId:
+    """Return the id of the question whether to let in who has this code."""
+    return QuestionId(f"{_PAIRING}{code}")
+
+
+def pairing_code(question: QuestionId | None) -> str | None:
+    """Return the code that such a question is about, None for any other."""
+    if question is None or not question.startswith(_PAIRING):
+        return None
+    return question.removeprefix(_PAIRING)
 
 
 def parse_question_id(text: str) -> tuple[TurnId, int] | None:

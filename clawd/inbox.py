@@ -15,6 +15,7 @@ from clawd.alarms import GivenUp
 from clawd.commands import Approve, Command, Deny, Query, Stop, UnknownCommand, behind_prefix, parse
 from clawd.errors import JournalError, JournalUnavailable
 from clawd.fanout import Arrived
+from clawd.ids import pairing_code
 from clawd.journal.base import AdmittedControl, AdmittedMessage, Item, Push, Pushed, Stored
 from clawd.messages import (
     Accepted,
@@ -22,15 +23,18 @@ from clawd.messages import (
     ControlKind,
     Cursor,
     Duplicate,
+    Edited,
     Inbound,
     InboundControl,
     InboundMessage,
     MessageId,
+    Moved,
     Refused,
     Replied,
     Text,
     Unreadable,
 )
+from clawd.pairing import decide, questions
 from clawd.rate import RateLimit, Verdict
 from clawd.texts import say
 
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from clawd.fanout import Fanout
     from clawd.ids import Clock, TurnId
     from clawd.journal.base import Journal, Right
+    from clawd.messages import Address
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +71,7 @@ class _Plan:
     item: Item | None
     answer: AcceptResult | None = None
     rated: tuple[str, Verdict] | None = None  # against whose rate it counts, and what that said
+    beside: tuple[Push, ...] = ()  # what others are told
 
 
 class DurableInbox:
@@ -117,7 +123,9 @@ class DurableInbox:
             for event in batch:
                 plans.append(await self._plan(event))  # noqa: PERF401 - those made so far count if one fails
             items = [plan.item for plan in plans if plan.item is not None]
-            outcomes = iter(await self._journal.accept(items, cursor) if items or cursor else ())
+            beside = [push for plan in plans for push in plan.beside]
+            told = [*items, *beside]
+            outcomes = iter(await self._journal.accept(told, cursor) if told or cursor else ())
         except JournalError:
             # The bridge will bring the same batch again; that must not use up its senders' rate.
             for plan in plans:
@@ -135,6 +143,10 @@ class DurableInbox:
         match event:
             case Unreadable():
                 return _Plan(event)
+            case Edited():
+                return self._plan_edit(event)
+            case Moved():
+                return _Plan(event, Replied(text=""))
             case InboundControl():
                 return await self._plan_control(event)
             case InboundMessage():
@@ -158,12 +170,24 @@ class DurableInbox:
             raise
         return _Plan(plan.item, plan.answer, rated)
 
+    def _plan_edit(self, edit: Edited) -> _Plan:
+        """Let a newer version in; one that became a command changes nothing, as it would act out of its turn."""
+        if self._access.right_of(edit.message.address.bridge, edit.message.sender) is None:
+            return _Plan(None, Refused(reason="stranger"))
+        if parse(edit.message.text, self._prefixes()) is not None:
+            return _Plan(None, Replied(text="", nothing=True))
+        return _Plan(replace(edit, message=_cut(edit.message)))
+
     async def _plan_control(self, control: InboundControl, said: InboundMessage | None = None) -> _Plan:
         """Let a control in; `said` is the message that it was written as, where it was."""
         right = self._access.right_of(control.address.bridge, control.sender)
         if right is None:
             return _Plan(None, Refused(reason="stranger"))
-        if control.kind in ("approve", "deny") and not await self._may_answer(control, right):
+        answers = control.kind in ("approve", "deny")
+        if answers and (code := pairing_code(control.question)) is not None:
+            language = await self._language(control)
+            return _Plan(*await decide(control, code, right, self._access, language))
+        if answers and not await self._may_answer(control, right):
             text = say("not_yours", await self._language(control))
             refused = Refused(reason="not_yours", text=text)
             return self._refusal(said, refused) if said is not None else _Plan(None, refused)
@@ -238,7 +262,8 @@ class DurableInbox:
             return _Plan(None, Refused(reason="stranger"))
         text = say("pairing", message.sender.language, code=code)
         # One answer per code: the same stranger writing again before the owner decides hears nothing.
-        return self._refusal(message, Refused(reason="stranger", text=text), key=f"pair:{code}")
+        plan = self._refusal(message, Refused(reason="stranger", text=text), key=f"pair:{code}")
+        return replace(plan, beside=await questions(message, code, self._access, self._chosen_language))
 
     def _reply(self, message: InboundMessage, text: str) -> _Plan:
         if message.address.pulls:
@@ -262,11 +287,14 @@ class DurableInbox:
 
     async def _language(self, event: InboundMessage | InboundControl) -> str | None:
         """Return the language to answer in: chosen by /lang, else the sender's."""
+        return await self._chosen_language(event.address) or event.sender.language
+
+    async def _chosen_language(self, address: Address) -> str | None:
         try:
-            settings = await self._journal.settings(event.address)
+            settings = await self._journal.settings(address)
         except JournalUnavailable:
-            return event.sender.language  # no reason to refuse anything
-        return settings.language or event.sender.language
+            return None  # no reason to refuse anything
+        return settings.language
 
     # --- after the commit: tell the caller, wake the others ---------------------------------------------
 
@@ -284,6 +312,8 @@ class DurableInbox:
                 return outcome
             case Stored() if isinstance(plan.item, AdmittedControl):
                 return await self._control_result(plan.item.control, outcome)
+            case Stored(turn=edited) if isinstance(event, Edited):
+                return Replied(text="", nothing=edited is None)
             case Stored() if isinstance(event, Unreadable):
                 self._alarms.given_up(GivenUp(id=None, bridge=event.bridge, conversation=None, why=event.why))
                 return Refused(reason="unreadable")

@@ -235,7 +235,27 @@ class Unreadable:
     why: str
 
 
-Inbound = InboundMessage | InboundControl | Unreadable
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """A chat has another address from now on; its threads have the same names there. May come twice."""
+
+    id: MessageId
+    old: Address
+    new: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edited:
+    """A newer version of a message, whose `reference` says of which; it counts until the turn has begun.
+
+    `message.sent_at` is when it was edited: an older version that comes later changes nothing.
+    """
+
+    id: MessageId
+    message: InboundMessage
+
+
+Inbound = InboundMessage | InboundControl | Edited | Moved | Unreadable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Telegram: messages in by long polling, replies out as formatted text, streamed by edits."""
+"""Telegram: messages in by long polling or webhook, replies out as formatted text, streamed by edits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from clawd.bridge import Bridge, BridgeContext, BridgePlugin
 
 
 def _create(context: BridgeContext, config: TelegramConfig) -> Bridge:
-    from bridges.telegram.bridge import TelegramBridge  # aiogram: only where a Telegram bridge runs
+    # aiogram: only where a Telegram bridge runs
+    if config.mode == "webhook":
+        from bridges.telegram.called import CalledTelegramBridge
+
+        return CalledTelegramBridge(context, config)
+    from bridges.telegram.bridge import TelegramBridge
 
     return TelegramBridge(context, config)
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import logging
 from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bridges.telegram.answers import Answers
 from bridges.telegram.budget import CallBudget, Urgency
 from bridges.telegram.errors import bridge_error, delivery_error, trouble
+from bridges.telegram.files import Files
+from bridges.telegram.intake import Intake
+from bridges.telegram.joining import Hello
 from bridges.telegram.lean import AiogramError, Bot, TelegramRetryAfter
+from bridges.telegram.menu import Menu
 from bridges.telegram.outbound import Draft, draft_of, preview_of, target
 from bridges.telegram.polling import Polling
 from bridges.telegram.session import GetMe, SendChatAction, Session
+from bridges.telegram.signin import SignIn, account_of, hidden_groups
 from bridges.telegram.units import TEXT_LIMIT
 from clawd.errors import DeliveryError, DeliveryRejected, DeliveryRetryLater, DeliveryUnknown
 from clawd.messages import BridgeCapabilities, Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from bridges.telegram.config import TelegramConfig
     from clawd.bridge import BridgeContext, Inbox
-    from clawd.messages import Address, OutboundMessage, Preview
+    from clawd.messages import Address, Media, OutboundMessage, Preview
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +53,20 @@ class TelegramBridge:
         self._bot = Bot(config.token.reveal(), session=session)
         self._aside_timeout_s = min(_ASIDE_TIMEOUT_S, ceil(config.request_timeout_s))
         answers = Answers(self.name, self._bot, timeout_s=self._aside_timeout_s)
-        self._polling = Polling(self.name, self._bot, context.clock, answers, timeout_s=config.poll_timeout_s)
+        hello = Hello(self.name, self._bot, timeout_s=self._aside_timeout_s)
+        self._intake = Intake(context.clock, answers, hello)
+        menu = Menu(self.name, self._bot, timeout_s=self._aside_timeout_s) if config.commands else None
+        self._groups = config.group_rules
+        self._sign_in = SignIn(self.name, self._bot, self._groups, menu)
+        self._files = Files(self.name, self._bot, Path(config.local_dir) if config.local_dir else None)
+        self._polling = Polling(
+            self.name,
+            self._bot,
+            context.clock,
+            self._sign_in,
+            self._intake,
+            timeout_s=config.poll_timeout_s,
+        )
 
     @property
     def capabilities(self) -> BridgeCapabilities:
@@ -67,7 +86,12 @@ class TelegramBridge:
         reads = (
             "reads all group messages" if me.can_read_all_group_messages else "groups: mentions and replies"
         )
-        return f"@{me.username} (id {me.id}), {reads}"
+        hidden = hidden_groups(account_of(me, self.name, self._groups))
+        return f"@{me.username} (id {me.id}), {reads}" + (f"; {hidden}" if hidden else "")
+
+    def fetch(self, part: Media) -> AsyncIterator[bytes]:
+        """Return the content of a file that somebody sent."""
+        return self._files.fetch(part)
 
     # --- sending --------------------------------------------------------------------------------------
 

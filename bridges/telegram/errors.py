@@ -32,7 +32,9 @@ from clawd.errors import (
 
 CONFLICT_RETRY_S: Final = 7.0  # two pollers that both come back at once would only end each other
 
-Trouble = Literal["unchanged", "edit_gone", "thread_gone", "reply_gone", "entities", "buttons", "too_long"]
+Trouble = Literal[
+    "unchanged", "edit_gone", "thread_gone", "reply_gone", "entities", "buttons", "too_long", "file_too_big"
+]
 
 TROUBLES: Final[tuple[tuple[str, Trouble], ...]] = (
     ("message is not modified", "unchanged"),
@@ -45,6 +47,7 @@ TROUBLES: Final[tuple[tuple[str, Trouble], ...]] = (
     ("reply message not found", "reply_gone"),
     ("message is too long", "too_long"),
     ("message_too_long", "too_long"),
+    ("file is too big", "file_too_big"),
     ("button", "buttons"),  # "BUTTON_DATA_INVALID", "can't parse inline keyboard button: …"
     ("entit", "entities"),  # "can't parse entities", "can't parse MessageEntity", "ENTITY_BOUNDS_INVALID" …
 )

@@ -4,36 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
+from bridges.telegram.account import GROUPS
+from bridges.telegram.content import READ, parts_of, words_of
+from bridges.telegram.joining import Joined, read_joined
 from bridges.telegram.lean import Update
 from bridges.telegram.presses import Press, answers_ours, read_answer, read_press
+from bridges.telegram.quotes import answered_files, as_forwarded, quoted
 from bridges.telegram.units import utf16_len, utf16_slice
 from clawd.messages import (
     SPLIT_TEXT,
-    Audio,
-    File,
-    Image,
+    Edited,
     InboundControl,
     InboundMessage,
     MessageId,
+    Moved,
     Sender,
-    Text,
     Unreadable,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Sequence
 
     from bridges.telegram.account import Account
-    from bridges.telegram.lean import Chat, Message, MessageEntity
-    from clawd.messages import Inbound, Part
+    from bridges.telegram.lean import Chat, Message
+    from clawd.messages import Inbound
 
-ALLOWED_UPDATES: Final = ("message", "callback_query")
+ALLOWED_UPDATES: Final = ("message", "edited_message", "callback_query", "my_chat_member")
 """The kinds we ask for. Stated in each request, because the server remembers the last statement."""
 
 SPLIT_FROM: Final = 2000
@@ -46,39 +48,9 @@ own. They are not all full: Telegram Desktop cuts at the best paragraph, line or
 long text that was whole waits a second for nothing, which its answer takes anyway.
 """
 
-_READ: Final = frozenset(
-    {
-        "message_id",
-        "date",
-        "chat",
-        "from",
-        "sender_chat",
-        "is_automatic_forward",
-        "is_topic_message",
-        "message_thread_id",
-        "text",
-        "entities",
-        "caption",
-        "caption_entities",
-        "animation",
-        "audio",
-        "contact",
-        "dice",
-        "document",
-        "location",
-        "media_group_id",
-        "photo",
-        "poll",
-        "sticker",
-        "venue",
-        "video",
-        "video_note",
-        "voice",
-    }
-)
 _READ_OF_ANSWERED: Final = frozenset({"message_id", "date", "chat", "from", "forum_topic_created"})
+_YEAR_10000: Final = 253_402_300_800  # in Unix time: no datetime goes so far
 _MAX_RAW = 64 * 1024
-_GROUPS: Final = frozenset({"group", "supergroup"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +59,7 @@ class Batch:
 
     events: tuple[Inbound, ...]
     presses: tuple[Press, ...]  # pressed buttons that wait for an answer
+    joined: tuple[Joined, ...]  # groups that we are new in
     next_offset: int | None  # one above the greatest update id, None when no update had one
 
 
@@ -100,15 +73,23 @@ def read_batch(updates: Sequence[Any], account: Account, now: datetime) -> Batch
     numbers = [number for number in map(_number, numbered) if number is not None]
     events: list[Inbound] = []
     presses: list[Press] = []
+    joined: list[Joined] = []
     for update in numbered:
         event = read_update(update, account, now)
         if event is not None:
             events.append(event)
         answer = event if isinstance(event, InboundControl) else None
-        if isinstance(update, dict) and (press := read_press(update.get("callback_query"), answer)):
+        if not isinstance(update, dict):
+            continue
+        if press := read_press(update.get("callback_query"), answer):
             presses.append(press)
+        if group := read_joined(update.get("my_chat_member"), account):
+            joined.append(group)
     return Batch(
-        events=tuple(events), presses=tuple(presses), next_offset=max(numbers) + 1 if numbers else None
+        events=tuple(events),
+        presses=tuple(presses),
+        joined=tuple(joined),
+        next_offset=max(numbers) + 1 if numbers else None,
     )
 
 
@@ -119,14 +100,18 @@ def read_update(raw: Any, account: Account, now: datetime) -> Inbound | None:
         digest = hashlib.sha256(_dump(raw).encode()).hexdigest()[:16]
         return _unreadable(raw, account, digest, "no update_id")
     pressed = raw.get("callback_query")
-    if raw.get("message") is None and not answers_ours(pressed):
+    kind = "edited_message" if raw.get("message") is None else "message"
+    said = raw.get(kind)
+    if said is None and not answers_ours(pressed):
         return None
     event_id = f"tg:{account.id}:{number}"
     try:
         json.dumps(raw, ensure_ascii=False).encode()  # half characters could be stored nowhere
-        if raw.get("message") is None:
+        if said is None:
             return read_answer(pressed, event_id, account, now)
-        message = Update.model_validate({"update_id": number, "message": _pruned(raw["message"])}).message
+        if moved := _moved(said, event_id, account):
+            return moved
+        message = Update.model_validate({"update_id": number, "message": _pruned(said)}).message
     except UnicodeEncodeError:
         return _unreadable(raw, account, str(number), "not valid Unicode")
     except ValidationError as error:
@@ -135,7 +120,39 @@ def read_update(raw: Any, account: Account, now: datetime) -> Inbound | None:
         return _unreadable(raw, account, str(number), f"{place}: {first['msg']}")
     except RecursionError:
         return _unreadable(raw, account, str(number), "nested too deeply")
-    return None if message is None else _read_message(message, event_id, account)
+    if message is None or (read := _read_message(message, event_id, account)) is None:
+        return None
+    read = _with_others_words(read, said, account)
+    if kind == "message":
+        return read
+    edited_at = said.get("edit_date")
+    if not isinstance(edited_at, int) or not 0 <= edited_at < _YEAR_10000:
+        return None  # nobody could say which version is the newer one
+    return Edited(id=read.id, message=replace(read, sent_at=datetime.fromtimestamp(edited_at, UTC)))
+
+
+def _moved(message: Any, event_id: str, account: Account) -> Moved | None:
+    """Return where a group went when it became a supergroup; each of its two ids has a message that says so."""
+    match message:
+        case {"chat": {"id": int(old)}, "migrate_to_chat_id": int(new)} if new < 0:
+            pass
+        case {"chat": {"id": int(new)}, "migrate_from_chat_id": int(old)} if old < 0:
+            pass
+        case _:
+            return None
+    if old == new:
+        return None
+    return Moved(id=MessageId(event_id), old=account.address(str(old)), new=account.address(str(new)))
+
+
+def _with_others_words(message: InboundMessage, raw: dict[str, Any], account: Account) -> InboundMessage:
+    """Add what a message answers, and mark what it passes on. Of an album only a piece with words answers."""
+    language = message.sender.language
+    parts = as_forwarded(message.parts, raw, language)
+    if message.piece_of not in (None, SPLIT_TEXT) and not message.text:
+        return replace(message, parts=parts)
+    files = answered_files(raw, account)
+    return replace(message, parts=(*parts, *files), context=quoted(raw, account, language) or None)
 
 
 def _pruned(message: Any) -> Any:
@@ -145,7 +162,7 @@ def _pruned(message: Any) -> Any:
     """
     if not isinstance(message, dict):
         return message
-    kept = {name: value for name, value in message.items() if name in _READ}
+    kept = {name: value for name, value in message.items() if name in READ}
     answered = message.get("reply_to_message")
     if isinstance(answered, dict):
         kept["reply_to_message"] = {n: v for n, v in answered.items() if n in _READ_OF_ANSWERED}
@@ -154,15 +171,17 @@ def _pruned(message: Any) -> Any:
 
 def _read_message(message: Message, event_id: str, account: Account) -> InboundMessage | None:
     sender = _sender(message, account)
-    if sender is None or message.chat.type not in {"private", *_GROUPS}:
+    if sender is None or message.chat.type not in {"private", *GROUPS}:
         return None
-    parts = tuple(_parts(message, account))
+    group = message.chat.type in GROUPS
+    if group and not account.groups.admit(message.chat.id):
+        return None
+    parts = tuple(parts_of(message, account))
     if not parts:  # somebody joined, a title changed …
         return None
-    group = message.chat.type in _GROUPS
     return InboundMessage(
         id=MessageId(event_id),
-        address=account.address_of(message),
+        address=account.address_of(message, sender),
         sender=sender,
         parts=parts,
         sent_at=message.date,
@@ -199,9 +218,13 @@ def _title(chat: Chat) -> str | None:
 
 
 def _addressed(message: Message, account: Account) -> bool:
-    """Whether a message in a group is meant for us: a mention, a reply to us, `/command@us`."""
-    text, entities = _words(message)
+    """Whether a message in a group is meant for us: a mention, a reply to us, `/command@us`.
+
+    Where everything is, a command to another bot is not.
+    """
+    text, entities = words_of(message)
     handle = f"@{account.username}".lower()
+    elsewhere = False
     for entity in entities:
         words = utf16_slice(text, entity.offset, entity.length).lower()
         if entity.type == "mention" and words == handle:
@@ -210,77 +233,14 @@ def _addressed(message: Message, account: Account) -> bool:
             return True
         if entity.type == "text_mention" and entity.user is not None and entity.user.id == account.id:
             return True
+        elsewhere = elsewhere or (entity.type == "bot_command" and entity.offset == 0 and "@" in words)
+    if account.groups.hear_all(message.chat.id) and not elsewhere:
+        return True
     answered = message.reply_to_message
     # In a topic every message "replies" to the one that opened the topic.
     if answered is None or answered.forum_topic_created is not None:
         return False
     return answered.from_user is not None and answered.from_user.id == account.id
-
-
-def _words(message: Message) -> tuple[str, Sequence[MessageEntity]]:
-    if message.text is not None:
-        return message.text, message.entities or ()
-    return message.caption or "", message.caption_entities or ()
-
-
-def _own_text(message: Message, account: Account) -> str:
-    """Return text or caption; a command at its head loses our name, so that `/new@us` reads `/new`."""
-    text, entities = _words(message)
-    head = next((e for e in entities if e.type == "bot_command" and e.offset == 0), None)
-    if head is not None:
-        command = utf16_slice(text, 0, head.length)
-        name, _, target = command.partition("@")
-        if target.lower() == account.username.lower():
-            return name + text[len(command) :]
-    return text
-
-
-def _parts(message: Message, account: Account) -> Iterator[Part]:
-    if text := _own_text(message, account) or _described(message):
-        yield Text(text)
-    if message.photo:
-        largest = max(message.photo, key=lambda size: size.width * size.height)
-        yield Image(ref=largest.file_id, mime="image/jpeg", size=largest.file_size)
-    if (sticker := message.sticker) is not None and not (sticker.is_animated or sticker.is_video):
-        yield Image(ref=sticker.file_id, mime="image/webp", size=sticker.file_size)
-    for sound in (message.voice, message.audio):
-        if sound is not None:
-            yield Audio(
-                ref=sound.file_id,
-                mime=sound.mime_type,
-                size=sound.file_size,
-                duration_s=float(sound.duration),
-            )
-    yield from _files(message)
-
-
-def _files(message: Message) -> Iterator[File]:
-    # An animation comes with the same file as a document, for old clients.
-    document = None if message.animation is not None else message.document
-    for named in (message.animation, document, message.video):
-        if named is not None:
-            yield File(ref=named.file_id, name=named.file_name, mime=named.mime_type, size=named.file_size)
-    if (note := message.video_note) is not None:
-        yield File(ref=note.file_id, mime="video/mp4", size=note.file_size)
-
-
-def _described(message: Message) -> str:
-    """Return in words what has no text of its own and no file."""
-    if message.sticker is not None:
-        return message.sticker.emoji or ""
-    if message.venue is not None:
-        place = message.venue.location
-        return f"{message.venue.title}, {message.venue.address} ({place.latitude}, {place.longitude})"
-    if message.location is not None:
-        return f"({message.location.latitude}, {message.location.longitude})"
-    if message.contact is not None:
-        name = " ".join(filter(None, (message.contact.first_name, message.contact.last_name)))
-        return f"{name}: {message.contact.phone_number}"
-    if message.dice is not None:
-        return f"{message.dice.emoji} {message.dice.value}"
-    if message.poll is not None:
-        return "\n".join([message.poll.question, *(f"- {option.text}" for option in message.poll.options)])
-    return ""
 
 
 def _number(raw: Any) -> int | None:

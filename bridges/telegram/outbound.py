@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from bridges.telegram.account import topic_of
 from bridges.telegram.format import Entity, Formatted, format_markdown
 from bridges.telegram.keyboard import Button, buttons_of
 from bridges.telegram.lean import (
@@ -124,7 +125,7 @@ def preview_of(preview: Preview) -> Draft:
 def target(address: Address) -> tuple[int | str, int | None]:
     """Return chat and thread; a chat is a number, or the @name of a public one. Raises ValueError."""
     chat = address.chat if address.chat.startswith("@") else int(address.chat)
-    return chat, int(address.thread) if address.thread is not None else None
+    return chat, topic_of(address)
 
 
 def cut_in_two(text: str) -> tuple[str, str]:

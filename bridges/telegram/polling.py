@@ -9,12 +9,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from bridges.telegram.account import Account
 from bridges.telegram.errors import bridge_error
-from bridges.telegram.inbound import ALLOWED_UPDATES, read_batch
+from bridges.telegram.inbound import ALLOWED_UPDATES
 from bridges.telegram.lean import AiogramError, TelegramConflictError
-from bridges.telegram.pieces import Pieces
-from bridges.telegram.session import DeleteWebhook, FetchUpdates, GetMe
+from bridges.telegram.session import DeleteWebhook, FetchUpdates
 from clawd.errors import BridgeNotReady, InboxFull, JournalUnavailable
 from clawd.messages import Cursor
 
@@ -22,8 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from bridges.telegram.answers import Answers
+    from bridges.telegram.account import Account
+    from bridges.telegram.intake import Intake
     from bridges.telegram.lean import Bot
+    from bridges.telegram.signin import SignIn
     from clawd.bridge import Inbox
     from clawd.ids import Clock
 
@@ -38,11 +38,13 @@ _STALE_S: Final = 7 * 86400  # after a silent week Telegram may restart its upda
 class Polling:
     """The updates of one bot, from getMe on."""
 
-    def __init__(self, name: str, bot: Bot, clock: Clock, answers: Answers, *, timeout_s: int) -> None:
+    def __init__(
+        self, name: str, bot: Bot, clock: Clock, sign_in: SignIn, intake: Intake, *, timeout_s: int
+    ) -> None:
         self._name = name
         self._bot = bot
-        self._answers = answers
-        self._pieces = Pieces()
+        self._sign_in = sign_in
+        self._intake = intake
         self._clock = clock
         self._timeout_s = timeout_s
         self._contested = False  # the last poll was ended by somebody else's
@@ -55,17 +57,13 @@ class Polling:
             BridgeAuthError: the token is refused.
         """
         try:
-            account = await self._connect()
+            account = await self._sign_in.account(inbox)
+            # A webhook would keep all updates from us; those that wait are never dropped.
+            await self._bot(DeleteWebhook(drop_pending_updates=False))
             await self._follow(account, inbox, ready)
         except AiogramError as error:
             self._contested = isinstance(error, TelegramConflictError)
             raise bridge_error(self._name, error) from error
-
-    async def _connect(self) -> Account:
-        me = await self._bot(GetMe())
-        # A webhook would keep all updates from us; those that wait are never dropped.
-        await self._bot(DeleteWebhook(drop_pending_updates=False))
-        return Account(bridge=self._name, id=me.id, username=me.username or "")
 
     async def _follow(self, account: Account, inbox: Inbox, ready: Callable[[], None]) -> None:
         key = f"telegram:{account.id}:offset"
@@ -85,23 +83,19 @@ class Polling:
                 wait_s = self._timeout_s
                 continue
             wait_s = self._timeout_s
-            batch = read_batch(updates, account, self._clock.now())
+            batch = self._intake.read(updates, account)
             if batch.next_offset is None:
                 raise BridgeNotReady(
                     self._name, "Telegram sent updates without ids", why=f"{len(updates)} updates"
                 )
-            events = self._pieces.addressed(batch.events)
             cursor = Cursor(key=key, value=f"{batch.next_offset} {self._clock.now().timestamp():.0f}")
             try:
-                results = await inbox.accept(events, cursor)
+                await self._intake.accept(batch, account, inbox, cursor)
             except (InboxFull, JournalUnavailable) as error:
                 log.warning("updates_wait", extra={"bridge": self._name, "reason": error.what})
                 await self._clock.sleep(error.retry_after_s)
                 continue  # with the offset as it was: the same updates come again
             offset = batch.next_offset
-            if batch.presses:
-                told = {event.id: result for event, result in zip(events, results, strict=True)}
-                await self._answers.give(batch.presses, told)
 
     async def _fetch(self, offset: int | None, wait_s: int) -> list[Any]:
         poll = FetchUpdates(offset=offset, limit=LIMIT, timeout=wait_s, allowed_updates=list(ALLOWED_UPDATES))

@@ -71,10 +71,11 @@ def read_answer(raw: Any, event_id: str, account: Account, now: datetime) -> Inb
     word, question = data
     message = Message.model_validate({n: v for n, v in raw["message"].items() if n in _READ_OF_MESSAGE})
     user = User.model_validate(raw.get("from"))
+    sender = Sender(id=str(user.id), name=user.full_name, language=user.language_code)
     return InboundControl(
         id=MessageId(event_id),
-        address=account.address_of(message),
-        sender=Sender(id=str(user.id), name=user.full_name, language=user.language_code),
+        address=account.address_of(message, sender),
+        sender=sender,
         kind="deny" if word == "deny" else "approve",
         question=question,
         always="" if word == "always" else None,

@@ -105,6 +105,11 @@ def _told(message: InboundMessage) -> list[ChatMessage]:
     ]
 
 
+def _quoted(message: InboundMessage) -> list[UserMessage]:
+    """Return what a merged message came with: the text that it replies to."""
+    return [said for said in _told(message) if isinstance(said, UserMessage)]
+
+
 def question(message: InboundMessage, again: PastTurn | None) -> list[InboundMessage]:
     """Return the messages that a turn begins with: its own, or those that it asks again."""
     return [message] if again is None else [again.message, *(queued.message for queued in again.merged)]
@@ -176,7 +181,9 @@ def _steps(
         found: list[UserMessage] = []
         while merges and (before is None or merges[0].step <= before):
             seqs = merges.pop(0).seqs
-            found += [_user(merged[seq], several=several) for seq in seqs if seq in merged]
+            for seq in seqs:
+                if seq in merged:
+                    found += [*_quoted(merged[seq]), _user(merged[seq], several=several)]
         return found
 
     for result in turn.responses:

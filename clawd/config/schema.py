@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 from ipaddress import ip_network
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, InstanceOf, model_validator
 
@@ -145,6 +145,9 @@ class BudgetsConfig(Section):
 
 class BridgeConfig(PluginConfig):
     """What every bridge has; each platform adds its own keys."""
+
+    # Whether owners are asked there, by buttons, to let strangers in: a private chat has its person's id.
+    asks_owners: ClassVar[bool] = False
 
     type: str
     enabled: bool = True

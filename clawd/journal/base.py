@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from clawd.messages import Unreadable
+from clawd.messages import Edited, Moved, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from clawd.messages import (
         Accepted,
         Address,
+        Choice,
         ControlKind,
         Cursor,
         Duplicate,
@@ -78,6 +79,8 @@ class Push:
     text: str
     reference: str | None = None
     files: tuple[Media, ...] = ()  # stored ones
+    question: QuestionId | None = None  # that no turn asks, such as whether to let a stranger in
+    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +92,13 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """An unreadable update was kept, or a control noted; `turn` is the control's target if it had one."""
+    """An update was kept or a control noted; `turn` is that of the control or the edit, if it had one."""
 
     turn: TurnId | None = None
     fetched: bool = False  # of a `fetch`: something is on its way to the sender
 
 
-Item = AdmittedMessage | AdmittedControl | Push | Unreadable
+Item = AdmittedMessage | AdmittedControl | Push | Edited | Moved | Unreadable
 
 
 # --- turns ----------------------------------------------------------------------------------------------

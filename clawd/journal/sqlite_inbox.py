@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from clawd.artifacts import rows as artifacts
-from clawd.errors import InboxFull
+from clawd.errors import InboxFull, JournalCorrupt
 from clawd.journal import sqlite_callbacks as callbacks
 from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_questions as questions
@@ -21,14 +21,26 @@ from clawd.journal.base import (
     Pushed,
     Stored,
 )
-from clawd.journal.codec import MESSAGE_VERSION, encode_message, encode_settings
+from clawd.journal.codec import MESSAGE_VERSION, decode_message, encode_message, encode_settings
 from clawd.journal.sqlite_context import ACCEPTED, OPEN_TURNS, PUSHED, Context, add_open_turns, append
 from clawd.journal.sqlite_merging import MAX_MERGED
-from clawd.messages import Accepted, Address, Cursor, Duplicate, InboundControl, InboundMessage, Unreadable
+from clawd.messages import (
+    Accepted,
+    Address,
+    Cursor,
+    Duplicate,
+    Edited,
+    InboundControl,
+    InboundMessage,
+    Moved,
+    Unreadable,
+)
 
 MAX_RAW_CHARS = 64 * 1024
 SETTLE_MS = 1000
 """A piece of a message waits so long for the next one: platforms bring them within tenths of a second."""
+
+_MAX_EDITABLE = 50  # of a conversation's waiting messages, the newest
 
 Result = Accepted | Duplicate | Pushed | Stored
 
@@ -69,6 +81,11 @@ def accept(
                 results.append(_control(db, context, item, now))
             case Push():
                 results.append(_push(db, context, item, now))
+            case Edited():
+                results.append(_edit(db, context, item))
+            case Moved():
+                outbox.move_chat(db, item.old, item.new)
+                results.append(Stored())
             case Unreadable():
                 results.append(_unreadable(db, item, now))
             case _:
@@ -163,7 +180,7 @@ def _identity(item: Item) -> tuple[str, str | None]:
             return message.id, message.digest
         case AdmittedControl(control=control):
             return control.id, None
-        case Push() | Unreadable():
+        case Push() | Edited() | Moved() | Unreadable():
             return item.id, None
 
 
@@ -295,6 +312,33 @@ def _head(db: sqlite3.Connection, address: Address) -> tuple[int, int] | None:
     """Return the turn of a conversation that is next to end: the one in work, or else the oldest queued."""
     conv = find_conversation(db, address)
     return (conv.id, conv.done_seq + 1) if conv is not None and conv.done_seq < conv.last_seq else None
+
+
+def _edit(db: sqlite3.Connection, context: Context, edit: Edited) -> Stored:
+    """Put the newer version in the place of a message that no worker has had yet."""
+    new = edit.message
+    conv = find_conversation(db, new.address)
+    if conv is None:
+        return Stored()
+    rows = db.execute(
+        "SELECT seq, v, body FROM inbox WHERE conv = ? AND seq > ? AND state = 'queued' AND claims = 0"
+        " AND merged_into IS NULL ORDER BY seq DESC LIMIT ?",
+        (conv.id, conv.done_seq, _MAX_EDITABLE),
+    )
+    for seq, version, body in rows.fetchall():
+        try:
+            old = decode_message(version, body)
+        except JournalCorrupt:
+            continue  # it is reported where its turn is claimed
+        if (old.reference, old.sender.id) == (new.reference, new.sender.id) and old.sent_at <= new.sent_at:
+            newer = encode_message(replace(new, id=old.id, piece_of=old.piece_of))
+            db.execute(
+                "UPDATE inbox SET v = ?, body = ? WHERE conv = ? AND seq = ?",
+                (MESSAGE_VERSION, newer, conv.id, seq),
+            )
+            artifacts.use(db, new.parts, conv.id, seq=seq)
+            return Stored(turn=context.turn(conv.id, seq))
+    return Stored()
 
 
 def _push(db: sqlite3.Connection, context: Context, push: Push, now: int) -> Pushed:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from heapq import merge
 from typing import Any, assert_never
 
@@ -58,7 +59,14 @@ def refresh(db: sqlite3.Connection, conv: int, now: int) -> bool:
 
 def insert_push(db: sqlite3.Connection, conv: int, push: Push, now: int) -> int:
     """Write a push; return its row."""
-    body = DeliveryBody(text=push.text, kind="push", reference=push.reference, files=push.files or None)
+    body = DeliveryBody(
+        text=push.text,
+        kind="push",
+        reference=push.reference,
+        files=push.files or None,
+        question=push.question,
+        choices=push.choices,
+    )
     (row,) = db.execute(
         "INSERT INTO outbox (conv, state, next_at, at, v, body) VALUES (?, 'pending', ?, ?, ?, ?) RETURNING id",
         (conv, now, now, DELIVERY_VERSION, encode_delivery(body)),
@@ -395,6 +403,17 @@ def move(db: sqlite3.Connection, old: Address, new: Address) -> None:
             "UPDATE conv SET address = ?, bridge = ? WHERE address = ?", (str(new), new.bridge, str(old))
         )
     db.execute("UPDATE conv SET moved_to = ? WHERE moved_to = ?", (str(new), str(old)))
+
+
+def move_chat(db: sqlite3.Connection, old: Address, new: Address) -> None:
+    """Let the conversation at `old`, and those of its threads, go on at `new`; nothing if it was done before."""
+    # Fields of an address are quoted, so those of threads lie between "OLD:" and what follows ":" in ASCII.
+    rows = db.execute(
+        "SELECT address FROM conv WHERE address = ?1 OR (address > ?1 || ':' AND address < ?1 || ';')",
+        (str(old),),
+    ).fetchall()
+    for (address,) in rows:
+        move(db, Address.parse(address), replace(new, thread=Address.parse(address).thread))
 
 
 def recover(db: sqlite3.Connection, hold: Collection[str], now: int) -> None:

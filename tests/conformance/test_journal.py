@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -17,7 +18,7 @@ from clawd.journal.records import (
     ToolIntent,
     TurnStarted,
 )
-from clawd.messages import Accepted, Cursor, Duplicate, MessageId, Unreadable
+from clawd.messages import Accepted, Cursor, Duplicate, Edited, MessageId, Moved, Text, Unreadable
 from tests.conformance.journals import Bench, address, ending, inbound, message, push, result, stop
 
 # --- accept ----------------------------------------------------------------------------------------------
@@ -465,6 +466,25 @@ async def test_a_moved_chat_goes_on_at_its_new_address(bench: Bench) -> None:
     assert [past.message.text for past in (await bench.journal.load(lease)).history] == ["a"]
 
 
+async def test_a_chat_that_tells_of_its_move_takes_its_threads_along_before_what_is_said_there(
+    bench: Bench,
+) -> None:
+    threads = [
+        replace(address(chat), thread=thread) for chat in ("old", "older") for thread in (None, "5", "@42")
+    ]
+    for number, place in enumerate(threads):
+        said = message(f"before {number}", chat=place.chat)
+        await bench.journal.accept([replace(said, message=replace(said.message, address=place))])
+    moved = Moved(id=MessageId("moved"), old=address("old"), new=address("new"))
+    again = replace(moved, id=MessageId("moved again"))
+    await bench.journal.accept([moved, message("after", chat="new"), again])
+    leases = [await bench.claim() for _ in threads]
+    assert {lease.address for lease in leases} == {
+        *(replace(place, chat="new") for place in threads[:3]),
+        *threads[3:],
+    }
+
+
 async def test_a_chat_moved_to_a_known_address_still_gets_its_replies_there(bench: Bench) -> None:
     await bench.answer("a", "reply a", chat="old")
     await bench.answer("b", "reply b", chat="new")
@@ -472,3 +492,46 @@ async def test_a_chat_moved_to_a_known_address_still_gets_its_replies_there(benc
     rows = await bench.take()
     assert [row.message.address for row in rows] == [address("new")] * 2
     await bench.journal.ping()
+
+
+def _edit(item: AdmittedMessage, text: str, *, later_s: int = 1, sender: str = "42") -> Edited:
+    said = item.message
+    newer = replace(
+        said,
+        parts=(Text(text),),
+        sender=replace(said.sender, id=sender),
+        sent_at=said.sent_at + timedelta(seconds=later_s),
+    )
+    return Edited(id=MessageId(f"edit:{text}:{later_s}"), message=newer)
+
+
+async def test_an_edit_takes_the_place_of_a_message_that_nobody_has_begun_with(bench: Bench) -> None:
+    first = message("first")
+    second = replace(message("secnod"), message=replace(inbound("secnod"), reference="other"))
+    accepted = await bench.journal.accept([first, second])
+    (edited, older, forged) = await bench.journal.accept(
+        [
+            _edit(second, "second", later_s=9),
+            _edit(second, "an older version", later_s=5),
+            _edit(second, "somebody else's", later_s=10, sender="666"),
+        ]
+    )
+    assert isinstance(accepted[1], Accepted)
+    assert (edited, older, forged) == (Stored(turn=accepted[1].turn), Stored(), Stored())
+    lease = await bench.claim()
+    assert lease.message.text == "first"
+    assert await bench.journal.accept([_edit(first, "too late")]) == [Stored()]
+    await bench.finish(lease)
+    after = await bench.claim()
+    assert (after.message.text, after.message.id) == ("second", second.message.id)
+
+
+async def test_an_edit_of_a_message_whose_turn_was_cut_off_comes_too_late(bench: Bench) -> None:
+    item = message("first")
+    await bench.journal.accept([item])
+    await bench.journal.release(await bench.claim())
+    assert await bench.journal.accept([_edit(item, "other"), _edit(message("x", chat="2"), "y")]) == [
+        Stored(),
+        Stored(),
+    ]
+    assert (await bench.claim()).message.text == "first"

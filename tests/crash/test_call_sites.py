@@ -15,6 +15,7 @@ ROOT: Final = Path(__file__).parents[2]
 # Commits that need no point of their own. Nothing outside follows from them before their caller is told,
 # and their callers are people at the command line who look at what came of it.
 UNLABELLED: Final = {
+    "access.py:deny": "an owner's no to a stranger: until it is committed the question is open, as before",
     "access.py:_pair": "a pairing code; the stranger is told in a commit of its own, which is `accept`",
     "access.py:approve": "the owner's word",
     "access.py:revoke": "the owner's word",

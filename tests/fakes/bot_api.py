@@ -22,8 +22,11 @@ from typing import TYPE_CHECKING, Any, Self
 from aiohttp import web
 
 from tests.fakes.bot_api_faults import Fault, FaultPlan
+from tests.fakes.bot_api_files import FileShelf, cut_off
 from tests.fakes.bot_api_http import Call, answer_of, error_answer, known_case, plain, raw_params
+from tests.fakes.bot_api_menu import CommandMenu
 from tests.fakes.bot_api_rules import ApiError, bad, read_params
+from tests.fakes.bot_api_webhook import WebhookCalls
 from tests.fakes.bot_api_world import SentMessage, World, natural_entities, photo_of
 
 if TYPE_CHECKING:
@@ -81,10 +84,12 @@ class FakeBotApi:
         self.bot_id = int(token.partition(":")[0])
         self.world = World(self.bot_id, username)
         self.faults = FaultPlan()
+        self.files = FileShelf(self.world, self.push_update)
         self.port = port
         self.log: list[Call] = []
         self._on_effect = on_effect
-        self.webhook = ""
+        self.menu = CommandMenu()
+        self.webhook = WebhookCalls(self.world)
         self.long_polls = True  # False: answer every getUpdates at once, as a broken proxy might
         self._revoked = False
         self._allowed: list[str] | None = None  # sticky, as on the real server
@@ -105,6 +110,7 @@ class FakeBotApi:
         self._closing = asyncio.Event()
         app = web.Application(client_max_size=4 * 1024 * 1024)
         app.router.add_route("*", "/bot{token}/{method}", self._api)
+        app.router.add_get("/file/bot{token}/{path:.+}", self._download)
         app.router.add_post("/_control/{name}", self._control)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -216,7 +222,7 @@ class FakeBotApi:
 
     def set_webhook(self, url: str) -> None:
         """Set a webhook as somebody else would."""
-        self.webhook = url
+        self.webhook.url = url
         self._end_poll("setWebhook")
 
     # --- what happened ------------------------------------------------------------------------------------
@@ -303,16 +309,19 @@ class FakeBotApi:
             case "getUpdates":
                 return await self._updates(call.params)
             case "setWebhook":
-                self.set_webhook(call.params.get("url", ""))
+                self.set_webhook(self.webhook.set(call.params))
                 return True
             case "deleteWebhook":
-                self.webhook = ""
+                self.webhook.url = ""
                 if call.params.get("drop_pending_updates"):
                     self.world.queue.clear()
                 return True
             case "getWebhookInfo":
-                pending = {"pending_update_count": len(self.world.queue), "has_custom_certificate": False}
-                return {"url": self.webhook, **pending}
+                return self.webhook.info()
+            case "setMyCommands":
+                return self.menu.set(call.params)
+            case "getFile":
+                return self.files.find(call.params)
             case "sendMessage":
                 return self.world.send(call.params)
             case "editMessageText":
@@ -326,8 +335,19 @@ class FakeBotApi:
             case _:
                 return self.world.answer_query(call.params)
 
+    async def _download(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self._check_token(request.match_info["token"])
+            content = self.files.content(request.match_info["path"])
+        except ApiError as error:
+            return error_answer(error)
+        fault = self.faults.take("download", None)
+        if fault is None:
+            return web.Response(body=content)
+        return await cut_off(request, content) if fault.kind == "cut" else answer_of(fault, request)
+
     async def _updates(self, params: dict[str, Any]) -> list[Any]:
-        if self.webhook:
+        if self.webhook.url:
             raise ApiError(
                 409,
                 "Conflict: can't use getUpdates method while webhook is active; "

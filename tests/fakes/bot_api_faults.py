@@ -13,6 +13,8 @@ FaultKind = Literal[
     "401",
     "403",
     "400",
+    "404",
+    "cut",  # of a download: half of the body, then the end of the connection
     "garbage",  # 200 with a body that is not JSON
     "reset",  # the connection breaks without an answer
     "hang",  # no answer until the client or the server goes away

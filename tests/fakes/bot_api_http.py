@@ -82,6 +82,8 @@ def answer_of(fault: Fault, request: web.Request) -> web.Response:
             )
         case "400":
             return error_answer(bad(fault.description or "wrong"))
+        case "404":
+            return error_answer(ApiError(404, "Not Found"))
         case "garbage":
             return web.Response(text="<html>it works</html>", content_type="text/html")
         case "502":

@@ -42,6 +42,8 @@ METHODS: Final[dict[str, dict[str, FieldKind]]] = {
     },
     "deleteWebhook": {"drop_pending_updates": "bool"},
     "getWebhookInfo": {},
+    "getFile": {"file_id": "str"},
+    "setMyCommands": {"commands": "json", "language_code": "str", "scope": "json"},
     "sendMessage": {
         **_MESSAGE_FIELDS,
         "allow_paid_broadcast": "bool",

@@ -7,17 +7,20 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bridges.telegram import TelegramConfig
+from bridges.telegram import PLUGIN, TelegramConfig
 from bridges.telegram.bridge import TelegramBridge
 from clawd.conformance import MemoryInbox
 from clawd.ids import Clock, DeliveryId, QuestionId
 from clawd.messages import Address, Choice, OutboundMessage
+from clawd.texts import LANGUAGES, catalogue
 from tests.fakes.bot_api import TOKEN
 from tests.fakes.bridge_context import bridge_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+for _language in LANGUAGES:
+    catalogue(_language)  # read before any loop runs, as the daemon does
 
 CHOICES = (
     Choice(word="approve", label="Yes"),
@@ -28,9 +31,11 @@ CHOICES = (
 
 def telegram_bridge(api_base: str, *, clock: Clock | None = None, **settings: Any) -> TelegramBridge:
     """Return a bridge named `telegram`; `settings` are keys of its section."""
-    section = {"type": "telegram", "token": TOKEN, "api_base": api_base, **settings}
+    section = {"type": "telegram", "token": TOKEN, "api_base": api_base, "commands": False, **settings}
     context = bridge_context("telegram", clock=clock)
-    return TelegramBridge(context, TelegramConfig.model_validate(section))
+    bridge = PLUGIN.create(context, TelegramConfig.model_validate(section))
+    assert isinstance(bridge, TelegramBridge)
+    return bridge
 
 
 def outbound(

@@ -12,10 +12,12 @@ from clawd.config.schema import AccessConfig, AgentConfig
 from clawd.errors import DeliveryParked, InboxFull, JournalUnavailable
 from clawd.inbox import MAX_TEXT_CHARS
 from clawd.messages import (
+    SPLIT_TEXT,
     Accepted,
     Address,
     Cursor,
     Duplicate,
+    Edited,
     File,
     Image,
     Inbound,
@@ -28,7 +30,7 @@ from clawd.messages import (
     Unreadable,
 )
 from clawd.models.base import UserMessage
-from clawd.testing import ScriptedModel
+from clawd.testing import ManualClock, ScriptedModel
 from clawd.texts import say
 from tests.fakes.inner import Inner, message
 
@@ -244,5 +246,34 @@ async def test_a_fetch_makes_no_turn_and_nothing_to_fetch_is_not_talked_about(st
         async with asyncio.timeout(10):
             while await inner.inbox.accept([control]) != [Replied(text="")]:
                 await asyncio.sleep(0.01)
+        await inner.settled()
+        assert inner.bridge.texts() == ["ok"]
+
+
+async def test_an_edit_counts_while_its_message_waits_unless_it_became_a_command(state_dir: Path) -> None:
+    access = AccessConfig(default="deny", owners=("chat:42",))
+    # On a clock that stands still nobody begins with what may be a piece of a longer text.
+    async with Inner(state_dir, access=access, clock=ManualClock()) as inner:
+        said = replace(message("hello", id="said"), piece_of=SPLIT_TEXT)
+        await inner.inbox.accept([said])
+        for text, sender, expected in (
+            ("/stop", "42", Replied(text="", nothing=True)),
+            ("/new", "42", Replied(text="", nothing=True)),
+            ("hello you", "666", Refused(reason="stranger")),
+            ("hello you", "42", Replied(text="")),
+        ):
+            newer = replace(said, parts=(Text(text),), sender=Sender(id=sender))
+            edit = Edited(id=MessageId(f"edit {text} {sender}"), message=newer)
+            assert await inner.inbox.accept([edit]) == [expected]
+
+
+async def test_an_edit_of_what_was_answered_changes_nothing(state_dir: Path) -> None:
+    async with Inner(state_dir) as inner:
+        said = message("hello")
+        (accepted,) = await inner.inbox.accept([said])
+        assert isinstance(accepted, Accepted)
+        await inner.ended(accepted.turn)
+        edit = Edited(id=MessageId("edit"), message=replace(said, parts=(Text("hello you"),)))
+        assert await inner.inbox.accept([edit]) == [Replied(text="", nothing=True)]
         await inner.settled()
         assert inner.bridge.texts() == ["ok"]

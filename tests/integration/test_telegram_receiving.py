@@ -213,7 +213,12 @@ async def test_only_the_kinds_that_are_read_are_asked_for_in_every_request(
     async with running(bridge, inbox):
         await api.wait_until(lambda: len(api.calls("getUpdates")) == 2)
     for call in api.calls("getUpdates"):
-        assert call.params["allowed_updates"] == ["message", "callback_query"]
+        assert call.params["allowed_updates"] == [
+            "message",
+            "edited_message",
+            "callback_query",
+            "my_chat_member",
+        ]
         assert call.params["limit"] == 100
 
 
@@ -305,11 +310,28 @@ async def test_a_name_that_does_not_exist_ends_the_run(inbox: MemoryInbox) -> No
     await bridge.close()
 
 
+@pytest.mark.parametrize("wait_s", [0, 3, 3600])
 async def test_a_wait_that_telegram_asks_for_is_passed_on(
+    api: FakeBotApi, bridge: TelegramBridge, inbox: MemoryInbox, wait_s: int
+) -> None:
+    api.fault("getUpdates", "429", retry_after=wait_s)
+    assert (await failure(bridge, inbox)).retry_after_s == max(wait_s, 1)
+
+
+async def test_fields_and_kinds_of_a_later_bot_api_cost_nothing(
     api: FakeBotApi, bridge: TelegramBridge, inbox: MemoryInbox
 ) -> None:
-    api.fault("getUpdates", "429", retry_after=33)
-    assert (await failure(bridge, inbox)).retry_after_s == 33
+    later = {"of_the_future": {"deep": [1]}}
+    said = api.world.typed(7, "hello", sender=7, thread=None)
+    for kind in ("guest_message", "managed_bot", "message_reaction", "channel_post"):
+        api.push_update({kind: later})
+    said |= {"from": said["from"] | later, "chat": said["chat"] | later, **later}
+    api.push_update({"message": said, **later})
+    async with running(bridge, inbox):
+        await inbox.wait_for(1)
+        await api.wait_until(lambda: not any("message" in update for update in api.world.queue))
+    assert texts(inbox) == ["hello"]
+    assert len(inbox.accepted) == 1
 
 
 @pytest.mark.parametrize("method", ["getMe", "getUpdates"])

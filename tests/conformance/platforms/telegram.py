@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from clawd.messages import Part
 
 
+_KINDS: dict[MediaKind, str] = {"image": "photo", "audio": "voice", "file": "document"}
+
+
 class TelegramPlatform:
     """One bot."""
 
@@ -29,6 +32,7 @@ class TelegramPlatform:
         "reset",
         "refused",
         "garbage",
+        "files_in",
     )
     secrets = (TOKEN, TOKEN.partition(":")[2])
 
@@ -57,7 +61,8 @@ class TelegramPlatform:
         raise NotImplementedError  # not one of the features: a confirmed update is gone
 
     async def send_file(self, kind: MediaKind, content: bytes, *, name: str, chat: str = "1") -> None:
-        raise NotImplementedError  # not one of the features
+        fields = {"file_name": name} if kind == "file" else {}
+        self._api.files.user_sends(int(chat), _KINDS[kind], content, **fields)
 
     async def send_garbage(self) -> None:
         self._api.push_update({"message": {"message_id": "not a number", "chat": []}})

@@ -231,3 +231,10 @@ def test_what_a_client_tells_of_earlier_stands_in_front_of_its_message_and_stays
         records=(result(1, "2"), TurnFinished(outcome="answered", text="2", answers=(1,))),
     )
     assert context(answered)[:4] == [*expected, AssistantMessage(text="2")]
+
+
+def test_what_a_merged_message_replies_to_stands_in_front_of_it() -> None:
+    told = (Earlier(role="user", text="> quoted"),)
+    merged = {2: replace(message("about this"), context=told)}
+    shown = context(turn=fold([TurnMerged(step=1, seqs=(2,))]), merged=merged)
+    assert shown == [user("now"), user("> quoted"), user("about this")]

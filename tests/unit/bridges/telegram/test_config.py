@@ -67,3 +67,29 @@ def test_a_slash_at_the_end_of_the_address_does_no_harm() -> None:
 def test_wrong_values_and_unknown_keys_are_refused(keys: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         section(**keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "hint"),
+    [
+        ({}, "needs webhook_url"),
+        ({"webhook_url": "http://bot.example.com/bridges/telegram"}, "expected https://"),
+        ({"webhook_url": "https://me@bot.example.com/"}, "expected https://"),
+        ({"webhook_url": "https://bot.example.com:9000/bridges/telegram"}, "443, 80, 88, 8443"),
+        ({"webhook_url": "https://bot.example.com/", "webhook_secret": "short"}, "16 are asked for"),
+        (
+            {"webhook_url": "https://bot.example.com/", "webhook_secret": "sixteen or more, but spaces"},
+            "letters",
+        ),
+        ({"webhook_url": "https://bot.example.com/", "webhook_connections": 0}, "greater than or equal"),
+    ],
+)
+def test_a_webhook_that_telegram_would_not_call_is_refused(keys: dict[str, Any], hint: str) -> None:
+    with pytest.raises(ValidationError, match=hint):
+        section(mode="webhook", **keys)
+
+
+def test_a_webhook_needs_no_more_than_its_address() -> None:
+    config = section(mode="webhook", webhook_url="https://bot.example.com:8443/bridges/telegram")
+    assert config.webhook_connections == 1
+    assert config.webhook_secret is None

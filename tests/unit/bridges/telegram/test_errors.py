@@ -48,6 +48,7 @@ REAL: list[tuple[str, Trouble]] = [
     ("Bad Request: reply message not found", "reply_gone"),
     ("Bad Request: BUTTON_DATA_INVALID", "buttons"),
     ("Bad Request: can't parse inline keyboard button: Text buttons are unallowed", "buttons"),
+    ("Bad Request: file is too big", "file_too_big"),
     ("Bad Request: message is too long", "too_long"),
     ("Bad Request: MESSAGE_TOO_LONG", "too_long"),
     ("Bad Request: can't parse entities: unexpected end tag at byte offset 3", "entities"),

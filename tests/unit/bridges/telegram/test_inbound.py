@@ -14,7 +14,18 @@ from bridges.telegram.account import Account
 from bridges.telegram.inbound import read_batch, read_update
 from bridges.telegram.presses import Press
 from bridges.telegram.units import utf16_len
-from clawd.messages import SPLIT_TEXT, Address, Audio, File, Image, InboundMessage, Sender, Text, Unreadable
+from clawd.messages import (
+    SPLIT_TEXT,
+    Address,
+    Audio,
+    Edited,
+    File,
+    Image,
+    InboundMessage,
+    Sender,
+    Text,
+    Unreadable,
+)
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 US = Account(bridge="tg", id=123456789, username="Clawd_Bot")
@@ -119,7 +130,6 @@ def test_everything_a_person_can_send_becomes_parts(fields: dict[str, Any], part
     [
         {"new_chat_members": [ANNA]},
         {"group_chat_created": True},
-        {"migrate_to_chat_id": -100},
         {"text": "x", "from": {**ANNA, "is_bot": True}},
         {"text": "x", "from": OURSELVES},
         {"text": "x", "from": None},
@@ -368,3 +378,18 @@ json_values = st.recursive(
 def test_no_batch_whatever_is_in_it_breaks_the_reading(updates: list[Any]) -> None:
     batch = read_batch(updates, US, NOW)
     assert all(event.id.startswith("tg:123456789:") for event in batch.events)
+
+
+def test_an_edit_is_the_message_anew_with_the_time_of_its_edit() -> None:
+    said = message(text="better", edit_date=1_790_000_060)["message"]
+    event = read_update({"update_id": 8, "edited_message": said}, US, NOW)
+    assert isinstance(event, Edited)
+    assert event.id == event.message.id == "tg:123456789:8"
+    assert (event.message.text, event.message.reference) == ("better", "77")
+    assert event.message.sent_at == datetime.fromtimestamp(1_790_000_060, UTC)
+
+
+@pytest.mark.parametrize("edit_date", [None, "soon", -1, 10**15])
+def test_an_edit_of_no_known_time_is_nothing_to_us(edit_date: Any) -> None:
+    said = message(text="x", edit_date=edit_date)["message"]
+    assert read_update({"update_id": 8, "edited_message": said}, US, NOW) is None

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridges.telegram.keyboard import Button, buttons_of, read_data
-from clawd.ids import question_id
+from clawd.ids import pairing_question, question_id
 from clawd.messages import Choice
 from tests.fakes.telegram import CHOICES, outbound
 
@@ -65,3 +65,15 @@ def test_data_that_we_never_gave_out_is_not_ours(data: object) -> None:
 @given(st.text())
 def test_no_data_breaks_the_reading(data: str) -> None:
     read_data(data)
+
+
+def test_the_question_whether_to_let_in_has_two_buttons_whose_data_comes_back() -> None:
+    question = pairing_question("AB2CD3EF")
+    buttons = buttons_of(outbound("Shall I?", question=question))
+    assert buttons == (Button(label="Yes", data="p:AB2CD3EF"), Button(label="No", data="x:AB2CD3EF"))
+    assert [read_data(button.data) for button in buttons] == [("approve", question), ("deny", question)]
+
+
+@pytest.mark.parametrize("data", ["p:", "p:ab2cd3ef", "x:A-1", "p:denied:tg:7", f"p:{'A' * 33}", "p:A\n"])
+def test_data_that_no_code_is_in_is_not_ours(data: str) -> None:
+    assert read_data(data) is None
