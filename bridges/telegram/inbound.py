@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
+from bridges.telegram.drafts import STOPPED, read_stop
 from bridges.telegram.lean import Update
 from bridges.telegram.presses import Press, answers_ours, read_answer, read_press
 from bridges.telegram.units import utf16_len, utf16_slice
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from bridges.telegram.lean import Chat, Message, MessageEntity
     from clawd.messages import Inbound, Part
 
-ALLOWED_UPDATES: Final = ("message", "callback_query")
+ALLOWED_UPDATES: Final = ("message", "callback_query", STOPPED)
 """The kinds we ask for. Stated in each request, because the server remembers the last statement."""
 
 SPLIT_FROM: Final = 2000
@@ -119,11 +120,14 @@ def read_update(raw: Any, account: Account, now: datetime) -> Inbound | None:
         digest = hashlib.sha256(_dump(raw).encode()).hexdigest()[:16]
         return _unreadable(raw, account, digest, "no update_id")
     pressed = raw.get("callback_query")
-    if raw.get("message") is None and not answers_ours(pressed):
+    stopped = raw.get(STOPPED)
+    if raw.get("message") is None and stopped is None and not answers_ours(pressed):
         return None
     event_id = f"tg:{account.id}:{number}"
     try:
         json.dumps(raw, ensure_ascii=False).encode()  # half characters could be stored nowhere
+        if stopped is not None:
+            return read_stop(stopped, event_id, account, now)
         if raw.get("message") is None:
             return read_answer(pressed, event_id, account, now)
         message = Update.model_validate({"update_id": number, "message": _pruned(raw["message"])}).message

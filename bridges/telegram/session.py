@@ -17,8 +17,16 @@ from bridges.telegram.lean import (
     EditMessageText,
     GetMe,
     GetUpdates,
+    InputFile,
+    SendAudio,
     SendChatAction,
+    SendDocument,
     SendMessage,
+    SendMessageDraft,
+    SendPhoto,
+    SendRichMessage,
+    SendVoice,
+    SetMessageReaction,
     TelegramAPIError,
     TelegramAPIServer,
     TelegramNetworkError,
@@ -28,7 +36,7 @@ from bridges.telegram.lean import (
 from clawd.network import client_session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from aiogram.methods import Response
 
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _CONNECT_S = 10.0
+_UPLOAD_BYTES_PER_S = 256 * 1024  # a slower line must not cut off a file again and again
 
 
 class NotSent(TelegramNetworkError):
@@ -53,6 +62,36 @@ class FetchUpdates(GetUpdates):
 
 class PostText(SendMessage):
     """sendMessage, with the sent message as it came."""
+
+    __returning__: ClassVar[Any] = Any
+
+
+class PostRich(SendRichMessage):
+    """sendRichMessage, with the sent message as it came."""
+
+    __returning__: ClassVar[Any] = Any
+
+
+class PostPhoto(SendPhoto):
+    """sendPhoto, with the sent message as it came."""
+
+    __returning__: ClassVar[Any] = Any
+
+
+class PostVoice(SendVoice):
+    """sendVoice, with the sent message as it came."""
+
+    __returning__: ClassVar[Any] = Any
+
+
+class PostAudio(SendAudio):
+    """sendAudio, with the sent message as it came."""
+
+    __returning__: ClassVar[Any] = Any
+
+
+class PostDocument(SendDocument):
+    """sendDocument, with the sent message as it came."""
 
     __returning__: ClassVar[Any] = Any
 
@@ -75,12 +114,34 @@ __all__ = [
     "FetchUpdates",
     "GetMe",
     "NotSent",
+    "PostAudio",
+    "PostDocument",
+    "PostPhoto",
+    "PostRich",
     "PostText",
+    "PostVoice",
     "ReplaceButtons",
     "ReplaceText",
     "SendChatAction",
+    "SendMessageDraft",
     "Session",
+    "SetMessageReaction",
+    "Upload",
 ]
+
+
+class Upload(InputFile):
+    """A file that goes out as it is read; `read` begins anew for each request."""
+
+    def __init__(self, name: str, content: Callable[[], AsyncIterator[bytes]], size: int) -> None:
+        super().__init__(filename=name)
+        self.content = content
+        self.size = size  # bytes
+
+    async def read(self, bot: Bot) -> AsyncGenerator[bytes, None]:
+        """Yield the content, as aiogram's own session would ask for it."""
+        async for piece in self.content():
+            yield piece
 
 
 class Session(BaseSession):
@@ -164,13 +225,35 @@ class Session(BaseSession):
 
     async def _post(self, bot: Bot, method: TelegramMethod[Any], timeout_s: float) -> tuple[int, str]:
         url = self.api.api_url(token=bot.token, method=method.__api_method__)
-        values = method.model_dump(warnings=False, exclude_none=True).items()
-        fields = {name: self.prepare_value(value, bot, {}, _dumps_json=False) for name, value in values}
-        body = {name: value for name, value in fields.items() if value is not None}
+        values = method.model_dump(warnings=False, exclude_none=True)
+        uploads = [value for value in values.values() if isinstance(value, Upload)]
+        timeout_s += sum(upload.size for upload in uploads) / _UPLOAD_BYTES_PER_S
+        body = self._form(values, bot) if uploads else self._json(values, bot)
         limit = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(_CONNECT_S, timeout_s))
         # A redirect would carry the token elsewhere; the Bot API sends none.
-        async with self._open().post(url, json=body, timeout=limit, allow_redirects=False) as response:
+        async with self._open().post(url, timeout=limit, allow_redirects=False, **body) as response:
             return response.status, await response.text(errors="replace")
+
+    def _json(self, values: dict[str, Any], bot: Bot) -> dict[str, Any]:
+        fields = {
+            name: self.prepare_value(value, bot, {}, _dumps_json=False) for name, value in values.items()
+        }
+        return {"json": {name: value for name, value in fields.items() if value is not None}}
+
+    def _form(self, values: dict[str, Any], bot: Bot) -> dict[str, Any]:
+        """Return a multipart body whose files are read while it is sent."""
+        form = aiohttp.FormData(quote_fields=False)
+        for name, value in values.items():
+            if isinstance(value, Upload):
+                form.add_field(name, value.content(), filename=_header_safe(value.filename or name))
+            elif (text := self.prepare_value(value, bot, {})) is not None:
+                form.add_field(name, text)
+        return {"data": form}
+
+
+def _header_safe(name: str) -> str:
+    """Return a file's name as it can stand in a header, in quotes."""
+    return "".join("_" if char in '"\\/' or ord(char) < 32 else char for char in name)[:200] or "file"
 
 
 def _json_object(content: str) -> dict[str, Any]:

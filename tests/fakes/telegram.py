@@ -18,6 +18,8 @@ from tests.fakes.bridge_context import bridge_context
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from clawd.media import Artifacts
+
 
 CHOICES = (
     Choice(word="approve", label="Yes"),
@@ -26,10 +28,12 @@ CHOICES = (
 )
 
 
-def telegram_bridge(api_base: str, *, clock: Clock | None = None, **settings: Any) -> TelegramBridge:
+def telegram_bridge(
+    api_base: str, *, clock: Clock | None = None, artifacts: Artifacts | None = None, **settings: Any
+) -> TelegramBridge:
     """Return a bridge named `telegram`; `settings` are keys of its section."""
     section = {"type": "telegram", "token": TOKEN, "api_base": api_base, **settings}
-    context = bridge_context("telegram", clock=clock)
+    context = bridge_context("telegram", clock=clock, artifacts=artifacts)
     return TelegramBridge(context, TelegramConfig.model_validate(section))
 
 

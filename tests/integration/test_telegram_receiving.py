@@ -213,7 +213,7 @@ async def test_only_the_kinds_that_are_read_are_asked_for_in_every_request(
     async with running(bridge, inbox):
         await api.wait_until(lambda: len(api.calls("getUpdates")) == 2)
     for call in api.calls("getUpdates"):
-        assert call.params["allowed_updates"] == ["message", "callback_query"]
+        assert call.params["allowed_updates"] == ["message", "callback_query", "stopped_message_generation"]
         assert call.params["limit"] == 100
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bridges.telegram import TelegramConfig
 from bridges.telegram.bridge import TelegramBridge
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from clawd.messages import Part
 
 
+_KINDS: Final[dict[str, MediaKind]] = {
+    "photo": "image",
+    "voice": "audio",
+    "audio": "audio",
+    "document": "file",
+}
+
+
 class TelegramPlatform:
     """One bot."""
 
@@ -29,6 +37,7 @@ class TelegramPlatform:
         "reset",
         "refused",
         "garbage",
+        "files_out",
     )
     secrets = (TOKEN, TOKEN.partition(":")[2])
 
@@ -66,7 +75,8 @@ class TelegramPlatform:
         return [message.text for message in await self._api.wait_for_messages(int(chat), count, 20)]
 
     async def files(self, chat: str, count: int) -> Sequence[tuple[MediaKind, bytes]]:
-        raise NotImplementedError  # not one of the features
+        sent = await self._api.wait_for_messages(int(chat), count, 20)
+        return [(_KINDS[message.kind], message.file) for message in sent if message.kind]
 
     async def fail(self, feature: Feature, *, chat: str = "1", wait_s: int = 7) -> None:
         match feature:
