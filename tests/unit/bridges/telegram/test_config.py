@@ -67,3 +67,18 @@ def test_a_slash_at_the_end_of_the_address_does_no_harm() -> None:
 def test_wrong_values_and_unknown_keys_are_refused(keys: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         section(**keys)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("format", "html"), ("document_over", 8191), ("document_over", 1_000_001), ("document_over", -1)],
+)
+def test_settings_that_could_not_work_are_refused(key: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=key):
+        TelegramConfig.model_validate({"type": "telegram", "token": TOKEN, key: value})
+
+
+@pytest.mark.parametrize("over", [0, 8192, 1_000_000])
+def test_a_document_may_begin_where_messages_would_be_many_or_never(over: int) -> None:
+    section = {"type": "telegram", "token": TOKEN, "document_over": over}
+    assert TelegramConfig.model_validate(section).document_over == over

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +10,20 @@ import pytest
 
 from bridges.telegram.parcels import FILE_LIMIT
 from bridges.telegram.pictures import PHOTO_BYTES
+from bridges.telegram.units import utf16_len
+from clawd.config.schema import DeliveryConfig
+from clawd.delivery.split import HEAD
 from clawd.errors import DeliveryRetryLater, DeliveryUnknown
 from clawd.media import ARTIFACT
 from clawd.messages import Audio, File, Image, Media
-from clawd.testing import ManualClock, MemoryArtifacts
+from clawd.testing import ManualClock, MemoryArtifacts, ScriptedModel
 from tests.fakes.bot_api import FakeBotApi
 from tests.fakes.telegram import outbound, telegram_bridge
+from tests.fakes.telegram_talk import inside, pass_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from bridges.telegram.bridge import TelegramBridge
     from clawd.messages import OutboundMessage
@@ -208,7 +214,7 @@ async def test_a_file_is_read_piece_by_piece_while_it_is_sent(api: FakeBotApi) -
 
 # --- very long answers ------------------------------------------------------------------------------------
 
-LONG = "".join(f"line {n} **x**\n" for n in range(2000)).strip()
+LONG = "".join(f"line {n} **x**\n" for n in range(1400)).strip()
 
 
 async def test_a_very_long_answer_is_a_document_of_its_own_words(
@@ -243,3 +249,28 @@ async def test_a_document_that_breaks_is_as_ambiguous_as_a_message(
     api.fault("sendDocument", "502", when=when)
     with pytest.raises(DeliveryUnknown):
         await bridge.send(outbound(LONG))
+
+
+async def test_head_and_document_are_rows_of_their_own_and_only_the_broken_one_is_repeated(
+    api: FakeBotApi, state_dir: Path
+) -> None:
+    clock, model = ManualClock(), ScriptedModel(LONG)
+    bridge = telegram_bridge(api.url, clock=clock)
+    api.fault("sendDocument", "502", when="after")
+    async with inside(state_dir, bridge, model, clock) as inner:
+        await api.wait_until(lambda: len(api.sent(CHAT)) == 2)
+        async with asyncio.timeout(30):
+            while len(api.calls("sendDocument")) < 2:
+                await pass_time(inner, clock, 1)
+        await api.wait_for_calls("sendDocument", 2)
+        await inner.settled()
+        assert [m.kind for m in api.sent(CHAT)] == ["", "document", "document"], api.log
+        head, first, again = api.sent(CHAT)
+        assert head.text.startswith("line 0 x\nline 1 x")
+        assert head.text.endswith("\n\n… 📄")
+        assert utf16_len(head.text) <= HEAD
+        assert (told(first), told(again)) == (
+            ("document", "", LONG.encode()),
+            ("document", DeliveryConfig().repeat_mark, LONG.encode()),
+        )
+    await bridge.close()
