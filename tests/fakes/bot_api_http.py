@@ -48,10 +48,22 @@ async def raw_params(request: web.Request) -> dict[str, Any]:
             raise bad("object expected as JSON")
         return params | body
     form = await request.post()
-    return params | {
+    fields = {
         name: Uploaded(value.filename, value.file.read()) if isinstance(value, web.FileField) else value
         for name, value in form.items()
     }
+    return params | _attached(fields)
+
+
+def _attached(fields: dict[str, Any]) -> dict[str, Any]:
+    """Put each file that a field names as `attach://FIELD` into its place."""
+    names = {
+        name: value.removeprefix("attach://")
+        for name, value in fields.items()
+        if isinstance(value, str) and value.startswith("attach://")
+    }
+    placed = {name: fields.get(where) for name, where in names.items()}
+    return {name: value for name, value in fields.items() if name not in names.values()} | placed
 
 
 def known_case(method: str) -> str:
