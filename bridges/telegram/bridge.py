@@ -97,9 +97,10 @@ class TelegramBridge:
         in two halves; files as documents, then in words.
         """
         try:
-            return Receipt(remote_id=await self._calls.deliver_all(await self._packed(message)))
+            packed = await self._packed(message)
         except ValueError as error:
             raise DeliveryRejected(self.name, "not an address at Telegram", why=str(error)) from error
+        return Receipt(remote_id=await self._calls.deliver_all(packed))
 
     async def _packed(self, message: OutboundMessage) -> Sequence[Rung | Parcel]:
         over = self._config.document_over

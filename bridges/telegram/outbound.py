@@ -14,9 +14,10 @@ from bridges.telegram.lean import (
     LinkPreviewOptions,
     MessageEntity,
     ReplyParameters,
+    SendRichMessage,
 )
 from bridges.telegram.rich import is_safe_as_rich
-from bridges.telegram.session import PostRich, PostText, ReplaceText
+from bridges.telegram.session import PostText, ReplaceText, plain
 from bridges.telegram.units import TEXT_LIMIT, utf16_cut, utf16_len
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Rung:
         """Whether there is nothing to read."""
         return not self.content.text
 
-    def method(self) -> PostText | PostRich | ReplaceText:
+    def method(self) -> PostText | SendRichMessage | ReplaceText:
         """Return the request. No parse mode: the entities say all."""
         place: dict[str, Any] = {"chat_id": self.chat, "reply_markup": keyboard_of(self.buttons)}
         if self.edit is None:
@@ -62,7 +63,7 @@ class Rung:
                     link_preview_options=None,
                     **place,
                 )
-            return PostRich(rich_message=rich, **place)
+            return plain(SendRichMessage)(rich_message=rich, **place)
         words: dict[str, Any] = {
             "text": self.content.text,
             "entities": entities_of(self.content),

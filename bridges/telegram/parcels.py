@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from bridges.telegram.format import Formatted
 from bridges.telegram.keyboard import buttons_of
+from bridges.telegram.lean import SendAudio, SendDocument, SendPhoto, SendVoice
 from bridges.telegram.outbound import (
     Rung,
     answered,
@@ -21,7 +22,7 @@ from bridges.telegram.outbound import (
     target,
 )
 from bridges.telegram.pictures import is_photo
-from bridges.telegram.session import PostAudio, PostDocument, PostPhoto, PostVoice, Upload
+from bridges.telegram.session import Upload, plain
 from bridges.telegram.units import utf16_len
 from clawd.messages import Audio, Image
 
@@ -59,7 +60,7 @@ class Parcel:
     rich: Literal[False] = False
     is_empty: Literal[False] = False
 
-    def method(self) -> PostPhoto | PostVoice | PostAudio | PostDocument:
+    def method(self) -> SendPhoto | SendVoice | SendAudio | SendDocument:
         """Return the request."""
         common: dict[str, Any] = {
             "chat_id": self.chat,
@@ -73,13 +74,13 @@ class Parcel:
         seconds = round(self.duration_s) if self.duration_s is not None else None
         match self.kind:
             case "photo":
-                return PostPhoto(photo=self.upload, **common)
+                return plain(SendPhoto)(photo=self.upload, **common)
             case "voice":
-                return PostVoice(voice=self.upload, duration=seconds, **common)
+                return plain(SendVoice)(voice=self.upload, duration=seconds, **common)
             case "audio":
-                return PostAudio(audio=self.upload, duration=seconds, **common)
+                return plain(SendAudio)(audio=self.upload, duration=seconds, **common)
             case "document":
-                return PostDocument(document=self.upload, **common)
+                return plain(SendDocument)(document=self.upload, **common)
 
     def below(self, trouble: Trouble | None) -> Parcel | Rung | None:
         """Return what to try after this complaint, None when there is nothing left to give up."""

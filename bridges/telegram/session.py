@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
+from types import new_class
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import aiohttp
@@ -18,14 +19,9 @@ from bridges.telegram.lean import (
     GetMe,
     GetUpdates,
     InputFile,
-    SendAudio,
     SendChatAction,
-    SendDocument,
     SendMessage,
     SendMessageDraft,
-    SendPhoto,
-    SendRichMessage,
-    SendVoice,
     SetMessageReaction,
     TelegramAPIError,
     TelegramAPIServer,
@@ -44,6 +40,7 @@ if TYPE_CHECKING:
     from clawd.bridge import NetworkConfig
 
 _T = TypeVar("_T")
+_M = TypeVar("_M", bound="TelegramMethod[Any]")
 _CONNECT_S = 10.0
 _UPLOAD_BYTES_PER_S = 256 * 1024  # a slower line must not cut off a file again and again
 
@@ -66,36 +63,6 @@ class PostText(SendMessage):
     __returning__: ClassVar[Any] = Any
 
 
-class PostRich(SendRichMessage):
-    """sendRichMessage, with the sent message as it came."""
-
-    __returning__: ClassVar[Any] = Any
-
-
-class PostPhoto(SendPhoto):
-    """sendPhoto, with the sent message as it came."""
-
-    __returning__: ClassVar[Any] = Any
-
-
-class PostVoice(SendVoice):
-    """sendVoice, with the sent message as it came."""
-
-    __returning__: ClassVar[Any] = Any
-
-
-class PostAudio(SendAudio):
-    """sendAudio, with the sent message as it came."""
-
-    __returning__: ClassVar[Any] = Any
-
-
-class PostDocument(SendDocument):
-    """sendDocument, with the sent message as it came."""
-
-    __returning__: ClassVar[Any] = Any
-
-
 class ReplaceText(EditMessageText):
     """editMessageText, with the edited message as it came."""
 
@@ -108,18 +75,30 @@ class ReplaceButtons(EditMessageReplyMarkup):
     __returning__: ClassVar[Any] = Any
 
 
+_PLAIN: dict[type[TelegramMethod[Any]], type[TelegramMethod[Any]]] = {}
+
+
+def plain(method: type[_M]) -> type[_M]:
+    """Return a method with the sent message as it came; made at its first use, as few bots send files."""
+    if method not in _PLAIN:
+        body = {
+            "__module__": __name__,
+            "__annotations__": {"__returning__": ClassVar[Any]},
+            "__returning__": Any,
+        }
+        _PLAIN[method] = new_class(
+            f"Plain{method.__name__}", (method,), exec_body=lambda names: names.update(body)
+        )
+    return cast("type[_M]", _PLAIN[method])
+
+
 __all__ = [
     "AnswerCallbackQuery",
     "DeleteWebhook",
     "FetchUpdates",
     "GetMe",
     "NotSent",
-    "PostAudio",
-    "PostDocument",
-    "PostPhoto",
-    "PostRich",
     "PostText",
-    "PostVoice",
     "ReplaceButtons",
     "ReplaceText",
     "SendChatAction",
@@ -127,6 +106,7 @@ __all__ = [
     "Session",
     "SetMessageReaction",
     "Upload",
+    "plain",
 ]
 
 

@@ -150,11 +150,12 @@ async def test_a_reaction_is_one_of_the_list_on_a_message_that_is_there(bot: Bot
     await bot.set_message_reaction(CHAT, 1, reaction=[eyes])
     await bot.set_message_reaction(CHAT, 1, reaction=[])
     assert api.reactions(CHAT) == {1: ["👀", ""]}
-    for wrong in (
+    wrongs: list[list[Any]] = [
         [ReactionTypeEmoji(emoji="✅")],
         [ReactionTypeCustomEmoji(custom_emoji_id="1")],
         [eyes, eyes],
-    ):
+    ]
+    for wrong in wrongs:
         with pytest.raises(TelegramBadRequest, match="REACTION"):
             await bot.set_message_reaction(CHAT, 1, reaction=wrong)
     with pytest.raises(TelegramBadRequest, match="not found"):
