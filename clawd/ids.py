@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+import zlib
 from datetime import UTC, datetime
 from typing import NewType, Protocol
 
@@ -33,6 +34,11 @@ def parse_turn_id(text: str) -> tuple[int, int] | None:
     """Return (conv, seq), or None when this is not a turn's id."""
     match = _TURN.fullmatch(text)
     return (int(match[2]), int(match[3])) if match else None
+
+
+def draft_id(turn: TurnId) -> int:
+    """Return the id of a reply's drafts, 1 to 2^31 - 1: it follows from the turn, also after a restart."""
+    return zlib.crc32(turn.encode()) % (2**31 - 1) + 1
 
 
 def question_id(instance: str, conv: int, seq: int, step: int) -> QuestionId:

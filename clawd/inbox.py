@@ -339,8 +339,9 @@ class DurableInbox:
             self._pass_on(control, stored.turn)
             return Replied(text=say(done, await self._language(control)))
         text = say(nothing, await self._language(control))
-        # Who pressed a button reads it there; the others in the chat have no use for it.
-        if not control.address.pulls and control.question is None:
+        # Who pressed a button reads it there; the others in the chat have no use for it. And a draft that
+        # is stopped as its answer arrives has what was wanted.
+        if not control.address.pulls and control.question is None and control.draft is None:
             key = MessageId(f"{control.id}:reply")
             try:
                 await self._journal.accept([Push(id=key, address=control.address, text=text)])

@@ -219,6 +219,7 @@ class InboundControl:
     sender: Sender
     kind: ControlKind
     turn: TurnId | None = None  # None: the open turn of the conversation
+    draft: int | None = None  # stop: of a draft's own button; it ends the turn of that draft and no other
     question: QuestionId | None = None  # approve, deny: None means the open question of the conversation
     # approve: also let later calls like this pass in this conversation; "" stands for exactly this call.
     always: str | None = None
@@ -316,8 +317,8 @@ class Choice:
 class OutboundMessage:
     """One delivery, as a bridge sends it; equal for every attempt but for `repeated`.
 
-    `text` is Markdown within the bridge's text limit, with the repeat mark already in front where the
-    bridge wants one.
+    `text` is Markdown within the bridge's text limit, or above its `document_over`, with the repeat mark
+    already in front where the bridge wants one.
     """
 
     id: DeliveryId
@@ -379,6 +380,9 @@ class BridgeCapabilities:
 
     text_limit: int  # greatest text of one message, in `text_unit`
     text_unit: Literal["utf16", "utf8", "chars"] = "chars"
+    # A reply of more characters is cut into a short head and the whole of it, which exceeds this limit and
+    # which the bridge sends as a file; 0: never. Nothing else exceeds it, and it is above `text_limit`.
+    document_over: int = 0
     edits: bool = False
     typing: bool = False
     files: frozenset[Literal["image", "audio", "file"]] = frozenset()  # what can be sent beside text

@@ -15,6 +15,11 @@ from clawd.config.schema import SenderId
 
 _WEBHOOK_PORTS: Final = (443, 80, 88, 8443)
 _WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{16,256}")
+Format = Literal["auto", "rich", "entities", "plain"]
+
+DOCUMENT_MIN: Final = 8192
+DOCUMENT_MAX: Final = 1_000_000
+
 _TOKEN = re.compile(r"[0-9]{3,20}:[A-Za-z0-9_-]{35}")
 
 
@@ -54,6 +59,13 @@ def _check_webhook_secret(secret: Secret) -> Secret:
     return secret
 
 
+def _check_document_over(chars: int) -> int:
+    """Refuse a length that a few messages hold: parts of replies must never be taken for a document."""
+    if chars and not DOCUMENT_MIN <= chars <= DOCUMENT_MAX:
+        raise ValueError(f"expected 0 for never, or {DOCUMENT_MIN:,} to {DOCUMENT_MAX:,} characters")
+    return chars
+
+
 class TelegramConfig(BridgeConfig):
     """What a Telegram bridge needs, beside the keys of every bridge."""
 
@@ -62,7 +74,14 @@ class TelegramConfig(BridgeConfig):
     token: Annotated[Secret, AfterValidator(_check_token)]
     api_base: Annotated[str, AfterValidator(_check_base)] = "https://api.telegram.org"
     local_dir: ConfigPath | None = None  # where an `api_base` in local mode keeps files, as seen from here
-    stream: bool = True  # show replies while they are made, by edits of one message
+    stream: bool = (
+        True  # show replies while they are made: as drafts in private, else by edits of one message
+    )
+    format: Format = (
+        "auto"  # rich: laid out by Telegram, see rich.py; entities: by us, as auto; plain: not at all
+    )
+    document_over: Annotated[int, AfterValidator(_check_document_over)] = 20_000  # characters; 0: never
+    reactions: bool = False  # on messages that take over a second: 👀, then 👍 or 💔; two calls more
     groups: tuple[SenderId, ...] = ("*",)  # chat ids of groups to work in; "*" is every group
     without_mention: tuple[SenderId, ...] = ()  # those of them where each message is for the bot
     per_user: bool = False  # in groups each person has a conversation of his own

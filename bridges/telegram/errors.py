@@ -33,8 +33,19 @@ from clawd.errors import (
 CONFLICT_RETRY_S: Final = 7.0  # two pollers that both come back at once would only end each other
 
 Trouble = Literal[
-    "unchanged", "edit_gone", "thread_gone", "reply_gone", "entities", "buttons", "too_long", "file_too_big"
+    "unchanged",
+    "edit_gone",
+    "thread_gone",
+    "reply_gone",
+    "entities",
+    "buttons",
+    "too_long",
+    "media",
+    "file_too_big",
+    "unknown_method",
+    "other",
 ]
+"""`unknown_method`: the server is older than the method, or the token is refused; the next call tells."""
 
 TROUBLES: Final[tuple[tuple[str, Trouble], ...]] = (
     ("message is not modified", "unchanged"),
@@ -48,6 +59,10 @@ TROUBLES: Final[tuple[tuple[str, Trouble], ...]] = (
     ("message is too long", "too_long"),
     ("message_too_long", "too_long"),
     ("file is too big", "file_too_big"),
+    ("caption is too long", "too_long"),
+    ("photo_", "media"),  # "PHOTO_INVALID_DIMENSIONS", "PHOTO_SAVE_FILE_INVALID" …
+    ("image_process_failed", "media"),
+    ("voice_messages_forbidden", "media"),
     ("button", "buttons"),  # "BUTTON_DATA_INVALID", "can't parse inline keyboard button: …"
     ("entit", "entities"),  # "can't parse entities", "can't parse MessageEntity", "ENTITY_BOUNDS_INVALID" …
 )
@@ -55,11 +70,15 @@ TROUBLES: Final[tuple[tuple[str, Trouble], ...]] = (
 
 
 def trouble(error: AiogramError) -> Trouble | None:
-    """Return what a 400 complains about if something can be done about it, else None."""
+    """Return what a 400, 404 or 413 complains about, `other` where that is not known; None for the rest."""
+    if isinstance(error, TelegramEntityTooLarge):
+        return "media"
+    if isinstance(error, TelegramNotFound):
+        return "unknown_method"
     if not isinstance(error, TelegramBadRequest):
         return None
     text = error.message.lower()
-    return next((kind for part, kind in TROUBLES if part in text), None)
+    return next((kind for part, kind in TROUBLES if part in text), "other")
 
 
 def bridge_error(bridge: str, error: AiogramError) -> BridgeError:

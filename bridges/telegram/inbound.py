@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from bridges.telegram.account import GROUPS
 from bridges.telegram.content import READ, parts_of, words_of
+from bridges.telegram.drafts import STOPPED, read_stop
 from bridges.telegram.joining import Joined, read_joined
 from bridges.telegram.lean import Update
 from bridges.telegram.presses import Press, answers_ours, read_answer, read_press
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from bridges.telegram.lean import Chat, Message
     from clawd.messages import Inbound
 
-ALLOWED_UPDATES: Final = ("message", "edited_message", "callback_query", "my_chat_member")
+ALLOWED_UPDATES: Final = ("message", "edited_message", "callback_query", "my_chat_member", STOPPED)
 """The kinds we ask for. Stated in each request, because the server remembers the last statement."""
 
 SPLIT_FROM: Final = 2000
@@ -100,13 +101,16 @@ def read_update(raw: Any, account: Account, now: datetime) -> Inbound | None:
         digest = hashlib.sha256(_dump(raw).encode()).hexdigest()[:16]
         return _unreadable(raw, account, digest, "no update_id")
     pressed = raw.get("callback_query")
+    stopped = raw.get(STOPPED)
     kind = "edited_message" if raw.get("message") is None else "message"
     said = raw.get(kind)
-    if said is None and not answers_ours(pressed):
+    if said is None and stopped is None and not answers_ours(pressed):
         return None
     event_id = f"tg:{account.id}:{number}"
     try:
         json.dumps(raw, ensure_ascii=False).encode()  # half characters could be stored nowhere
+        if stopped is not None:
+            return read_stop(stopped, event_id, account, now)
         if said is None:
             return read_answer(pressed, event_id, account, now)
         if moved := _moved(said, event_id, account):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
+from types import new_class
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import aiohttp
@@ -17,8 +18,11 @@ from bridges.telegram.lean import (
     EditMessageText,
     GetMe,
     GetUpdates,
+    InputFile,
     SendChatAction,
     SendMessage,
+    SendMessageDraft,
+    SetMessageReaction,
     TelegramAPIError,
     TelegramAPIServer,
     TelegramNetworkError,
@@ -28,7 +32,7 @@ from bridges.telegram.lean import (
 from clawd.network import client_session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from aiogram.methods import Response
 
@@ -36,7 +40,9 @@ if TYPE_CHECKING:
     from clawd.bridge import NetworkConfig
 
 _T = TypeVar("_T")
+_M = TypeVar("_M", bound="TelegramMethod[Any]")
 _CONNECT_S = 10.0
+_UPLOAD_BYTES_PER_S = 256 * 1024  # a slower line must not cut off a file again and again
 
 
 class NotSent(TelegramNetworkError):
@@ -69,6 +75,23 @@ class ReplaceButtons(EditMessageReplyMarkup):
     __returning__: ClassVar[Any] = Any
 
 
+_PLAIN: dict[type[TelegramMethod[Any]], type[TelegramMethod[Any]]] = {}
+
+
+def plain(method: type[_M]) -> type[_M]:
+    """Return a method with the sent message as it came; made at its first use, as few bots send files."""
+    if method not in _PLAIN:
+        body = {
+            "__module__": __name__,
+            "__annotations__": {"__returning__": ClassVar[Any]},
+            "__returning__": Any,
+        }
+        _PLAIN[method] = new_class(
+            f"Plain{method.__name__}", (method,), exec_body=lambda names: names.update(body)
+        )
+    return cast("type[_M]", _PLAIN[method])
+
+
 __all__ = [
     "AnswerCallbackQuery",
     "DeleteWebhook",
@@ -79,8 +102,26 @@ __all__ = [
     "ReplaceButtons",
     "ReplaceText",
     "SendChatAction",
+    "SendMessageDraft",
     "Session",
+    "SetMessageReaction",
+    "Upload",
+    "plain",
 ]
+
+
+class Upload(InputFile):
+    """A file that goes out as it is read; `read` begins anew for each request."""
+
+    def __init__(self, name: str, content: Callable[[], AsyncIterator[bytes]], size: int) -> None:
+        super().__init__(filename=name)
+        self.content = content
+        self.size = size  # bytes
+
+    async def read(self, bot: Bot) -> AsyncGenerator[bytes, None]:
+        """Yield the content, as aiogram's own session would ask for it."""
+        async for piece in self.content():
+            yield piece
 
 
 class Session(BaseSession):
@@ -164,13 +205,35 @@ class Session(BaseSession):
 
     async def _post(self, bot: Bot, method: TelegramMethod[Any], timeout_s: float) -> tuple[int, str]:
         url = self.api.api_url(token=bot.token, method=method.__api_method__)
-        values = method.model_dump(warnings=False, exclude_none=True).items()
-        fields = {name: self.prepare_value(value, bot, {}, _dumps_json=False) for name, value in values}
-        body = {name: value for name, value in fields.items() if value is not None}
+        values = method.model_dump(warnings=False, exclude_none=True)
+        uploads = [value for value in values.values() if isinstance(value, Upload)]
+        timeout_s += sum(upload.size for upload in uploads) / _UPLOAD_BYTES_PER_S
+        body = self._form(values, bot) if uploads else self._json(values, bot)
         limit = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(_CONNECT_S, timeout_s))
         # A redirect would carry the token elsewhere; the Bot API sends none.
-        async with self._open().post(url, json=body, timeout=limit, allow_redirects=False) as response:
+        async with self._open().post(url, timeout=limit, allow_redirects=False, **body) as response:
             return response.status, await response.text(errors="replace")
+
+    def _json(self, values: dict[str, Any], bot: Bot) -> dict[str, Any]:
+        fields = {
+            name: self.prepare_value(value, bot, {}, _dumps_json=False) for name, value in values.items()
+        }
+        return {"json": {name: value for name, value in fields.items() if value is not None}}
+
+    def _form(self, values: dict[str, Any], bot: Bot) -> dict[str, Any]:
+        """Return a multipart body whose files are read while it is sent."""
+        form = aiohttp.FormData(quote_fields=False)
+        for name, value in values.items():
+            if isinstance(value, Upload):
+                form.add_field(name, value.content(), filename=_header_safe(value.filename or name))
+            elif (text := self.prepare_value(value, bot, {})) is not None:
+                form.add_field(name, text)
+        return {"data": form}
+
+
+def _header_safe(name: str) -> str:
+    """Return a file's name as it can stand in a header, in quotes."""
+    return "".join("_" if char in '"\\/' or ord(char) < 32 else char for char in name)[:200] or "file"
 
 
 def _json_object(content: str) -> dict[str, Any]:

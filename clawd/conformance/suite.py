@@ -41,9 +41,9 @@ _NEEDS: Final[dict[str, Feature]] = {}
 _WAIT_S: Final = 20.0
 _KINDS: Final[dict[MediaKind, type[Media]]] = {"image": Image, "audio": Audio, "file": File}
 _CONTENT: Final[dict[MediaKind, tuple[str, bytes]]] = {
-    # The least that each is told by: the magic bytes of PNG and Ogg, and words.
-    "image": ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9),
-    "audio": ("a.ogg", b"OggS" + bytes(range(256)) * 7),
+    # The least that each is told by: the heads of a PNG of 3 by 2 points and of Opus in Ogg, and words.
+    "image": ("a.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\3\0\0\0\2" + bytes(range(256)) * 9),
+    "audio": ("a.ogg", b"OggS" + bytes(24) + b"OpusHead" + bytes(range(256)) * 7),
     "file": ("a.txt", "words and 字\n".encode() * 100),
 }
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import zlib
 from typing import TYPE_CHECKING, Final
 
 from clawd.bridge import ActivityBridge, DraftBridge, MarkBridge, PreviewBridge
@@ -24,6 +23,7 @@ from clawd.errors import (
     JournalUnavailable,
 )
 from clawd.fanout import Asked, Delta, Ended, HandedBack, Started
+from clawd.ids import draft_id
 from clawd.journal.base import Wake
 from clawd.messages import Draft, Mark, Preview
 
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE_S: Final = 1.0  # an answer that comes sooner needs neither typing nor a preview
 TYPING_EVERY_S: Final = 4.5  # platforms show it for some five seconds
+FIRST_TEXT_S: Final = 0.5  # an answer that ends so soon after it began, behind typing, needs no preview
 CALL_TIMEOUT_S: Final = 30.0  # the final text waits for a preview that is on the wire
 _REFRESH: Final = 2 / 3  # of a draft's life: shown anew before it vanishes
 RETRY_NOTE_S: Final = 1.0  # while the journal can't commit
@@ -204,9 +205,14 @@ class _Follower:
     async def _follow(self) -> None:
         clock = self._view.clock
         next_typing = next_edit = self._began + PATIENCE_S
+        heard = False
         await self._mark("working")
         while (text := self._text()) is not None:
             now = clock.monotonic()
+            if text and not heard:
+                heard = True
+                if self._drafted_at is not None or next_typing > self._began + PATIENCE_S:
+                    next_edit = max(next_edit, now + FIRST_TEXT_S)
             if now >= next_edit and (
                 self._draft_is_due(text, now) if self._drafting else self._has_news(text)
             ):
@@ -324,13 +330,13 @@ class _Follower:
         return capabilities.group_preview_interval_s if group else capabilities.preview_interval_s
 
     async def _refused(self, error: Exception, *, first: bool) -> float:
-        """A preview that fails is not tried again in this turn, except after a pause for an edit."""
+        """A preview that fails is not tried again in this turn, except after a pause that was asked for."""
         log.info("preview_refused", extra={"turn": self._lease.turn, "error": str(error) or repr(error)})
         if first:
-            self._gave_up = True
             await self._note(None, unknown=not isinstance(error, _NOT_SENT))
-            return 0.0
         if isinstance(error, DeliveryRetryLater) and error.retry_after_s is not None:
+            if first:
+                self._row = None  # deleted, as nothing was sent; a later try reserves another
             return error.retry_after_s
         self._gave_up = True
         return 0.0
@@ -346,8 +352,3 @@ class _Follower:
                 await self._view.clock.sleep(RETRY_NOTE_S)
             else:
                 return
-
-
-def draft_id(turn: TurnId) -> int:
-    """Return the id of a reply's drafts: it follows from the turn, so a restart goes on with the same draft."""
-    return zlib.crc32(turn.encode()) % (2**31 - 1) + 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -11,7 +13,13 @@ if TYPE_CHECKING:
     from clawd.messages import BridgeCapabilities
 
 RESERVE: Final = 128  # room for the repeat mark
-_FENCE: Final = re.compile(r"^ {0,3}(`{3,8}|~{3,8})[ \t]*([^\n`]*)$", re.MULTILINE)
+_FILE_FOLLOWS: Final = "\n\n… 📄"
+HEAD: Final = 1200  # characters shown of a text that goes out as a file
+_FENCE: Final = re.compile(r"^([ \t]*)(`{3,8}|~{3,8})[ \t]*([^\n`]*)$", re.MULTILINE)
+_TOP: Final = 3  # spaces in front of a fence that still stands at the top
+_GLUE: Final = "\u200d"  # zero-width joiner: 👨‍👩‍👧 is five characters
+_CHANGING: Final = frozenset({_GLUE, "\ufe0e", "\ufe0f", "\u20e3"})
+_MAX_CLUSTER: Final = 16  # characters of what looks like one
 
 
 def utf16_units(text: str) -> int:
@@ -38,9 +46,15 @@ def split_reply(text: str, capabilities: BridgeCapabilities) -> list[str]:
         capabilities: Of the bridge that will carry it; its limit must be at least 512 units.
 
     Returns:
-        At least one part. A code fence that is cut is closed and opened again in the next part.
+        At least one part. A code fence that is cut is closed and opened again in the next part. Of a text
+        above `capabilities.document_over` two: a head that ends in a sign that a file follows, and all of it.
     """
-    return split_text(text, capabilities.text_limit - RESERVE, _MEASURES[capabilities.text_unit])
+    text, limit = text.strip(), capabilities.text_limit - RESERVE
+    measure = _MEASURES[capabilities.text_unit]
+    if 0 < capabilities.document_over < len(text):
+        (head, *_) = split_text(text[:HEAD], min(HEAD, limit) - len(_FILE_FOLLOWS), measure)
+        return [head + _FILE_FOLLOWS, text]
+    return split_text(text, limit, measure)
 
 
 def split_text(text: str, limit: int, measure: Callable[[str], int] = len) -> list[str]:
@@ -64,9 +78,9 @@ def split_text(text: str, limit: int, measure: Callable[[str], int] = len) -> li
         if fence is None:
             rest = rest.lstrip("\n") if rest[:1] == "\n" else rest.lstrip()
         else:
-            mark, info = fence
-            head = f"{head}\n{mark}"
-            rest = f"{mark}{info}\n{rest.removeprefix(chr(10))}"
+            if len(fence.indent) <= _TOP:  # a deeper one, in a list, ends with the part
+                head = f"{head}\n{fence.indent}{fence.mark}"
+            rest = f"{fence.mark}{fence.info}\n{fence.moved_out(rest.removeprefix(chr(10)))}"
         parts.append(head)
     if rest or not parts:
         parts.append(rest)
@@ -87,16 +101,52 @@ def _cut_position(text: str, limit: int, measure: Callable[[str], int]) -> int:
         position = head.rfind(separator)
         if position >= low // 3:  # a tiny part is worse than a plain cut
             return position + len(separator)
-    return low
+    return _between_clusters(text, low)
 
 
-def _open_fence(text: str) -> tuple[str, str] | None:
-    """Return (mark, info string) of the code fence that is open at the end of `text`."""
-    current: tuple[str, str] | None = None
+def _between_clusters(text: str, at: int) -> int:
+    """Return the last place up to `at` that does not tear what looks like one character."""
+    for place in range(at, max(0, at - _MAX_CLUSTER), -1):
+        if text[place - 1] != _GLUE and (place == len(text) or not _continues(text[place])):
+            return place
+    return at
+
+
+def _continues(char: str) -> bool:
+    """Whether a character only changes the one before it: accents, joiners, variants and shades of skin."""
+    return char in _CHANGING or unicodedata.combining(char) > 0 or "\U0001f3fb" <= char <= "\U0001f3ff"
+
+
+@dataclass(frozen=True, slots=True)
+class _Fence:
+    """A code fence that is open."""
+
+    indent: str
+    mark: str
+    info: str
+
+    def closes(self, line: re.Match[str]) -> bool:
+        """Whether this line, itself a fence, ends it."""
+        return line[2].startswith(self.mark) and not line[3].strip()
+
+    def moved_out(self, code: str) -> str:
+        """Return what is left of the code, with its end, as it stands outside of the list that it was in."""
+        if len(self.indent) <= _TOP:
+            return code
+        lines = code.split("\n")
+        for number, line in enumerate(lines):
+            lines[number] = line.removeprefix(self.indent)
+            if (found := _FENCE.match(line)) and self.closes(found):
+                break
+        return "\n".join(lines)
+
+
+def _open_fence(text: str) -> _Fence | None:
+    """Return the code fence that is open at the end of `text`."""
+    current: _Fence | None = None
     for match in _FENCE.finditer(text):
-        mark, info = match[1], match[2].strip()
         if current is None:
-            current = (mark, info[:32])
-        elif mark[0] == current[0][0] and len(mark) >= len(current[0]) and not info:
+            current = _Fence(match[1], match[2], match[3].strip()[:32])
+        elif current.closes(match):
             current = None
     return current

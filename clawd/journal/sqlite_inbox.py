@@ -9,6 +9,7 @@ from typing import assert_never
 
 from clawd.artifacts import rows as artifacts
 from clawd.errors import InboxFull, JournalCorrupt
+from clawd.ids import draft_id
 from clawd.journal import sqlite_callbacks as callbacks
 from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_questions as questions
@@ -294,7 +295,9 @@ def _in_work(db: sqlite3.Connection, conv: Conversation) -> bool:
 def _target(db: sqlite3.Connection, context: Context, control: InboundControl) -> tuple[int, int] | None:
     """Return the open turn that a stop is for. One that names a turn never hits another one."""
     if control.turn is None:
-        return _head(db, control.address)
+        head = _head(db, control.address)
+        drafted = control.draft is None or (head and control.draft == draft_id(context.turn(*head)))
+        return head if drafted else None
     named = context.parse_turn(control.turn)
     if named is None:
         return None

@@ -113,7 +113,7 @@ def push(text: str = "news", *, chat: str = "1", bridge: str = "tg") -> Push:
     return Push(id=MessageId(f"push:{next(_ids)}"), address=address(chat, bridge), text=text)
 
 
-def stop(*, chat: str = "1", turn: TurnId | None = None) -> AdmittedControl:
+def stop(*, chat: str = "1", turn: TurnId | None = None, draft: int | None = None) -> AdmittedControl:
     return AdmittedControl(
         control=InboundControl(
             id=MessageId(f"stop:{next(_ids)}"),
@@ -121,6 +121,7 @@ def stop(*, chat: str = "1", turn: TurnId | None = None) -> AdmittedControl:
             sender=Sender(id="42"),
             kind="stop",
             turn=turn,
+            draft=draft,
             sent_at=SENT_AT,
         )
     )

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from clawd.errors import Fenced, InboxFull, JournalError
+from clawd.ids import draft_id
 from clawd.journal.base import AdmittedMessage, Stored
 from clawd.journal.records import (
     ModelIntent,
@@ -148,6 +149,12 @@ async def test_a_control_finds_the_open_turn_of_its_conversation(bench: Bench) -
     assert (control.kind, control.turn) == ("stop", first)
     assert await bench.journal.accept([stop()]) == [Stored(turn=first)]
     assert await bench.journal.accept([stop(chat="2")]) == [Stored(turn=None)]
+
+
+async def test_a_stopped_draft_ends_the_turn_that_it_shows_and_no_other(bench: Bench) -> None:
+    first, second = await bench.say("a"), await bench.say("b")
+    assert await bench.journal.accept([stop(draft=draft_id(second))]) == [Stored(turn=None)]
+    assert await bench.journal.accept([stop(draft=draft_id(first))]) == [Stored(turn=first)]
 
 
 async def test_a_control_that_names_a_finished_turn_stops_no_other_one(bench: Bench) -> None:

@@ -30,6 +30,7 @@ DEATHS: Final = (
 @pytest.mark.timeout(300)
 async def test_an_answer_whose_preview_was_cut_off_is_shown_whole_once_or_marked(state_dir: Path) -> None:
     async with stage(state_dir) as here:
+        here.telegram.forget_method("sendMessageDraft")  # drafts have no row
         # What the start before cut off is over before this one's preview begins.
         here.script.slow_times = 1
         for chat, (death, _, _) in enumerate(DEATHS, start=1):

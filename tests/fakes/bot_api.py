@@ -24,6 +24,7 @@ from aiohttp import web
 from tests.fakes.bot_api_faults import Fault, FaultPlan
 from tests.fakes.bot_api_files import FileShelf, cut_off
 from tests.fakes.bot_api_http import Call, answer_of, error_answer, known_case, plain, raw_params
+from tests.fakes.bot_api_media import ShownDraft
 from tests.fakes.bot_api_menu import CommandMenu
 from tests.fakes.bot_api_rules import ApiError, bad, read_params
 from tests.fakes.bot_api_webhook import WebhookCalls
@@ -36,21 +37,26 @@ if TYPE_CHECKING:
 TOKEN = "123456789:AAFakeFakeFakeFakeFakeFakeFakeFake0"
 CONTROL = frozenset(
     {
+        "allow_reactions",
         "answers",
         "block",
         "calls",
         "clear_faults",
+        "drafts",
         "expire_queries",
         "fault",
+        "forget_method",
         "forum",
         "migrate",
         "pending",
         "press",
         "press_raw",
         "push_update",
+        "reactions",
         "revoke",
         "sent",
         "set_webhook",
+        "stop_draft",
         "typing",
         "user_says",
         "user_sends_album",
@@ -92,6 +98,7 @@ class FakeBotApi:
         self.webhook = WebhookCalls(self.world)
         self.long_polls = True  # False: answer every getUpdates at once, as a broken proxy might
         self._revoked = False
+        self._unknown: set[str] = set()
         self._allowed: list[str] | None = None  # sticky, as on the real server
         self._poll: _Poll | None = None
         self._changed = asyncio.Event()
@@ -108,7 +115,7 @@ class FakeBotApi:
     async def start(self) -> None:
         """Listen; after `stop` again on the same port, with everything remembered."""
         self._closing = asyncio.Event()
-        app = web.Application(client_max_size=4 * 1024 * 1024)
+        app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_route("*", "/bot{token}/{method}", self._api)
         app.router.add_get("/file/bot{token}/{path:.+}", self._download)
         app.router.add_post("/_control/{name}", self._control)
@@ -190,6 +197,14 @@ class FakeBotApi:
         self.push_update({"callback_query": query})
         return str(query["id"])
 
+    def stop_draft(self, chat: int) -> int:
+        """Queue a press on the stop button of the draft on show; return the update id. Raises LookupError."""
+        return self.push_update({"stopped_message_generation": self.world.stopped(chat)})
+
+    def forget_method(self, *methods: str) -> None:
+        """Know these methods no more, as a Bot API server that is older than they are."""
+        self._unknown |= set(methods)
+
     def expire_queries(self) -> None:
         """Let all callback queries be too old to be answered."""
         self.world.queries.clear()
@@ -237,6 +252,20 @@ class FakeBotApi:
         known = self.world.chats.get(chat)
         return list(known.actions) if known else []
 
+    def drafts(self, chat: int) -> list[ShownDraft]:
+        """Return every showing of a draft in this chat."""
+        known = self.world.chats.get(chat)
+        return list(known.drafts) if known else []
+
+    def reactions(self, chat: int) -> dict[int, list[str]]:
+        """Return the reactions that the bot put on each message, the last one stands."""
+        known = self.world.chats.get(chat)
+        return dict(known.reactions) if known else {}
+
+    def allow_reactions(self, chat: int, emoji: str) -> None:
+        """Let the chat take no other reactions than these, one character each."""
+        self.world.chat(chat).reactions_allowed = frozenset(emoji)
+
     def answers(self) -> dict[str, str]:
         """Return the answered callback queries, in order, with the texts that were shown."""
         return dict(self.world.answered)
@@ -277,6 +306,7 @@ class FakeBotApi:
         self.log.append(call)
         try:
             self._check_token(request.match_info["token"])
+            self._check_known(method)
             call.params = read_params(method, await raw_params(request))
         except ApiError as error:
             return self._finish(call, error_answer(error), f"{error.status} {error.description}")
@@ -330,6 +360,14 @@ class FakeBotApi:
                 return self.world.edit_keyboard(call.params)
             case "deleteMessage":
                 return self.world.delete(call.params)
+            case "sendRichMessage":
+                return self.world.send_rich(call.params)
+            case "sendMessageDraft":
+                return self.world.draft(call.params)
+            case "sendPhoto" | "sendVoice" | "sendAudio" | "sendDocument":
+                return self.world.send_file(call.method, call.params)
+            case "setMessageReaction":
+                return self.world.react(call.params)
             case "sendChatAction":
                 return self.world.act(call.params)
             case _:
@@ -389,6 +427,10 @@ class FakeBotApi:
             self._poll.ended_by = by
             self._poll = None
             self._wake()
+
+    def _check_known(self, method: str) -> None:
+        if method in self._unknown:
+            raise ApiError(404, "Not Found")
 
     def _check_token(self, token: str) -> None:
         if ":" not in token:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from tests.fakes.bot_api_media import ShownDraft, Uploaded
 from tests.fakes.bot_api_rules import METHODS, ApiError, bad
 from tests.fakes.bot_api_world import SentMessage
 
@@ -46,7 +47,23 @@ async def raw_params(request: web.Request) -> dict[str, Any]:
         if not isinstance(body, dict):
             raise bad("object expected as JSON")
         return params | body
-    return params | dict(await request.post())
+    form = await request.post()
+    fields = {
+        name: Uploaded(value.filename, value.file.read()) if isinstance(value, web.FileField) else value
+        for name, value in form.items()
+    }
+    return params | _attached(fields)
+
+
+def _attached(fields: dict[str, Any]) -> dict[str, Any]:
+    """Put each file that a field names as `attach://FIELD` into its place."""
+    names = {
+        name: value.removeprefix("attach://")
+        for name, value in fields.items()
+        if isinstance(value, str) and value.startswith("attach://")
+    }
+    placed = {name: fields.get(where) for name, where in names.items()}
+    return {name: value for name, value in fields.items() if name not in names.values()} | placed
 
 
 def known_case(method: str) -> str:
@@ -104,6 +121,10 @@ def broken(request: web.Request) -> web.Response:
 
 def plain(value: Any) -> Any:
     """Return a script's result as JSON."""
-    if isinstance(value, Call | SentMessage):
-        return asdict(value)
+    if isinstance(value, Call | SentMessage | ShownDraft):
+        return plain(asdict(value))
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TEXT_LIMIT: Final = 4096  # UTF-16 code units
 QUERY_TEXT_LIMIT: Final = 200
 
-FieldKind = Literal["chat", "int", "bool", "str", "json"]
+FieldKind = Literal["chat", "int", "bool", "str", "json", "file"]
 
 _MESSAGE_FIELDS: Final[dict[str, FieldKind]] = {
     "business_connection_id": "str",
@@ -27,6 +27,23 @@ _MESSAGE_FIELDS: Final[dict[str, FieldKind]] = {
     "parse_mode": "str",
     "reply_markup": "json",
     "text": "str",
+}
+
+_SEND_FIELDS: Final[dict[str, FieldKind]] = {
+    "allow_paid_broadcast": "bool",
+    "business_connection_id": "str",
+    "chat_id": "chat",
+    "disable_notification": "bool",
+    "message_effect_id": "str",
+    "message_thread_id": "int",
+    "protect_content": "bool",
+    "reply_markup": "json",
+    "reply_parameters": "json",
+}
+_CAPTION_FIELDS: Final[dict[str, FieldKind]] = {
+    "caption": "str",
+    "caption_entities": "json",
+    "parse_mode": "str",
 }
 
 METHODS: Final[dict[str, dict[str, FieldKind]]] = {
@@ -54,8 +71,43 @@ METHODS: Final[dict[str, dict[str, FieldKind]]] = {
         "protect_content": "bool",
         "reply_parameters": "json",
     },
+    "sendRichMessage": {**_SEND_FIELDS, "rich_message": "json"},
+    "sendMessageDraft": {
+        "can_stop": "bool",
+        "chat_id": "int",
+        "draft_id": "int",
+        "entities": "json",
+        "keep_on_stop": "bool",
+        "message_thread_id": "int",
+        "parse_mode": "str",
+        "text": "str",
+    },
+    "sendPhoto": {
+        **_SEND_FIELDS,
+        **_CAPTION_FIELDS,
+        "has_spoiler": "bool",
+        "photo": "file",
+        "show_caption_above_media": "bool",
+    },
+    "sendVoice": {**_SEND_FIELDS, **_CAPTION_FIELDS, "duration": "int", "voice": "file"},
+    "sendAudio": {
+        **_SEND_FIELDS,
+        **_CAPTION_FIELDS,
+        "audio": "file",
+        "duration": "int",
+        "performer": "str",
+        "title": "str",
+    },
+    "sendDocument": {
+        **_SEND_FIELDS,
+        **_CAPTION_FIELDS,
+        "disable_content_type_detection": "bool",
+        "document": "file",
+    },
+    "setMessageReaction": {"chat_id": "chat", "is_big": "bool", "message_id": "int", "reaction": "json"},
     "editMessageText": {
         **_MESSAGE_FIELDS,
+        "rich_message": "json",
         "chat_id": "chat",
         "inline_message_id": "str",
         "message_id": "int",
@@ -164,6 +216,8 @@ def _typed(name: str, kind: FieldKind, value: Any) -> Any:
     if kind == "str":
         if not isinstance(value, str):
             raise bad(f"{name} must be a string")
+        return value
+    if kind == "file":
         return value
     if kind == "bool":
         return str(value).lower() in {"true", "1", "yes"}

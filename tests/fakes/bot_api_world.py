@@ -8,6 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tests.fakes.bot_api_keyboards import Keyboard, data_behind, read_keyboard
+from tests.fakes.bot_api_media import (
+    DRAFT_LIFE_S,
+    FILES,
+    REACTIONS,
+    ShownDraft,
+    read_caption,
+    read_draft,
+    read_file,
+    read_reaction,
+    read_rich,
+)
 from tests.fakes.bot_api_rules import ACTIONS, QUERY_TEXT_LIMIT, ApiError, bad, clean_text, utf16
 
 ChatType = Literal["private", "group", "supergroup"]
@@ -26,6 +37,10 @@ class SentMessage:
     reply_to: int | None = None
     edited_at: float | None = None
     history: list[tuple[float, str]] = field(default_factory=list)
+    rich: str = ""  # the Markdown of a rich message, which is its text here as well
+    kind: str = ""  # photo, voice, audio, document: it has a file, and its text is the caption
+    file_name: str = ""
+    file: bytes = b""
     keyboard: Keyboard = field(default_factory=list)  # as people see it now
     keyboard_was: Keyboard = field(default_factory=list)  # the last one it had
 
@@ -48,6 +63,9 @@ class Chat:
     messages: dict[int, SentMessage] = field(default_factory=dict)  # the bot's
     others: set[int] = field(default_factory=set)  # ids of other people's messages
     actions: list[tuple[float, str]] = field(default_factory=list)
+    drafts: list[ShownDraft] = field(default_factory=list)  # every showing, the last one may still be seen
+    reactions: dict[int, list[str]] = field(default_factory=dict)  # the bot's, of each message, in order
+    reactions_allowed: frozenset[str] = REACTIONS
 
     def as_json(self) -> dict[str, Any]:
         """Return the Chat object."""
@@ -190,8 +208,24 @@ class World:
 
     def send(self, params: dict[str, Any]) -> dict[str, Any]:
         """sendMessage."""
+        return self._post(params, *clean_text(params))
+
+    def send_rich(self, params: dict[str, Any]) -> dict[str, Any]:
+        """sendRichMessage."""
+        text = read_rich(params.get("rich_message"))
+        return self._post(params, text, [], rich=text)
+
+    def send_file(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """sendPhoto, sendVoice, sendAudio, sendDocument."""
+        file = read_file(method, params)
+        return self._post(
+            params, *read_caption(params), kind=FILES[method], file_name=file.name, file=file.content
+        )
+
+    def _post(
+        self, params: dict[str, Any], text: str, entities: list[dict[str, Any]], **content: Any
+    ) -> dict[str, Any]:
         chat = self._reachable(params)
-        text, entities = clean_text(params)
         keyboard = read_keyboard(params.get("reply_markup"))
         thread = params.get("message_thread_id")
         if thread is not None and thread not in chat.threads:
@@ -207,6 +241,7 @@ class World:
             thread=thread,
             reply_to=reply_to,
             history=[(now, text)],
+            **content,
         )
         message.show(keyboard)
         chat.messages[message.message_id] = message
@@ -215,10 +250,17 @@ class World:
     def edit(self, params: dict[str, Any]) -> dict[str, Any]:
         """editMessageText; without `reply_markup` it takes the keyboard away."""
         message = self._editable(params)
-        text, entities = clean_text(params)
+        if message.kind:
+            raise bad("there is no text in the message to edit")
+        rich = read_rich(params["rich_message"]) if "rich_message" in params else ""
+        if rich and "text" in params:
+            raise bad("text and rich_message exclude each other")
+        text, entities = (rich, []) if rich else clean_text(params)
         keyboard = read_keyboard(params.get("reply_markup"))
-        if (text, entities, keyboard) == (message.text, message.entities, message.keyboard):
+        was = (message.text, message.entities, message.keyboard, message.rich)
+        if (text, entities, keyboard, rich) == was:
             raise _not_modified()
+        message.rich = rich
         message.text, message.entities, message.edited_at = text, entities, time.time()
         message.show(keyboard)
         message.history.append((message.edited_at, text))
@@ -260,6 +302,43 @@ class World:
         chat.actions.append((time.time(), params["action"]))
         return True
 
+    def draft(self, params: dict[str, Any]) -> bool:
+        """sendMessageDraft."""
+        chat = self._reachable(params)
+        if chat.type != "private":
+            raise bad("drafts can be sent to private chats only")
+        draft = read_draft(params, time.time())
+        if draft.thread is not None and draft.thread not in chat.threads:
+            raise bad("message thread not found")
+        chat.drafts.append(draft)
+        return True
+
+    def stopped(self, chat_id: int) -> dict[str, Any]:
+        """Return what a press on the stop button of the draft on show tells.
+
+        Raises:
+            LookupError: no draft is to be seen there, or it has no button.
+        """
+        chat = self.chats[chat_id]
+        last = chat.drafts[-1] if chat.drafts else None
+        over = max((message.at for message in chat.messages.values()), default=0.0)
+        if last is None or not last.can_stop or last.at < max(over, time.time() - DRAFT_LIFE_S):
+            raise LookupError(f"no draft with a stop button in {chat_id}")
+        thread = {"message_thread_id": last.thread} if last.thread is not None else {}
+        return {"chat": chat.as_json(), "draft_id": last.draft_id, **thread}
+
+    def react(self, params: dict[str, Any]) -> bool:
+        """setMessageReaction."""
+        chat = self._reachable(params)
+        emoji = read_reaction(params.get("reaction"))
+        number = params.get("message_id", 0)
+        if number not in chat.messages and number not in chat.others:
+            raise bad("message to react not found")
+        if emoji and emoji not in chat.reactions_allowed:
+            raise bad("REACTION_INVALID")
+        chat.reactions.setdefault(number, []).append(emoji)
+        return True
+
     def answer_query(self, params: dict[str, Any]) -> bool:
         """answerCallbackQuery."""
         query = params.get("callback_query_id", "")
@@ -276,7 +355,8 @@ class World:
         """Return the Message object of one of the bot's own messages."""
         chat = self.chats[message.chat]
         edited = {"edit_date": int(message.edited_at)} if message.edited_at else {}
-        entities = {"entities": message.entities} if message.entities else {}
+        name = "caption_entities" if message.kind else "entities"
+        entities = {name: message.entities} if message.entities else {}
         thread = {"message_thread_id": message.thread, "is_topic_message": True} if message.thread else {}
         keyboard = {"reply_markup": {"inline_keyboard": message.keyboard}} if message.keyboard else {}
         return {
@@ -284,7 +364,7 @@ class World:
             "from": self.bot_json(),
             "chat": chat.as_json(),
             "date": int(message.at),
-            "text": message.text,
+            **_content(message),
             **edited,
             **entities,
             **thread,
@@ -313,6 +393,25 @@ class World:
         raise bad("message to be replied not found")
 
 
+def _content(message: SentMessage) -> dict[str, Any]:
+    if not message.kind:
+        return {"text": message.text}
+    file_id = f"file-{message.chat}-{message.message_id}"
+    file: dict[str, Any] = {
+        "file_id": file_id,
+        "file_unique_id": f"u-{file_id}",
+        "file_size": len(message.file),
+    }
+    caption = {"caption": message.text} if message.text else {}
+    match message.kind:
+        case "photo":
+            return {"photo": photo_of(file_id), **caption}
+        case "document":
+            return {"document": {**file, "file_name": message.file_name}, **caption}
+        case _:
+            return {message.kind: {**file, "duration": 1}, **caption}
+
+
 def _not_modified() -> ApiError:
     return bad(
         "message is not modified: specified new message content and reply markup are exactly "
@@ -329,5 +428,12 @@ def _allowed(update: Any, allowed: list[str] | None) -> bool:
     if allowed is None or not isinstance(update, dict):
         return True
     kinds = update.keys() - {"update_id"}
-    known = {"message", "edited_message", "callback_query", "my_chat_member", "channel_post"}
+    known = {
+        "message",
+        "edited_message",
+        "callback_query",
+        "my_chat_member",
+        "channel_post",
+        "stopped_message_generation",
+    }
     return not kinds & known or bool(kinds & set(allowed))

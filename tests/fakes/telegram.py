@@ -19,6 +19,8 @@ from tests.fakes.bridge_context import bridge_context
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from clawd.media import Artifacts
+
 for _language in LANGUAGES:
     catalogue(_language)  # read before any loop runs, as the daemon does
 
@@ -29,10 +31,12 @@ CHOICES = (
 )
 
 
-def telegram_bridge(api_base: str, *, clock: Clock | None = None, **settings: Any) -> TelegramBridge:
+def telegram_bridge(
+    api_base: str, *, clock: Clock | None = None, artifacts: Artifacts | None = None, **settings: Any
+) -> TelegramBridge:
     """Return a bridge named `telegram`; `settings` are keys of its section."""
     section = {"type": "telegram", "token": TOKEN, "api_base": api_base, "commands": False, **settings}
-    context = bridge_context("telegram", clock=clock)
+    context = bridge_context("telegram", clock=clock, artifacts=artifacts)
     bridge = PLUGIN.create(context, TelegramConfig.model_validate(section))
     assert isinstance(bridge, TelegramBridge)
     return bridge

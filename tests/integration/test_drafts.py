@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clawd.delivery.preview import draft_id
 from clawd.errors import DeliveryRejected, DeliveryRetryLater, ModelUnavailable
-from clawd.ids import TurnId
+from clawd.ids import TurnId, draft_id
 from clawd.messages import BridgeCapabilities
 from clawd.testing import ManualClock, RecordingBridge, ScriptedModel
 from tests.fakes.inner import Inner

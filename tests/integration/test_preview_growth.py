@@ -116,6 +116,8 @@ async def test_typing_is_shown_after_a_second_without_text_and_again_every_few(s
         assert len(bridge.typing) == 2
         await talk.give(inner)
         await later(inner, clock, 0.1)
+        assert not bridge.preview_calls, "the answer may be whole in a moment"
+        await later(inner, clock, preview.FIRST_TEXT_S)
         assert [p.text for p in bridge.preview_calls] == ["a"]
         await later(inner, clock, 60)
         assert len(bridge.typing) == 2, "the growing text itself shows that work goes on"
@@ -193,7 +195,7 @@ async def test_a_long_answer_keeps_its_preview_as_the_first_part(state_dir: Path
     ("error", "arrived", "left"),
     [
         (DeliveryRejected("chat", "400"), False, ["whole"]),
-        (DeliveryRetryLater("chat", "429", retry_after_s=1), False, ["whole"]),
+        (DeliveryRetryLater("chat", "no connection"), False, ["whole"]),
         (DeliveryUnauthorized("chat", "401"), False, ["whole"]),
         (DeliveryMoved("chat", "moved", chat="-100"), False, ["whole"]),
         (DeliveryUnknown("chat", "timed out"), True, ["who", f"{MARK}\nwhole"]),
@@ -215,6 +217,26 @@ async def test_a_preview_that_can_not_be_shown_gives_way_to_a_normal_answer(
         talk.end()
         await inner.delivered(*left)
         assert [m.edit_of for m in bridge.sends] == [None]
+
+
+async def test_a_first_preview_that_is_limited_is_shown_when_the_pause_is_over(state_dir: Path) -> None:
+    clock, bridge, talk = ManualClock(), growing(), Talk("one ", "two ", "three")
+    bridge.next_previews(DeliveryRetryLater("chat", "429", retry_after_s=20))
+    model = ScriptedModel(talk.script)
+    async with Inner(state_dir, model=model, bridges=[bridge], clock=clock) as inner:
+        turn = await begun(inner, model)
+        await talk.give(inner)
+        await later(inner, clock, 1.1)
+        assert len(bridge.preview_calls) == 1
+        assert not (await inner.views.trace(turn)).deliveries, "nothing was sent, so nothing is in doubt"
+        await talk.give(inner)
+        await later(inner, clock, 19)
+        assert len(bridge.preview_calls) == 1
+        await later(inner, clock, 1.1)
+        assert bridge.texts() == ["one two"]
+        talk.end()
+        await inner.delivered("one two three")
+        assert len(bridge.shown) == 1
 
 
 async def test_a_preview_without_an_id_is_not_shown_over_and_over(state_dir: Path) -> None:

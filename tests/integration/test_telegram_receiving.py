@@ -218,6 +218,7 @@ async def test_only_the_kinds_that_are_read_are_asked_for_in_every_request(
             "edited_message",
             "callback_query",
             "my_chat_member",
+            "stopped_message_generation",
         ]
         assert call.params["limit"] == 100
 

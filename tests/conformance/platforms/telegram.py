@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bridges.telegram import TelegramConfig
 from bridges.telegram.bridge import TelegramBridge
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from clawd.messages import Part
 
 
-_KINDS: dict[MediaKind, str] = {"image": "photo", "audio": "voice", "file": "document"}
+_SENT_AS: dict[MediaKind, str] = {"image": "photo", "audio": "voice", "file": "document"}
+_KINDS: Final[dict[str, MediaKind]] = {
+    "photo": "image",
+    "voice": "audio",
+    "audio": "audio",
+    "document": "file",
+}
 
 
 class TelegramPlatform:
@@ -33,6 +39,7 @@ class TelegramPlatform:
         "refused",
         "garbage",
         "files_in",
+        "files_out",
     )
     secrets = (TOKEN, TOKEN.partition(":")[2])
 
@@ -62,7 +69,7 @@ class TelegramPlatform:
 
     async def send_file(self, kind: MediaKind, content: bytes, *, name: str, chat: str = "1") -> None:
         fields = {"file_name": name} if kind == "file" else {}
-        self._api.files.user_sends(int(chat), _KINDS[kind], content, **fields)
+        self._api.files.user_sends(int(chat), _SENT_AS[kind], content, **fields)
 
     async def send_garbage(self) -> None:
         self._api.push_update({"message": {"message_id": "not a number", "chat": []}})
@@ -71,7 +78,8 @@ class TelegramPlatform:
         return [message.text for message in await self._api.wait_for_messages(int(chat), count, 20)]
 
     async def files(self, chat: str, count: int) -> Sequence[tuple[MediaKind, bytes]]:
-        raise NotImplementedError  # not one of the features
+        sent = await self._api.wait_for_messages(int(chat), count, 20)
+        return [(_KINDS[message.kind], message.file) for message in sent if message.kind]
 
     async def fail(self, feature: Feature, *, chat: str = "1", wait_s: int = 7) -> None:
         match feature:

@@ -93,3 +93,18 @@ def test_a_webhook_needs_no_more_than_its_address() -> None:
     config = section(mode="webhook", webhook_url="https://bot.example.com:8443/bridges/telegram")
     assert config.webhook_connections == 1
     assert config.webhook_secret is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("format", "html"), ("document_over", 8191), ("document_over", 1_000_001), ("document_over", -1)],
+)
+def test_settings_that_could_not_work_are_refused(key: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=key):
+        TelegramConfig.model_validate({"type": "telegram", "token": TOKEN, key: value})
+
+
+@pytest.mark.parametrize("over", [0, 8192, 1_000_000])
+def test_a_document_may_begin_where_messages_would_be_many_or_never(over: int) -> None:
+    section = {"type": "telegram", "token": TOKEN, "document_over": over}
+    assert TelegramConfig.model_validate(section).document_over == over

@@ -46,6 +46,10 @@ REAL: list[tuple[str, Trouble]] = [
     ("Bad Request: TOPIC_DELETED", "thread_gone"),
     ("Bad Request: message to be replied not found", "reply_gone"),
     ("Bad Request: reply message not found", "reply_gone"),
+    ("Bad Request: message caption is too long", "too_long"),
+    ("Bad Request: PHOTO_INVALID_DIMENSIONS", "media"),
+    ("Bad Request: IMAGE_PROCESS_FAILED", "media"),
+    ("Bad Request: VOICE_MESSAGES_FORBIDDEN", "media"),
     ("Bad Request: BUTTON_DATA_INVALID", "buttons"),
     ("Bad Request: can't parse inline keyboard button: Text buttons are unallowed", "buttons"),
     ("Bad Request: file is too big", "file_too_big"),
@@ -66,7 +70,9 @@ def test_every_row_of_the_table_has_its_example() -> None:
 
 
 def test_other_words_and_other_codes_are_no_trouble_that_can_be_mended() -> None:
-    assert trouble(TelegramBadRequest(CALL, "Bad Request: chat not found")) is None
+    assert trouble(TelegramBadRequest(CALL, "Bad Request: chat not found")) == "other"
+    assert trouble(TelegramNotFound(CALL, "Not Found")) == "unknown_method"
+    assert trouble(TelegramEntityTooLarge(CALL, "Request Entity Too Large")) == "media"
     assert trouble(TelegramForbiddenError(CALL, "message is too long")) is None
     assert trouble(GARBAGE) is None
 

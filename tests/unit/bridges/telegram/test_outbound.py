@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bridges.telegram.errors import Trouble
 from bridges.telegram.format import Formatted
-from bridges.telegram.outbound import cut_in_two, draft_of, preview_of
+from bridges.telegram.outbound import cut_in_two, preview_of, rung_of
 from bridges.telegram.session import PostText, ReplaceText
 from bridges.telegram.units import utf16_len
 from clawd.messages import Preview
@@ -16,7 +16,7 @@ from tests.fakes.telegram import outbound
 
 
 def test_a_reply_becomes_a_request_without_parse_mode() -> None:
-    method = draft_of(outbound("**yes**", chat=-1001, thread=5, reference="77")).method()
+    method = rung_of(outbound("**yes**", chat=-1001, thread=5, reference="77")).method()
     assert isinstance(method, PostText)
     assert (method.chat_id, method.message_thread_id, method.text) == (-1001, 5, "yes")
     assert method.parse_mode is None
@@ -26,17 +26,17 @@ def test_a_reply_becomes_a_request_without_parse_mode() -> None:
 
 
 def test_a_reply_to_a_preview_becomes_an_edit() -> None:
-    method = draft_of(outbound("yes", edit_of="9", reference="77")).method()
+    method = rung_of(outbound("yes", edit_of="9", reference="77")).method()
     assert isinstance(method, ReplaceText)
     assert (method.chat_id, method.message_id, method.text) == (7, 9, "yes")
 
 
 def test_a_public_chat_may_be_named() -> None:
-    assert draft_of(outbound("x", chat="@news")).chat == "@news"
+    assert rung_of(outbound("x", chat="@news")).chat == "@news"
 
 
 def test_a_question_has_its_choices_in_one_row_under_it() -> None:
-    method = draft_of(outbound("May I?", question="approval:abcd1234-7-12-3")).method()
+    method = rung_of(outbound("May I?", question="approval:abcd1234-7-12-3")).method()
     assert method.reply_markup is not None
     assert method.reply_markup.model_dump(exclude_none=True) == {
         "inline_keyboard": [
@@ -50,13 +50,13 @@ def test_a_question_has_its_choices_in_one_row_under_it() -> None:
 
 
 def test_a_question_that_replaces_a_preview_brings_its_buttons() -> None:
-    method = draft_of(outbound("May I?", question="approval:abcd1234-7-12-3", edit_of="9")).method()
+    method = rung_of(outbound("May I?", question="approval:abcd1234-7-12-3", edit_of="9")).method()
     assert isinstance(method, ReplaceText)
     assert method.reply_markup is not None
 
 
 def test_of_a_question_in_halves_the_second_has_the_buttons() -> None:
-    halves = draft_of(outbound("one two three four", question="approval:abcd1234-7-12-3")).halves()
+    halves = rung_of(outbound("one two three four", question="approval:abcd1234-7-12-3")).halves()
     assert halves is not None
     assert [bool(half.buttons) for half in halves] == [False, True]
 
@@ -66,7 +66,7 @@ RUNGS: tuple[Trouble, ...] = ("entities", "buttons", "thread_gone", "reply_gone"
 
 def test_the_ladder_ends() -> None:
     question = "approval:abcd1234-7-12-3"
-    draft = draft_of(outbound("**x**", chat=-1, thread=5, reference="6", edit_of="7", question=question))
+    draft = rung_of(outbound("**x**", chat=-1, thread=5, reference="6", edit_of="7", question=question))
     rungs = 0
     while below := [lower for rung in RUNGS if (lower := draft.below(rung)) is not None]:
         draft = below[0]
@@ -78,11 +78,11 @@ def test_the_ladder_ends() -> None:
 
 @pytest.mark.parametrize("trouble", [None, "too_long", "unchanged"])
 def test_other_trouble_has_no_rung(trouble: None) -> None:
-    assert draft_of(outbound("**x**", thread=5)).below(trouble) is None
+    assert rung_of(outbound("**x**", thread=5)).below(trouble) is None
 
 
 def test_halves_keep_the_edit_in_front_and_the_topic_in_both() -> None:
-    halves = draft_of(outbound("one two three four", chat=-1, thread=5, reference="6", edit_of="7")).halves()
+    halves = rung_of(outbound("one two three four", chat=-1, thread=5, reference="6", edit_of="7")).halves()
     assert halves is not None
     first, second = halves
     assert (first.edit, first.reply_to, first.thread) == (7, 6, 5)
@@ -90,7 +90,7 @@ def test_halves_keep_the_edit_in_front_and_the_topic_in_both() -> None:
 
 
 def test_a_single_character_can_not_be_halved() -> None:
-    assert draft_of(outbound("x")).halves() is None
+    assert rung_of(outbound("x")).halves() is None
 
 
 @given(st.text(min_size=2))
