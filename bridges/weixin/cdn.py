@@ -92,14 +92,18 @@ class Cdn:
 
     def _url_of(self, media: MediaRef) -> str:
         """Return where a file is. An address elsewhere than at the platform is not asked."""
-        own = urlsplit(self._config.cdn_base).netloc
-        if media.url and (
-            urlsplit(media.url).netloc == own or self._api.trusted_base(media.url.partition("?")[0])
-        ):
+        if media.url and self._trusted(media.url):
             return media.url
         if media.param:
             return f"{self._config.cdn_base}/download?encrypted_query_param={quote(media.param, safe='')}"
         raise FileGone(self._name, "the file is not at WeChat", why="its address leads elsewhere")
+
+    def _trusted(self, url: str) -> bool:
+        """Whether an address that the platform names is its own, and not without the TLS of ours."""
+        own, parts = urlsplit(self._config.cdn_base), urlsplit(url)
+        if parts.scheme not in ("https", own.scheme):
+            return False
+        return parts.netloc == own.netloc or self._api.trusted_base(url.partition("?")[0]) is not None
 
     async def _pieces(self, url: str) -> AsyncGenerator[bytes, None]:
         problem: BridgeNotReady
@@ -154,9 +158,8 @@ class Cdn:
         return _Content(size=size, md5=digest.hexdigest())
 
     def _upload_url(self, target: UploadTarget, file_key: str) -> str:
-        own = urlsplit(self._config.cdn_base).netloc
         if target.url:
-            if urlsplit(target.url).netloc == own or self._api.trusted_base(target.url.partition("?")[0]):
+            if self._trusted(target.url):
                 return target.url
             if not target.param:
                 raise NoAnswer("an address to upload to that is not WeChat's")

@@ -34,7 +34,7 @@ class WeixinConfig(BridgeConfig):
     text_limit: Annotated[int, Field(ge=640, le=4000)] = 2000  # characters of one message
     sends_per_message: Annotated[int, Field(ge=1, le=10)] = 8  # before the user must write again
     window_s: Annotated[int, Field(ge=60, le=86400)] = 86400  # after the user's last message
-    send_interval_s: Annotated[float, Field(ge=0, le=60)] = 1.0
+    send_interval_s: Annotated[float, Field(ge=0, le=20)] = 1.0
     max_file_bytes: Annotated[int, Field(ge=1, le=104857600)] = 104857600
     request_timeout_s: Annotated[float, Field(gt=0, le=300)] = 15
     poll_timeout_s: Annotated[float, Field(gt=0, le=300)] = 45  # at least; the server's own wish and 10 s

@@ -294,7 +294,16 @@ class Attempt:
         """Return the message with its files stored and committed; the same one where it names none to fetch."""
         if all(isinstance(part, Text) for part in message.parts):
             return message
-        fetched = await self._limited(self._files.fetched(message))
+        loop = asyncio.get_running_loop()
+        left_s = self._deadline - loop.time()
+
+        async def fetch() -> InboundMessage:
+            paused_s = max(0.0, loop.time() + left_s - self._deadline)  # a full disk costs the turn no time
+            self._deadline += paused_s
+            self._late_at += paused_s
+            return await self._limited(self._files.fetched(message))
+
+        fetched = await self._runner.patiently(self._lease, fetch)
         if fetched.parts == message.parts:
             return message
         await self._runner.keep_parts(self._lease, seq, fetched.parts)

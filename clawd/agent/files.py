@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 from clawd.bridge import MediaBridge
-from clawd.errors import BridgeNotReady, FileGone, FilesFull, FileTooLarge, JournalUnavailable, NotFound
+from clawd.errors import BridgeNotReady, FileGone, FilesFull, FileTooLarge, NotFound
 from clawd.media import is_stored
 from clawd.messages import File, Image, Text
 from clawd.models.pictures import note_of
@@ -27,6 +28,9 @@ PATIENCE_S: Final = 30.0
 
 MAX_TEXT_BYTES: Final = 64 * 1024  # of a text file that is shown
 MAX_TEXTS_BYTES: Final = 256 * 1024  # of all of them in one turn, the newest
+
+FILE_S: Final = 120.0
+"""How long one file may take, so that one that drips in leaves the turn its time."""
 
 _PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 _MOST_BYTES: Final = 2**40  # the store has its own limit
@@ -50,14 +54,21 @@ class Shelf:
         of: Returns the store as one owner sees it.
         bridges: All bridges by name.
         clock: For pauses.
+        file_s: What one file may take.
     """
 
     def __init__(
-        self, of: Callable[[str], Artifacts], bridges: Callable[[], Mapping[str, Bridge]], clock: Clock
+        self,
+        of: Callable[[str], Artifacts],
+        bridges: Callable[[], Mapping[str, Bridge]],
+        clock: Clock,
+        *,
+        file_s: float = FILE_S,
     ) -> None:
         self.of = of
         self.bridges = bridges
         self.clock = clock
+        self.file_s = file_s
 
 
 class TurnFiles:
@@ -66,6 +77,7 @@ class TurnFiles:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         self._missing: dict[str, str] = {}  # ref -> why
+        self._had: dict[str, Media] = {}  # a platform's ref -> the part that is stored
         self._texts: dict[str, str] = {}  # ref -> content
         self._left = MAX_TEXTS_BYTES
 
@@ -73,6 +85,7 @@ class TurnFiles:
         """Return the message with its platform's files stored here; what can't be had stays as it is.
 
         Why it can't is told to the model by `shown`. A crash on the way leaves a file that nothing names.
+        Raises JournalUnavailable where the disk takes nothing now; called again, it goes on with the rest.
         """
         bridge: object = self._shelf.bridges().get(message.address.bridge)
         if not isinstance(bridge, MediaBridge):
@@ -97,10 +110,14 @@ class TurnFiles:
     # --- fetching -----------------------------------------------------------------------------------------
 
     async def _one(self, bridge: MediaBridge, part: Part, name: str, until: float) -> Part:
-        if isinstance(part, Text) or is_stored(part.ref):
+        if isinstance(part, Text) or is_stored(part.ref) or part.ref in self._missing:
             return part
+        if part.ref in self._had:
+            return self._had[part.ref]
+        limit = asyncio.timeout(self._shelf.file_s)
         try:
-            stored = await self._patiently(bridge, part, name, until)
+            async with limit:
+                stored = await self._patiently(bridge, part, name, until)
         except FileGone:
             return self._lost(part, "the platform does not have it any more")
         except FileTooLarge as error:
@@ -109,12 +126,17 @@ class TurnFiles:
             return self._lost(part, "there is no room for files")
         except BridgeNotReady:
             return self._lost(part, "the platform could not be reached")
-        except JournalUnavailable:
-            return self._lost(part, "it could not be stored")
+        except TimeoutError:
+            if not limit.expired():
+                raise  # the bridge's own, a bug
+            return self._lost(part, "it took too long to come")
         mime = stored.mime if stored.mime != "application/octet-stream" else part.mime or stored.mime
         if isinstance(part, File) and (mime or "").startswith("image/"):
-            return Image(ref=stored.ref, mime=mime, size=stored.size, name=part.name or stored.name)
-        return replace(part, ref=stored.ref, mime=mime, size=stored.size)
+            kept: Media = Image(ref=stored.ref, mime=mime, size=stored.size, name=part.name or stored.name)
+        else:
+            kept = replace(part, ref=stored.ref, mime=mime, size=stored.size)
+        self._had[part.ref] = kept
+        return kept
 
     async def _patiently(self, bridge: MediaBridge, part: Media, name: str, until: float) -> StoredFile:
         """Return the stored file; raises what the last try raised once the time is over."""
@@ -125,11 +147,9 @@ class TurnFiles:
                 return await artifacts.put(
                     bridge.fetch(part), max_bytes=_MOST_BYTES, mime=part.mime, name=part.name
                 )
-            except (BridgeNotReady, JournalUnavailable) as error:
-                pause_s = next(pauses, _PAUSES_S[-1])
-                if isinstance(error, BridgeNotReady) and error.retry_after_s is not None:
-                    pause_s = max(pause_s, error.retry_after_s)
-                if isinstance(error, FilesFull) or clock.monotonic() + pause_s > until:
+            except BridgeNotReady as error:
+                pause_s = max(next(pauses, _PAUSES_S[-1]), error.retry_after_s or 0.0)
+                if clock.monotonic() + pause_s > until:
                     raise
                 log.info("file_fetch_put_off", extra={"bridge": name, "error": str(error)})
                 await clock.sleep(pause_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from clawd.agent import ending as endings
 from clawd.agent import events
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from clawd.tools.registry import Toolbox
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 PAUSE_S: Final = (0.5, 1.0, 2.0, 5.0)  # between attempts to commit while the disk is full or locked
 
@@ -171,20 +173,19 @@ class TurnRunner:
         self, lease: Lease, *records: Record, outbox: Sequence[NewDelivery] = (), done: bool = False
     ) -> None:
         """Record, waiting out a full or locked disk: an answer that was paid for is not thrown away."""
-        await self._patiently(lease, lambda: self._journal.record(lease, *records, outbox=outbox, done=done))
+        await self.patiently(lease, lambda: self._journal.record(lease, *records, outbox=outbox, done=done))
 
-    async def _patiently(self, lease: Lease, write: Callable[[], Awaitable[None]]) -> None:
+    async def patiently(self, lease: Lease, write: Callable[[], Awaitable[T]]) -> T:
+        """Return what `write` returns, called until the disk takes it."""
         pauses = iter(PAUSE_S)
         pause_s = PAUSE_S[-1]
         while True:
             try:
-                await write()
+                return await write()
             except JournalUnavailable as error:
                 pause_s = next(pauses, PAUSE_S[-1])
                 log.warning("turn_paused", extra={"turn": lease.turn, "error": str(error)})
                 await self._clock.sleep(pause_s)
-            else:
-                return
 
     async def ask(self, lease: Lease, waiting: TurnWaiting, untold: str, language: str | None) -> None:
         """Commit that the turn waits, together with the question's delivery; the lease ends with it.
@@ -229,7 +230,7 @@ class TurnRunner:
 
     async def keep_parts(self, lease: Lease, seq: int, parts: tuple[Part, ...]) -> None:
         """Commit that a message names stored files now, waiting out a full or locked disk."""
-        await self._patiently(lease, lambda: self._journal.replace_parts(lease, seq, parts))
+        await self.patiently(lease, lambda: self._journal.replace_parts(lease, seq, parts))
 
     async def behind(self, lease: Lease) -> Sequence[Queued]:
         """Return the messages queued right behind the turn."""

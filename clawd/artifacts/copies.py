@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -26,6 +27,9 @@ SUFFIX: Final = ".files"
 """What the folder beside a backup is called, behind the backup's own name."""
 
 
+_OURS: Final = re.compile(r"[0-9a-f]{64}(\.partial)?")  # anything else was put there by somebody else
+
+
 def beside(backup: Path) -> Path:
     """Return where the files of a backup are."""
     return backup.with_name(f"{backup.name}{SUFFIX}")
@@ -40,7 +44,8 @@ def copy_files(backup: Path, state_dir: Path) -> int:
     missing = _copy(state_dir / FOLDER, target, wanted)
     if target.exists():
         for path in target.glob("*/*"):
-            if path.parent.name + path.name not in wanted:
+            name = path.parent.name + path.name
+            if _OURS.fullmatch(name) and name not in wanted:
                 path.unlink()
     return missing
 

@@ -24,6 +24,7 @@ OWNED: Final = (
 )
 _CURSOR: Final = re.compile(r"[0-9a-f]{44}")
 TOTAL: Final = "SELECT coalesce(sum(size), 0) FROM (SELECT max(size) AS size FROM artifact GROUP BY digest)"
+OF_OWNER: Final = "SELECT coalesce(sum(size), 0) FROM (SELECT max(size) AS size FROM artifact WHERE owner = ? GROUP BY digest)"
 _UNUSED: Final = (
     "SELECT ref FROM artifact WHERE at < ?1"
     " AND NOT EXISTS (SELECT 1 FROM artifact_use u WHERE u.ref = artifact.ref) ORDER BY at LIMIT ?2"

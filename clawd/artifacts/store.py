@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Final
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from clawd.artifacts import rows
 from clawd.artifacts.disk import FOLDER, PIECE_BYTES, Disk
@@ -37,6 +38,19 @@ UNUSED_S: Final = 86_400
 _RENEW_S: Final = UNUSED_S // 2
 _BATCH: Final = 500  # rows removed in one write
 _WRITE_BYTES: Final = 256 * 1024  # handed to the thread at once
+_SHARE: Final = 2  # one owner's files may take this part of the room, so that nobody takes that of all others
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Share:
+    """What one owner has here, while it writes."""
+
+    owner: str
+    drafts: int = 0
+    writing: int = 0  # bytes of its drafts
+    held: int | None = None  # bytes of its contents; None: to be counted
 
 
 class ArtifactStore:
@@ -56,7 +70,10 @@ class ArtifactStore:
         self._max_bytes = max_bytes
         self._disk = Disk(store.path.parent / FOLDER)
         self._used: int | None = None  # bytes of all contents; None: to be counted
+        # A single file of the greatest size always fits in.
+        self._share_bytes = max(max_bytes // _SHARE, min(max_file_bytes, max_bytes))
         self._writing = 0  # bytes of drafts
+        self._shares: dict[str, _Share] = {}  # of those who are writing
         # From a content's final name to its row nobody may take it for one without a row.
         self._naming = asyncio.Lock()
 
@@ -77,12 +94,24 @@ class ArtifactStore:
 
         Raises:
             FileTooLarge: more than `max_bytes`, or than one file may have.
-            FilesFull: all files together would be more than they may be.
+            FilesFull: all files together, or those of this owner, would be more than they may be.
             JournalUnavailable: the disk does not take it.
         """
         limit = self.max_file_bytes if max_bytes is None else min(max_bytes, self.max_file_bytes)
-        async with self._draft() as draft:
-            await self._take(draft, content, limit)
+        with self._share(owner) as share:
+            return await self._put(content, share, limit, mime=mime, name=name)
+
+    async def _put(
+        self,
+        content: AsyncIterable[bytes],
+        share: _Share,
+        limit: int,
+        *,
+        mime: str | None,
+        name: str | None,
+    ) -> StoredFile:
+        async with self._draft(share) as draft:
+            await self._take(draft, content, share, limit)
             with _disk_errors():
                 digest = await asyncio.to_thread(draft.finish)
             file = StoredFile(
@@ -94,12 +123,15 @@ class ArtifactStore:
             )
             async with self._naming:
                 with _disk_errors():
-                    await asyncio.to_thread(self._disk.place, draft, digest)
+                    await _whole(self._disk.place, draft, digest)
                 first = await self._store.write(
-                    lambda db: rows.insert(db, file, owner, to_ms(self._clock.now())), kinds=("artifact",)
+                    lambda db: rows.insert(db, file, share.owner, to_ms(self._clock.now())),
+                    kinds=("artifact",),
                 )
         if first and self._used is not None:
             self._used += file.size
+        if share.held is not None:
+            share.held += file.size
         return file
 
     async def find(self, ref: str) -> KeptFile:
@@ -166,9 +198,11 @@ class ArtifactStore:
                 return
             with _disk_errors():
                 for digest in digests:
-                    await asyncio.to_thread(self._disk.remove, digest)
+                    await _whole(self._disk.remove, digest)
             await self._store.write(lambda db: rows.removed(db, digests))
         self._used = None
+        for share in self._shares.values():
+            share.held = None
 
     async def sweep(self, pause: Callable[[], Awaitable[None]]) -> None:
         """Remove what nothing names: rows of yesterday, contents without a row, what a crash left half-written.
@@ -190,7 +224,7 @@ class ArtifactStore:
                 stray = await self._store.write(lambda db, found=digests: rows.without_row(db, found))  # type: ignore[misc]
                 with _disk_errors():
                     for digest in stray:
-                        await asyncio.to_thread(self._disk.remove, digest)
+                        await _whole(self._disk.remove, digest)
             strays += len(stray)
             await pause()
         if left or strays:
@@ -198,29 +232,49 @@ class ArtifactStore:
 
     # --- writing ------------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def _draft(self) -> AsyncIterator[Draft]:
-        with _disk_errors():
-            draft = await asyncio.to_thread(self._disk.draft)
+    @contextmanager
+    def _share(self, owner: str) -> Iterator[_Share]:
+        """Count for an owner from its first draft to the end of its last."""
+        share = self._shares.setdefault(owner, _Share(owner))
+        share.drafts += 1
         try:
-            yield draft
+            yield share
         finally:
-            self._writing -= draft.received
-            await asyncio.to_thread(self._disk.forget, draft)
+            share.drafts -= 1
+            if not share.drafts:
+                del self._shares[owner]
 
-    async def _take(self, draft: Draft, content: AsyncIterable[bytes], limit: int) -> None:
+    @asynccontextmanager
+    async def _draft(self, share: _Share) -> AsyncIterator[Draft]:
+        made: list[Draft] = []  # also where the caller went away while it was made
+        try:
+            with _disk_errors():
+                await _whole(lambda: made.append(self._disk.draft()))
+            yield made[0]
+        finally:
+            for draft in made:
+                self._writing -= draft.received
+                share.writing -= draft.received
+                await asyncio.to_thread(self._disk.forget, draft)
+
+    async def _take(self, draft: Draft, content: AsyncIterable[bytes], share: _Share, limit: int) -> None:
         """Write the content as it comes, within all limits."""
         if self._used is None:
             ((self._used,),) = await self._store.read(rows.TOTAL)
+        if share.held is None:
+            ((share.held,),) = await self._store.read(rows.OF_OWNER, (share.owner,))
         waiting = bytearray()
         async for piece in content:
             waiting += piece
             draft.received += len(piece)
             self._writing += len(piece)
+            share.writing += len(piece)
             if draft.received > limit:
                 raise FileTooLarge(limit)
             if (self._used or 0) + self._writing > self._max_bytes:
                 raise FilesFull(self._max_bytes)
+            if (share.held or 0) + share.writing > self._share_bytes:
+                raise FilesFull(self._share_bytes, owner=share.owner)
             if len(waiting) >= _WRITE_BYTES:
                 await self._write(draft, bytes(waiting))
                 waiting.clear()
@@ -255,6 +309,22 @@ class _Owned:
 
     def read(self, ref: str) -> AsyncIterator[bytes]:
         return self._store.read(ref)
+
+
+async def _whole(work: Callable[..., T], *args: object) -> T:
+    """Return what `work` returns, run in a thread; who is cancelled goes on only once it is over.
+
+    What is held meanwhile is held until then. It is short: a name made, changed or removed.
+    """
+    running = asyncio.get_running_loop().run_in_executor(None, work, *args)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({running})
+        running.exception()  # looked at
+        raise
 
 
 @contextmanager

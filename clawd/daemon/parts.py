@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from clawd.bridge import Bridge, BridgeConfig
     from clawd.config.loader import LoadedConfig
     from clawd.config.stamps import Stamp
-    from clawd.ids import Clock
+    from clawd.ids import Clock, TurnId
     from clawd.journal.opening import OpenJournal
     from clawd.messages import Address
     from clawd.observability.logging import Logs
@@ -298,7 +298,7 @@ def _gateway(
         bridges=supervisor.http_bridges,
         tokens=tokens,
         clock=ground.clock,
-        erase=lambda address: _erase(opened, address),
+        erase=lambda address, only: _erase(opened, address, only),
         models=minds.names,
         offered=lambda: _offered(minds),
         artifacts=opened.artifacts,
@@ -306,8 +306,8 @@ def _gateway(
     return Gateway(situation.loaded.config.gateway, around)
 
 
-async def _erase(opened: OpenJournal, address: Address) -> None:
-    await opened.admin.delete(address)
+async def _erase(opened: OpenJournal, address: Address, only: TurnId) -> None:
+    await opened.admin.delete(address, only=only)
     await opened.keeping.scrub_if_wanted()
 
 

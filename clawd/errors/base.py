@@ -75,6 +75,10 @@ class NotPossible(ClawdError):
     code = "E-STATE"
 
 
+class HoldsMore(NotPossible):
+    """More would go than was asked for."""
+
+
 class FileTooLarge(ClawdError):
     """A file has more bytes than are taken here; `limit` is how many are."""
 

@@ -40,13 +40,17 @@ class JournalUnavailable(JournalError):
 
 
 class FilesFull(JournalUnavailable):
-    """All files together would have more bytes than they may; `limit` is how many that are."""
+    """All files together would have more bytes than they may; `limit` is how many that are.
+
+    With `owner`, whose files they are: those together.
+    """
 
     code = "E-FILES-FULL"
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, owner: str = "") -> None:
         super().__init__(
-            f"all files together may have {limit:,} bytes, and there is no room for this one",
+            f"{f'the files of {owner}' if owner else 'all files'} together may have {limit:,} bytes,"
+            " and there is no room for this one",
             retry_after_s=60.0,
         )
         self.remedy = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from clawd.errors import NotPossible
+from clawd.errors import HoldsMore, NotPossible
 from clawd.gateway.messages import BRIDGE, sender_of
 from clawd.gateway.openai_agent import whole_of
 from clawd.gateway.openai_errors import OpenAIRefused
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from clawd.gateway.auth import TokenStore
     from clawd.gateway.openai_agent import AgentDoor
     from clawd.gateway.waits import Waits
+    from clawd.ids import TurnId
     from clawd.journal.reading import TurnView
     from clawd.response import JsonObject
 
-    Erase = Callable[[Address], Awaitable[None]]
+    Erase = Callable[[Address, TurnId], Awaitable[None]]
 
 _STOP_S: Final = 10.0  # for the turn to end
 
@@ -36,7 +37,7 @@ class KeptResponses:
     Args:
         agent: Finds them.
         waits: For their end.
-        erase: Deletes a conversation that nothing is open in.
+        erase: Deletes a conversation that holds this turn alone and is not open; says so in the same step.
     """
 
     def __init__(self, agent: AgentDoor, tokens: TokenStore, waits: Waits, erase: Erase) -> None:
@@ -84,17 +85,16 @@ class KeptResponses:
         view = await self._agent.turn(request.match_info["id"], token, to_change=True)
         if view.conversation.bridge != BRIDGE:  # an operator's token may end turns of chats, too
             raise OpenAIRefused(404, "no response of this id", code="not_found")
-        # Of turns before it, gone by `journal.keep_days`, the conversation may still have a memory.
-        if view.seq > 1 or len(await self._agent.views.turns(address=view.conversation, limit=2)) > 1:
+        try:
+            await self._erase(view.conversation, view.id)
+        except HoldsMore as error:
             raise OpenAIRefused(
                 409,
                 "its conversation holds more than this response",
                 code="not_alone",
-                remedy="clawd conversations delete removes the whole of it",
+                remedy=error.remedy,
                 again=False,
-            )
-        try:
-            await self._erase(view.conversation)
+            ) from error
         except NotPossible as error:
             raise OpenAIRefused(
                 409, error.what, code="turn_open", remedy="cancel it first", again=False

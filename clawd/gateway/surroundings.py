@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from clawd.gateway.health import Readiness
     from clawd.gateway.metrics import ReadMetrics
     from clawd.gateway.openai_models import Offered
-    from clawd.ids import Clock
+    from clawd.ids import Clock, TurnId
     from clawd.journal.reading import Views
     from clawd.messages import Address
 
@@ -37,8 +37,8 @@ class Surroundings:
     tokens: TokenStore  # who may come in; `Gateway.start` configures it
     clock: Clock  # time of messages
     erase: Callable[
-        [Address], Awaitable[None]
-    ]  # deletes a conversation; raises NotPossible where one is open
+        [Address, TurnId], Awaitable[None]
+    ]  # deletes a conversation of this turn alone; raises HoldsMore, or NotPossible where it is open
     models: Callable[[], Collection[str]]  # the names of models and routes that a message may ask for
     # The models in force, for OpenAI's clients; None: those endpoints are not there.
     offered: Callable[[], Offered] | None = None

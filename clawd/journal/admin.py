@@ -6,7 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from clawd.artifacts import rows as artifacts
-from clawd.errors import NotFound, NotPossible
+from clawd.errors import HoldsMore, NotFound, NotPossible
 from clawd.ids import TurnId, parse_row_id, update_id
 from clawd.journal import sqlite_callbacks as callbacks
 from clawd.journal import sqlite_inbox as inbox
@@ -34,8 +34,10 @@ class SqliteAdmin:
     async def reset(self, address: Address) -> None:
         await self._store.write(lambda db: _reset(db, address))
 
-    async def delete(self, address: Address) -> int:
-        return await self._store.write(lambda db: _delete(db, address), kinds=("delete",))
+    async def delete(self, address: Address, *, only: TurnId | None = None) -> int:
+        return await self._store.write(
+            lambda db: _delete(db, self._context, address, only), kinds=("delete",)
+        )
 
     async def retry(self, turn: TurnId) -> TurnId:
         return await self._store.write(
@@ -113,8 +115,18 @@ def _reset(db: sqlite3.Connection, address: Address) -> None:
     turns.begin_session(db, conv.id, conv.last_seq)
 
 
-def _delete(db: sqlite3.Connection, address: Address) -> int:
-    return erase_conversation(db, _find(db, address).id, address)
+def _delete(db: sqlite3.Connection, context: Context, address: Address, only: TurnId | None) -> int:
+    conv = _find(db, address)
+    if only is not None:
+        parsed = context.parse_turn(only)
+        # Of turns before it, gone by `journal.keep_days`, the conversation may still have a memory.
+        if parsed != (conv.id, 1) or merging.last_of(db, conv.id, 1) != conv.last_seq:
+            raise HoldsMore(
+                "this conversation holds more than one turn",
+                where=str(address),
+                remedy="clawd conversations delete removes the whole of it",
+            )
+    return erase_conversation(db, conv.id, address)
 
 
 # --- turns -----------------------------------------------------------------------------------------------

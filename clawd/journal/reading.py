@@ -170,8 +170,10 @@ class Admin(Protocol):
         """Begin a new session, as `/new` does."""
         ...
 
-    async def delete(self, address: Address) -> int:
+    async def delete(self, address: Address, *, only: TurnId | None = None) -> int:
         """Remove a conversation with no open turn; return the number of turns removed. Dedup keys stay.
+
+        With `only` it is removed where it has never had another turn; raises HoldsMore where it has.
 
         Its words may still show in the files until `Keeping.scrub_if_wanted`.
         """

@@ -142,7 +142,10 @@ def _size(path: Path) -> int:
 async def _in_thread(
     work: Callable[[Callable[[int, int], bool]], T], tell: Callable[[Progress], Awaitable[None]]
 ) -> T:
-    """Return what `work` returns, run in a thread; `tell` how far it is. A caller that goes away stops it."""
+    """Return what `work` returns, run in a thread; `tell` how far it is. A caller that goes away stops it.
+
+    The thread is the caller's own: no task is made for it.
+    """
     stop = threading.Event()
     now = Progress(done=0)
 
@@ -151,7 +154,7 @@ async def _in_thread(
         now = Progress(done=done, of=of)
         return not stop.is_set()
 
-    running = asyncio.ensure_future(asyncio.to_thread(work, step))
+    running = asyncio.get_running_loop().run_in_executor(None, work, step)
     try:
         while not (await asyncio.wait({running}, timeout=TELL_S))[0]:
             await tell(now)

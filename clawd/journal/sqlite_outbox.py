@@ -380,9 +380,10 @@ def shift(db: sqlite3.Connection, jump_ms: int) -> None:
     """Move all due times, and the begin that a delivery's age counts from, because the wall clock was set."""
     if jump_ms:
         db.execute(
-            "UPDATE outbox INDEXED BY outbox_line SET next_at = next_at + ?1, at = at + ?1"
+            "UPDATE outbox INDEXED BY outbox_line SET at = at + ?1,"
+            " next_at = CASE next_at WHEN ?2 THEN next_at ELSE next_at + ?1 END"
             " WHERE state IN ('pending', 'sending', 'parked')",
-            (jump_ms,),
+            (jump_ms, FETCHED),
         )
         db.execute("UPDATE conv SET send_at = send_at + ? WHERE send_at IS NOT NULL", (jump_ms,))
 

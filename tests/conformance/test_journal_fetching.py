@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from clawd.journal.base import AdmittedControl, Stored
 from clawd.journal.deliveries import Parked, RetryAt, Sent
 from clawd.messages import Duplicate, InboundControl, MessageId, Sender
@@ -60,6 +62,18 @@ async def test_what_is_parked_after_it_was_asked_for_is_tried_again(bench: Bench
     assert row.message.text == "a1"
     await bench.journal.outbox_mark(row.row, Parked(why="quota"))
     assert await bench.take() == [], "once"
+
+
+@pytest.mark.parametrize("jump_s", [-DAY_S, DAY_S])
+async def test_a_clock_that_is_set_meanwhile_does_not_forget_what_was_asked_for(
+    bench: Bench, jump_s: int
+) -> None:
+    await bench.answer("a", "a1")
+    row = await bench.take_one()
+    await bench.journal.accept([fetch()])
+    bench.clock.jump(jump_s)
+    await bench.journal.outbox_mark(row.row, Parked(why="quota"))
+    assert (await bench.take_one()).message.text == "a1"
 
 
 async def test_a_fetch_of_nothing_is_not_kept(bench: Bench) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from clawd.errors import NotFound, NotPossible
+from clawd.errors import HoldsMore, NotFound, NotPossible
 from clawd.ids import TurnId
 from clawd.journal.deliveries import Dead, Held, Sent
 from clawd.journal.records import ModelResult, TurnFinished
@@ -195,6 +195,25 @@ async def test_a_deleted_conversation_is_gone_but_its_messages_stay_known(bench:
     fresh = await bench.say("again")
     assert (await bench.views.turn(fresh)).seq == 1
     assert len(await bench.views.conversations()) == 2
+
+
+async def test_a_conversation_is_deleted_for_the_sake_of_one_turn_only_where_it_has_had_no_other(
+    bench: Bench,
+) -> None:
+    first = await bench.say("a", chat="2")
+    with pytest.raises(NotPossible, match="open turns"):
+        await bench.admin.delete(address("2"), only=first)
+    await bench.finish(await bench.claim(), "reply")
+    await bench.journal.outbox_mark((await bench.take_one()).row, Sent(remote_id=None))
+    more = await bench.answer("b", chat="2")  # accepted and finished since the first one was looked at
+    await bench.journal.outbox_mark((await bench.take_one()).row, Sent(remote_id=None))
+    for turn in (first, more, TurnId("turn:other-1-1")):
+        with pytest.raises(HoldsMore):
+            await bench.admin.delete(address("2"), only=turn)
+    assert len(await bench.views.turns(address=address("2"))) == 2
+    alone = await bench.answer("c", chat="3")
+    await bench.journal.outbox_mark((await bench.take_one()).row, Sent(remote_id=None))
+    assert await bench.admin.delete(address("3"), only=alone) == 1
 
 
 async def test_a_failed_turn_is_asked_again_at_the_end_of_its_conversation(bench: Bench) -> None:

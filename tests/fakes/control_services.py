@@ -23,7 +23,7 @@ from clawd.control.protocol import (
     UsageReport,
 )
 from clawd.control.services import ControlServices
-from clawd.errors import NotFound, NotPossible
+from clawd.errors import HoldsMore, NotFound, NotPossible
 from clawd.fanout import Arrived, Asked, Delta, Ended, Fanout, Started
 from clawd.ids import (
     DeliveryId,
@@ -440,8 +440,11 @@ class _Admin:
         self._known(address)
         self.world.calls.append(("reset", str(address)))
 
-    async def delete(self, address: Address) -> int:
+    async def delete(self, address: Address, *, only: TurnId | None = None) -> int:
         self._known(address)
+        turns = [t for t in self.world.turns.values() if t.conversation == address]
+        if only is not None and [(t.id, t.seq) for t in turns] != [(only, 1)]:
+            raise HoldsMore("the conversation holds more than one turn", where=str(address))
         if any(t.conversation == address and t.state == "running" for t in self.world.turns.values()):
             raise NotPossible("the conversation has an open turn", where=str(address))
         del self.world.entries[address]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from clawd.bridge import HttpBridge, Inbox
     from clawd.control.services import ControlServices
     from clawd.gateway.openai_models import Offered
-    from clawd.ids import Clock
+    from clawd.ids import Clock, TurnId
     from clawd.messages import Address
     from clawd.observability.metrics import Family
 
@@ -121,7 +121,7 @@ async def site(
         bridges=lambda: made[0].bridges,
         tokens=tokens or TokenStore(state_dir, clock=clock),
         clock=clock or SystemClock(),
-        erase=lambda address: erase(services, address),
+        erase=lambda address, only: erase(services, address, only),
         models=services.names,
         offered=(lambda: offered) if offered is not None else None,
         artifacts=artifacts,
@@ -144,8 +144,8 @@ async def site(
         yield made[0]
 
 
-async def erase(services: ControlServices, address: Address) -> None:
-    await services.admin.delete(address)
+async def erase(services: ControlServices, address: Address, only: TurnId) -> None:
+    await services.admin.delete(address, only=only)
 
 
 def not_ready(**changes: bool) -> Readiness:

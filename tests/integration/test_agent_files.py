@@ -97,6 +97,43 @@ async def test_a_platform_that_is_out_of_reach_is_asked_again(state_dir: Path) -
     assert chat.asked == ["tg-1"] * 3
 
 
+async def test_a_full_disk_pauses_the_turn_until_the_file_can_be_stored(state_dir: Path) -> None:
+    model, chat, clock = ScriptedModel(), MediaChat(), ManualClock()
+    chat.files["tg-1"] = [PNG]
+    async with Inner(state_dir, model=model, bridges=[chat], clock=clock) as inner:
+        (state_dir / "artifacts").write_text("in the way")
+        sending = asyncio.ensure_future(send(inner, Text("look"), Image(ref="tg-1")))
+        for _ in range(60):
+            await clock.advance(1)
+            await asyncio.sleep(0.005)
+        assert not model.requests
+        (state_dir / "artifacts").unlink()
+        async with asyncio.timeout(20):
+            while not sending.done():
+                await clock.advance(1)
+                await asyncio.sleep(0.005)
+        await sending
+        ((_, image),) = asked(model)
+        assert isinstance(image, Image)
+        assert image.ref.startswith("artifact:")
+
+
+async def test_a_file_that_drips_in_leaves_the_turn_its_time(state_dir: Path) -> None:
+    class Dripping(MediaChat):
+        async def fetch(self, part: Media) -> AsyncIterator[bytes]:
+            while True:
+                yield b"x"
+                await asyncio.sleep(0.01)
+
+    model, chat = ScriptedModel(), Dripping()
+    async with Inner(state_dir, model=model, bridges=[chat]) as inner:
+        inner.runner.shelf.file_s = 0.1
+        await send(inner, Text("look"), File(ref="tg-1", name="a.pdf"))
+        ((_, note),) = asked(model)
+        assert isinstance(note, Text)
+        assert "[file: a.pdf; it could not be opened: it took too long to come." in note.text
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [

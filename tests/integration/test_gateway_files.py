@@ -184,9 +184,12 @@ async def test_a_file_that_is_too_large_is_refused_before_it_is_read(here: Site)
 
 
 async def test_a_full_store_says_so(here: Site) -> None:
-    for number in range(2):
-        assert (await put(here, form(bytes([number]) * (MAX - 1000))))[0] == 201
-    status, told = await put(here, form(b"2" * (MAX - 1000)))
+    assert (await put(here, form(b"0" * (MAX - 1000))))[0] == 201
+    status, told = await put(here, form(b"1" * (MAX - 1000)))
+    assert (status, told["error"]["code"]) == (503, "files_full"), "one token's share"
+    assert "the files of api:shop together may have 200,000 bytes" in told["error"]["message"]
+    assert (await put(here, form(b"1" * (MAX - 1000)), token=OTHER))[0] == 201
+    status, told = await put(here, form(b"2" * (MAX - 1000)), token=OPS)
     assert (status, told["error"]["code"]) == (503, "files_full")
     assert "400,000 bytes" in told["error"]["message"]
 

@@ -329,7 +329,7 @@ def _bare(config: GatewayConfig, state_dir: Path) -> Gateway:
         bridges=dict,
         tokens=TokenStore(state_dir),
         clock=SystemClock(),
-        erase=lambda address: erase(services, address),
+        erase=lambda address, only: erase(services, address, only),
         models=services.names,
     )
     return Gateway(config, around)

@@ -94,9 +94,13 @@ async def test_a_second_backup_of_that_name_drops_what_it_does_not_name(state_di
     await opened.keeping.backup(target, force=False, tell=silent)
     await opened.artifacts.delete(old.ref)
     new = await put(opened, b"new")
+    folder = copies.beside(target)
+    (folder / "mine").mkdir()
+    (folder / "mine" / "letter.txt").write_text("not of a backup")
+    (folder / old.digest[:2] / f"{old.digest[2:]}.partial").write_bytes(b"o")
     await opened.keeping.backup(target, force=True, tell=silent)
     await opened.close()
-    assert names(copies.beside(target)) == {new.digest}
+    assert names(folder) == {new.digest, "mineletter.txt"}
 
 
 async def test_a_backup_that_lost_its_files_is_restored_and_the_check_tells(state_dir: Path) -> None:

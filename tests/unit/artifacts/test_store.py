@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import sqlite3
 import stat
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -40,8 +41,10 @@ async def pieces(content: bytes, size: int = 1000) -> AsyncIterator[bytes]:
         yield content[at : at + size]
 
 
-async def put(store: ArtifactStore, content: bytes, *, name: str | None = None) -> StoredFile:
-    return await store.put(pieces(content), owner="api:shop", name=name)
+async def put(
+    store: ArtifactStore, content: bytes, *, name: str | None = None, owner: str = "api:shop"
+) -> StoredFile:
+    return await store.put(pieces(content), owner=owner, name=name)
 
 
 async def whole(store: ArtifactStore, ref: str) -> bytes:
@@ -123,12 +126,50 @@ async def test_more_than_a_file_may_have_is_refused_before_all_of_it_was_read(
 async def test_all_files_together_stay_within_their_limit_and_room_comes_back(opened: OpenJournal) -> None:
     store = opened.artifacts
     first = await put(store, bytes(90_000))
-    await put(store, b"1" * 90_000)
-    with pytest.raises(FilesFull, match="250,000 bytes"):
-        await put(store, b"2" * 90_000)
-    await put(store, b"3" * 60_000)
+    await put(store, b"1" * 90_000, owner="b")
+    with pytest.raises(FilesFull, match="all files together may have 250,000 bytes"):
+        await put(store, b"2" * 90_000, owner="c")
+    await put(store, b"3" * 60_000, owner="c")
     await store.delete(first.ref)
-    await put(store, b"2" * 90_000)
+    await put(store, b"2" * 90_000, owner="d")
+
+
+async def test_one_owner_takes_half_of_the_room_at_most_and_the_others_have_theirs(
+    opened: OpenJournal,
+) -> None:
+    store = opened.artifacts
+    first, twin = await put(store, bytes(60_000)), await put(store, bytes(60_000))
+    await put(store, b"1" * 60_000)  # the same content takes the room of one
+    with pytest.raises(FilesFull, match="the files of api:shop together may have 125,000 bytes"):
+        await put(store, b"2" * 60_000)
+    await put(store, b"2" * 90_000, owner="api:other")
+    for file in (first, twin):
+        await store.delete(file.ref)
+    await put(store, b"3" * 60_000)
+
+
+async def test_one_owner_that_writes_twice_at_once_has_one_share(opened: OpenJournal) -> None:
+    go, written = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"1" * 90_000
+        written.set()
+        await go.wait()
+
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(opened.artifacts.put(slow(), owner="x"))
+        await written.wait()
+        with pytest.raises(FilesFull):
+            await put(opened.artifacts, b"2" * 90_000, owner="x")
+
+        async def after() -> AsyncIterator[bytes]:
+            go.set()
+            await asyncio.wait({first})
+            yield b"3" * 90_000
+
+        with pytest.raises(FilesFull):
+            await opened.artifacts.put(after(), owner="x")
+    await put(opened.artifacts, b"4" * 30_000, owner="x")
 
 
 async def test_two_that_are_written_at_once_do_not_take_the_same_room(opened: OpenJournal) -> None:
@@ -145,7 +186,7 @@ async def test_two_that_are_written_at_once_do_not_take_the_same_room(opened: Op
 
     async def one(byte: bytes) -> None:
         try:
-            await opened.artifacts.put(slow(byte), owner="x")
+            await opened.artifacts.put(slow(byte), owner=byte.decode())
         except FilesFull:
             taken.append("full")
         else:
@@ -190,6 +231,54 @@ async def test_a_caller_that_goes_away_leaves_no_draft(opened: OpenJournal, stat
     with pytest.raises(asyncio.CancelledError):
         await task
     assert files(state_dir) == []
+
+
+async def test_a_caller_that_goes_away_while_the_draft_is_made_leaves_none(
+    opened: OpenJournal, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go = slowed(monkeypatch, opened, "draft")
+    task = asyncio.ensure_future(put(opened.artifacts, b"x"))
+    await asyncio.to_thread(asked.wait, 20)
+    task.cancel()
+    await asyncio.wait({task}, timeout=0.05)
+    go.set()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert files(state_dir) == []
+    assert opened.artifacts._disk._mine == set()
+
+
+async def test_who_goes_away_while_a_content_is_removed_takes_none_of_what_comes_after(
+    opened: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened.artifacts
+    old = await put(store, b"again")
+    asked, go = slowed(monkeypatch, opened, "remove")
+    deleting = asyncio.ensure_future(store.delete(old.ref))
+    await asyncio.to_thread(asked.wait, 20)
+    deleting.cancel()
+    putting = asyncio.ensure_future(put(store, b"again"))
+    await asyncio.wait({putting}, timeout=0.2)  # time enough where nothing would hold it up
+    go.set()
+    assert await whole(store, (await putting).ref) == b"again"
+    await asyncio.wait({deleting})
+    assert deleting.cancelled()
+
+
+def slowed(
+    monkeypatch: pytest.MonkeyPatch, opened: OpenJournal, name: str
+) -> tuple[threading.Event, threading.Event]:
+    """Let a slow disk do one thing: return what tells that it was asked to, and what lets it."""
+    asked, go = threading.Event(), threading.Event()
+    real = getattr(opened.artifacts._disk, name)
+
+    def slow(*args: object) -> object:
+        asked.set()
+        go.wait(20)
+        return real(*args)
+
+    monkeypatch.setattr(opened.artifacts._disk, name, slow)
+    return asked, go
 
 
 async def test_unknown_refs_are_not_found(opened: OpenJournal) -> None:

@@ -7,6 +7,7 @@ import os
 import random
 import sqlite3
 import sys
+import threading
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from clawd.config.schema import JournalConfig
 from clawd.daemon.keeper import FIRST_S, LEAST_S, MOST_S, Keeper
 from clawd.errors import NotPossible
 from clawd.ids import SystemClock, to_ms
+from clawd.journal import sqlite_keeping
 from clawd.journal.base import AdmittedMessage, Snapshot
 from clawd.journal.checking import check_state_dir
 from clawd.journal.deliveries import Dead, Held, Parked, Sent
@@ -33,6 +35,8 @@ from tests.fakes.rich_journal import bench_of, fill
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from clawd.journal.keeping import Progress
 
 DAY_S = 86_400.0
 KEEP_DAYS = 30
@@ -255,6 +259,23 @@ async def test_the_keeper_looks_when_something_can_be_due(
     only_files.cancel()
     await asyncio.wait({only_files})
     await unlimited.close()
+
+
+async def test_long_work_makes_no_task_that_nobody_owns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_keeping, "TELL_S", 0.01)
+    told, before = threading.Event(), asyncio.all_tasks()
+    seen: list[set[asyncio.Task[object]]] = []
+
+    def work(step: Callable[[int, int], bool]) -> str:
+        assert told.wait(20)
+        return "done"
+
+    async def tell(_: Progress) -> None:
+        seen.append(asyncio.all_tasks() - before)
+        told.set()
+
+    assert await sqlite_keeping._in_thread(work, tell) == "done"
+    assert not seen[0]
 
 
 # --- deletion --------------------------------------------------------------------------------------------

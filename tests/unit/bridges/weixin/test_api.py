@@ -153,6 +153,7 @@ def test_a_reply_in_doubt_is_held_unless_the_owner_wants_it_otherwise() -> None:
         {"client_version": "2.4"},
         {"text_limit": 100},
         {"sends_per_message": 11},
+        {"send_interval_s": 21},
         {"hosts": ["https://x.example"]},
         {"token": "x"},
     ],
