@@ -103,7 +103,7 @@ async def test_an_album_and_a_cut_text_are_one_turn_each(state_dir: Path) -> Non
         assert len(here.model.requests) == 2
         album, pasted = sorted(map(said, here.model.requests), key=len)
         assert "which is best?" in album
-        assert album.count("image/jpeg") == 5
+        assert album.count("[image: ") == 5
         assert [pasted.index(piece.strip()) for piece in paragraphs] == sorted(
             pasted.index(piece.strip()) for piece in paragraphs
         )

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from bridges.telegram.called import CalledTelegramBridge
+from bridges.telegram.inbound import ALLOWED_UPDATES
 from clawd.bridge import HttpBridge, HttpRequest
 from clawd.conformance import MemoryInbox
 from clawd.errors import BridgeNotReady, InboxFull, JournalUnavailable
@@ -82,7 +83,7 @@ async def test_calls_bring_messages_through_the_gateway_in_their_order(
     assert inbox.messages[0].id == f"tg:{BOT}:{waited}"
     (said,) = api.calls("setWebhook")
     assert said.params["url"] == URL
-    assert said.params["allowed_updates"] == ["message", "edited_message", "callback_query", "my_chat_member"]
+    assert said.params["allowed_updates"] == list(ALLOWED_UPDATES)
     assert said.params["max_connections"] == 1
     assert said.params["drop_pending_updates"] is False
     assert api.calls("deleteWebhook") == []
