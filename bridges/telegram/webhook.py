@@ -129,7 +129,7 @@ class Webhook:
             return _refusal(405, "only POST is possible here", ("Allow", "POST"))
         shown = request.headers.get(SECRET_HEADER, "")
         if not hmac.compare_digest(shown.encode(errors="replace"), self._secret.encode()):
-            log.warning("webhook_refused", extra={"bridge": self._name, "from": request.remote})
+            log.info("webhook_refused", extra={"bridge": self._name, "from": request.remote})
             return _refusal(401, "the secret is missing or wrong")
         if self._account is None:  # nobody knows yet whose updates these are
             return _refusal(503, "not connected yet", ("Retry-After", str(_NOT_YET_S)))
