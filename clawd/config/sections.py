@@ -31,11 +31,19 @@ class Declares(Protocol):
         ...
 
 
+class DeclaresBridge(Declares, Protocol):
+    """A bridge's plugin."""
+
+    def is_called(self, config: Any, /) -> bool:
+        """Whether a bridge of this configuration waits for calls at the gateway."""
+        ...
+
+
 class InstalledPlugins(Protocol):
     """The plugins by type or name; taking one may raise ClawdError (it can't be used)."""
 
     @property
-    def bridges(self) -> Mapping[str, Declares]: ...
+    def bridges(self) -> Mapping[str, DeclaresBridge]: ...
     @property
     def models(self) -> Mapping[str, Declares]: ...
     @property
@@ -95,6 +103,15 @@ def bridges(section: Section, plugins: InstalledPlugins, problems: Problems) -> 
         if config is not None:
             found[name] = config
     return found
+
+
+def called_bridges(found: Mapping[str, BridgeConfig], plugins: InstalledPlugins) -> tuple[str, ...]:
+    """Return the names of the enabled bridges whose platform calls us."""
+    return tuple(
+        name
+        for name, section in found.items()
+        if section.enabled and plugins.bridges[section.type].is_called(section)
+    )
 
 
 def models(

@@ -49,6 +49,10 @@ class LampConfig(ToolConfig):
 @dataclass(frozen=True)
 class FakePlugin:
     config: Any
+    called: bool = False
+
+    def is_called(self, config: Any) -> bool:
+        return self.called
 
 
 @dataclass(frozen=True)
