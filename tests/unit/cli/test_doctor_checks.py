@@ -40,6 +40,7 @@ from clawd.plugins import BRIDGES, PluginGroup, Plugins
 from clawd.store.lock import StateLock
 from clawd.store.mark import Mark
 from clawd.store.schema import APPLICATION_ID
+from tests.fakes.certificates import make_certificate
 
 LOCAL_DISK = "22 1 8:1 / / rw,relatime - ext4 /dev/root rw\n"
 HEALTHY = "gateway: {port: 0}\nmodels: [{name: d, type: demo}]\n"
@@ -412,6 +413,18 @@ def test_clock_behind_what_was_written_is_a_warning(make: MakeSite) -> None:
 def test_local_model_without_its_file_or_engine_fails(make: MakeSite, tmp_path: Path) -> None:
     site = make(f"models: [{{name: mine, type: local, path: {tmp_path}/nope.gguf}}]\n")
     failed(host.check_local_model(site), "mine: ")
+
+
+# --- TLS -------------------------------------------------------------------------------------------
+
+
+def test_tls_files_are_tried(make: MakeSite, tmp_path: Path) -> None:
+    made, other = make_certificate(tmp_path), make_certificate(tmp_path, "other")
+    text = "gateway: {{port: 0, tls: {{cert: {}, key: {}}}}}\n"
+    assert only(tls.check_tls(make(text.format(made.cert, made.key)))).status == "ok"
+    failed(tls.check_tls(make(text.format(made.cert, other.key))), "config.yaml:1:1: gateway.tls: the cert")
+    failed(tls.check_tls(make(text.format(made.cert, tmp_path / "gone"))), f"{tmp_path}/gone: No such file")
+    assert not list(tls.check_tls(make(text.format(tmp_path / "gone", made.key).replace("0", "false", 1))))
 
 
 # --- bridges that wait for calls --------------------------------------------------------------------
