@@ -77,7 +77,7 @@ async def read_upload(
             return await _of_form(request, keep, pace, max_bytes)
         name = request.query.get("name")
         mime = request.content_type if "Content-Type" in request.headers else None
-        content = pace.through(lambda: request.content.read(_PIECE))
+        content = _not_empty(pace.through(lambda: request.content.read(_PIECE)), "the body")
         return await keep(Incoming(content=content, name=name, mime=mime))
     except FileTooLarge as error:
         raise _too_large(error.limit) from error
@@ -135,10 +135,20 @@ def _file_in(field: BodyPartReader, pace: _Pace) -> Incoming:
                 415, f"{header} of a field is not undone", remedy="send it as it is", close=True
             )
     return Incoming(
-        content=pace.through(lambda: field.read_chunk(_PIECE)),
+        content=_not_empty(pace.through(lambda: field.read_chunk(_PIECE)), "the file"),
         name=unquote(field.filename) if field.filename else None,
         mime=field.headers.get("Content-Type"),
     )
+
+
+async def _not_empty(content: AsyncIterator[bytes], what: str) -> AsyncIterator[bytes]:
+    """Yield the pieces of a file; a client that forgot to send one is told so."""
+    size = 0
+    async for piece in content:
+        size += len(piece)
+        yield piece
+    if size == 0:
+        raise _bad(f"{what} is empty", 'curl -F "file=@PATH" … or --data-binary @PATH')
 
 
 async def _short(field: BodyPartReader, pace: _Pace) -> None:

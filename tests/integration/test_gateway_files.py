@@ -70,6 +70,15 @@ async def content(here: Site, ref: str, **headers: str) -> tuple[int, bytes, dic
         return reply.status, await reply.read(), dict(reply.headers)
 
 
+@pytest.mark.parametrize("data", [None, b"", form(b"")])
+async def test_nothing_is_no_file(here: Site, data: Any) -> None:
+    status, told = await put(here, data)
+    assert (status, told["error"]["code"]) == (400, "bad_request")
+    assert told["error"]["message"] in ("the body is empty", "the file is empty")
+    assert "--data-binary" in told["error"]["try"]
+    assert (await here.call("GET", "/v1/files", token=SHOP))[1]["files"] == []
+
+
 async def test_a_file_of_a_form_is_stored_and_comes_back_as_it_was(here: Site) -> None:
     status, told = await put(here, form(PNG, name="../Ada's photo.png", mime="text/html", purpose="vision"))
     assert status == 201, told
