@@ -162,6 +162,11 @@ def _model(
             remedy = f"set it, or set preset to one of {presets}"
         problems.add(part.mark, (*part.path, "type"), message, remedy=remedy)
         return None
+    if isinstance(type_, str) and type_ not in plugins.models and type_ in plugins.presets.names:
+        message = f"there is no model type {str(type_)!r}; that is the name of a preset"
+        remedy = f"write preset: {type_} instead; or type: chat with a base_url, for a server that speaks OpenAI's API"
+        problems.add(*_at(part, "type"), message, remedy=remedy)
+        return None
     plugin = _plugin(plugins.models, type_, "type", "model", part, problems)
     if plugin is None or not _is_declared(plugin, ModelConfig, part, problems):
         return None
