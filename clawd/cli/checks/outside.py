@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
-from clawd.cli.checks.site import Finding, fail, ok, warn
+from clawd.cli.checks.site import Finding, evidence_of, fail, ok, warn
 from clawd.cli.live import ask_bridges, ask_models, called_bridges
 from clawd.config.sections import called_bridges as called_by_plugin
 from clawd.errors import ClawdError
@@ -48,7 +48,7 @@ def check_models(site: Site) -> Iterator[Finding]:
             )
         )
     except ClawdError as error:
-        yield fail("models", str(error), error.remedy)
+        yield fail("models", evidence_of(error), error.remedy)
         return
     for model in models:
         yield from _one_model(model)
@@ -67,7 +67,7 @@ def _one_model(model: ModelAnswer) -> Iterator[Finding]:
     if model.answer.error is None:
         yield ok(check, f"{model.answer.line} ({_origin(model.info)})")
     else:
-        yield fail(check, str(model.answer.error), model.answer.error.remedy or "clawd models test")
+        yield fail(check, evidence_of(model.answer.error), model.answer.error.remedy or "clawd models test")
 
 
 def _origin(info: ModelInfo) -> str:
@@ -83,7 +83,9 @@ def check_bridges(site: Site) -> Iterator[Finding]:
         if answer.error is None:
             yield ok(check, answer.line)
         else:
-            yield fail(check, str(answer.error), answer.error.remedy or f"clawd bridges test {answer.name}")
+            yield fail(
+                check, evidence_of(answer.error), answer.error.remedy or f"clawd bridges test {answer.name}"
+            )
 
 
 def check_webhooks(site: Site) -> Iterator[Finding]:
