@@ -84,9 +84,9 @@ def test_a_wrong_field_is_named(body: dict[str, Any], param: str) -> None:
 
 
 def test_the_place_of_a_part_counts_the_items_of_the_input() -> None:
-    thoughts = {"type": "reasoning", "summary": []}
+    thoughts: Any = {"type": "reasoning", "summary": []}
     picture = {"type": "input_image", "image_url": "http://x.invalid/a.png"}
-    said = {"role": "user", "content": [{"type": "input_text", "text": "what?"}, picture]}
+    said: Any = {"role": "user", "content": [{"type": "input_text", "text": "what?"}, picture]}
     question = read_responses({"model": "m", "instructions": "be brief", "input": [thoughts, said, thoughts]})
     last = question.messages[-1]
     assert isinstance(last, UserMessage)
