@@ -351,8 +351,16 @@ class BridgePlugin(Generic[C]):
     """The object behind an entry point of the group `clawd.bridges`.
 
     Importing it must be cheap: heavy libraries are imported inside `create`.
+
+    `called` says whether the platform calls us, so that nothing arrives without a gateway: what it makes is then an
+    `HttpBridge`. A function says it of one configuration.
     """
 
     type: str
     config: builtins.type[C]
     create: Callable[[BridgeContext, C], Bridge]
+    called: bool | Callable[[C], bool] = False
+
+    def is_called(self, config: C) -> bool:
+        """Whether a bridge of this configuration waits for calls."""
+        return self.called(config) if callable(self.called) else self.called

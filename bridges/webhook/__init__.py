@@ -12,6 +12,6 @@ def _create(context: BridgeContext, config: WebhookConfig) -> Bridge:
     return WebhookBridge(context, config)
 
 
-PLUGIN = BridgePlugin(type="webhook", config=WebhookConfig, create=_create)
+PLUGIN = BridgePlugin(type="webhook", config=WebhookConfig, create=_create, called=True)
 
 __all__ = ["PLUGIN", "WebhookConfig"]

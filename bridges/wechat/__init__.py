@@ -12,6 +12,6 @@ def _create(context: BridgeContext, config: WeChatConfig) -> Bridge:
     return WeChatBridge(context, config)
 
 
-PLUGIN = BridgePlugin(type="wechat", config=WeChatConfig, create=_create)
+PLUGIN = BridgePlugin(type="wechat", config=WeChatConfig, create=_create, called=True)
 
 __all__ = ["PLUGIN", "WeChatConfig"]

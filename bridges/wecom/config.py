@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -12,6 +13,10 @@ from clawd.bridge import BridgeConfig
 from clawd.config.base import Secret
 
 _MIB = 1024 * 1024
+
+
+_OF_APPS = "bot_id and secret are those of the AI bot's long connection, and no others work: see docs/bridges/wecom.md"
+"""Said of the credentials of self-built apps and of callbacks, which people have already."""
 
 
 def _check_url(url: str) -> str:
@@ -24,6 +29,21 @@ def _check_url(url: str) -> str:
 
 class WecomConfig(BridgeConfig):
     """What a WeCom bridge needs, beside the keys of every bridge."""
+
+    foreign_keys: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        (
+            "corp_id",
+            "corpid",
+            "corp_secret",
+            "corpsecret",
+            "agent_id",
+            "agentid",
+            "token",
+            "encoding_aes_key",
+            "aes_key",
+        ),
+        _OF_APPS,
+    )
 
     bot_id: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
     secret: Secret  # of the bot's long connection; neither a corpsecret nor an EncodingAESKey

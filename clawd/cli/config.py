@@ -31,6 +31,7 @@ def check(ctx: typer.Context, file: File = None, as_json: Json = False) -> None:
     try:
         path = _path(call, file)
         loaded = _load(call, path)
+        _check_tls(loaded)
     except ConfigError as error:
         if not as_json:
             if not any(problem.remedy for problem in error.problems[:1]):
@@ -134,6 +135,14 @@ def _load(call: Invocation, path: Path | None) -> LoadedConfig:
     from clawd.plugins import find_plugins
 
     return load_config(path, call.environ, find_plugins())
+
+
+def _check_tls(loaded: LoadedConfig) -> None:
+    """Raise ConfigError for TLS files that a start could not use."""
+    from clawd.cli.checks.tls import tls_problem
+
+    if (problem := tls_problem(loaded)) is not None:
+        raise ConfigError([problem])
 
 
 def _problem(problem: ConfigProblem) -> dict[str, Any]:

@@ -56,8 +56,10 @@ def run(argv: Sequence[str]) -> int:
 def tell(error: ClawdError) -> None:
     """Print an error on standard error; of a configuration every problem, each with its line."""
     sys.stderr.write(four_lines(error) + "\n")
-    for problem in problems_of(error):
-        sys.stderr.write(f"\n{problem}\n")
+    problems = problems_of(error)
+    for problem in problems:
+        if len(problems) > 1:
+            sys.stderr.write(f"\n{problem}\n")
         if problem.snippet:
             sys.stderr.write(f"{problem.snippet}\n")
 

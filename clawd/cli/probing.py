@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from clawd.client import Client
+
+
+_REACH: Final = "see whether this host reaches it (DNS, firewall, network.proxy), and clawd logs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def report(kind: str, probes: Iterator[Probe], *, as_json: bool) -> None:
     for each in probes:
         done.append(each)
         if not as_json:
-            _show(each)
+            _show(kind, each)
     if as_json:
         emit({kind: [_told(each) for each in done]})
     codes = [each.exit_code for each in done if not each.ok]
@@ -77,7 +80,7 @@ def _told(each: Probe) -> dict[str, object]:
     return {k: v for k, v in asdict(each).items() if k != "error" and (k != "steps" or v)}
 
 
-def _show(each: Probe) -> None:
+def _show(kind: str, each: Probe) -> None:
     for step in each.steps:
         word = paint("ok", "green") + "    " if step.ok else paint("fail", "red") + "  "
         out(f"{word}{step.name}: {clean(step.detail)}")
@@ -88,5 +91,7 @@ def _show(each: Probe) -> None:
         out(f"{paint('fail', 'red')}  {each.name}  {clean(each.detail)}")
         sys.stdout.flush()
         if each.error is not None:
+            if each.error.remedy == f"clawd {kind} test {each.name}":  # of everything but this command
+                each.error.remedy = _REACH
             say(four_lines(each.error))
     sys.stdout.flush()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import core_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
 
@@ -23,6 +25,9 @@ class Section(BaseModel):
         allow_inf_nan=False,
         defer_build=True,  # most are used as parts of others, which build what they need
     )
+
+    foreign_keys: ClassVar[Mapping[str, str]] = {}
+    """Keys that people bring from elsewhere, with what to write instead: a guess by letters would mislead."""
 
 
 class PluginConfig(Section):

@@ -11,7 +11,7 @@ from clawd.config.route_checks import check_routes, notes_on_routes, notes_on_ti
 from clawd.messages import PULL_BRIDGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from clawd.config.problems import Problems
     from clawd.config.schema import Config
@@ -21,8 +21,18 @@ _FREE: Final = ("local", "demo")  # types of models that run here
 _NO_EFFECT: Final[tuple[KeyPath, ...]] = (("alerts",),)
 
 
-def check_whole(config: Config, data: Mapping[str, PlainValue], root: Entries, problems: Problems) -> None:
-    """Note what contradicts itself: in `config` what is valid, in `data` all as it is written."""
+def check_whole(
+    config: Config,
+    data: Mapping[str, PlainValue],
+    root: Entries,
+    problems: Problems,
+    *,
+    called: Sequence[str] = (),
+) -> None:
+    """Note what contradicts itself: in `config` what is valid, in `data` all as it is written.
+
+    `called` names the enabled bridges that wait for calls at the gateway.
+    """
     check_routes(data, root, problems)
     for name in config.bridges:
         if name in PULL_BRIDGES:  # its senders would pass for local users or for holders of a token
@@ -30,6 +40,13 @@ def check_whole(config: Config, data: Mapping[str, PlainValue], root: Entries, p
             message = f"the name {name!r} belongs to clawd itself"
             problems.add(place_of(root, path), path, message, remedy="give the bridge another name")
     gateway = config.gateway
+    if gateway.port is False and called:
+        path = ("gateway", "port")
+        message = (
+            f"the gateway is off, and there the platform calls {_bridges(called)}: nothing would ever arrive"
+        )
+        remedy = f"set a port such as 8080, or enabled: false in bridges.{called[0]}"
+        problems.add(place_of(root, path), path, message, remedy=remedy)
     if gateway.port is not False and not gateway.tokens and not is_loopback(gateway.host):
         path = ("gateway", "host")
         message = f"{gateway.host} can be reached from other hosts, and gateway.tokens is empty"
@@ -79,6 +96,10 @@ def _unpriced(config: Config, root: Entries) -> Iterator[str]:
         if model.price is None and model.type not in _FREE and (limited or model.day_usd is not None):
             mark = place_of(root, ("models", index, "name"))
             yield f"{mark}: a budget is set, but model {model.name} has no price: what it costs is not counted"
+
+
+def _bridges(names: Sequence[str]) -> str:
+    return f"the bridge{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
 def is_loopback(host: str) -> bool:

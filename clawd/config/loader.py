@@ -57,7 +57,7 @@ def load_config(path: Path | None, environ: Mapping[str, str], plugins: Installe
         raise AssertionError("a file without a tree has a problem")
     values = Values(environ, home, problems)
     config, data = _build(root, values, plugins, problems)
-    check_whole(config, data, root, problems)
+    check_whole(config, data, root, problems, called=sections.called_bridges(config.bridges, plugins))
     stamps = {**reader.stamps, **values.stamps}
     problems.raise_all(stamps)
     return LoadedConfig(

@@ -31,11 +31,19 @@ class Declares(Protocol):
         ...
 
 
+class DeclaresBridge(Declares, Protocol):
+    """A bridge's plugin."""
+
+    def is_called(self, config: Any, /) -> bool:
+        """Whether a bridge of this configuration waits for calls at the gateway."""
+        ...
+
+
 class InstalledPlugins(Protocol):
     """The plugins by type or name; taking one may raise ClawdError (it can't be used)."""
 
     @property
-    def bridges(self) -> Mapping[str, Declares]: ...
+    def bridges(self) -> Mapping[str, DeclaresBridge]: ...
     @property
     def models(self) -> Mapping[str, Declares]: ...
     @property
@@ -97,6 +105,15 @@ def bridges(section: Section, plugins: InstalledPlugins, problems: Problems) -> 
     return found
 
 
+def called_bridges(found: Mapping[str, BridgeConfig], plugins: InstalledPlugins) -> tuple[str, ...]:
+    """Return the names of the enabled bridges whose platform calls us."""
+    return tuple(
+        name
+        for name, section in found.items()
+        if section.enabled and plugins.bridges[section.type].is_called(section)
+    )
+
+
 def models(
     section: Section, plugins: InstalledPlugins, values: Values, problems: Problems
 ) -> tuple[ModelConfig, ...]:
@@ -144,6 +161,11 @@ def _model(
             message = f"this key is missing; one of {types}"
             remedy = f"set it, or set preset to one of {presets}"
         problems.add(part.mark, (*part.path, "type"), message, remedy=remedy)
+        return None
+    if isinstance(type_, str) and type_ not in plugins.models and type_ in plugins.presets.names:
+        message = f"there is no model type {str(type_)!r}; that is the name of a preset"
+        remedy = f"write preset: {type_} instead; or type: chat with a base_url, for a server that speaks OpenAI's API"
+        problems.add(*_at(part, "type"), message, remedy=remedy)
         return None
     plugin = _plugin(plugins.models, type_, "type", "model", part, problems)
     if plugin is None or not _is_declared(plugin, ModelConfig, part, problems):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from clawd.config.base import Section
 from clawd.config.nodes import Entries, Items, KeyPath, Mark, Node, Scalar, describe, find
 from clawd.config.problems import Problems, did_you_mean
 from clawd.config.secrecy import names_secret
@@ -48,6 +49,8 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "date_from_datetime_parsing": "a date such as 2026-01-31",
     "date_from_datetime_inexact": "a date such as 2026-01-31",
 }
+# How a section is turned off that does not take `false` itself.
+_OFF: Final[Mapping[KeyPath, str]] = {("gateway",): "to turn it off: gateway: {port: false}"}
 _PATTERNS: Final[Mapping[str, str]] = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": "a name of at most 64 letters, digits, '.', '_' or '-'",
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}:.+$": "BRIDGE:SENDER, such as telegram:12345",
@@ -102,6 +105,9 @@ def _add_one(
     if kind == "extra_forbidden":
         known = sorted(known_keys(model, details[0]["loc"][:-1]))
         name = str(reached[-1]) if reached else ""
+        if len(reached) == 1 and issubclass(model, Section) and name in model.foreign_keys:
+            problems.add(key_mark, key, f"unknown key {name!r}", remedy=model.foreign_keys[name])
+            return
         hint = did_you_mean(name, known)
         problems.add(
             key_mark, key, f"unknown key {name!r}{hint}", remedy="" if hint else f"known: {', '.join(known)}"
@@ -118,6 +124,8 @@ def _add_one(
         hint = did_you_mean(str(node.value), re.findall(r"'([^']*)'", " ".join(expected)))
     quotes = kind == "string_type" and isinstance(node, Scalar) and node.value is not None
     remedy = "put it in quotes" if quotes else ""
+    if isinstance(node, Scalar) and node.value is False:
+        remedy = _OFF.get(key, remedy)
     got = repr(reached[-1]) if names and reached else _shown(node, key)
     problems.add(here, key, f"expected {' or '.join(expected)}, got {got}{hint}", remedy=remedy)
 

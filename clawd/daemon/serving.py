@@ -40,12 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         asyncio.run(serve(options.config, os.environ))
     except ConfigError as error:
-        for problem in error.problems:
-            key = f"{problem.key}: " if problem.key else ""
-            _tell(f"{problem.place}: {key}{problem.message}")
-            if problem.snippet:
-                _tell(problem.snippet)
-        _tell(four_lines(error))
+        _tell_problems(error)
         return error.exit_code
     except ClawdError as error:
         _tell(four_lines(error))
@@ -59,6 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return EXIT_FAILED
     return EXIT_OK
+
+
+def _tell_problems(error: ConfigError) -> None:
+    """Tell every mistake once: the first in the error itself, the others behind it, each with its line."""
+    first, *others = error.problems
+    _tell("\n".join(filter(None, (four_lines(error), first.snippet))))
+    for problem in others:
+        key = f"{problem.key}: " if problem.key else ""
+        _tell("\n".join(filter(None, (f"{problem.place}: {key}{problem.message}", problem.snippet))))
 
 
 def _tell(text: str) -> None:

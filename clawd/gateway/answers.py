@@ -170,8 +170,14 @@ class FileShown(Answer):
     name: str | None = Field(description="As its sender called it, without folders.", examples=["cat.png"])
     mime: str | None = Field(description="What its first bytes show.", examples=["image/png"])
     size: int = Field(ge=0, description="Bytes.")
-    created_at: AwareDatetime
+    created_at: AwareDatetime | int = Field(
+        description="A time; seconds since 1970 where the `User-Agent` is that of an OpenAI SDK."
+    )
     sha256: str = Field(description="Of the content; equal contents take the place of one.")
+    object: Literal["file"] = Field(description="This and what follows is for OpenAI's clients.")
+    bytes: int = Field(ge=0, description="`size` again.")
+    filename: str = Field(description="`name` again; the id where there is none.")
+    purpose: str = Field(description="As the upload said; not kept, afterwards `user_data`.")
 
 
 class FileList(Answer):

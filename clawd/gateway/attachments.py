@@ -16,7 +16,7 @@ from clawd.media import is_stored
 from clawd.messages import Audio, File, Image, Text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from clawd.artifacts.store import ArtifactStore
     from clawd.gateway.auth import Token
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 _DATA_URL: Final = re.compile(r"data:([^;,\s]{0,100})(?:;[^;,\s]{1,60}){0,3};base64,", re.IGNORECASE)
 _PIECE: Final = 64 * 1024
+
+
+def _named(index: int, _part: Part) -> str:
+    return f"parts[{index}]"
 
 
 class Attachments:
@@ -37,15 +41,17 @@ class Attachments:
     def __init__(self, artifacts: ArtifactStore | None) -> None:
         self._artifacts = artifacts
 
-    async def stored(self, parts: Sequence[Part], token: Token) -> tuple[Part, ...]:
-        """Return the parts as the journal keeps them.
+    async def stored(
+        self, parts: Sequence[Part], token: Token, name: Callable[[int, Part], str] = _named
+    ) -> tuple[Part, ...]:
+        """Return the parts as the journal keeps them; `name` says where each stands in the request.
 
         Raises:
             RequestRefused: 400 for an address that is not https, for a content that is broken or of another
                 kind, and for a file that is not the token's.
             FileTooLarge, JournalUnavailable: it can't be kept.
         """
-        found = [await self._one(part, f"parts[{i}]", token) for i, part in enumerate(parts)]
+        found = [await self._one(part, name(i, part), token) for i, part in enumerate(parts)]
         if self._artifacts is not None and (refs := stored_refs(found)):
             await self._artifacts.hold(refs)
         return tuple(found)
@@ -56,18 +62,18 @@ class Attachments:
         if part.ref[:8].lower() == "https://":
             return part
         if self._artifacts is None:
-            raise RequestRefused(400, f"{where}: no files are kept here")
+            raise _refused(where, "no files are kept here")
         if is_stored(part.ref):
             try:
                 kept = await own_file(self._artifacts, token, part.ref)
             except NotFound as error:
-                raise RequestRefused(400, f"{where}: {error.what}", code="unknown_file") from error
+                raise _refused(where, error.what, code="unknown_file") from error
             return _known(part, kept.file, where)
         head = _DATA_URL.match(part.ref)
         if head is None:
-            raise RequestRefused(
-                400,
-                f"{where}: only https addresses are handed on, and nothing is fetched",
+            raise _refused(
+                where,
+                "only https addresses are handed on, and nothing is fetched",
                 remedy="send the content itself, or put it to /v1/files and name its id",
             )
         content = decoded(part.ref[head.end() :], where)
@@ -82,10 +88,14 @@ def decoded(data: str, where: str) -> bytes:
     try:
         content = b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RequestRefused(400, f"{where}: data is not base64") from error
+        raise _refused(where, "data is not base64") from error
     if not content:
-        raise RequestRefused(400, f"{where}: data is empty")
+        raise _refused(where, "data is empty")
     return content
+
+
+def _refused(where: str, what: str, *, code: str = "", remedy: str = "") -> RequestRefused:
+    return RequestRefused(400, f"{where}: {what}", code=code, remedy=remedy, param=where)
 
 
 def _known(part: Media, file: StoredFile, where: str) -> Media:
@@ -95,11 +105,11 @@ def _known(part: Media, file: StoredFile, where: str) -> Media:
     match part:
         case Image():
             if not mime.startswith("image/"):
-                raise RequestRefused(400, f"{where}: this is no picture that clawd knows, but {mime}")
+                raise _refused(where, f"this is no picture that clawd knows, but {mime}")
             return replace(part, ref=file.ref, mime=mime, size=file.size, name=name)
         case Audio():
             if mime.startswith(("image/", "text/")):
-                raise RequestRefused(400, f"{where}: this is no sound, but {mime}")
+                raise _refused(where, f"this is no sound, but {mime}")
             return replace(part, ref=file.ref, mime=mime, size=file.size, name=name)
         case File():
             return replace(part, ref=file.ref, mime=mime, size=file.size, name=name)

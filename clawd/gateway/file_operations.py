@@ -20,6 +20,10 @@ _SHOWN: Final[JsonObject] = {
     "size": 2048,
     "created_at": "2026-01-31T12:00:00.000Z",
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "object": "file",
+    "bytes": 2048,
+    "filename": "cat.png",
+    "purpose": "user_data",
 }
 _HEADERS: Final = ("Content-Disposition", "ETag")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from aiohttp import web
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from clawd.gateway.uploads import Incoming
     from clawd.media import StoredFile
     from clawd.response import JsonObject
+
+# Source: the `User-Agent` of OpenAI's SDKs, as `AsyncOpenAI/Python 1.50.0` and `OpenAI/JS 4.60.0`.
+_OPENAI: Final = re.compile(r"(?:Async)?(?:Azure)?OpenAI/")
+_PURPOSE: Final = "user_data"  # OpenAI's word for a file of no special use
 
 
 class Files:
@@ -53,11 +58,12 @@ class Files:
                 incoming.content, owner=owner_of(token), mime=incoming.mime, name=incoming.name
             )
 
-        stored = await read_upload(
+        uploaded = await read_upload(
             request, keep, max_bytes=self._artifacts.max_file_bytes, timeout_s=self._body_timeout_s
         )
-        kept = await self._artifacts.find(stored.ref)
-        return web.json_response(_told(kept), status=201, headers={"Location": f"/v1/files/{stored.ref}"})
+        kept = await self._artifacts.find(uploaded.file.ref)
+        told = _told(kept, request, purpose=uploaded.purpose)
+        return web.json_response(told, status=201, headers={"Location": f"/v1/files/{kept.file.ref}"})
 
     async def list_own(self, request: web.Request) -> web.Response:
         """Answer with the token's own files, the newest first: `?limit=` of them, behind `?after=`."""
@@ -72,11 +78,11 @@ class Files:
                 400, "there is no such cursor", code="bad_cursor", remedy="leave after away to begin anew"
             ) from error
         cursor = found[-1].cursor if len(found) == limit else None
-        return web.json_response({"files": [_told(kept) for kept in found], "cursor": cursor})
+        return web.json_response({"files": [_told(kept, request) for kept in found], "cursor": cursor})
 
     async def show(self, request: web.Request) -> web.Response:
         """Answer with what is known of a file."""
-        return web.json_response(_told(await self._find(request)))
+        return web.json_response(_told(await self._find(request), request))
 
     async def content(self, request: web.Request) -> web.StreamResponse:
         """Answer with the file itself, or the one range of it that is asked for."""
@@ -129,15 +135,24 @@ async def own_file(artifacts: ArtifactStore, token: Token, ref: str) -> KeptFile
     return kept
 
 
-def _told(kept: KeptFile) -> JsonObject:
+def _told(kept: KeptFile, request: web.Request, *, purpose: str | None = None) -> JsonObject:
+    """Return a file in our words and, beside them, in OpenAI's.
+
+    `created_at` is in both, there as seconds: who OpenAI's own clients are is told by the name that they give.
+    """
     file = kept.file
+    is_openai = _OPENAI.match(request.headers.get("User-Agent", "")) is not None
     return {
         "id": file.ref,
         "name": file.name,
         "mime": file.mime,
         "size": file.size,
-        "created_at": moment(kept.created_at),
+        "created_at": int(kept.created_at.timestamp()) if is_openai else moment(kept.created_at),
         "sha256": file.digest,
+        "object": "file",
+        "bytes": file.size,
+        "filename": file.name or file.ref,
+        "purpose": purpose or _PURPOSE,
     }
 
 

@@ -14,6 +14,7 @@ from clawd.gateway.messages import BRIDGE, check_key
 from clawd.gateway.openai_agent_request import check_conversation, to_inbound
 from clawd.gateway.openai_answers import Anew, Piece, Waiting, Whole
 from clawd.gateway.openai_errors import OpenAIRefused
+from clawd.gateway.openai_parts import place_of
 from clawd.gateway.problems import RequestRefused
 from clawd.gateway.turns import own_turn
 from clawd.gateway.waits import is_over
@@ -85,7 +86,10 @@ class AgentDoor:
         conversation = await self._conversation(question, headers, token)
         now = self.clock.now()
         message = to_inbound(question, raw, token=token, conversation=conversation, key=key, now=now)
-        message = replace(message, parts=await self._attachments.stored(message.parts, token))
+        parts = await self._attachments.stored(
+            message.parts, token, lambda index, part: place_of(part, index, question.last)
+        )
+        message = replace(message, parts=parts)
         (result,) = await self.inbox.accept([message])
         turn = _turn(result)
         if isinstance(turn, str):

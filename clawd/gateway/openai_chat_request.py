@@ -45,9 +45,11 @@ def read_chat(body: JsonObject) -> Question:
     options = body.get("stream_options")
     stream = flag_of(body, "stream")
     usage = flag_of(object_of(options, "stream_options"), "include_usage") if options is not None else False
+    model, messages = model_of(body), _messages(body.get("messages"))
     return Question(
-        model=model_of(body),
-        messages=_messages(body.get("messages")),
+        model=model,
+        messages=messages,
+        last=f"messages[{len(messages) - 1}].content",
         tools=tools,
         must_call=must_call,
         stop=_stop(body.get("stop")),

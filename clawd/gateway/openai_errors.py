@@ -69,8 +69,7 @@ class OpenAIRefused(RequestRefused):
         headers = {} if again else dict(_NO_RETRY)
         if retry_after_s is not None:
             headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
-        super().__init__(status, what, code=code, remedy=remedy, headers=headers)
-        self.param = param
+        super().__init__(status, what, code=code, remedy=remedy, headers=headers, param=param)
         self.kind = kind
 
 
@@ -81,11 +80,11 @@ def bad_field(param: str, what: str, *, code: str = "invalid_value", remedy: str
 
 def error_object(refused: RequestRefused) -> JsonObject:
     """Return what stands under `error`, in an answer or in a stream."""
-    param, kind = (refused.param, refused.kind) if isinstance(refused, OpenAIRefused) else ("", "")
+    kind = refused.kind if isinstance(refused, OpenAIRefused) else ""
     return {
         "message": f"{refused.what}; {refused.remedy}" if refused.remedy else refused.what,
         "type": kind or _TYPES.get(refused.status) or _by_class(refused.status),
-        "param": param or None,
+        "param": refused.param or None,
         "code": _CODES.get(refused.reason_code, refused.reason_code),
     }
 

@@ -60,6 +60,20 @@ def parts_of(content: JsonValue, param: str, *, pictures: bool) -> tuple[Part, .
     return tuple(found)
 
 
+def place_of(part: Part, index: int, param: str) -> str:
+    """Return the field that a part of a content was read from; `param` is the content's."""
+    where = f"{param}[{index}]"
+    match part:
+        case Image():
+            return f"{where}.file_id" if is_stored(part.ref) else f"{where}.image_url"
+        case Audio():
+            return f"{where}.input_audio"
+        case File() if not param.startswith("input"):  # what the other format has in the part itself
+            return f"{where}.file"
+        case _:
+            return where
+
+
 def plain_text(content: JsonValue, param: str) -> str:
     """Return a content that may hold nothing but text."""
     if isinstance(content, str):

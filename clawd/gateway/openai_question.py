@@ -19,6 +19,7 @@ class Question:
 
     model: str  # as the client wrote it
     messages: tuple[ChatMessage, ...]
+    last: str = ""  # where the content of the last message stands in the body, such as `messages[2].content`
     tools: tuple[ToolSpec, ...] = ()
     must_call: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()

@@ -42,6 +42,7 @@ def read_responses(body: JsonObject) -> Question:
     return Question(
         model=model_of(body),
         messages=(*system, *_messages(body.get("input"))),
+        last=_last(body.get("input")),
         tools=tools,
         must_call=must_call,
         schema=schema_of(form, "text.format"),
@@ -69,6 +70,17 @@ def _messages(value: JsonValue) -> tuple[ChatMessage, ...]:
     if not found:
         raise bad_field("input", "says nothing")  # thoughts alone
     return tuple(found)
+
+
+def _last(value: JsonValue) -> str:
+    """Return where the content of the last message stands; other items may follow it or stand between."""
+    items = value if isinstance(value, list) else []
+    said = (
+        i
+        for i, item in enumerate(items)
+        if isinstance(item, dict) and item.get("type", "message") == "message"
+    )
+    return f"input[{max(said, default=0)}].content"
 
 
 def _add(found: list[ChatMessage], item: JsonObject, param: str, names: dict[str, str]) -> None:

@@ -56,6 +56,7 @@ class RequestRefused(ClawdError):
         remedy: What the sender may change.
         headers: Further headers of the answer.
         close: The request's body was not read to its end, so the connection can't be used again.
+        param: The field that is wrong, for OpenAI's shape.
     """
 
     code = "E-HTTP"
@@ -69,8 +70,10 @@ class RequestRefused(ClawdError):
         remedy: str = "",
         headers: Mapping[str, str] | None = None,
         close: bool = False,
+        param: str = "",
     ) -> None:
         super().__init__(what, remedy=remedy)
+        self.param = param
         self.status = status
         self.reason_code = code or _CODES.get(status, "error")
         self.headers = dict(headers or {})

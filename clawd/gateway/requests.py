@@ -271,7 +271,7 @@ class Upload(Body):
         json_schema_extra={"format": "binary", "contentMediaType": "application/octet-stream"},
     )
     purpose: Annotated[str | None, Field(max_length=1024)] = Field(
-        default=None, description="Ignored; some clients send it."
+        default=None, description="Comes back in the answer, and has no other effect."
     )
 
 

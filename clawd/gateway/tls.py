@@ -78,6 +78,15 @@ async def check_files(config: TlsConfig) -> None:
     await _usable(config)
 
 
+def problem_of(config: TlsConfig) -> ConfigProblem | None:
+    """Return why a start could not use the files, None if it could. Its `key` is that of the file at fault."""
+    try:
+        _read(config)
+    except (OSError, ssl.SSLError) as error:
+        return _problem(config, error)
+    return None
+
+
 async def _usable(config: TlsConfig) -> tuple[tuple[tuple[int, int, int], ...], ssl.SSLContext]:
     try:
         return await asyncio.to_thread(_read, config)
@@ -94,6 +103,8 @@ def _context() -> ssl.SSLContext:
 
 def _read(config: TlsConfig) -> tuple[tuple[tuple[int, int, int], ...], ssl.SSLContext]:
     stamps = _stamps(config)
+    for path in (config.cert, config.key):
+        Path(path).open("rb").close()  # OpenSSL does not say which one it may not read
     context = _context()
     # An encrypted key would make OpenSSL ask at the terminal.
     context.load_cert_chain(config.cert, config.key, password=lambda: "")
@@ -106,12 +117,18 @@ def _stamps(config: TlsConfig) -> tuple[tuple[int, int, int], ...]:
 
 
 def _problem(config: TlsConfig, error: OSError | ssl.SSLError) -> ConfigProblem:
-    why = error.strerror or str(error)
     if isinstance(error, ssl.SSLError):
         why = f"{error.reason or error}; both have to be PEM, belong together, and the key must have no password"
+        return ConfigProblem(
+            path=str(config.cert),
+            key="gateway.tls",
+            message=f"the certificate and its key can't be used: {why}",
+            remedy=f"openssl x509 -in {config.cert} -noout -dates looks at it",
+        )
+    path, which = (config.key, "key") if error.filename == str(config.key) else (config.cert, "cert")
     return ConfigProblem(
-        path=str(config.cert),
-        key="gateway.tls",
-        message=f"the certificate and its key can't be used: {why}",
-        remedy=f"openssl x509 -in {config.cert} -noout -dates looks at it",
+        path=str(path),
+        key=f"gateway.tls.{which}",
+        message=f"the certificate and its key can't be used: {path}: {error.strerror or error}",
+        remedy=f"ls -l {path} shows who may read it",
     )

@@ -39,6 +39,14 @@ class Incoming:
     mime: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploaded:
+    """A file that is stored, and what a form said it is for."""
+
+    file: StoredFile
+    purpose: str | None = None
+
+
 Keep = "Callable[[Incoming], Awaitable[StoredFile]]"
 """Stores what comes in; raises FileTooLarge and JournalUnavailable."""
 
@@ -49,7 +57,7 @@ async def read_upload(
     *,
     max_bytes: int,
     timeout_s: float,
-) -> StoredFile:
+) -> Uploaded:
     """Return the file of a request's body, stored by `keep`.
 
     Args:
@@ -77,8 +85,8 @@ async def read_upload(
             return await _of_form(request, keep, pace, max_bytes)
         name = request.query.get("name")
         mime = request.content_type if "Content-Type" in request.headers else None
-        content = pace.through(lambda: request.content.read(_PIECE))
-        return await keep(Incoming(content=content, name=name, mime=mime))
+        content = _not_empty(pace.through(lambda: request.content.read(_PIECE)), "the body")
+        return Uploaded(file=await keep(Incoming(content=content, name=name, mime=mime)))
     except FileTooLarge as error:
         raise _too_large(error.limit) from error
     except TimeoutError as error:
@@ -96,11 +104,12 @@ async def _of_form(
     keep: Callable[[Incoming], Awaitable[StoredFile]],
     pace: _Pace,
     max_bytes: int,
-) -> StoredFile:
+) -> Uploaded:
     """Return the one file of a form. The form may say more about it, before the file or behind it."""
     if request.content_type != "multipart/form-data":
         raise RequestRefused(415, "the body has to be multipart/form-data, or the file itself", close=True)
     stored: StoredFile | None = None
+    purpose: str | None = None
     try:
         form = await request.multipart()
         for _ in range(_MAX_FIELDS):
@@ -112,7 +121,7 @@ async def _of_form(
             if field.name == "file" and stored is None:
                 stored = await keep(_file_in(field, pace))
             elif field.name == "purpose":
-                await _short(field, pace)
+                purpose = await _short(field, pace)
             else:
                 twice = field.name == "file"
                 raise _bad(
@@ -125,7 +134,7 @@ async def _of_form(
         raise _bad("the form can't be read", f"multipart/form-data, RFC 7578: {error}"[:200]) from error
     if stored is None:
         raise _bad("the form has no field file", 'curl -F "file=@PATH" …')
-    return stored
+    return Uploaded(file=stored, purpose=purpose)
 
 
 def _file_in(field: BodyPartReader, pace: _Pace) -> Incoming:
@@ -135,18 +144,29 @@ def _file_in(field: BodyPartReader, pace: _Pace) -> Incoming:
                 415, f"{header} of a field is not undone", remedy="send it as it is", close=True
             )
     return Incoming(
-        content=pace.through(lambda: field.read_chunk(_PIECE)),
+        content=_not_empty(pace.through(lambda: field.read_chunk(_PIECE)), "the file"),
         name=unquote(field.filename) if field.filename else None,
         mime=field.headers.get("Content-Type"),
     )
 
 
-async def _short(field: BodyPartReader, pace: _Pace) -> None:
+async def _not_empty(content: AsyncIterator[bytes], what: str) -> AsyncIterator[bytes]:
+    """Yield the pieces of a file; a client that forgot to send one is told so."""
     size = 0
-    async for piece in pace.through(lambda: field.read_chunk(_MAX_FIELD_BYTES)):
+    async for piece in content:
         size += len(piece)
-        if size > _MAX_FIELD_BYTES:
+        yield piece
+    if size == 0:
+        raise _bad(f"{what} is empty", 'curl -F "file=@PATH" … or --data-binary @PATH')
+
+
+async def _short(field: BodyPartReader, pace: _Pace) -> str:
+    content = bytearray()
+    async for piece in pace.through(lambda: field.read_chunk(_MAX_FIELD_BYTES)):
+        content += piece
+        if len(content) > _MAX_FIELD_BYTES:
             raise _bad(f"the field {field.name} is larger than {_MAX_FIELD_BYTES} bytes")
+    return content.decode(errors="replace")
 
 
 class _Pace:

@@ -104,6 +104,15 @@ async def test_a_bad_configuration_is_told_by_line_and_column(
     assert (SECRET in told, (state_dir / "state").exists()) == (False, False), told
 
 
+@pytest.mark.parametrize("text", ["agent: {max_stepz: 1}\n", "agent: {max_stepz: 1}\ngateway: {prot: 1}\n"])
+async def test_a_refused_start_tells_each_problem_once(state_dir: Path, text: str) -> None:
+    (state_dir / "config.yaml").write_text(text)
+    code, told = await start(state_dir)
+    assert code == 78
+    assert (told.count("unknown key 'max_stepz'"), told.count("{max_stepz: 1}")) == (1, 1), told
+    assert told.count("error[") == 1
+
+
 # --- state directory ------------------------------------------------------------------------------------
 
 

@@ -79,6 +79,21 @@ async def test_check_of_a_good_file_tells_its_notes(shell: Shell) -> None:
     assert "alerts is accepted but has no effect" in ended.err
 
 
+async def test_check_and_doctor_tell_tls_files_that_a_start_could_not_use(
+    shell: Shell, tmp_path: Path
+) -> None:
+    tls = f"tls:\n    cert: {tmp_path}/gone.pem\n    key: {tmp_path}/gone.key\n"
+    path = write(shell, f"gateway:\n  port: 0\n  {tls}models: [{{name: d, type: demo}}]\n")
+    ended = await shell.run("config", "check")
+    assert (ended.code, ended.out) == (78, "")
+    assert f"where: {path}:4" in ended.err
+    assert f"{tmp_path}/gone.pem: No such file" in ended.err
+    ended = await shell.run("doctor", "--offline", "--json")
+    (check,) = [check for check in json.loads(ended.out)["checks"] if check["id"] == "tls"]
+    assert (ended.code, check["status"]) == (1, "fail")
+    assert "gone.pem" in check["evidence"]
+
+
 async def test_check_takes_another_file(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text("agent: 1\n")
     assert (await shell.run("config", "check", str(tmp_path / "other.yaml"))).code == 78

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -70,6 +72,32 @@ async def content(here: Site, ref: str, **headers: str) -> tuple[int, bytes, dic
         return reply.status, await reply.read(), dict(reply.headers)
 
 
+@pytest.mark.parametrize("data", [None, b"", form(b"")])
+async def test_nothing_is_no_file(here: Site, data: Any) -> None:
+    status, told = await put(here, data)
+    assert (status, told["error"]["code"]) == (400, "bad_request")
+    assert told["error"]["message"] in ("the body is empty", "the file is empty")
+    assert "--data-binary" in told["error"]["try"]
+    assert (await here.call("GET", "/v1/files", token=SHOP))[1]["files"] == []
+
+
+async def test_openai_sdk_reads_what_it_puts(here: Site) -> None:
+    openai = importlib.import_module("openai")
+    async with openai.AsyncOpenAI(base_url=f"{here.gateway.url}/v1", api_key=SHOP, max_retries=0) as client:
+        put_here = await client.files.create(file=("a.png", PNG), purpose="vision")
+        assert (put_here.object, put_here.bytes, put_here.filename, put_here.purpose) == (
+            "file",
+            len(PNG),
+            "a.png",
+            "vision",
+        )
+        found = await client.files.retrieve(put_here.id)
+        assert (found.created_at, found.purpose) == (put_here.created_at, "user_data")
+        assert isinstance(found.created_at, int)
+    _, told = await here.call("GET", f"/v1/files/{put_here.id}", token=SHOP)
+    assert datetime.fromisoformat(told["created_at"]).timestamp() // 1 == found.created_at
+
+
 async def test_a_file_of_a_form_is_stored_and_comes_back_as_it_was(here: Site) -> None:
     status, told = await put(here, form(PNG, name="../Ada's photo.png", mime="text/html", purpose="vision"))
     assert status == 201, told
@@ -80,8 +108,13 @@ async def test_a_file_of_a_form_is_stored_and_comes_back_as_it_was(here: Site) -
         "size": len(PNG),
         "created_at": "2026-01-01T12:00:00.000Z",
         "sha256": hashlib.sha256(PNG).hexdigest(),
+        "object": "file",
+        "bytes": len(PNG),
+        "filename": "Ada's photo.png",
+        "purpose": "vision",
     }
-    assert await here.call("GET", f"/v1/files/{told['id']}", token=SHOP) == (200, told)
+    shown = (200, {**told, "purpose": "user_data"})
+    assert await here.call("GET", f"/v1/files/{told['id']}", token=SHOP) == shown
     status, body, headers = await content(here, told["id"])
     assert (status, body) == (200, PNG)
     assert headers["Content-Disposition"] == "attachment; filename*=UTF-8''Ada%27s%20photo.png"

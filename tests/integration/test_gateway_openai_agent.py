@@ -253,7 +253,7 @@ async def test_a_repeat_under_one_key_follows_the_first_turn(state_dir: Path) ->
                     }
                 ]
             },
-            None,  # the message names the part
+            "messages[0].content[0].image_url",
         ),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clawd.cli.checks import budgets, configuration, daemon, files, host, journal, outside, prices, shell
+from clawd.cli.checks import budgets, configuration, daemon, files, host, journal, outside, prices, shell, tls
 from clawd.cli.checks.site import Finding, Site
 
 __all__ = ["Finding", "Site", "examine"]
@@ -20,6 +20,7 @@ _NEAR = (
     budgets.check_budgets,
     daemon.check_socket,
     daemon.check_gateway,
+    tls.check_tls,
     host.check_unit,
     host.check_open_files,
     host.check_clock,

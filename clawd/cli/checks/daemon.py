@@ -12,7 +12,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Final
 
 from clawd import __version__, paths
-from clawd.cli.checks.site import Finding, fail, ok, warn
+from clawd.cli.checks.site import Finding, evidence_of, fail, ok, warn
 from clawd.errors import ConfigError, DaemonNotRunning
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def check_daemon(site: Site) -> Iterator[Finding]:
         if error is None or isinstance(error, DaemonNotRunning):
             yield warn(check, "not running", "clawd start --detach")
         else:
-            yield fail(check, str(error), error.remedy)
+            yield fail(check, evidence_of(error), error.remedy)
         return
     evidence = f"version {status['version']}, process {status['pid']}, {status['state']}"
     if status["version"] != __version__:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from clawd.cli.checks.site import Finding, fail, ok, warn
+from clawd.cli.checks.site import Finding, evidence_of, fail, ok, warn
 from clawd.cli.units import Scope, UnitError, units
 from clawd.errors import ClawdError
 from clawd.models.local_config import LocalConfig, missing_parts
@@ -34,7 +34,7 @@ def check_plugins(site: Site) -> Iterator[Finding]:
             try:
                 group[name]
             except ClawdError as error:
-                broken.append(warn(check, str(error), error.remedy))
+                broken.append(warn(check, evidence_of(error), error.remedy))
     yield from broken or [ok(check, f"{count} installed")]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
-from clawd.cli.checks.site import Finding, fail, ok, warn
+from clawd.cli.checks.site import Finding, evidence_of, fail, ok, warn
 from clawd.cli.live import ask_bridges, ask_models, called_bridges
+from clawd.config.sections import called_bridges as called_by_plugin
 from clawd.errors import ClawdError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def check_models(site: Site) -> Iterator[Finding]:
             )
         )
     except ClawdError as error:
-        yield fail("models", str(error), error.remedy)
+        yield fail("models", evidence_of(error), error.remedy)
         return
     for model in models:
         yield from _one_model(model)
@@ -66,7 +67,7 @@ def _one_model(model: ModelAnswer) -> Iterator[Finding]:
     if model.answer.error is None:
         yield ok(check, f"{model.answer.line} ({_origin(model.info)})")
     else:
-        yield fail(check, str(model.answer.error), model.answer.error.remedy or "clawd models test")
+        yield fail(check, evidence_of(model.answer.error), model.answer.error.remedy or "clawd models test")
 
 
 def _origin(info: ModelInfo) -> str:
@@ -82,24 +83,33 @@ def check_bridges(site: Site) -> Iterator[Finding]:
         if answer.error is None:
             yield ok(check, answer.line)
         else:
-            yield fail(check, str(answer.error), answer.error.remedy or f"clawd bridges test {answer.name}")
+            yield fail(
+                check, evidence_of(answer.error), answer.error.remedy or f"clawd bridges test {answer.name}"
+            )
 
 
 def check_webhooks(site: Site) -> Iterator[Finding]:
-    """Bridges that wait for calls have a gateway to be called at, and a secret to tell callers by."""
+    """Bridges that wait for calls have a gateway to be called at, and a secret to tell callers by.
+
+    A bridge whose plugin says that it is called and has no gateway is a mistake of the configuration; one whose
+    plugin does not say so is made to see it, if its section has a secret.
+    """
     if site.loaded is None:
         return
-    signed = {
-        name: section.secret for name, section in site.config.bridges.items() if isinstance(section, Signed)
-    }
-    called = asyncio.run(called_bridges(site.config, site.plugins, site.state_dir, tuple(signed)))
-    for name in called:
-        check = f"bridge:{name}"
-        secrets = signed[name]
+    sections = site.config.bridges
+    told = set(called_by_plugin(sections, site.plugins))
+    signed = tuple(
+        name for name, section in sections.items() if isinstance(section, Signed) and name not in told
+    )
+    seen = asyncio.run(called_bridges(site.config, site.plugins, site.state_dir, signed))
+    for name in (name for name in sections if name in told or name in seen):
+        check, section = f"bridge:{name}", sections[name]
         if site.config.gateway.port is False:
             yield fail(check, "it waits for calls, but the gateway is off", "set gateway.port")
-        elif not secrets:
+        elif not isinstance(section, Signed):
+            yield ok(check, f"takes calls at /bridges/{name}")
+        elif not section.secret:
             yield fail(check, "without a secret anybody could call it", f"set bridges.{name}.secret")
         else:
-            count = len(secrets) if isinstance(secrets, tuple | list) else 1
+            count = len(section.secret) if isinstance(section.secret, tuple | list) else 1
             yield ok(check, f"takes calls at /bridges/{name}, {count} secret{'s' if count > 1 else ''} set")

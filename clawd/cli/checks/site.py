@@ -48,6 +48,12 @@ def fail(check: str, evidence: str, fix: str = "") -> Finding:
     return Finding(id=check, status="fail", evidence=evidence, fix=fix)
 
 
+def evidence_of(error: ClawdError) -> str:
+    """Return an error in one line without its remedy, which stands under `fix`."""
+    place = f"{error.where}: " if error.where else ""
+    return f"{place}{error.what} ({error.why})" if error.why else f"{place}{error.what}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """What the host says; handed in, so that a test can be another host."""

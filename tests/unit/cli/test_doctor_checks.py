@@ -19,7 +19,18 @@ import pytest
 
 from clawd import __version__
 from clawd.bridge import BridgePlugin
-from clawd.cli.checks import budgets, configuration, daemon, examine, files, host, journal, outside, prices
+from clawd.cli.checks import (
+    budgets,
+    configuration,
+    daemon,
+    examine,
+    files,
+    host,
+    journal,
+    outside,
+    prices,
+    tls,
+)
 from clawd.cli.checks.files import file_system
 from clawd.cli.checks.site import Finding, Host, Site, survey
 from clawd.cli.units import units
@@ -29,6 +40,7 @@ from clawd.plugins import BRIDGES, PluginGroup, Plugins
 from clawd.store.lock import StateLock
 from clawd.store.mark import Mark
 from clawd.store.schema import APPLICATION_ID
+from tests.fakes.certificates import make_certificate
 
 LOCAL_DISK = "22 1 8:1 / / rw,relatime - ext4 /dev/root rw\n"
 HEALTHY = "gateway: {port: 0}\nmodels: [{name: d, type: demo}]\n"
@@ -403,14 +415,48 @@ def test_local_model_without_its_file_or_engine_fails(make: MakeSite, tmp_path: 
     failed(host.check_local_model(site), "mine: ")
 
 
+# --- TLS -------------------------------------------------------------------------------------------
+
+
+def test_tls_files_are_tried(make: MakeSite, tmp_path: Path) -> None:
+    made, other = make_certificate(tmp_path), make_certificate(tmp_path, "other")
+    text = "gateway: {{port: 0, tls: {{cert: {}, key: {}}}}}\n"
+    assert only(tls.check_tls(make(text.format(made.cert, made.key)))).status == "ok"
+    failed(tls.check_tls(make(text.format(made.cert, other.key))), "config.yaml:1:1: gateway.tls: the cert")
+    failed(tls.check_tls(make(text.format(made.cert, tmp_path / "gone"))), f"{tmp_path}/gone: No such file")
+    assert not list(tls.check_tls(make(text.format(tmp_path / "gone", made.key).replace("0", "false", 1))))
+
+
 # --- bridges that wait for calls --------------------------------------------------------------------
 
 
-def test_webhook_without_a_gateway_fails(make: MakeSite) -> None:
-    site = make(
-        "gateway: {port: false}\nbridges: {hook: {type: webhook, secret: abcdefghijklmnopqrstuvwxyz}}\n"
+HOOK = "hook: {type: webhook, secret: abcdefghijklmnopqrstuvwxyz}"
+WECHAT = "oa: {type: wechat, app_id: wx1234567890abcdef, token: abc123}"
+
+
+@pytest.mark.parametrize("section", [HOOK, WECHAT])
+def test_bridge_that_is_called_fails_without_a_gateway(make: MakeSite, section: str) -> None:
+    site = make(f"gateway: {{port: false}}\nbridges: {{{section}}}\n")
+    failed(configuration.check_config(site), "config.yaml:1:17: gateway.port: the gateway is off")
+
+
+def test_bridge_whose_plugin_does_not_say_that_it_is_called_fails_without_a_gateway(make: MakeSite) -> None:
+    site = make(f"bridges: {{{HOOK}}}\n")
+    plugin = replace(site.plugins.bridges["webhook"], called=False)
+    assert site.loaded is not None
+    off = site.config.model_copy(update={"gateway": GatewayConfig(port=False)})
+    site = replace(
+        site,
+        plugins=replace(site.plugins, bridges={"webhook": plugin}),
+        loaded=replace(site.loaded, config=off),
     )
     failed(outside.check_webhooks(site), "the gateway is off")
+
+
+def test_wechat_account_is_shown_to_take_calls(make: MakeSite) -> None:
+    finding = only(outside.check_webhooks(make(f"bridges: {{{WECHAT}}}\n")))
+    assert (finding.status, finding.id) == ("ok", "bridge:oa")
+    assert "/bridges/oa" in finding.evidence
 
 
 def test_webhook_without_a_secret_fails_already_in_the_configuration(make: MakeSite) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import pytest
 from pydantic import AfterValidator, Field
@@ -27,6 +27,8 @@ def _long_enough(secret: Secret) -> Secret:
 
 
 class PhoneConfig(BridgeConfig):
+    foreign_keys: ClassVar[dict[str, str]] = {"line_id": "a line is lines: 1"}
+
     token: Annotated[Secret, AfterValidator(_long_enough)]
     ring: bool = True
     pass_code: int = 0
@@ -49,6 +51,10 @@ class LampConfig(ToolConfig):
 @dataclass(frozen=True)
 class FakePlugin:
     config: Any
+    called: bool = False
+
+    def is_called(self, config: Any) -> bool:
+        return self.called
 
 
 @dataclass(frozen=True)

@@ -256,6 +256,41 @@ def test_wide_bind_is_allowed_with_tokens_or_without_a_server(files: Files, rest
     files.load(f"gateway: {{host: 0.0.0.0, {rest}}}")
 
 
+@pytest.mark.parametrize(
+    ("text", "message", "remedy"),
+    [
+        ("gateway: false", "expected a section, got false", "to turn it off: gateway: {port: false}"),
+        (
+            "models: [{name: a, type: openai}]",
+            "there is no model type 'openai'; that is",
+            "write preset: openai",
+        ),
+        ("bridges: {phone: {token: long enough, line_id: 1}}", "unknown key 'line_id'", "a line is lines: 1"),
+    ],
+)
+def test_what_people_mean_is_told(files: Files, text: str, message: str, remedy: str) -> None:
+    problem = files.problem(text)
+    assert problem.message.startswith(message)
+    assert "did you mean 'lines'" not in problem.message
+    assert problem.remedy.startswith(remedy)
+
+
+def test_bridges_that_are_called_need_a_gateway(files: Files) -> None:
+    files.plugins = FakePlugins(bridges={"phone": FakePlugin(PhoneConfig, called=True)})
+    text = """
+    gateway:
+      port: false
+    bridges:
+      phone: {token: long enough}
+      off: {type: phone, token: long enough, enabled: false}
+    """
+    problem = files.problem(text)
+    assert (problem.line, problem.key) == (3, "gateway.port")
+    assert "the bridge phone: nothing would ever arrive" in problem.message
+    assert "set a port" in problem.remedy
+    files.load(text.replace("false", "8080", 1))
+
+
 def test_numbers_as_sender_ids_are_text(files: Files) -> None:
     config = files.load("bridges: {phone: {token: long enough, allow: [12345, -100, abc, '*']}}").config
     assert config.bridges["phone"].allow == ("12345", "-100", "abc", "*")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from clawd.gateway.openai_errors import OpenAIRefused
+from clawd.gateway.openai_parts import place_of
 from clawd.gateway.openai_responses_request import read_responses
 from clawd.messages import Image, Text
 from clawd.models.base import AssistantMessage, SystemMessage, ToolMessage, UserMessage
@@ -80,3 +81,13 @@ def test_a_wrong_field_is_named(body: dict[str, Any], param: str) -> None:
     with pytest.raises(OpenAIRefused) as caught:
         read_responses(body)
     assert (caught.value.status, caught.value.param) == (400, param)
+
+
+def test_the_place_of_a_part_counts_the_items_of_the_input() -> None:
+    thoughts: Any = {"type": "reasoning", "summary": []}
+    picture = {"type": "input_image", "image_url": "http://x.invalid/a.png"}
+    said: Any = {"role": "user", "content": [{"type": "input_text", "text": "what?"}, picture]}
+    question = read_responses({"model": "m", "instructions": "be brief", "input": [thoughts, said, thoughts]})
+    last = question.messages[-1]
+    assert isinstance(last, UserMessage)
+    assert place_of(last.parts[1], 1, question.last) == "input[1].content[1].image_url"

@@ -49,3 +49,8 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.Mon
     with pytest.raises(ValidationError, match="pip install 'clawd-agent\\[wechat\\]'"):
         config()
     assert not config(enabled=False).enabled, "a bridge that is off needs nothing"
+
+
+@pytest.mark.parametrize("key", ["corp_id", "corpsecret", "encoding_aes_key", "token", "agent_id"])
+def test_keys_of_an_app_of_ones_own_are_answered_with_where_the_bot_has_its_keys(key: str) -> None:
+    assert "AI bot's long connection" in WecomConfig.foreign_keys[key]
