@@ -17,6 +17,8 @@ def _create(context: BridgeContext, config: TelegramConfig) -> Bridge:
     return TelegramBridge(context, config)
 
 
-PLUGIN = BridgePlugin(type="telegram", config=TelegramConfig, create=_create)
+PLUGIN = BridgePlugin(
+    type="telegram", config=TelegramConfig, create=_create, called=lambda config: config.mode == "webhook"
+)
 
 __all__ = ["PLUGIN", "TelegramConfig"]

@@ -108,3 +108,8 @@ def test_settings_that_could_not_work_are_refused(key: str, value: object) -> No
 def test_a_document_may_begin_where_messages_would_be_many_or_never(over: int) -> None:
     section = {"type": "telegram", "token": TOKEN, "document_over": over}
     assert TelegramConfig.model_validate(section).document_over == over
+
+
+def test_only_a_bot_in_webhook_mode_is_called_through_the_gateway() -> None:
+    assert not PLUGIN.is_called(section())
+    assert PLUGIN.is_called(section(mode="webhook", webhook_url="https://bot.example.com/bridges/telegram"))
