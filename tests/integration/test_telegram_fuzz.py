@@ -94,7 +94,8 @@ class Worse:
                 return self.chance.choice(
                     (b"", b"[]", b"null", b"[" * 20_000, b'"\\ud800"', b"NaN", b"\xff\xfe{}")
                 )
-        return raw
+            case _:
+                return raw
 
     def _spoil(self, node: Any) -> None:
         """Replace, drop, add or move something, somewhere inside."""
