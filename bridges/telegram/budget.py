@@ -1,7 +1,9 @@
 """How many calls a chat, and the bot as a whole, may take: kept by us, so that Telegram need not say no.
 
 Every call counts, whatever its method: messages, edits, drafts, "typing". What is only nice to have leaves
-room for what must go out. After a 429 the chat is frozen for as long as Telegram said.
+room for what must go out. In a group, where Telegram counts strictly, a reply waits as well; elsewhere it goes
+out at once, as bursts are taken more often than not, and a 429 tells where they are not. After a 429 the chat
+is frozen for as long as Telegram said.
 
 Source: Bot FAQ, "My bot is hitting limits": about one message a second in a chat with short bursts, 20 a
 minute in a group, some 30 a second in all; none of it is guaranteed, `retry_after` is.
@@ -22,12 +24,16 @@ Urgency = Literal["answer", "preview", "aside"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """At most `calls` in any `seconds`; of these `kept` are for answers, and `kept_from_asides` for more than asides."""
+    """At most `calls` in any `seconds`; of these `kept` are for answers, and `kept_from_asides` for more than asides.
+
+    Unless it is `strict`, answers only count and never wait.
+    """
 
     calls: int
     seconds: float
     kept: int
     kept_from_asides: int
+    strict: bool = False
 
     def of(self, urgency: Urgency) -> int:
         """Return how many calls of this urgency may stand in the window."""
@@ -40,7 +46,7 @@ class Allowance:
                 return self.calls - self.kept - self.kept_from_asides
 
 
-GROUP: Final = Allowance(calls=20, seconds=60, kept=6, kept_from_asides=4)
+GROUP: Final = Allowance(calls=20, seconds=60, kept=6, kept_from_asides=4, strict=True)
 PRIVATE: Final = Allowance(calls=30, seconds=30, kept=8, kept_from_asides=4)
 BOT: Final = Allowance(calls=28, seconds=1, kept=10, kept_from_asides=4)
 _MAX_CHATS: Final = 2000  # with a memory of their last calls; more than are busy within a minute
@@ -59,6 +65,8 @@ class _Window:
         while self.calls and self.calls[0] <= now - self.allowance.seconds:
             self.calls.popleft()
         wait_s = max(0.0, self.frozen_until - now)
+        if urgency == "answer" and not self.allowance.strict:
+            return wait_s
         most = self.allowance.of(urgency)
         if len(self.calls) < most:
             return wait_s

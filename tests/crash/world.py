@@ -69,7 +69,7 @@ class World:
         }
         bridges = cast("dict[str, dict[str, object]]", config["bridges"])
         for bridge in bridges.values():
-            if "api_base" in bridge:
+            if {"api_base", "token"} <= bridge.keys():  # a Telegram bot
                 bridge.setdefault("commands", False)  # its commit would be the first that fault points count
         self.config_path.write_text(yaml.safe_dump(config), encoding="utf-8")
 

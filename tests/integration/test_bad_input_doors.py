@@ -58,21 +58,15 @@ async def test_a_bad_body_is_refused_in_words(here: Doors, body: bytes, status: 
 
 
 async def test_fifty_megabytes_are_refused_long_before_they_are_read(here: Doors) -> None:
-    sent = 0
-
     async def flood() -> AsyncIterator[bytes]:
-        nonlocal sent
-        for _ in range(50):
-            sent += 1_000_000
+        while True:  # only an answer ends it
             yield b"x" * 1_000_000
 
     head = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     before = (await here.world.control("status"))["rss_bytes"]
     for path in ("/v1/messages", "/bridges/hook"):
-        sent = 0
         answer = await here.request("POST", path, data=flood(), headers=head)
         assert (answer.status, "larger than" in answer.message) == (413, True), answer
-        assert sent < 50_000_000
     assert (await here.world.control("status"))["rss_bytes"] < before + 30_000_000
 
 
@@ -173,7 +167,8 @@ async def test_a_message_of_a_megabyte_is_cut_with_a_note_at_every_door(here: Do
     assert (await here.clawd("chat", "-c", "big", stdin=text)).out.endswith(f"{CUT}\n")
     assert (await here.hook(event(text, conversation="big"))).status == 202
     here.telegram.user_says(71, text)
-    await here.telegram.wait_until(lambda: any(CUT in m.text for m in here.telegram.sent(71)), 15)
+    # A reply of this length is a document at Telegram.
+    await here.telegram.wait_until(lambda: any(CUT.encode() in m.file for m in here.telegram.sent(71)), 30)
     await here.world.settled()
     asked = [len(seen.last_user_text) for seen in here.model.requests if len(seen.last_user_text) > 10_000]
     assert len(asked) == 4
@@ -183,7 +178,7 @@ async def test_a_message_of_a_megabyte_is_cut_with_a_note_at_every_door(here: Do
 
 async def test_after_all_of_it_every_accepted_message_has_its_answer(here: Doors) -> None:
     turns = await here.ended(1000)
-    assert {turn["state"] for turn in turns} == {"answered"}
+    assert not [turn for turn in turns if turn["state"] != "answered"]
     assert await here.reply({"text": "still there?"}) == "you said: still there?"
     log = here.world.output.read_text(encoding="utf-8", errors="replace")
     assert "Traceback" not in log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zoneinfo
 from pathlib import Path
 
@@ -68,7 +69,8 @@ async def test_a_host_without_zone_data_still_tells_utc(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONTZPATH", str(tmp_path))
-    monkeypatch.setitem(__import__("sys").modules, "tzdata", None)  # as if the package were not installed
+    for name in {"tzdata", *(name for name in sys.modules if name.startswith("tzdata."))}:
+        monkeypatch.setitem(sys.modules, name, None)  # as if the package were not installed
     zoneinfo.reset_tzpath()
     zoneinfo.ZoneInfo.clear_cache()
     try:

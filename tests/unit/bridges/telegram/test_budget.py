@@ -52,19 +52,31 @@ async def test_the_wait_is_exactly_as_long_as_it_takes() -> None:
     assert budget.admit(GROUP_CHAT, "answer") == 0
 
 
-def test_a_private_chat_has_more_and_does_not_wait_for_a_group() -> None:
+def test_a_reply_to_a_person_never_waits_but_leaves_no_room_for_what_is_nice_to_have() -> None:
     budget = CallBudget(ManualClock())
-    exhausted(budget, GROUP_CHAT, "answer")
-    assert exhausted(budget, PERSON, "answer") == min(PRIVATE.calls, BOT.calls - GROUP.calls)
+    assert exhausted(budget, PERSON, "answer", most=100) == 100
+    assert budget.admit(PERSON, "preview") > 0
+    assert budget.admit(PERSON, "aside") > 0
 
 
-async def test_all_chats_together_keep_within_the_bots_own_allowance() -> None:
+async def test_a_private_chats_previews_keep_within_its_allowance() -> None:
     clock = ManualClock()
     budget = CallBudget(clock)
-    passed = sum(budget.admit(chat, "answer") == 0 for chat in range(1, 200))
-    assert passed == BOT.calls
+    passed = 0
+    for _ in range(300):
+        passed += budget.admit(PERSON, "preview") == 0
+        await clock.advance(0.1)
+    assert passed <= PRIVATE.calls
+
+
+async def test_previews_in_all_chats_together_keep_within_the_bots_own_allowance() -> None:
+    clock = ManualClock()
+    budget = CallBudget(clock)
+    passed = sum(budget.admit(chat, "preview") == 0 for chat in range(1, 200))
+    assert passed == BOT.calls - BOT.kept
+    assert budget.admit(600, "answer") == 0, "a reply does not wait for the previews of others"
     await clock.advance(1)
-    assert budget.admit(500, "answer") == 0
+    assert budget.admit(500, "preview") == 0
 
 
 async def test_a_frozen_chat_waits_alone() -> None:
@@ -94,7 +106,7 @@ def test_no_window_is_ever_overrun(steps: list[tuple[float, int | str, Urgency]]
     passed: list[tuple[float, int | str]] = []
     for wait_s, chat, urgency in steps:
         clock._move_to(clock.monotonic() + wait_s)
-        if budget.admit(chat, urgency) == 0:
+        if budget.admit(chat, urgency) == 0 and (chat != PERSON or urgency != "answer"):
             passed.append((clock.monotonic(), chat))
     for began, chat in passed:
         allowed = PRIVATE if chat == PERSON else GROUP
