@@ -272,6 +272,23 @@ class BridgeConformance:
                 pieces = [piece async for piece in state.bridge.fetch(part)]
         assert b"".join(pieces) == content
 
+    @_needs("files_in")
+    async def test_a_voice_of_ten_megabytes_can_be_had_whole(
+        self, platform: Platform, context: BridgeContext
+    ) -> None:
+        inbox = MemoryInbox()
+        content = _CONTENT["audio"][1] + bytes(10_000_000)
+        async with self.receiving(platform, context, inbox) as state:
+            await platform.send_file("audio", content, name="long.ogg")
+            await inbox.wait_until(lambda: bool(inbox.messages), _WAIT_S)
+            (part,) = [p for p in inbox.messages[0].parts if isinstance(p, Audio)]
+            if is_stored(part.ref):
+                pieces = [piece async for piece in context.artifacts.read(part.ref)]
+            else:
+                assert isinstance(state.bridge, MediaBridge)
+                pieces = [piece async for piece in state.bridge.fetch(part)]
+        assert b"".join(pieces) == content
+
     # --- the connection -----------------------------------------------------------------------------------
 
     @_needs("connection")
