@@ -30,6 +30,8 @@ the header `X-Clawd-Protocol`.
 | GET /pairings; POST /pairings/approve; POST /pairings/revoke | {"code", "owner"} / {"principal"} | {"pending": […], "principals": […]} / PrincipalStatus / {} |
 | GET /tokens; POST /tokens/create; POST /tokens/revoke | {"name", "scopes"?, "conversations"?, "expires_at"?, "rate"?, "day"?} / {"name"} | {"tokens": [TokenStatus]} / {"token"}, which is told this once / {} |
 | GET /bridges; POST /bridges/NAME/test | | {"bridges": [BridgeStatus]} / BridgeTest |
+| GET /alerts; POST /alerts/test | | AlertsReport / {"deliveries": [ID…]} |
+| POST /silences; POST /silences/end | {"rule"?, "label"?, "until", "why"?} / {"id"} | Silence / {} |
 | GET /usage | ?days= (1 to 366, 7)&by= (day, model, user or conversation) | UsageReport; days are those of UTC, today the last of them |
 | GET /models; POST /models/NAME/test | | {"models": [ModelInfo]} / {"detail", "duration_s"} |
 

@@ -34,6 +34,7 @@ from clawd.journal.endpoints import EndpointRows
 from clawd.journal.spend_direct import DirectSpend
 from clawd.models.budgets import BudgetLedger, day_limits
 from clawd.models.windows import DEFAULT_ROUTE
+from clawd.observability.counts import Counts
 from clawd.supervisor import Supervisor
 from clawd.texts import say
 
@@ -97,6 +98,7 @@ class Parts:
     outbox: Outbox
     live_view: LiveView
     alarms: Alarms
+    counts: Counts
     tokens: TokenStore
     gateway: Gateway
     keeper: Keeper
@@ -128,6 +130,7 @@ class _Ground:
     fanout: Fanout
     mailbox: Mailbox
     alarms: Alarms
+    counts: Counts
     callbacks: Callbacks
     redactor: Redactor
 
@@ -152,6 +155,7 @@ def build(
         fanout=Fanout(),
         mailbox=Mailbox(),
         alarms=Alarms(),
+        counts=Counts(),
         callbacks=Callbacks(EndpointRows(opened.store), clock, version=__version__, chance=random.random),
         redactor=logs.redactor,
     )
@@ -181,6 +185,7 @@ def build(
         outbox=outbox,
         live_view=live_view,
         alarms=ground.alarms,
+        counts=ground.counts,
         tokens=tokens,
         gateway=_gateway(ground, inbox, minds, accounts, supervisor, tokens),
         keeper=Keeper(opened.keeping, clock),

@@ -1,0 +1,1 @@
+"""Alerts without Prometheus: rules over sliding windows, told to owners and programs through the outbox."""

@@ -1,0 +1,151 @@
+"""What alerts are about: the readings that rules look at, an alert's life, and silences. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from clawd.ids import DeliveryId
+    from clawd.observability.histogram import Histogram
+
+RuleName = Literal[
+    "error_rate",  # turns failed or dead / turns ended
+    "model_error_rate",  # the same of each model's attempts
+    "latency",  # 95th percentile of turns, in seconds
+    "first_token",  # the same of each model's time to first token
+    "queue_age",  # of the oldest turn that waits for a worker, in seconds
+    "dead_letters",  # new ones within the window
+    "breaker_open",  # a model is out of service
+    "bridge_down",  # a bridge is not connected
+    "budget",  # used share of a budget
+    "disk",  # used share of the file system of the state directory
+    "loop_lag",  # longest time the event loop did not come round, in seconds
+    "journal_errors",  # commits that failed within the window
+]
+"""The rules. Each looks at one number, for each of its labels' values, and says when that is too large."""
+
+RULES: Final[tuple[RuleName, ...]] = get_args(RuleName)
+
+Severity = Literal["warning", "critical"]
+AlertState = Literal["pending", "firing", "resolved"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelVitals:
+    """One model, since the process began."""
+
+    attempts: int
+    failed: int
+    first_token: Histogram
+    breaker: Literal["closed", "rest", "half_open", "open"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeVitals:
+    """One bridge, now."""
+
+    connected: bool
+    why: str  # what keeps it from being so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """All that rules look at, read at one moment. What is counted is counted since the process began."""
+
+    turns: Mapping[str, float]  # ended, by outcome
+    turn_s: Histogram
+    models: Mapping[str, ModelVitals]
+    queue_age_s: float
+    given_up: float
+    bridges: Mapping[str, BridgeVitals]
+    budgets: Mapping[str, float]  # used share, by `day`, `month` or `model NAME`
+    disk_used: float  # share, 0 to 1
+    loop_lag_s: float  # the longest since the last reading
+    journal_errors: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One rule at one value of its label, from the moment it is broken until some time after it is not."""
+
+    fingerprint: str  # constant for (rule, label): 16 hexadecimal digits
+    rule: RuleName
+    label: str  # the model, bridge or budget; empty where the rule has none
+    severity: Severity
+    state: AlertState
+    value: float
+    above: float
+    began_at: (
+        datetime  # when the rule was first broken, or when this state was taken over from an earlier run
+    )
+    fired_at: datetime | None = None
+    resolved_at: datetime | None = None
+    silenced: str = ""  # the id of the silence that keeps it quiet
+    detail: str = ""  # such as a bridge's error, without secrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """Keeps alerts quiet that would be told; they are still seen in `clawd alerts list`."""
+
+    id: str  # "silence:" and 8 hexadecimal digits
+    rule: RuleName | None  # None: every rule
+    label: str | None  # None: every label
+    until: datetime
+    why: str = ""
+    by: str = ""  # who asked for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleStatus:
+    """A rule as it is in force."""
+
+    rule: RuleName
+    enabled: bool
+    above: float
+    clear: float  # ends once the number is at most this
+    min: int
+    window_s: float
+    for_s: float
+    cool_down_s: float
+    severity: Severity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertsReport:
+    """The answer to `clawd alerts list`."""
+
+    alerts: Sequence[
+        Alert
+    ]  # pending and firing ones, then those resolved within the last day, the newest first
+    silences: Sequence[Silence]
+    targets: Sequence[
+        str
+    ]  # who is told, as people write them: `telegram 12345`, `https://example.com` (no path)
+    rules: Sequence[RuleStatus]
+
+
+class AlertDesk(Protocol):
+    """What people can ask of the alerts: from the terminal, the control socket and chats."""
+
+    def report(self) -> AlertsReport:
+        """Return what is going on, what is quiet, who is told, and the rules in force."""
+        ...
+
+    async def test(self) -> Sequence[DeliveryId]:
+        """Send a test alert to every target, and return its deliveries; raises NotPossible (there is no target)."""
+        ...
+
+    async def silence(
+        self, *, rule: RuleName | None, label: str | None, until: datetime, why: str, by: str
+    ) -> Silence:
+        """Keep these alerts quiet until then, from now on and over restarts; raises NotPossible (too many)."""
+        ...
+
+    async def end_silence(self, silence: str) -> None:
+        """Let a silence end now; what fires still is told. Raises NotFound."""
+        ...

@@ -1,0 +1,80 @@
+"""What happened since the process began: the counts behind `/metrics` and the alerts.
+
+One `Counts` is built with the daemon and handed to the parts that count. Counting costs a dictionary access and
+never fails. Labels are bounded by who counts: names of the configuration in force, and words of fixed sets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from clawd.observability.histogram import Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+MAX_LABELS: Final = 1000
+"""Combinations that one counter tells apart; what comes beyond is counted under `other` in every label."""
+
+TURN_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0)
+COMMIT_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+LAG_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Counter:
+    """A number for each combination of labels; it only grows.
+
+    Args:
+        labels: Their names, in the order in which `add` takes the values.
+        changed: Called after each count.
+    """
+
+    __slots__ = ("_changed", "_numbers", "labels")
+
+    def __init__(self, *labels: str, changed: Callable[[], None]) -> None:
+        self.labels = labels
+        self._changed = changed
+        self._numbers: dict[tuple[str, ...], float] = {}
+
+    def add(self, *values: str, by: float = 1) -> None:
+        """Count `by` more under these values of the labels."""
+        numbers = self._numbers
+        if values not in numbers and len(numbers) >= MAX_LABELS:
+            values = ("other",) * len(values)
+        numbers[values] = numbers.get(values, 0) + by
+        self._changed()
+
+    def numbers(self) -> Mapping[tuple[str, ...], float]:
+        """Return the numbers by their labels' values."""
+        return self._numbers
+
+
+class Counts:
+    """All of them. `changed` is whoever wants to know that something happened: it must be quick and not raise."""
+
+    def __init__(self) -> None:
+        self.changed: Callable[[], None] = _nothing
+
+        def moved() -> None:
+            self.changed()
+
+        self.received = Counter("bridge", changed=moved)  # messages accepted
+        self.turns = Counter("outcome", changed=moved)  # answered, failed, cancelled or dead
+        self.turn_s = Histogram(TURN_S)  # from acceptance to the committed end
+        self.tools = Counter("tool", "outcome", changed=moved)
+        self.deliveries = Counter("bridge", "outcome", changed=moved)  # sent, retry, parked, unknown or dead
+        self.given_up = Counter("kind", changed=moved)  # dead letters: turn, delivery or update
+        self.commit_s = Histogram(COMMIT_S)  # of the journal's batches; written by its thread
+        self.journal_errors = Counter("kind", changed=moved)  # full, locked or failed
+        self.requests = Counter("route", "method", "status", changed=moved)  # at the gateway; status as 2xx
+        self.lag_s = Histogram(LAG_S)  # how long the event loop did not come round
+        self.worst_lag_s = 0.0  # the longest of them since somebody last asked, see `take_worst_lag`
+
+    def take_worst_lag(self) -> float:
+        """Return the longest lag since the last call."""
+        worst, self.worst_lag_s = self.worst_lag_s, 0.0
+        return worst
+
+
+def _nothing() -> None:
+    """Stand in for the listener that does not exist yet."""
