@@ -19,6 +19,7 @@ from bridges.telegram.lean import (
     GetMe,
     GetUpdates,
     InputFile,
+    Response,
     SendChatAction,
     SendMessage,
     SendMessageDraft,
@@ -33,8 +34,6 @@ from clawd.network import client_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
-
-    from aiogram.methods import Response
 
     from bridges.telegram.lean import Bot, TelegramMethod
     from clawd.bridge import NetworkConfig
@@ -73,6 +72,17 @@ class ReplaceButtons(EditMessageReplyMarkup):
     """editMessageReplyMarkup, with the edited message as it came."""
 
     __returning__: ClassVar[Any] = Any
+
+
+# pydantic makes the model of an answer anew as soon as nobody holds it: a twentieth of a turn's CPU.
+_SHAPES: dict[Any, object] = {}
+
+
+def _keep_shape(returned: Any) -> None:
+    """Keep the model of answers with this result alive; aiogram's session asks pydantic for it each time."""
+    if returned not in _SHAPES:
+        generic: Any = Response
+        _SHAPES[returned] = generic[returned]
 
 
 _PLAIN: dict[type[TelegramMethod[Any]], type[TelegramMethod[Any]]] = {}
@@ -178,6 +188,7 @@ class Session(BaseSession):
             )
         if status_code == HTTPStatus.TOO_MANY_REQUESTS:
             raise TelegramRetryAfter(method, str(body.get("description", "")), _retry_after(body))
+        _keep_shape(method.__returning__)
         if not body["ok"] and not body.get("description"):
             content = json.dumps(body | {"description": f"HTTP {status_code}"})
         return super().check_response(bot, method, status_code, content)
