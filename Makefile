@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test slow check bench soak clean
+.PHONY: help run test slow check bench soak pages clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,6 +49,11 @@ SEED ?= $(shell date +%s)
 soak: $(VENV)/.clawd-dev ## kill the daemon 1,000 times under load, and judge what came of it (KILLS=, SEED=)
 	@echo "KILLS=$(KILLS) SEED=$(SEED)"
 	$(BIN)/python -m tests.crash.soak --kills $(KILLS) --seed $(SEED)
+
+pages: $(VENV)/.clawd-dev ## make those pages of docs/ anew that follow from the code
+	@$(BIN)/python -m clawd.gateway.openapi_page > docs/api.md
+	$(BIN)/python -m clawd.cli.pages.configuration > docs/keys.md
+	$(BIN)/python -m clawd.cli.pages.commands > docs/commands.md
 
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
