@@ -147,6 +147,8 @@ def build(
     socket: Path,
 ) -> Parts:
     """Return the parts, connected but not yet running."""
+    counts = Counts()
+    opened.store.count(counts)
     ground = _Ground(
         situation=Situation(loaded=loaded, started_at=clock.now()),
         plugins=plugins,
@@ -154,8 +156,8 @@ def build(
         opened=opened,
         fanout=Fanout(),
         mailbox=Mailbox(),
-        alarms=Alarms(),
-        counts=Counts(),
+        alarms=Alarms(counts),
+        counts=counts,
         callbacks=Callbacks(EndpointRows(opened.store), clock, version=__version__, chance=random.random),
         redactor=logs.redactor,
     )
@@ -226,6 +228,7 @@ def _door(ground: _Ground, access: Access, minds: Minds, accounts: Accounts) -> 
         alarms=ground.alarms,
         prefixes=minds.prefixes,
         app_events=ground.callbacks.events,
+        counts=ground.counts,
     )
 
 
@@ -255,6 +258,7 @@ def _delivery(ground: _Ground, inbox: DurableInbox, state_dir: Path) -> tuple[Su
         refused=supervisor.refused,
         settle=live_view.settle,
         alarms=ground.alarms,
+        counts=ground.counts,
     )
     supervisor.close_when(outbox.idle)
     return supervisor, live_view, outbox
@@ -278,6 +282,7 @@ def _workers(ground: _Ground, minds: Minds, supervisor: Supervisor) -> Workers:
         history=ground.opened.search,
         app_events=ground.callbacks.events,
         shelf=Shelf(ground.opened.artifacts.of, supervisor.bridges, ground.clock),
+        counts=ground.counts,
     )
     situation = ground.situation
     return Workers(
@@ -307,6 +312,7 @@ def _gateway(
         models=minds.names,
         offered=lambda: _offered(minds),
         artifacts=opened.artifacts,
+        counts=ground.counts,
     )
     return Gateway(situation.loaded.config.gateway, around)
 

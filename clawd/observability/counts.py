@@ -1,7 +1,8 @@
 """What happened since the process began: the counts behind `/metrics` and the alerts.
 
-One `Counts` is built with the daemon and handed to the parts that count. Counting costs a dictionary access and
-never fails. Labels are bounded by who counts: names of the configuration in force, and words of fixed sets.
+One `Counts` is built with the daemon and handed to the parts that count. Counting costs half a microsecond and
+never fails. Labels are bounded by who counts: names of the configuration in force, and words of fixed sets. All of
+it happens in the event loop's thread, but for `commit_s`, which the journal's thread alone writes.
 """
 
 from __future__ import annotations
@@ -50,7 +51,11 @@ class Counter:
 
 
 class Counts:
-    """All of them. `changed` is whoever wants to know that something happened: it must be quick and not raise."""
+    """All of them.
+
+    `changed` belongs to whoever wants to know that something happened: it is called whenever a counter moved, and
+    must be quick and not raise.
+    """
 
     def __init__(self) -> None:
         self.changed: Callable[[], None] = _nothing
@@ -59,12 +64,17 @@ class Counts:
             self.changed()
 
         self.received = Counter("bridge", changed=moved)  # messages accepted
-        self.turns = Counter("outcome", changed=moved)  # answered, failed, cancelled or dead
-        self.turn_s = Histogram(TURN_S)  # from acceptance to the committed end
+        # Ends that are committed: answered, failed, cancelled or dead. What was merged ends with its turn, as one.
+        self.turns = Counter("outcome", changed=moved)
+        self.turn_s = Histogram(
+            TURN_S
+        )  # from acceptance to the committed end, a person's time to answer included
         self.tools = Counter("tool", "outcome", changed=moved)
-        self.deliveries = Counter("bridge", "outcome", changed=moved)  # sent, retry, parked, unknown or dead
+        self.deliveries = Counter(
+            "bridge", "outcome", changed=moved
+        )  # attempts: sent, retry, parked, unknown or dead
         self.given_up = Counter("kind", changed=moved)  # dead letters: turn, delivery or update
-        self.commit_s = Histogram(COMMIT_S)  # of the journal's batches; written by its thread
+        self.commit_s = Histogram(COMMIT_S)  # of the journal's batches that were committed
         self.journal_errors = Counter("kind", changed=moved)  # full, locked or failed
         self.requests = Counter("route", "method", "status", changed=moved)  # at the gateway; status as 2xx
         self.lag_s = Histogram(LAG_S)  # how long the event loop did not come round
