@@ -106,6 +106,7 @@ class Parts:
     async def configure(self) -> None:
         """Bring every part but the models in line with the configuration in force."""
         config = self.situation.loaded.config
+        self.counts.expect(bridges=config.bridges, tools=self.minds.brain().tools.names)
         self.access.configure(config.access, config.bridges)
         self.inbox.configure(config.access)
         self.callbacks.configure(config.gateway, config.network)
@@ -299,12 +300,20 @@ def _gateway(
     tokens: TokenStore,
 ) -> Gateway:
     situation, opened = ground.situation, ground.opened
+    meters = Meters(
+        minds,
+        accounts.ledger,
+        opened,
+        supervisor,
+        ground.counts,
+        config_in_force=lambda: not situation.config_error,
+    )
     around = Surroundings(
         inbox=inbox,
         views=opened.views,
         fanout=ground.fanout,
         readiness=lambda: _readiness(situation, opened, supervisor),
-        metrics=Meters(minds, accounts.ledger, opened.views, supervisor).read,
+        metrics=meters.read,
         bridges=supervisor.http_bridges,
         tokens=tokens,
         clock=ground.clock,

@@ -201,7 +201,7 @@ class Gateway:
             # What reads its body itself has limits of its own; this one is for what is mounted.
             client_max_size=remote.max_body_bytes if remote is not None else 0,
         )
-        app.add_routes(self._doors.routes())
+        self._counter.expect(app.add_routes(self._doors.routes()))
         if remote is not None:
             app.add_subapp(remote.prefix, remote.app())
         app.on_response_prepare.append(self._checks.sign)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiohttp import web
 
     from clawd.observability.counts import Counts
@@ -19,6 +21,14 @@ class RequestCounter:
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts.requests
+
+    def expect(self, routes: Iterable[web.AbstractRoute]) -> None:
+        """Tell 0 for these routes until something is counted."""
+        for route in routes:
+            if route.resource is None or route.method not in METHODS - {"HEAD"}:
+                continue
+            for status in ("2xx", "4xx", "5xx"):
+                self._counts.expect(route.resource.canonical, route.method, status)
 
     async def count(self, request: web.Request, response: web.StreamResponse) -> None:
         """Count one answer; a signal handler of the application (`on_response_prepare`)."""

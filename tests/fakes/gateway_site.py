@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from clawd.artifacts.store import ArtifactStore
     from clawd.bridge import HttpBridge, Inbox
     from clawd.control.services import ControlServices
+    from clawd.gateway.metrics import ReadMetrics
     from clawd.gateway.openai_models import Offered
     from clawd.ids import Clock, TurnId
     from clawd.messages import Address
@@ -47,8 +48,10 @@ class Site:
     counts: Counts = field(default_factory=Counts)
     metrics: Sequence[Family] = ()
 
+    reading: ReadMetrics | None = None  # in place of `metrics`
+
     async def read_metrics(self) -> Sequence[Family]:
-        return self.metrics
+        return self.metrics if self.reading is None else await self.reading()
 
     @property
     def port(self) -> int:

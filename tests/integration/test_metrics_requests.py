@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def counted(here: Site) -> dict[tuple[str, ...], float]:
-    return dict(here.counts.requests.numbers())
+    return {labels: number for labels, number in here.counts.requests.numbers().items() if number}
 
 
 async def test_requests_are_counted_by_the_pattern_of_their_route(state_dir: Path) -> None:

@@ -44,7 +44,7 @@ async def test_each_commit_is_timed_once_and_a_proof_of_life_is_none(store: Stor
     await store.ping()
     assert sum(counts.commit_s.counts) == 1
     assert counts.commit_s.total > 0
-    assert counts.journal_errors.numbers() == {}
+    assert not any(counts.journal_errors.numbers().values())
 
 
 async def test_a_full_disk_is_counted_for_each_commit_and_not_for_proofs_of_life(store: Store) -> None:
@@ -59,7 +59,7 @@ async def test_a_full_disk_is_counted_for_each_commit_and_not_for_proofs_of_life
             await store.write(fail)
     await store.ping()
     assert store.pause
-    assert counts.journal_errors.numbers() == {("full",): 2}
+    assert counts.journal_errors.numbers() == {("full",): 2, ("locked",): 0, ("failed",): 0}
     assert sum(counts.commit_s.counts) == 0
 
 
@@ -72,4 +72,4 @@ async def test_a_disk_that_breaks_is_counted(store: Store) -> None:
     store.count(counts)
     with pytest.raises(JournalBroken):
         await store.write(fail)
-    assert counts.journal_errors.numbers() == {("failed",): 1}
+    assert counts.journal_errors.numbers()[("failed",)] == 1
