@@ -187,6 +187,8 @@ def assert_promtool_is_content(text: str) -> None:
         assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(180)
 async def test_turns_are_answered_and_memory_stays_while_a_hundred_clients_scrape(state_dir: Path) -> None:
     async with daemon(state_dir, *(Reply(text="hello") for _ in range(3))) as here:
         assert await here.ask() == "answered"
