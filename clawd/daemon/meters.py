@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
-from typing import TYPE_CHECKING
+import sqlite3
+from typing import TYPE_CHECKING, Final
 
 from clawd import __version__
 from clawd.alerts.base import RULES
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
     """Tells how many alerts of which rule fire now."""
 
 
+READ_S: Final = 2.0
+"""So long a scrape waits for the journal; Prometheus itself waits for ten seconds by default."""
+
+
 class Meters:
     """Reads what `/metrics` shows; see docs/metrics.md.
 
@@ -42,6 +48,7 @@ class Meters:
         counts: What happened so far.
         firing: Tells the alerts.
         config_in_force: Whether the configuration on disk is the one that runs.
+        read_s: How long the journal is waited for.
     """
 
     def __init__(
@@ -54,6 +61,7 @@ class Meters:
         *,
         firing: Firing = dict,
         config_in_force: Callable[[], bool] = lambda: True,
+        read_s: float = READ_S,
     ) -> None:
         self._minds = minds
         self._ledger = ledger
@@ -62,6 +70,7 @@ class Meters:
         self._counts = counts
         self._firing = firing
         self._config_in_force = config_in_force
+        self._read_s = read_s
         database = opened.store.path
         self._disk = Aside(lambda: read_disk(database))
         self._process = Aside(read_process)
@@ -88,8 +97,9 @@ class Meters:
 
     async def _queue(self) -> Sequence[Family]:
         try:
-            stats = await self._opened.views.stats()
-        except JournalError:
+            async with asyncio.timeout(self._read_s):  # others may ask much, and each waits for its turn
+                stats = await self._opened.views.stats()
+        except (JournalError, sqlite3.Error, TimeoutError):
             return (names.JOURNAL_READABLE.number(0),)
         return (names.JOURNAL_READABLE.number(1), *_queue(stats))
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 async def built(state_dir: Path) -> AsyncIterator[Parts]:
     """The parts of a daemon that is not started."""
     clock, plugins = SystemClock(), Plugins(bridges={}, models={}, tools={})
-    loaded = load_config(None, {}, plugins)
+    loaded = await asyncio.to_thread(load_config, None, {}, plugins)
     opened = await open_journal(state_dir, loaded.config.journal, clock)
     try:
         with setup_logging(loaded.config.logging, None, {}) as logs:
@@ -48,7 +48,7 @@ async def built(state_dir: Path) -> AsyncIterator[Parts]:
         await opened.close()
 
 
-def meters(parts: Parts, firing: Mapping[str, int] | None = None) -> Meters:
+def meters(parts: Parts, firing: Mapping[str, int] | None = None, read_s: float = 30) -> Meters:
     return Meters(
         parts.minds,
         parts.accounts.ledger,
@@ -57,6 +57,7 @@ def meters(parts: Parts, firing: Mapping[str, int] | None = None) -> Meters:
         parts.counts,
         firing=lambda: firing or {},
         config_in_force=lambda: False,
+        read_s=read_s,
     )
 
 
@@ -84,6 +85,13 @@ async def test_a_journal_that_cannot_be_read_leaves_the_rest_to_be_told(state_di
         ("clawd_outbox_depth",),
         ("clawd_dead_letters",),
     }
+
+
+async def test_a_journal_that_is_asked_too_much_is_not_waited_for_long(state_dir: Path) -> None:
+    async with built(state_dir) as parts, parts.opened.store._reader._turn:
+        told = numbers(await meters(parts, read_s=0.01).read())
+    assert told[("clawd_journal_readable",)] == 0
+    assert told[("clawd_turns_total", "answered")] == 0
 
 
 async def test_alerts_are_told_for_every_rule(state_dir: Path) -> None:
