@@ -55,6 +55,7 @@ soak: $(VENV)/.clawd-dev ## kill the daemon 1,000 times under load, and judge wh
 
 pages: $(VENV)/.clawd-dev ## make those pages of docs/ anew that follow from the code
 	@$(BIN)/python -m clawd.gateway.openapi_page > docs/api.md
+	$(BIN)/python -m clawd.observability.metrics_page > docs/metrics.md
 	$(BIN)/python -m clawd.cli.pages.configuration > docs/keys.md
 	$(BIN)/python -m clawd.cli.pages.commands > docs/commands.md
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clawd.observability.counts import Counts
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -30,14 +32,16 @@ class GivenUp:
 
 
 class Alarms:
-    """Passes events on to all who listen; each is also one line in the log."""
+    """Passes events on to all who listen; each is also one line in the log, and counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: Counts | None = None) -> None:
+        self._counts = counts or Counts()
         self._listeners: list[Callable[[GivenUp], None]] = []
 
     def given_up(self, event: GivenUp) -> None:
         """Tell everybody; a listener must not raise nor block."""
         log.error("given_up", extra={"id": event.id, "bridge": event.bridge, "why": event.why})
+        self._counts.given_up.add(event.id.partition(":")[0] if event.id else "update")
         for listener in tuple(self._listeners):
             listener(event)
 

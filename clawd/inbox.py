@@ -34,6 +34,7 @@ from clawd.messages import (
     Text,
     Unreadable,
 )
+from clawd.observability.counts import Counts
 from clawd.pairing import decide, questions
 from clawd.rate import RateLimit, Verdict
 from clawd.texts import say
@@ -91,6 +92,7 @@ class DurableInbox:
         alarms: Alarms,
         prefixes: Callable[[], Mapping[str, str]],
         app_events: Callable[[str], Collection[str]] = lambda _: (),
+        counts: Counts | None = None,
     ) -> None:
         self._journal = journal
         self._access = access
@@ -103,6 +105,7 @@ class DurableInbox:
         self._alarms = alarms
         self._prefixes = prefixes
         self._app_events = app_events  # of which events the app of an account is told
+        self._counts = counts or Counts()
         self._limit = "20/min"
         self._rate = RateLimit(self._limit, clock)
 
@@ -307,6 +310,7 @@ class DurableInbox:
         match outcome:
             case Accepted():
                 assert isinstance(event, InboundMessage)  # noqa: S101 - only messages are accepted
+                self._counts.received.add(event.address.bridge)
                 self._fanout.publish(event.address, Arrived())
                 self._on_message(event)
                 return outcome

@@ -42,6 +42,7 @@ from clawd.errors import ModelError, ModelUnknown
 from clawd.journal.records import (
     ModelResult,
     PatternAllowed,
+    ToolDone,
     TurnMerged,
     TurnsUndone,
     TurnWaiting,
@@ -237,6 +238,8 @@ class Attempt:
             self.turn = apply(self.turn, record)
             if isinstance(record, PatternAllowed):
                 self._allowed.add(record.pattern)
+            elif isinstance(record, ToolDone):
+                self._runner.count_call(self._brain, record)
 
     async def _limited(self, work: Coroutine[None, None, T], until: float | None = None) -> T:
         """Return what `work` returns; raises Stopped, or OutOfTime where the turn's own limit is over.

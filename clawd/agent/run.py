@@ -16,10 +16,11 @@ from clawd.agent.voice import Voice
 from clawd.alarms import GivenUp
 from clawd.errors import JournalUnavailable
 from clawd.fanout import Asked, Ended, Started, ToolNote
-from clawd.ids import question_id
+from clawd.ids import question_id, to_ms
 from clawd.journal.base import OpenQuestion
 from clawd.journal.deliveries import NewDelivery
-from clawd.journal.records import TurnFinished
+from clawd.journal.records import ToolDone, TurnFinished
+from clawd.observability.counts import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +82,7 @@ class TurnRunner:
         shelf: Shelf,
         history: History | None = None,
         app_events: AppEvents = lambda _: (),
+        counts: Counts | None = None,
     ) -> None:
         self._journal = journal
         self._fanout = fanout
@@ -90,6 +92,7 @@ class TurnRunner:
         self._split = split
         self._alarms = alarms
         self._app_events = app_events
+        self._counts = counts or Counts()
         self.shelf = shelf
         """Where files are found."""
         self._snapshots: dict[TurnId, Snapshot] = {}  # of turns that just ended
@@ -152,6 +155,8 @@ class TurnRunner:
         )
         deliveries = self._deliveries(lease, ending, turn, whole=whole)
         await self.commit(lease, *ending.records, finished, outbox=deliveries, done=True)
+        self._counts.turn_s.add(max(0, to_ms(self._clock.now()) - lease.accepted_at_ms) / 1000)
+        self._counts.turns.add(ending.outcome)
         self._fanout.publish(
             lease.address,
             Ended(
@@ -270,6 +275,10 @@ class TurnRunner:
             duration_s=duration_s,
         )
         self._fanout.publish(lease.address, note)
+
+    def count_call(self, brain: Brain, done: ToolDone) -> None:
+        """Count a call that is committed; a name that the model made up is counted as `other`."""
+        self._counts.tools.add(done.name if done.name in brain.tools else "other", done.outcome)
 
     def note(self, lease: Lease, intent: Record) -> None:
         """Queue the intent of a model call; nobody waits for its commit."""

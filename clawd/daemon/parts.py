@@ -106,6 +106,7 @@ class Parts:
     async def configure(self) -> None:
         """Bring every part but the models in line with the configuration in force."""
         config = self.situation.loaded.config
+        self.counts.expect(bridges=config.bridges, tools=self.minds.brain().tools.names)
         self.access.configure(config.access, config.bridges)
         self.inbox.configure(config.access)
         self.callbacks.configure(config.gateway, config.network)
@@ -147,6 +148,8 @@ def build(
     socket: Path,
 ) -> Parts:
     """Return the parts, connected but not yet running."""
+    counts = Counts()
+    opened.store.count(counts)
     ground = _Ground(
         situation=Situation(loaded=loaded, started_at=clock.now()),
         plugins=plugins,
@@ -154,8 +157,8 @@ def build(
         opened=opened,
         fanout=Fanout(),
         mailbox=Mailbox(),
-        alarms=Alarms(),
-        counts=Counts(),
+        alarms=Alarms(counts),
+        counts=counts,
         callbacks=Callbacks(EndpointRows(opened.store), clock, version=__version__, chance=random.random),
         redactor=logs.redactor,
     )
@@ -226,6 +229,7 @@ def _door(ground: _Ground, access: Access, minds: Minds, accounts: Accounts) -> 
         alarms=ground.alarms,
         prefixes=minds.prefixes,
         app_events=ground.callbacks.events,
+        counts=ground.counts,
     )
 
 
@@ -255,6 +259,7 @@ def _delivery(ground: _Ground, inbox: DurableInbox, state_dir: Path) -> tuple[Su
         refused=supervisor.refused,
         settle=live_view.settle,
         alarms=ground.alarms,
+        counts=ground.counts,
     )
     supervisor.close_when(outbox.idle)
     return supervisor, live_view, outbox
@@ -278,6 +283,7 @@ def _workers(ground: _Ground, minds: Minds, supervisor: Supervisor) -> Workers:
         history=ground.opened.search,
         app_events=ground.callbacks.events,
         shelf=Shelf(ground.opened.artifacts.of, supervisor.bridges, ground.clock),
+        counts=ground.counts,
     )
     situation = ground.situation
     return Workers(
@@ -294,12 +300,20 @@ def _gateway(
     tokens: TokenStore,
 ) -> Gateway:
     situation, opened = ground.situation, ground.opened
+    meters = Meters(
+        minds,
+        accounts.ledger,
+        opened,
+        supervisor,
+        ground.counts,
+        config_in_force=lambda: not situation.config_error,
+    )
     around = Surroundings(
         inbox=inbox,
         views=opened.views,
         fanout=ground.fanout,
         readiness=lambda: _readiness(situation, opened, supervisor),
-        metrics=Meters(minds, accounts.ledger, opened.views, supervisor).read,
+        metrics=meters.read,
         bridges=supervisor.http_bridges,
         tokens=tokens,
         clock=ground.clock,
@@ -307,6 +321,7 @@ def _gateway(
         models=minds.names,
         offered=lambda: _offered(minds),
         artifacts=opened.artifacts,
+        counts=ground.counts,
     )
     return Gateway(situation.loaded.config.gateway, around)
 

@@ -11,7 +11,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 from clawd.alarms import GivenUp
 from clawd.delivery.files import sendable
@@ -28,6 +28,7 @@ from clawd.errors import (
 from clawd.ids import to_ms
 from clawd.journal.deliveries import Dead, DeliveryOutcome, Held, OutboxRow, Parked, RetryAt, Sent
 from clawd.memory import end_if_exhausted
+from clawd.observability.counts import Counts
 
 if TYPE_CHECKING:
     from clawd.alarms import Alarms
@@ -59,6 +60,7 @@ class Outbox:
         settle: Callable[[TurnId], Awaitable[None]],
         alarms: Alarms,
         chance: Callable[[], float] = random.random,
+        counts: Counts | None = None,
     ) -> None:
         """Create the service.
 
@@ -71,6 +73,7 @@ class Outbox:
             settle: Returns once no preview of that turn is on the wire any more.
             alarms: Told of deliveries that were given up, and of those that an owner must decide on.
             chance: Draws numbers from 0 to 1, for the jitter of retries.
+            counts: Counts what became of each attempt.
         """
         self._journal = journal
         self._clock = clock
@@ -80,6 +83,7 @@ class Outbox:
         self._settle = settle
         self._alarms = alarms
         self._chance = chance
+        self._counts = counts or Counts()
         self._config: DeliveryConfig | None = None
         self._policies: Mapping[str, BridgeConfig] = {}
         self._sending: dict[asyncio.Task[None], str] = {}  # to the bridge's name
@@ -161,6 +165,7 @@ class Outbox:
         except Fenced as error:
             log.warning("receipt_fenced", extra={"delivery": row.message.id, "error": str(error)})
             return
+        self._count(row.message.address.bridge, outcome)
         if (isinstance(outcome, Dead) and not outcome.unreachable) or isinstance(outcome, Held):
             message = row.message
             self._alarms.given_up(
@@ -171,6 +176,12 @@ class Outbox:
                     why=outcome.why,
                 )
             )
+
+    def _count(self, bridge: str, outcome: DeliveryOutcome) -> None:
+        if isinstance(outcome, RetryAt) and not outcome.tried:
+            return  # it was put off, not tried
+        known = bridge if bridge in self._bridges() else "other"  # an old row's may be gone
+        self._counts.deliveries.add(known, _word(outcome))
 
     def _over(self, task: asyncio.Task[None]) -> None:
         del self._sending[task]
@@ -269,3 +280,20 @@ class Outbox:
                 await self._clock.sleep(RETRY_TAKE_S)
             else:
                 return
+
+
+def _word(outcome: DeliveryOutcome) -> str:
+    """Return what became of an attempt, as it is counted."""
+    match outcome:
+        case Sent():
+            return "sent"
+        case RetryAt():
+            return "retry"
+        case Parked():
+            return "parked"
+        case Held():
+            return "unknown"
+        case Dead():
+            return "dead"
+        case _:
+            assert_never(outcome)

@@ -14,6 +14,7 @@ from aiohttp import web
 from clawd.errors import ClawdError, ConfigError
 from clawd.gateway.checks import Checks
 from clawd.gateway.connections import Connections
+from clawd.gateway.counting import RequestCounter
 from clawd.gateway.doors import Doors
 from clawd.gateway.openai_errors import openai_problems
 from clawd.gateway.places import Places
@@ -69,6 +70,7 @@ class Gateway:
             places=self._places,
             times=self._times,
         )
+        self._counter = RequestCounter(around.counts)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._connections: Connections | None = None
@@ -199,10 +201,11 @@ class Gateway:
             # What reads its body itself has limits of its own; this one is for what is mounted.
             client_max_size=remote.max_body_bytes if remote is not None else 0,
         )
-        app.add_routes(self._doors.routes())
+        self._counter.expect(app.add_routes(self._doors.routes()))
         if remote is not None:
             app.add_subapp(remote.prefix, remote.app())
         app.on_response_prepare.append(self._checks.sign)
+        app.on_response_prepare.append(self._counter.count)
         return app
 
     @web.middleware

@@ -86,7 +86,7 @@ class Doors:
         self._openai = self._openai_door()
         self._all: list[Door] = [
             Health(around.readiness),
-            MetricsPage(around.metrics, around.tokens, settings().host),
+            MetricsPage(around.metrics, around.tokens, settings().host, around.clock),
             BridgeMounts(around.bridges, self._inbox, body_timeout_s=times.body_s),
             self._messages(),
             approvals,

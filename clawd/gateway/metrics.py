@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -14,9 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from clawd.gateway.auth import TokenStore
+    from clawd.ids import Clock
     from clawd.observability.metrics import Family
 
     ReadMetrics = Callable[[], Awaitable[Sequence[Family]]]
+
+FRESH_S: Final = 1.0
+"""So old may be what a scrape is told: all that come in between share one reading."""
 
 _PASSED_ON: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 """Headers of a request that came through a reverse proxy: who asks is not of this host."""
@@ -29,11 +34,16 @@ class MetricsPage:
         read: Returns what is to be shown.
         tokens: Who may come in from elsewhere.
         host: What the gateway is bound to.
+        clock: Tells how old a reading is.
     """
 
-    def __init__(self, read: ReadMetrics, tokens: TokenStore, host: str) -> None:
+    def __init__(self, read: ReadMetrics, tokens: TokenStore, host: str, clock: Clock) -> None:
         self._read = read
         self._tokens = tokens
+        self._clock = clock
+        self._reading = asyncio.Lock()
+        self._text = b""
+        self._until = -math.inf  # as long the text is fresh
         self._open = is_loopback(host)
         self._exposition: Exposition | None = None
 
@@ -45,11 +55,18 @@ class MetricsPage:
         """All metrics in Prometheus' text format, whatever the request accepts."""
         if not (self._open and _is_direct(request)):
             self._tokens.require(request.headers, "metrics")
-        if self._exposition is None:
-            await asyncio.to_thread(prepare)
-            self._exposition = Exposition()
-        text = self._exposition.text(await self._read())
-        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=await self._fresh(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _fresh(self) -> bytes:
+        """Return the text, read anew where it is too old; who comes meanwhile waits for that reading."""
+        async with self._reading:
+            if self._clock.monotonic() >= self._until:
+                if self._exposition is None:
+                    await asyncio.to_thread(prepare)
+                    self._exposition = Exposition()
+                self._text = self._exposition.text(await self._read())
+                self._until = self._clock.monotonic() + FRESH_S
+            return self._text
 
 
 def _is_direct(request: web.Request) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from clawd.gateway.bodies import BODY_TIMEOUT_S
 from clawd.gateway.connections import HEADER_TIMEOUT_S, WRITE_TIMEOUT_S
 from clawd.gateway.places import StreamTimes
+from clawd.observability.counts import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -43,6 +44,7 @@ class Surroundings:
     # The models in force, for OpenAI's clients; None: those endpoints are not there.
     offered: Callable[[], Offered] | None = None
     artifacts: ArtifactStore | None = None  # where files are kept; None: no files are taken
+    counts: Counts = field(default_factory=Counts)  # where requests are counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -168,6 +168,7 @@ class Lease:
     settings: ConversationSettings
     waiting: int = 0  # further messages queued behind this one
     claims: int = 1  # of this turn altogether
+    accepted_at_ms: int = 0  # wall time of its message's commit
     told: int = 0  # characters of its visible text that were delivered before a question
     merged: tuple[int, ...] = ()  # seqs of the messages that became part of it
     expired: bool = False  # the deadline of its question has passed

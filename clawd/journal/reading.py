@@ -123,6 +123,7 @@ class QueueStats:
     conversations: int
     last_id: int  # highest journal id
     waiting: int = 0  # for a person's word
+    ready_age_s: float = 0.0  # how long the conversation that waits longest for a worker has; 0: none does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

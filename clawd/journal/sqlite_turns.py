@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 _READY = (
     "SELECT c.ready_at, c.id, c.epoch, coalesce(c.moved_to, c.address), c.last_seq, c.settings,"
-    ' c.done_seq + 1, i.attempts, i.claims, i."right", i.v, i.body, i.told, i.deadline, i.asked_seq,'
+    ' c.done_seq + 1, i.attempts, i.claims, i."right", i.v, i.body, i.told, i.deadline, i.asked_seq, i.at,'
     " (SELECT max(m.seq) FROM inbox m WHERE m.conv = c.id AND m.merged_into = c.done_seq + 1"
     "  AND m.seq BETWEEN c.done_seq + 2 AND c.done_seq + 1 + {merged})"
     " FROM conv c LEFT JOIN inbox i ON i.conv = c.id AND i.seq = c.done_seq + 1"
@@ -111,7 +111,7 @@ def _candidates(db: sqlite3.Connection, count: int, now: int) -> list[tuple[Any,
 
 def _claim_one(db: sqlite3.Connection, context: Context, row: tuple[Any, ...], now: int) -> Lease:
     _, conv, epoch, address, last_seq, settings, seq, attempts, claims, right, version, body, *rest = row
-    told, deadline, asked_seq, last_merged = rest
+    told, deadline, asked_seq, accepted_at, last_merged = rest
     last = seq if last_merged is None else last_merged
     if body is None:
         raise JournalCorrupt("a message is missing", where=context.turn(conv, seq))
@@ -128,6 +128,7 @@ def _claim_one(db: sqlite3.Connection, context: Context, row: tuple[Any, ...], n
         settings=decode_settings(settings),
         waiting=last_seq - last,
         claims=claims + 1,
+        accepted_at_ms=accepted_at,
         told=told,
         merged=tuple(range(seq + 1, last + 1)),
         expired=deadline is not None and deadline <= now,

@@ -310,12 +310,14 @@ class SqliteViews:
 
     async def stats(self) -> QueueStats:
         (
-            (open_turns, running, waiting, oldest, deliveries, dead, conversations, last_id),
+            (open_turns, running, waiting, oldest, ready, suspect, deliveries, dead, conversations, last_id),
         ) = await self._store.read(
             "SELECT (SELECT value FROM kv WHERE key = ?),"
             " (SELECT count(*) FROM conv WHERE owner IS NOT NULL),"
             " (SELECT count(*) FROM inbox INDEXED BY inbox_waiting WHERE state = 'waiting'),"
             " (SELECT min(at) FROM inbox WHERE state IN ('queued', 'running', 'waiting')),"
+            " (SELECT min(ready_at) FROM conv WHERE ready_at IS NOT NULL AND suspect = 0),"
+            " (SELECT min(ready_at) FROM conv WHERE ready_at IS NOT NULL AND suspect = 1),"
             " (SELECT count(*) FROM outbox WHERE state IN ('pending', 'sending', 'parked')),"
             " (SELECT count(*) FROM inbox WHERE state = 'dead' AND dropped = 0)"
             " + (SELECT count(*) FROM conv WHERE stuck IS NOT NULL)"
@@ -326,16 +328,20 @@ class SqliteViews:
             " coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'journal'), 0)",
             (OPEN_TURNS,),
         )
-        age_ms = to_ms(self._context.clock.now()) - oldest if oldest is not None else 0
+        now = to_ms(self._context.clock.now())
+        since = min(
+            at if at is not None else now for at in (ready, suspect, now)
+        )  # one due later is not ready
         return QueueStats(
             queued=open_turns - running,
             running=running,
-            oldest_age_s=max(0.0, age_ms / 1000),
+            oldest_age_s=max(0, now - oldest) / 1000 if oldest is not None else 0.0,
             deliveries_open=deliveries,
             dead=dead,
             conversations=conversations,
             last_id=last_id,
             waiting=waiting,
+            ready_age_s=(now - since) / 1000,
         )
 
 

@@ -54,6 +54,7 @@ Reason = Literal[
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 
 TokenType = Literal["input", "output", "cached", "cache_write", "thinking"]
+TOKEN_TYPES: Final[tuple[TokenType, ...]] = get_args(TokenType)
 
 _OUTCOME_OF: Final[Mapping[str, Outcome]] = {
     "ok": "ok",

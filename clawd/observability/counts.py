@@ -1,7 +1,8 @@
 """What happened since the process began: the counts behind `/metrics` and the alerts.
 
-One `Counts` is built with the daemon and handed to the parts that count. Counting costs a dictionary access and
-never fails. Labels are bounded by who counts: names of the configuration in force, and words of fixed sets.
+One `Counts` is built with the daemon and handed to the parts that count. Counting costs half a microsecond and
+never fails. Labels are bounded by who counts: names of the configuration in force, and words of fixed sets. All of
+it happens in the event loop's thread, but for `commit_s`, which the journal's thread alone writes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from clawd.observability.histogram import Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 MAX_LABELS: Final = 1000
 """Combinations that one counter tells apart; what comes beyond is counted under `other` in every label."""
@@ -19,6 +20,9 @@ MAX_LABELS: Final = 1000
 TURN_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0)
 COMMIT_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 LAG_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+DELIVERY_OUTCOMES: Final = ("sent", "retry", "parked", "unknown", "dead")
 
 
 class Counter:
@@ -44,13 +48,22 @@ class Counter:
         numbers[values] = numbers.get(values, 0) + by
         self._changed()
 
+    def expect(self, *values: str) -> None:
+        """Tell 0 for these values of the labels until something is counted: a rate needs a first value."""
+        if len(self._numbers) < MAX_LABELS:
+            self._numbers.setdefault(values, 0)
+
     def numbers(self) -> Mapping[tuple[str, ...], float]:
         """Return the numbers by their labels' values."""
         return self._numbers
 
 
 class Counts:
-    """All of them. `changed` is whoever wants to know that something happened: it must be quick and not raise."""
+    """All of them.
+
+    `changed` belongs to whoever wants to know that something happened: it is called whenever a counter moved, and
+    must be quick and not raise.
+    """
 
     def __init__(self) -> None:
         self.changed: Callable[[], None] = _nothing
@@ -59,16 +72,40 @@ class Counts:
             self.changed()
 
         self.received = Counter("bridge", changed=moved)  # messages accepted
-        self.turns = Counter("outcome", changed=moved)  # answered, failed, cancelled or dead
-        self.turn_s = Histogram(TURN_S)  # from acceptance to the committed end
+        # Ends that are committed: answered, failed, cancelled or dead. What was merged ends with its turn, as one.
+        self.turns = Counter("outcome", changed=moved)
+        # From acceptance to the committed end, with the time that a person took to answer.
+        self.turn_s = Histogram(TURN_S)
         self.tools = Counter("tool", "outcome", changed=moved)
-        self.deliveries = Counter("bridge", "outcome", changed=moved)  # sent, retry, parked, unknown or dead
+        # Attempts, by DELIVERY_OUTCOMES.
+        self.deliveries = Counter("bridge", "outcome", changed=moved)
         self.given_up = Counter("kind", changed=moved)  # dead letters: turn, delivery or update
-        self.commit_s = Histogram(COMMIT_S)  # of the journal's batches; written by its thread
+        self.commit_s = Histogram(COMMIT_S)  # of the journal's batches that were committed
         self.journal_errors = Counter("kind", changed=moved)  # full, locked or failed
         self.requests = Counter("route", "method", "status", changed=moved)  # at the gateway; status as 2xx
         self.lag_s = Histogram(LAG_S)  # how long the event loop did not come round
+        self._expect_fixed()
         self.worst_lag_s = 0.0  # the longest of them since somebody last asked, see `take_worst_lag`
+
+    def expect(self, *, bridges: Iterable[str], tools: Iterable[str]) -> None:
+        """Tell 0 of what the configuration in force names, until something is counted."""
+        for bridge in (*bridges, "api"):
+            self.received.expect(bridge)
+            for outcome in DELIVERY_OUTCOMES:
+                self.deliveries.expect(bridge, outcome)
+        self.received.expect("terminal")
+        for tool in tools:
+            for outcome in ("ok", "error"):
+                self.tools.expect(tool, outcome)
+
+    def _expect_fixed(self) -> None:
+        for counter, words in (
+            (self.turns, ("answered", "failed", "cancelled", "dead")),
+            (self.given_up, ("turn", "delivery", "update")),
+            (self.journal_errors, ("full", "locked", "failed")),
+        ):
+            for word in words:
+                counter.expect(word)
 
     def take_worst_lag(self) -> float:
         """Return the longest lag since the last call."""

@@ -22,13 +22,16 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """Of `Exposition.text`. Source: prometheus.io, Exposition formats."""
 
 
+Kind = Literal["counter", "gauge", "histogram"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """One metric with its samples: for each, the labels' values in their order, and the number or counts."""
 
     name: str  # with its unit; that of a counter ends in `_total`
     help: str
-    kind: Literal["counter", "gauge", "histogram"]
+    kind: Kind
     labels: tuple[str, ...] = ()
     samples: Sequence[tuple[tuple[str, ...], float | Histogram]]
 

@@ -18,6 +18,8 @@ from clawd.store.writer import Work, Writer
 if TYPE_CHECKING:
     from typing import NoReturn, Self
 
+    from clawd.observability.counts import Counts
+
 __all__ = ["Row", "Store", "Work"]
 
 T = TypeVar("T")
@@ -130,6 +132,10 @@ class Store:
     def pause(self) -> str:
         """Why nothing could be committed the last time (disk full, locked), empty when it could."""
         return self._writer.pause
+
+    def count(self, counts: Counts) -> None:
+        """Count commits, and what went wrong with them, there from now on."""
+        self._writer.counts = counts
 
     async def broken(self) -> NoReturn:
         """Raise JournalBroken as soon as the disk has failed a write; else wait for ever."""

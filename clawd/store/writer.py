@@ -13,11 +13,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from clawd.errors import JournalBroken, JournalError, JournalUnavailable
+from clawd.observability.counts import Counts
 from clawd.store import faults
+from clawd.store.failure import Failure, failure_of
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -113,6 +116,8 @@ class Writer:
         self._stopped = self._loop.create_future()
         self._broken = asyncio.Event()
         self._pause = ""
+        self.counts = Counts()
+        """Where commits and their errors are counted."""
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
 
     # --- in the loop ------------------------------------------------------------------------------------
@@ -219,12 +224,22 @@ class Writer:
             items, self._gathered = self._gathered, []
             self._queue.put(items)
 
-    def _tell(self, batch: list[_Item], pause: str) -> None:
+    def _note(self, failure: Failure | None) -> None:
+        """Take in whether a commit went well."""
+        pause = ""
+        if failure is not None:
+            pause = failure.why
+            self.counts.journal_errors.add(failure.kind)
         if pause and not self._pause:
             log.error("journal_paused", extra={"why": pause})
         elif self._pause and not pause:
             log.info("journal_resumed")
         self._pause = pause
+
+    def _tell(self, batch: list[_Item], failure: Failure | None, *, tried: bool = True) -> None:
+        """Tell who waits; unless anything was tried, these were looks whether the thread lives."""
+        if tried:
+            self._note(failure)
         self._queued -= len(batch)
         if self._outside:
             self._let_in(self._max_queue - self._queued)
@@ -264,7 +279,7 @@ class Writer:
                 break
         for item in batch:
             item.error = refusal()
-        self._tell(batch, str(cause))
+        self._tell(batch, failure_of(cause))
         self._let_in(len(self._outside))
         self._broken.set()
 
@@ -299,10 +314,10 @@ class Writer:
             else:
                 closing = self._drain(first, batch)
                 items = [item for item in batch if item.work is not None]
-                pause = self._commit(items) if items else self._pause
-                self._call(self._tell, batch.copy(), pause)
+                failure = self._commit(items) if items else None
+                self._call(partial(self._tell, tried=bool(items)), batch.copy(), failure)
                 batch.clear()
-                if items and not pause:
+                if items and failure is None:
                     idle_s = self._upkeep.after_commit(self._db)
             if idle_s is not None:
                 idle_at = time.monotonic() + idle_s
@@ -320,13 +335,13 @@ class Writer:
                 return False
         return True
 
-    def _commit(self, items: list[_Item]) -> str:
-        """Run the items in one transaction; return why it could not be committed, empty when it was.
+    def _commit(self, items: list[_Item]) -> Failure | None:
+        """Run the items in one transaction; return why it could not be committed, None when it was.
 
         Raises:
             sqlite3.Error: the disk or the database is broken; never tried again.
         """
-        db = self._db
+        db, began = self._db, time.perf_counter()
         try:
             db.execute("BEGIN IMMEDIATE")
             if not self._run_plainly(items):
@@ -341,13 +356,14 @@ class Writer:
                 raise
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            why = str(error)
+            failure = failure_of(error)
             for item in items:
-                item.error = JournalUnavailable("nothing can be committed now", why=why)
-            return why
+                item.error = JournalUnavailable("nothing can be committed now", why=failure.why)
+            return failure
         if faults.armed():
             _faults("after", items)
-        return ""
+        self.counts.commit_s.add(time.perf_counter() - began)  # this thread alone writes it
+        return None
 
     def _run_plainly(self, items: list[_Item]) -> bool:
         """Run all items; return False when one failed half-way, and so what it wrote must be undone.

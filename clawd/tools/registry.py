@@ -55,6 +55,14 @@ class Toolbox:
             tool for name in sorted(plugins) if (tool := _create(name, plugins, config, site)) is not None
         )
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all tools, in a constant order."""
+        return tuple(sorted(self._tools))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tools
+
     def specs(self, right: Right) -> tuple[ToolSpec, ...]:
         """Return what is offered to the model for a sender with this right, in a constant order.
 

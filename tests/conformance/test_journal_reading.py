@@ -158,8 +158,21 @@ async def test_stats_count_what_is_open(bench: Bench) -> None:
     await bench.clock.advance(5)
     stats = await bench.views.stats()
     assert (stats.queued, stats.running, stats.deliveries_open, stats.dead) == (2, 1, 1, 1)
-    assert (stats.conversations, round(stats.oldest_age_s)) == (3, 5)
+    assert (stats.conversations, round(stats.oldest_age_s), round(stats.ready_age_s)) == (3, 5, 5)
     assert stats.last_id > 0
+
+
+async def test_stats_tell_who_waits_for_a_worker_and_not_who_has_one(bench: Bench) -> None:
+    assert (await bench.views.stats()).ready_age_s == 0
+    await bench.say(chat="1")
+    await bench.claim()
+    await bench.say(chat="1")  # waits for the turn in front of it, whatever the workers do
+    await bench.clock.advance(60)
+    stats = await bench.views.stats()
+    assert (stats.ready_age_s, round(stats.oldest_age_s)) == (0, 60)
+    await bench.say(chat="2")
+    await bench.clock.advance(3)
+    assert (await bench.views.stats()).ready_age_s == 3
 
 
 # --- what an operator may change -------------------------------------------------------------------------

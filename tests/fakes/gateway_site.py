@@ -16,6 +16,7 @@ from clawd.gateway import Gateway, Readiness, Surroundings, Times, TokenStore
 from clawd.gateway.places import StreamTimes
 from clawd.gateway.remote import TOKEN
 from clawd.ids import SystemClock
+from clawd.observability.counts import Counts
 from tests.fakes.control_services import World
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from clawd.artifacts.store import ArtifactStore
     from clawd.bridge import HttpBridge, Inbox
     from clawd.control.services import ControlServices
+    from clawd.gateway.metrics import ReadMetrics
     from clawd.gateway.openai_models import Offered
     from clawd.ids import Clock, TurnId
     from clawd.messages import Address
@@ -43,10 +45,13 @@ class Site:
     token: str
     bridges: dict[str, HttpBridge] = field(default_factory=dict)
     readiness: Readiness = READY
+    counts: Counts = field(default_factory=Counts)
     metrics: Sequence[Family] = ()
 
+    reading: ReadMetrics | None = None  # in place of `metrics`
+
     async def read_metrics(self) -> Sequence[Family]:
-        return self.metrics
+        return self.metrics if self.reading is None else await self.reading()
 
     @property
     def port(self) -> int:
@@ -110,6 +115,7 @@ async def site(
 ) -> AsyncIterator[Site]:
     """Run a gateway on a free port until the block ends."""
     world = World()
+    counts = Counts()
     services = world.services()
     made: list[Site] = []
     around = Surroundings(
@@ -125,6 +131,7 @@ async def site(
         models=services.names,
         offered=(lambda: offered) if offered is not None else None,
         artifacts=artifacts,
+        counts=counts,
     )
     times = Times(
         header_s=header_timeout_s,
@@ -140,7 +147,7 @@ async def site(
     async with gateway, aiohttp.ClientSession(gateway.url) as client:
         path = state_dir / "gateway.token"
         token = path.read_text().strip() if path.exists() else ""
-        made.append(Site(gateway, world, client, token, dict(bridges or {})))
+        made.append(Site(gateway, world, client, token, dict(bridges or {}), counts=counts))
         yield made[0]
 
 

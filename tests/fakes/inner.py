@@ -45,6 +45,7 @@ from clawd.models.base import Reserve
 from clawd.models.budgets import BudgetLedger
 from clawd.models.routing import prefixes_of
 from clawd.models.windows import Windows
+from clawd.observability.counts import Counts
 from clawd.supervisor import Supervisor
 from clawd.testing import RecordingBridge, ScriptedModel
 from clawd.texts import say
@@ -183,7 +184,9 @@ class Inner:
             await asyncio.sleep(0)
 
     def _build(self) -> None:
-        self.fanout, self.mailbox, self.alarms = Fanout(), Mailbox(), Alarms()
+        self.counts = Counts()
+        self.opened.store.count(self.counts)
+        self.fanout, self.mailbox, self.alarms = Fanout(), Mailbox(), Alarms(self.counts)
         self.access = Access(self.opened.store, self.clock)
         self.callbacks = Callbacks(
             EndpointRows(self.opened.store), self.clock, version="1", chance=self._chance
@@ -201,6 +204,7 @@ class Inner:
             alarms=self.alarms,
             prefixes=lambda: prefixes_of(self.routes),
             app_events=self.callbacks.events,
+            counts=self.counts,
         )
         self.supervisor = Supervisor(
             self.inbox,
@@ -224,6 +228,7 @@ class Inner:
             settle=self.live_view.settle,
             alarms=self.alarms,
             chance=self._chance,
+            counts=self.counts,
         )
         self.runner = TurnRunner(
             self.journal,
@@ -236,6 +241,7 @@ class Inner:
             history=self.opened.search,
             app_events=self.callbacks.events,
             shelf=Shelf(self.opened.artifacts.of, self.supervisor.bridges, self.clock),
+            counts=self.counts,
         )
         self.workers = Workers(
             self.journal, self.fanout, self.runner, concurrency=lambda: self.agent.concurrency
@@ -364,6 +370,15 @@ class Inner:
         async with asyncio.timeout(PATIENCE_S):
             while (await self.views.stats()).deliveries_open:
                 await asyncio.sleep(0.01)
+
+    async def counted(self, done: Callable[[Counts], bool]) -> None:
+        """Return as soon as what was counted is so."""
+        changed = asyncio.Event()
+        self.counts.changed = changed.set
+        async with asyncio.timeout(PATIENCE_S):
+            while not done(self.counts):
+                changed.clear()
+                await changed.wait()
 
     async def seen(self, kind: type[Event], count: int = 1) -> Event:
         """Return the nth event of this kind from now on, in any conversation."""

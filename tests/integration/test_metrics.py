@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
+import time
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from clawd.client import Client
 from clawd.config.base import Secret
 from clawd.config.schema import GatewayConfig, TokenConfig
 from clawd.observability.metrics import Family
+from clawd.observability.names import all_metrics
+from clawd.testing import ManualClock
 from tests.crash.process import DaemonProcess
 from tests.fakes.gateway_site import site
 from tests.fakes.openai_api import FakeOpenAI, Reply
+from tests.fakes.scraping import Scrape, scrape
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+PROMTOOL = shutil.which("promtool")
 ANSWER = Family(name="clawd_answer", help="All of it.", kind="gauge", samples=[((), 42.0)])
 WIDE = GatewayConfig(
     host="0.0.0.0",  # noqa: S104 - what is tested
@@ -75,10 +84,32 @@ async def test_beyond_loopback_metrics_need_a_token_of_their_scope(state_dir: Pa
         assert here.world.messages == []
 
 
-async def test_a_daemon_tells_its_version_models_bridges_and_queue(state_dir: Path) -> None:
-    async with FakeOpenAI(Reply(status=500), Reply(text="hello")) as api:
-        here = DaemonProcess(state_dir)
-        (state_dir / "config.yaml").write_text(
+class Daemon:
+    """A daemon with two models, of which the first fails at first, a bridge, a budget, and what it tells."""
+
+    def __init__(self, process: DaemonProcess, url: str) -> None:
+        self.process = process
+        self.url = url
+        self._client = Client([process.home / "state" / "clawd.sock"])
+
+    async def ask(self, text: str = "hi") -> str:
+        """Return the state that a turn ended in."""
+        turn = (await asyncio.to_thread(self._client.post, "/messages", {"text": text}))["id"]
+        return str((await asyncio.to_thread(self._client.get, f"/turns/{turn}", wait=20))["state"])
+
+    async def told(self, name: str, value: float, **labels: str) -> Scrape:
+        """Return the first scrape that says so; a reading may be a second old."""
+        async with asyncio.timeout(30):
+            while (seen := await scrape(self.url)).value(name, **labels) != value:
+                await asyncio.sleep(0.05)
+        return seen
+
+
+@asynccontextmanager
+async def daemon(home: Path, *replies: Reply) -> AsyncIterator[Daemon]:
+    async with FakeOpenAI(*replies) as api:
+        here = DaemonProcess(home)
+        (home / "config.yaml").write_text(
             "gateway: {port: 0}\n"
             "models:\n"
             f"  - {{name: main, type: chat, base_url: '{api.base_url}', price: {{input: 1, output: 1}}}}\n"
@@ -89,27 +120,123 @@ async def test_a_daemon_tells_its_version_models_bridges_and_queue(state_dir: Pa
         await here.spawn()
         assert await here.ready(), here.tail()
         try:
-            client = Client([state_dir / "state" / "clawd.sock"])
-            turn = (await asyncio.to_thread(client.post, "/messages", {"text": "hi"}))["id"]
-            assert (await asyncio.to_thread(client.get, f"/turns/{turn}", wait=20))["state"] == "answered"
             while (status := await here.control("status"))["bridges"][0]["state"] != "connected":
                 await asyncio.sleep(0.02)
-            url = status["gateway"]
-            async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as got:
-                text = await got.text()
+            yield Daemon(here, status["gateway"])
         finally:
             await here.kill()
-    families = {family.name: family for family in text_string_to_metric_families(text)}
-    samples = {
-        (s.name, *sorted(s.labels.values())): s.value for family in families.values() for s in family.samples
+
+
+async def test_a_daemon_tells_every_metric_of_the_table_with_its_labels_and_nothing_else(
+    state_dir: Path,
+) -> None:
+    calculation = {"id": "c1", "name": "calculator", "arguments": '{"expression": "6*7"}'}
+    replies = (Reply(status=500), Reply(text="", tool_calls=[calculation]), Reply(text="42"))
+    async with daemon(state_dir, *replies) as here:
+        first = await scrape(here.url)
+        # What is known is told before anything happened: a rate needs a first value.
+        assert first.value("clawd_turns_total", outcome="failed") == 0
+        assert first.value("clawd_messages_received_total", bridge="hook") == 0
+        assert first.value("clawd_deliveries_total", bridge="hook", outcome="dead") == 0
+        assert first.value("clawd_tool_calls_total", tool="calculator", outcome="error") == 0
+        assert first.value("clawd_model_requests_total", model="standby", outcome="error") == 0
+        route = {"route": "/v1/messages", "method": "POST"}
+        assert first.value("clawd_http_requests_total", status="5xx", **route) == 0
+        assert await here.ask("6*7?") == "answered"
+        seen = await here.told("clawd_turns_total", 1, outcome="answered")
+    assert seen.value("clawd_messages_received_total", bridge="terminal") == 1
+    assert seen.value("clawd_turn_duration_seconds_count") == 1
+    assert seen.value("clawd_tool_calls_total", tool="calculator", outcome="ok") == 1
+    assert seen.value("clawd_bridge_up", bridge="hook") == 1
+    assert seen.value("clawd_budget_used_ratio", budget="day", model="") == 0  # the standby has no price
+    assert (seen.value("clawd_queue_depth"), seen.value("clawd_queue_oldest_age_seconds")) == (0, 0)
+    assert seen.value("clawd_breaker_state", model="main") == 1  # it rests after its failure
+    assert seen.value("clawd_model_requests_total", model="main", outcome="unavailable") == 1
+    assert seen.value("clawd_model_requests_total", model="standby", outcome="ok") == 2
+    labels = {"from_model": "main", "to_model": "standby", "reason": "unavailable"}
+    assert seen.value("clawd_model_switches_total", **labels) == 1
+    assert (seen.value("clawd_journal_commit_seconds_count") or 0) >= 4
+    assert seen.value("clawd_alerts_firing", rule="error_rate") == 0
+    assert (seen.value("clawd_journal_file_bytes", file="wal") or 0) > 0
+    assert (seen.value("process_resident_memory_bytes") or 0) > 20e6
+    assert abs((seen.value("process_start_time_seconds") or 0) - time.time()) < 300
+    assert_is_the_table(seen)
+    assert_promtool_is_content(seen.text)
+
+
+def assert_is_the_table(seen: Scrape) -> None:
+    told = {
+        family.name + ("_total" if family.type == "counter" else ""): family
+        for family in seen.families.values()
     }
-    assert samples[("clawd_bridge_up", "hook")] == 1
-    assert samples[("clawd_budget_used_ratio", "", "day")] == 0  # the standby has no price
-    assert samples[("clawd_queue_depth",)] == 0
-    assert samples[("clawd_queue_oldest_age_seconds",)] == 0
-    assert samples[("clawd_breaker_state", "main")] == 1  # it rests after its failure
-    assert samples[("clawd_breaker_state", "standby")] == 0
-    assert families["clawd_build_info"].samples[0].value == 1
-    assert samples[("clawd_model_requests_total", "main", "unavailable")] == 1
-    assert samples[("clawd_model_requests_total", "ok", "standby")] == 1
-    assert samples[("clawd_model_switches_total", "main", "standby", "unavailable")] == 1
+    table = all_metrics()
+    assert set(told) == set(table)
+    for name, family in told.items():
+        metric = table[name]
+        assert (family.type, family.documentation) == (metric.kind, metric.help)
+        assert family.samples, f"{name} has no sample"
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == set(metric.labels), name
+
+
+def assert_promtool_is_content(text: str) -> None:
+    if PROMTOOL is not None:
+        checked = subprocess.run(
+            [PROMTOOL, "check", "metrics"], input=text.encode(), capture_output=True, check=False
+        )
+        assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_turns_are_answered_and_memory_stays_while_a_hundred_clients_scrape(state_dir: Path) -> None:
+    async with daemon(state_dir, *(Reply(text="hello") for _ in range(3))) as here:
+        assert await here.ask() == "answered"
+        before = (await scrape(here.url)).value("process_resident_memory_bytes") or 0
+        scraped, over = 0, asyncio.Event()
+
+        async def storm(session: aiohttp.ClientSession) -> None:
+            nonlocal scraped
+            while not over.is_set():
+                async with session.get(f"{here.url}/metrics") as got:
+                    assert (got.status, (await got.read())[-1:]) == (200, b"\n")
+                scraped += 1
+
+        connector = aiohttp.TCPConnector(limit=100)
+        async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as clients:
+            for _ in range(100):
+                clients.create_task(storm(session))
+            for _ in range(2):
+                assert await here.ask() == "answered"
+            over.set()
+        after = await here.told("clawd_turns_total", 3, outcome="answered")
+        assert scraped >= 100
+        assert (after.value("process_resident_memory_bytes") or 0) - before < 30e6
+
+
+async def test_all_scrapes_of_a_second_share_one_reading(state_dir: Path) -> None:
+    clock, held, readings = ManualClock(), asyncio.Event(), 0
+
+    async with site(state_dir, clock=clock) as here:
+
+        async def read() -> Sequence[Family]:
+            nonlocal readings
+            readings += 1
+            await held.wait()
+            return [replace(ANSWER, samples=[((), float(readings))])]
+
+        async def get() -> str:
+            async with here.client.get("/metrics") as got:
+                return (await got.text()).splitlines()[-1]
+
+        here.reading = read
+        async with asyncio.TaskGroup() as clients:
+            waiting = [clients.create_task(get()) for _ in range(50)]
+            while not readings:
+                await asyncio.sleep(0)
+            held.set()
+        assert {task.result() for task in waiting} == {"clawd_answer 1.0"}
+        await clock.advance(0.9)
+        assert (await get(), readings) == ("clawd_answer 1.0", 1)
+        await clock.advance(0.1)
+        assert (await get(), readings) == ("clawd_answer 2.0", 2)
