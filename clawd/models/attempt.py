@@ -138,11 +138,23 @@ class Attempt:
             possible_usd=self._possible_usd(error) if cost_usd is None else 0.0,
             begun_at=self._begun_at,
         )
+        self._log(result)
         self._books.ledger.settle(self._request.tags, (result,))
         self._holding.close()
         if self._begun is not None:  # who left the line, or was turned away by it, never reached the model
             self._books.traffic.attempt(result)
             self.member.ended(result, error)
+
+    def _log(self, result: ModelAttempt) -> None:
+        level = logging.DEBUG if result.outcome in ("ok", "hedge", "cancelled") else logging.INFO
+        if not log.isEnabledFor(level):
+            return
+        extra = {"model": result.model, "outcome": result.outcome, "seconds": round(result.duration_s, 3)}
+        if result.first_token_s is not None:
+            extra["first_token_s"] = round(result.first_token_s, 3)
+        if result.detail:
+            extra["error"] = result.detail
+        log.log(level, "model_attempt", extra=extra)
 
     def _possible_usd(self, error: ModelError | None) -> float:
         """Return what it may have cost: nothing where it was turned away before anybody worked on it."""
