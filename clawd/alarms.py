@@ -40,8 +40,9 @@ class Alarms:
 
     def given_up(self, event: GivenUp) -> None:
         """Tell everybody; a listener must not raise nor block."""
-        log.error("given_up", extra={"id": event.id, "bridge": event.bridge, "why": event.why})
-        self._counts.given_up.add(event.id.partition(":")[0] if event.id else "update")
+        kind = event.id.partition(":")[0] if event.id is not None else "update"  # turn or delivery
+        log.error("given_up", extra={kind: event.id, "bridge": event.bridge, "why": event.why})
+        self._counts.given_up.add(kind)
         for listener in tuple(self._listeners):
             listener(event)
 

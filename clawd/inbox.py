@@ -34,6 +34,7 @@ from clawd.messages import (
     Text,
     Unreadable,
 )
+from clawd.observability.about import learned
 from clawd.observability.counts import Counts
 from clawd.pairing import decide, questions
 from clawd.rate import RateLimit, Verdict
@@ -138,6 +139,9 @@ class DurableInbox:
         for event, plan in zip(batch, plans, strict=True):
             outcome = next(outcomes) if plan.item is not None else None
             results.append(await self._result(event, plan, outcome))
+            _log(event, results[-1])
+        if len(results) == 1 and isinstance(results[0], Accepted | Duplicate) and results[0].turn is not None:
+            learned(turn=results[0].turn)
         return results
 
     # --- before the commit: what is meant, and may it come in ------------------------------------------
@@ -351,7 +355,7 @@ class DurableInbox:
                 await self._journal.accept([Push(id=key, address=control.address, text=text)])
             except JournalUnavailable as error:
                 # The batch is committed: it must not be refused for the sake of this answer.
-                log.warning("reply_lost", extra={"address": str(control.address), "error": str(error)})
+                log.warning("reply_lost", extra={"conversation": control.address, "error": str(error)})
         return Replied(text=text, nothing=True)
 
 
@@ -374,6 +378,18 @@ def _control(message: InboundMessage, command: Stop | Approve | Deny) -> Inbound
         always=command.always if isinstance(command, Approve) else None,
         sent_at=message.sent_at,
     )
+
+
+def _log(event: Inbound, result: AcceptResult) -> None:
+    """Write the first line of a message's way; what is refused leaves none, as strangers would fill the log."""
+    if not isinstance(result, Accepted | Duplicate) or result.turn is None:
+        return
+    what: tuple[int, str] = (logging.INFO, "message_accepted")
+    if isinstance(result, Duplicate):
+        what = (logging.DEBUG, "message_repeated")
+    if isinstance(event, InboundMessage) and log.isEnabledFor(what[0]):
+        address = event.address
+        log.log(*what, extra={"turn": result.turn, "bridge": address.bridge, "conversation": address})
 
 
 def _push(message: InboundMessage, text: str, key: str | None = None) -> Push:

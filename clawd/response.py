@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 JsonObject = dict[str, JsonValue]
@@ -49,6 +52,9 @@ class ModelAttempt:
     usage: Usage = Usage()
     cost_usd: float | None = None  # by the provider's count; None: no price, or nothing counted
     possible_usd: float = 0.0  # what it may have cost without a count: it broke off, or lost a hedge
+    # By the wall clock; None: it never reached the model, or an older version wrote it. Two attempts that tell
+    # the same story are equal whenever they were.
+    begun_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from clawd.agent.questions import decide, refusal
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     Called = tuple[str, Outcome]
     Limited = Callable[[Coroutine[None, None, Called]], Awaitable[Called]]
     WaitForWord = Callable[[CallTool, Literal["approval", "unknown"], str], Awaitable[NoReturn]]
+
+
+log = logging.getLogger(__name__)
 
 
 class OutOfTime(Exception):
@@ -106,6 +110,10 @@ class Calling:
             text, outcome = say("tool_out_of_time", "en"), "unknown"
         duration_s = self._runner.clock.monotonic() - began
         self._runner.tell_call(self._lease, call.name, outcome, text, duration_s)
+        seconds = round(duration_s, 3)
+        log.debug(
+            "tool_called", extra={"step": step, "tool": call.name, "outcome": outcome, "seconds": seconds}
+        )
         return ToolDone(
             step=step, call_id=call.id, name=call.name, text=text, outcome=outcome, duration_s=duration_s
         )

@@ -168,7 +168,7 @@ class TurnRunner:
                 notice=ending.notice,
             ),
         )
-        extra = {"turn": lease.turn, "outcome": ending.outcome, "model": ending.model, "error": ending.error}
+        extra = {"outcome": ending.outcome, "model": ending.model, "error": ending.error}
         log.info("turn_finished", extra=extra)
         if ending.outcome == "dead":
             bridge, why = lease.address.bridge, ending.error or ""
@@ -189,7 +189,7 @@ class TurnRunner:
                 return await write()
             except JournalUnavailable as error:
                 pause_s = next(pauses, PAUSE_S[-1])
-                log.warning("turn_paused", extra={"turn": lease.turn, "error": str(error)})
+                log.warning("turn_paused", extra={"error": str(error)})
                 await self._clock.sleep(pause_s)
 
     async def ask(self, lease: Lease, waiting: TurnWaiting, untold: str, language: str | None) -> None:
@@ -213,7 +213,7 @@ class TurnRunner:
             parts[-1] = replace(parts[-1], kind="question", question=question.id, choices=choices(language))
         await self.commit(lease, waiting, outbox=parts)
         self._fanout.publish(lease.address, Asked(turn=lease.turn, question=question))
-        log.info("turn_waiting", extra={"turn": lease.turn, "tool": waiting.name, "about": waiting.about})
+        log.info("turn_waiting", extra={"tool": waiting.name, "about": waiting.about})
 
     async def wait_on(self, lease: Lease, waiting: TurnWaiting) -> None:
         """Let a turn wait further that was woken for nothing; nobody is asked again, who watches is told."""

@@ -11,6 +11,7 @@ from clawd.agent.attempt import language_of
 from clawd.errors import Fenced, JournalBroken, JournalError, JournalUnavailable
 from clawd.fanout import HandedBack
 from clawd.memory import end_if_exhausted
+from clawd.observability.about import about
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,12 +89,14 @@ class Workers:
         return self._journal.next_due_s
 
     async def _work(self, lease: Lease) -> None:
-        try:
-            await self._turn(lease)
-        except asyncio.CancelledError:
-            await asyncio.shield(self._hand_back(lease))
-            raise
-        await self._runner.tidy(lease)
+        with about(turn=lease.turn, bridge=lease.address.bridge, conversation=lease.address):
+            log.debug("turn_claimed", extra={"claim": lease.claims, "waiting": lease.waiting})
+            try:
+                await self._turn(lease)
+            except asyncio.CancelledError:
+                await asyncio.shield(self._hand_back(lease))
+                raise
+            await self._runner.tidy(lease)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -104,16 +107,16 @@ class Workers:
         try:
             await self._run_or_fail(lease)
         except Fenced:
-            log.warning("turn_fenced", extra={"turn": lease.turn})
+            log.warning("turn_fenced")
             self._fanout.publish(lease.address, HandedBack(turn=lease.turn))
         except JournalBroken:
             raise
         except JournalUnavailable as error:
-            log.warning("turn_paused", extra={"turn": lease.turn, "error": str(error)})
+            log.warning("turn_paused", extra={"error": str(error)})
             await self._give_up(lease, count=False)  # not the turn's fault
         except Exception as error:  # the turn boundary: rows that can't be read, or an end that failed too
             end_if_exhausted(error)
-            log.exception("turn_unreadable", extra={"turn": lease.turn})
+            log.exception("turn_unreadable")
             await self._give_up(lease, count=True)
 
     async def _run_or_fail(self, lease: Lease) -> None:
@@ -123,7 +126,7 @@ class Workers:
             raise
         except Exception as error:  # the turn boundary: a bug ends this turn, visibly
             end_if_exhausted(error)
-            log.exception("turn_broke", extra={"turn": lease.turn})
+            log.exception("turn_broke")
             await self._runner.finish(lease, endings.broken(error, language_of(lease)), whole=True)
 
     async def _give_up(self, lease: Lease, *, count: bool) -> None:
@@ -133,7 +136,7 @@ class Workers:
             try:
                 await self._journal.release(lease, count=count)
             except JournalUnavailable as error:
-                log.warning("release_paused", extra={"turn": lease.turn, "error": str(error)})
+                log.warning("release_paused", extra={"error": str(error)})
             else:
                 break
         self._fanout.publish(lease.address, HandedBack(turn=lease.turn))
@@ -144,5 +147,5 @@ class Workers:
             await self._journal.release(lease)
         except JournalError as error:
             # The start after this one takes the turn back anyway.
-            log.warning("release_failed", extra={"turn": lease.turn, "error": str(error)})
+            log.warning("release_failed", extra={"error": str(error)})
         self._fanout.publish(lease.address, HandedBack(turn=lease.turn))

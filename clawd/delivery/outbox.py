@@ -28,13 +28,14 @@ from clawd.errors import (
 from clawd.ids import to_ms
 from clawd.journal.deliveries import Dead, DeliveryOutcome, Held, OutboxRow, Parked, RetryAt, Sent
 from clawd.memory import end_if_exhausted
+from clawd.observability.about import about
 from clawd.observability.counts import Counts
 
 if TYPE_CHECKING:
     from clawd.alarms import Alarms
     from clawd.bridge import Bridge
     from clawd.config.schema import BridgeConfig, DeliveryConfig
-    from clawd.ids import Clock, DeliveryId, TurnId
+    from clawd.ids import Clock, TurnId
     from clawd.journal.base import Journal
     from clawd.messages import OutboundMessage
 
@@ -159,11 +160,17 @@ class Outbox:
         return len(taken.rows), taken.next_due_s
 
     async def _deliver(self, row: OutboxRow) -> None:
+        message = row.message
+        address = message.address
+        with about(turn=message.turn, delivery=message.id, bridge=address.bridge, conversation=address):
+            await self._bring(row)
+
+    async def _bring(self, row: OutboxRow) -> None:
         outcome = await self._try(row)
         try:
-            await self._commit(lambda: self._journal.outbox_mark(row.row, outcome), row.message.id)
+            await self._commit(lambda: self._journal.outbox_mark(row.row, outcome))
         except Fenced as error:
-            log.warning("receipt_fenced", extra={"delivery": row.message.id, "error": str(error)})
+            log.warning("receipt_fenced", extra={"error": str(error)})
             return
         self._count(row.message.address.bridge, outcome)
         if (isinstance(outcome, Dead) and not outcome.unreachable) or isinstance(outcome, Held):
@@ -192,7 +199,12 @@ class Outbox:
         outcome = await self._try_once(row)
         if isinstance(outcome, RetryAt):
             left_s = self._settings.max_age_s - self._age_s(row)
-            return replace(outcome, delay_s=min(outcome.delay_s, max(left_s, 0.0) + _LATE_S))
+            outcome = replace(outcome, delay_s=min(outcome.delay_s, max(left_s, 0.0) + _LATE_S))
+            delay_s = round(outcome.delay_s, 3)
+            log.info(
+                "delivery_put_off", extra={"attempt": row.attempt, "delay_s": delay_s, "why": outcome.why}
+            )
+            return outcome
         if isinstance(outcome, Dead) and row.message.callback is not None:
             return replace(outcome, alone=True)
         return outcome
@@ -218,30 +230,31 @@ class Outbox:
             self._refused(message.address.bridge, error)
             return RetryAt(delay_s=1, why=str(error))
         except DeliveryParked as error:
+            log.info("delivery_parked", extra={"why": str(error)})
             return Parked(why=str(error))
         except DeliveryMoved as error:
             moved = replace(message.address, chat=error.chat)
-            await self._commit(lambda: self._journal.move_address(message.address, moved), message.id)
+            await self._commit(lambda: self._journal.move_address(message.address, moved))
             return RetryAt(delay_s=0, why=str(error))
         except DeliveryRejected as error:
-            log.info("delivery_dead", extra={"delivery": message.id, "error": str(error)})
+            log.info("delivery_dead", extra={"error": str(error)})
             return Dead(why=str(error), unreachable=error.unreachable)
         except Exception as error:  # noqa: BLE001 - whatever a bridge raises, the message may have arrived
             end_if_exhausted(error)
             return self._ambiguous(row, bridge, error)
-        log.info("delivery_sent", extra={"delivery": message.id, "turn": message.turn})
+        log.info("delivery_sent", extra={"attempt": row.attempt, "remote_id": receipt.remote_id})
         return Sent(remote_id=receipt.remote_id)
 
     def _ambiguous(self, row: OutboxRow, bridge: Bridge, error: Exception) -> DeliveryOutcome:
         why = str(error) or type(error).__name__
-        log.warning("delivery_unknown", extra={"delivery": row.message.id, "error": why})
+        log.warning("delivery_unknown", extra={"error": why})
         if row.message.address.bridge in self.holding():
             return Held(why=why)
         return RetryAt(delay_s=self._delay(bridge, row.attempt), why=why, repeated=True)
 
     def _later(self, row: OutboxRow, bridge: Bridge, error: DeliveryRetryLater) -> DeliveryOutcome:
         if error.refused and row.refusals + 1 >= MAX_REFUSALS:
-            log.info("delivery_dead", extra={"delivery": row.message.id, "error": str(error)})
+            log.info("delivery_dead", extra={"error": str(error)})
             return Dead(why=f"refused {MAX_REFUSALS} times: {error}")
         delay_s = error.retry_after_s
         return RetryAt(
@@ -270,13 +283,13 @@ class Outbox:
             return replace(message, repeat_mark=self._settings.repeat_mark)
         return replace(message, text=f"{self._settings.repeat_mark}\n{message.text}")
 
-    async def _commit(self, write: Callable[[], Awaitable[None]], delivery: DeliveryId) -> None:
+    async def _commit(self, write: Callable[[], Awaitable[None]]) -> None:
         """Write, waiting out a full or locked disk: a receipt must not be forgotten."""
         while True:
             try:
                 await write()
             except JournalUnavailable as error:
-                log.warning("receipt_paused", extra={"delivery": delivery, "error": str(error)})
+                log.warning("receipt_paused", extra={"error": str(error)})
                 await self._clock.sleep(RETRY_TAKE_S)
             else:
                 return

@@ -26,6 +26,7 @@ from clawd.fanout import Asked, Delta, Ended, HandedBack, Started
 from clawd.ids import draft_id
 from clawd.journal.base import Wake
 from clawd.messages import Draft, Mark, Preview
+from clawd.observability.about import about
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -158,6 +159,11 @@ class _Follower:
         self.wake.set()
 
     async def run(self) -> None:
+        lease = self._lease
+        with about(turn=lease.turn, bridge=lease.address.bridge, conversation=lease.address):
+            await self._live()
+
+    async def _live(self) -> None:
         try:
             if self._before is not None:
                 self._before.wake.set()
@@ -170,7 +176,7 @@ class _Follower:
                 await self._resume()
                 await self._follow()
         except JournalError as error:
-            log.info("preview_ended", extra={"turn": self._lease.turn, "error": str(error)})
+            log.info("preview_ended", extra={"error": str(error)})
         finally:
             self._view.forget(self._lease.turn, self)
             self.over.set()
@@ -255,7 +261,7 @@ class _Follower:
         except Exception as error:  # noqa: BLE001 - a draft is lossy, whatever a bridge raises
             if isinstance(error, DeliveryRetryLater) and error.retry_after_s is not None:
                 return error.retry_after_s
-            log.info("draft_refused", extra={"turn": self._lease.turn, "error": str(error) or repr(error)})
+            log.info("draft_refused", extra={"error": str(error) or repr(error)})
             self._drafting, self._drafted_at = False, None
             self._gave_up = not self._previews_are_wanted()
             return 0.0
@@ -279,7 +285,7 @@ class _Follower:
             async with asyncio.timeout(self._view.call_timeout_s):
                 await bridge.mark(lease.address, reference, mark)
         except Exception as error:  # noqa: BLE001 - a bug there must not keep the answer from being sent
-            log.warning("mark_failed", extra={"turn": lease.turn, "error": repr(error)})
+            log.warning("mark_failed", extra={"error": repr(error)})
 
     async def _type(self) -> None:
         if not (isinstance(self._bridge, ActivityBridge) and self._bridge.capabilities.typing):
@@ -288,7 +294,7 @@ class _Follower:
             async with asyncio.timeout(self._view.call_timeout_s):
                 await self._bridge.working(self._lease.address)
         except Exception as error:  # noqa: BLE001 - a bug there must not keep the answer from being sent
-            log.warning("typing_failed", extra={"turn": self._lease.turn, "error": repr(error)})
+            log.warning("typing_failed", extra={"error": repr(error)})
 
     def _clip(self, text: str) -> str:
         """Return what fits into the one message that a preview is.
@@ -331,7 +337,7 @@ class _Follower:
 
     async def _refused(self, error: Exception, *, first: bool) -> float:
         """A preview that fails is not tried again in this turn, except after a pause that was asked for."""
-        log.info("preview_refused", extra={"turn": self._lease.turn, "error": str(error) or repr(error)})
+        log.info("preview_refused", extra={"error": str(error) or repr(error)})
         if first:
             await self._note(None, unknown=not isinstance(error, _NOT_SENT))
         if isinstance(error, DeliveryRetryLater) and error.retry_after_s is not None:
@@ -348,7 +354,7 @@ class _Follower:
             try:
                 await self._view.journal.preview_sent(self._row, remote_id, unknown=unknown)
             except JournalUnavailable as error:
-                log.warning("preview_paused", extra={"turn": self._lease.turn, "error": str(error)})
+                log.warning("preview_paused", extra={"error": str(error)})
                 await self._view.clock.sleep(RETRY_NOTE_S)
             else:
                 return

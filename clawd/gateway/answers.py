@@ -35,6 +35,9 @@ class ErrorDetail(Answer):
     try_: str | None = Field(
         default=None, alias="try", description="What may be changed.", examples=["the fields are parts, text"]
     )
+    request_id: str | None = Field(
+        default=None, description="That of the header `X-Request-Id`; the log of clawd has it too."
+    )
 
 
 class ErrorBody(Answer):
@@ -50,6 +53,7 @@ class OpenAIErrorDetail(Answer):
     type: str = Field(examples=["invalid_request_error"])
     param: str | None = Field(examples=["messages[2].role"])
     code: str | None = Field(examples=["invalid_value"])
+    request_id: str | None = Field(default=None, description="That of the header `X-Request-Id`.")
 
 
 class OpenAIErrorBody(Answer):

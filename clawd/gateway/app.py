@@ -19,6 +19,7 @@ from clawd.gateway.doors import Doors
 from clawd.gateway.openai_errors import openai_problems
 from clawd.gateway.places import Places
 from clawd.gateway.problems import ServerLog, problems
+from clawd.gateway.request_ids import RequestIds
 from clawd.gateway.surroundings import Times
 from clawd.gateway.tls import Tls
 
@@ -71,6 +72,7 @@ class Gateway:
             times=self._times,
         )
         self._counter = RequestCounter(around.counts)
+        self._request_ids = RequestIds(around.clock)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._connections: Connections | None = None
@@ -195,7 +197,7 @@ class Gateway:
     def _app(self) -> web.Application:
         remote = self._doors.remote
         app = web.Application(
-            middlewares=[problems, openai_problems, self._let_in],
+            middlewares=[self._request_ids.named, problems, openai_problems, self._let_in],
             # `debug` would send tracebacks to clients.
             handler_args={"debug": False, "logger": ServerLog(log)},
             # What reads its body itself has limits of its own; this one is for what is mounted.

@@ -17,6 +17,7 @@ from clawd.gateway.origins import Origins
 from clawd.gateway.problems import RequestRefused, try_later
 from clawd.gateway.proxies import CALLER, Proxies
 from clawd.gateway.remote import TOKEN
+from clawd.gateway.request_ids import HEADER, REQUEST_ID
 from clawd.gateway.websocket import PATH as SOCKET_PATH
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ class Checks:
         response.headers["Server"] = "clawd"
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Cache-Control", "no-store")
+        if (name := request.get(REQUEST_ID)) is not None:
+            response.headers[HEADER] = name
         if (token := request.get(TOKEN)) is not None:
             response.headers.update(headers_of(self.limits.standings(token)))
         response.headers.update(self._cors.sign(request, response.headers))

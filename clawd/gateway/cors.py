@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from multidict import MultiMapping
 
 _METHODS: Final = "GET, POST, DELETE"
-_EXPOSED: Final = "Location, Retry-After, RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
+_EXPOSED: Final = (
+    "Location, Retry-After, RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset,"
+    " X-Request-Id"
+)
 _MAX_AGE_S: Final = 600
 _HEADER: Final = re.compile(r"[a-z0-9-]{1,64}")
 _MAX_HEADERS: Final = 64  # the SDKs of a known provider send a dozen of their own

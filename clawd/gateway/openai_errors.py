@@ -22,6 +22,7 @@ from clawd.errors import (
     ModelUnavailable,
 )
 from clawd.gateway.problems import RequestRefused, as_refusal
+from clawd.gateway.request_ids import request_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -81,12 +82,15 @@ def bad_field(param: str, what: str, *, code: str = "invalid_value", remedy: str
 def error_object(refused: RequestRefused) -> JsonObject:
     """Return what stands under `error`, in an answer or in a stream."""
     kind = refused.kind if isinstance(refused, OpenAIRefused) else ""
-    return {
+    error: JsonObject = {
         "message": f"{refused.what}; {refused.remedy}" if refused.remedy else refused.what,
         "type": kind or _TYPES.get(refused.status) or _by_class(refused.status),
         "param": refused.param or None,
         "code": _CODES.get(refused.reason_code, refused.reason_code),
     }
+    if (name := request_id()) is not None:
+        error["request_id"] = name
+    return error
 
 
 def error_response(refused: RequestRefused) -> web.Response:

@@ -105,6 +105,11 @@ _HEADERS: Final[dict[str, tuple[str, JsonObject, JsonValue]]] = {
     "RateLimit-Limit": ("The limit that is nearest.", {"type": "integer"}, 60),
     "RateLimit-Remaining": ("What is left of it.", {"type": "integer"}, 59),
     "RateLimit-Reset": ("Seconds until it begins anew.", {"type": "integer"}, 60),
+    "X-Request-Id": (
+        "The request's own, where it sent one of at most 128 letters, digits and `._:~+/=@-`; else one of ours.",
+        {"type": "string"},
+        "req_3f9a0c1b2d4e5f60718293a4",
+    ),
     "x-should-retry": ("Whether OpenAI's clients are to repeat the request.", {"type": "string"}, "false"),
 }
 _LIMITS: Final = (
@@ -230,9 +235,8 @@ def _responses(operation: Operation) -> JsonObject:
 
 def _given(given: Given, *, limits: bool) -> JsonObject:
     told: dict[str, Any] = {"description": given.text}
-    names = (*given.headers, *(_LIMITS if limits else ()))
-    if names:
-        told["headers"] = _header_refs(names)
+    names = (*given.headers, "X-Request-Id", *(_LIMITS if limits else ()))
+    told["headers"] = _header_refs(names)
     if given.content:
         content: JsonObject = {}
         if given.model is not None:
@@ -250,9 +254,8 @@ def _given(given: Given, *, limits: bool) -> JsonObject:
 
 
 def _error(status: int, *, openai: bool) -> JsonObject:
-    names = {401: ("WWW-Authenticate",), 429: ("Retry-After", *_LIMITS), 503: ("Retry-After",)}.get(
-        status, ()
-    )
+    more = {401: ("WWW-Authenticate",), 429: ("Retry-After", *_LIMITS), 503: ("Retry-After",)}
+    names = ("X-Request-Id", *more.get(status, ()))
     code, message = _EXAMPLES[status]
     example: JsonObject = {"code": code, "message": message}
     if openai:
@@ -261,7 +264,7 @@ def _error(status: int, *, openai: bool) -> JsonObject:
     model = answers.OpenAIErrorBody if openai else answers.ErrorBody
     return {
         "description": ERRORS[status],
-        **({"headers": _header_refs(names)} if names else {}),
+        "headers": _header_refs(names),
         "content": {JSON: {"schema": _ref(model), "example": {"error": example}}},
     }
 

@@ -1,6 +1,7 @@
 """How the gateway says no: one JSON shape for every error, and the middleware that writes it.
 
-`{"error": {"code": "not_found", "message": "…", "try": "…"}}`; `try` is left out when there is no advice.
+`{"error": {"code": "not_found", "message": "…", "try": "…", "request_id": "…"}}`; `try` is left out when there is
+no advice.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from clawd.errors import (
     JournalUnavailable,
     NotFound,
 )
+from clawd.gateway.request_ids import request_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -84,6 +86,8 @@ class RequestRefused(ClawdError):
         error = {"code": self.reason_code, "message": self.what}
         if self.remedy:
             error["try"] = self.remedy
+        if (name := request_id()) is not None:
+            error["request_id"] = name
         response = web.json_response({"error": error}, status=self.status, headers=self.headers)
         if self.close:
             response.force_close()

@@ -26,6 +26,7 @@ from clawd.gateway.requests import (
     UnsubscribeFrame,
 )
 from clawd.gateway.shown import Telling, encoded, error_frame
+from clawd.observability.about import about
 from clawd.watching import ConversationWatch
 
 if TYPE_CHECKING:
@@ -164,7 +165,8 @@ class Session:
                         return _BINARY
                     if message.type is not WSMsgType.TEXT:
                         return None  # closed by the client, or by the library with the right code
-                    closing = await self._take(message.data)
+                    with about():  # a turn that one frame makes is not that of the next
+                        closing = await self._take(message.data)
                     if closing is not None:
                         return closing
         except StreamOver as over:

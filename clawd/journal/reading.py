@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from clawd.ids import DeliveryId, TurnId
     from clawd.journal.base import ConversationSettings, OpenQuestion, OutboxState, TurnState
+    from clawd.journal.spans import Span
     from clawd.messages import Address
 
 BEGINNING: Final = "0"
@@ -109,6 +110,7 @@ class Trace:
     turn: TurnView | None
     lines: tuple[TraceLine, ...]
     deliveries: tuple[DeliveryView, ...]
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, assert_never
 
 from clawd.errors import JournalCorrupt
 from clawd.ids import from_ms
 from clawd.journal.codec import decode_record
-from clawd.journal.reading import DeliveryView, TraceLine
+from clawd.journal.reading import TraceLine
 from clawd.journal.records import (
     ModelIntent,
     ModelResult,
@@ -26,11 +27,13 @@ from clawd.journal.records import (
     TurnsUndone,
     TurnWaiting,
 )
+from clawd.journal.spans import Entry
 from clawd.journal.sqlite_context import ACCEPTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from clawd.journal.spans import Outgoing
     from clawd.response import ModelAttempt, ModelResponse
 
 Detail = tuple[tuple[str, str], ...]
@@ -56,6 +59,15 @@ def record_lines(ts: int, kind: str, version: int, body: str, attempt: int) -> I
     yield TraceLine(at=at, what=kind, detail=(*detail, ("claim", str(attempt))))
 
 
+def entry_of(ts: int, kind: str, version: int, body: str, attempt: int) -> Entry:
+    """Return a journal row as spans are built from it."""
+    record: Record | None = None
+    if kind != ACCEPTED:
+        with contextlib.suppress(JournalCorrupt):
+            record = decode_record(kind, version, body)
+    return Entry(at=from_ms(ts), kind=kind, claim=attempt, record=record)
+
+
 def control_lines(at: int, kind: str, applied_at: int | None) -> Iterator[TraceLine]:
     """Yield the moments of a control: given, applied."""
     yield TraceLine(at=from_ms(at), what=f"control.{kind}")
@@ -63,19 +75,17 @@ def control_lines(at: int, kind: str, applied_at: int | None) -> Iterator[TraceL
         yield TraceLine(at=from_ms(applied_at), what=f"control.{kind}.applied")
 
 
-def delivery_lines(
-    view: DeliveryView, at: int, taken_at: int | None, ended_at: int | None
-) -> Iterator[TraceLine]:
+def delivery_lines(outgoing: Outgoing) -> Iterator[TraceLine]:
     """Yield the moments of a delivery: written, last taken, ended."""
+    view = outgoing.view
     name: Detail = (("delivery", view.id),)
-    yield TraceLine(at=from_ms(at), what="delivery.pending", detail=name)
-    if taken_at is not None:
+    yield TraceLine(at=outgoing.at, what="delivery.pending", detail=name)
+    if outgoing.taken_at is not None:
+        taken = (*name, ("attempt", str(view.attempt)))
+        yield TraceLine(at=outgoing.taken_at, what="delivery.sending", detail=taken)
+    if outgoing.ended_at is not None:
         yield TraceLine(
-            at=from_ms(taken_at), what="delivery.sending", detail=(*name, ("attempt", str(view.attempt)))
-        )
-    if ended_at is not None:
-        yield TraceLine(
-            at=from_ms(ended_at),
+            at=outgoing.ended_at,
             what=f"delivery.{view.state}",
             detail=(*name, *_some(remote_id=view.remote_id, why=view.why)),
         )

@@ -6,23 +6,21 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from clawd.errors import JournalCorrupt, NotFound
-from clawd.ids import from_ms, parse_row_id, to_ms, update_id
-from clawd.journal.codec import decode_delivery, decode_message, decode_record, decode_settings
+from clawd.ids import from_ms, to_ms, update_id
+from clawd.journal.codec import decode_message, decode_record, decode_settings
 from clawd.journal.reading import (
     ConversationView,
     DeadView,
-    DeliveryView,
     EntryView,
     Page,
     QueueStats,
     Trace,
-    TraceLine,
     TurnView,
 )
 from clawd.journal.records import TurnFinished
 from clawd.journal.sqlite_context import ACCEPTED, OPEN_TURNS, Context, parse_address
 from clawd.journal.sqlite_questions import OPEN_QUESTIONS, read_question
-from clawd.journal.trace import control_lines, delivery_lines, record_lines
+from clawd.journal.sqlite_traces import DELIVERY, UNREADABLE, SqliteTraces, delivery_text, delivery_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from clawd.store.sqlite import Row, Store
 
 SHORT_CHARS: Final = 200
-UNREADABLE: Final = "(can't be read)"
 _CURSOR: Final = re.compile(r"[0-9a-f]{1,15}")  # 60 bits: what SQLite can hold
 
 _TURN: Final = (
@@ -49,10 +46,6 @@ _TURN: Final = (
     "  AND j.kind IN ('llm.result', 'tool.result'))"
     " FROM inbox i JOIN conv c ON c.id = i.conv"
 )
-_DELIVERY: Final = (
-    "SELECT o.id, coalesce(c.moved_to, c.address), o.conv, o.seq, o.state, o.attempt, o.remote_id, o.v, o.body,"
-    " o.why, o.at, o.taken_at, o.ended_at, c.bridge, o.part FROM outbox o JOIN conv c ON c.id = o.conv"
-)
 
 
 class SqliteViews:
@@ -61,6 +54,7 @@ class SqliteViews:
     def __init__(self, store: Store, context: Context) -> None:
         self._store = store
         self._context = context
+        self._traces = SqliteTraces(store, context, self)
 
     # --- turns ------------------------------------------------------------------------------------------
 
@@ -164,7 +158,7 @@ class SqliteViews:
             case "accepted":
                 text = _question(version, question)
             case "pushed":
-                text, state = _delivery_text(push_version, push), push_state or "sent"
+                text, state = delivery_text(push_version, push), push_state or "sent"
             case _:
                 finished = _finished(body)
                 text = finished.text if finished is not None else UNREADABLE
@@ -211,7 +205,7 @@ class SqliteViews:
 
     async def _dead_deliveries(self, limit: int) -> list[DeadView]:
         rows = await self._store.read(
-            f"{_DELIVERY} WHERE o.state IN ('dead', 'unknown') AND o.dropped = 0 AND o.body IS NOT NULL"
+            f"{DELIVERY} WHERE o.state IN ('dead', 'unknown') AND o.dropped = 0 AND o.body IS NOT NULL"
             " ORDER BY o.at DESC LIMIT ?",
             (limit,),
         )
@@ -226,7 +220,7 @@ class SqliteViews:
                 state=view.state,
             )
             for row in rows
-            for view in [self._delivery_view(row)]
+            for view in [delivery_view(self._context, row)]
         ]
 
     async def _dead_updates(self, limit: int) -> list[DeadView]:
@@ -249,62 +243,7 @@ class SqliteViews:
     # --- trace ------------------------------------------------------------------------------------------
 
     async def trace(self, identifier: str) -> Trace:
-        found = await self._turn_of(identifier)
-        if isinstance(found, int):
-            deliveries, lines = await self._deliveries("o.id = ?", (found,))
-            return Trace(turn=None, lines=lines, deliveries=deliveries)
-        turn = await self.turn(found)
-        parsed = self._context.parse_turn(turn.id)
-        assert parsed is not None  # noqa: S101 - `turn` found it
-        records = await self._store.read(
-            "SELECT ts, kind, v, body, attempt FROM journal WHERE conv = ? AND seq = ? ORDER BY id", parsed
-        )
-        controls = await self._store.read(
-            "SELECT at, kind, applied_at FROM control WHERE conv = ? AND target_seq = ?", parsed
-        )
-        deliveries, sent = await self._deliveries("o.conv = ? AND o.seq = ? ORDER BY o.part", parsed)
-        lines = (
-            *(line for row in records for line in record_lines(*row)),
-            *(line for row in controls for line in control_lines(*row)),
-            *sent,
-        )
-        return Trace(turn=turn, lines=tuple(sorted(lines, key=lambda line: line.at)), deliveries=deliveries)
-
-    async def _turn_of(self, identifier: str) -> TurnId | int:
-        """Return the turn that is meant; for a delivery that no turn made its row."""
-        parsed = self._context.parse_turn(identifier)
-        if parsed is not None:
-            return self._context.turn(*parsed)
-        row = parse_row_id(identifier)
-        if row is not None and identifier == self._context.delivery(row[1]):
-            rows = await self._store.read("SELECT conv, seq FROM outbox WHERE id = ?", (row[1],))
-            if rows:
-                return row[1] if rows[0][1] is None else self._context.turn(*rows[0])
-        raise NotFound(f"there is no turn or delivery {identifier}", remedy="clawd turns list")
-
-    async def _deliveries(
-        self, which: str, parameters: Sequence[int]
-    ) -> tuple[tuple[DeliveryView, ...], tuple[TraceLine, ...]]:
-        rows = await self._store.read(f"{_DELIVERY} WHERE {which}", parameters)
-        views = tuple(self._delivery_view(row) for row in rows)
-        return views, tuple(
-            line
-            for row, view in zip(rows, views, strict=True)
-            for line in delivery_lines(view, row[10], row[11], row[12])
-        )
-
-    def _delivery_view(self, row: Row) -> DeliveryView:
-        id_, address, conv, seq, state, attempt, remote_id, version, body, why = row[:10]
-        return DeliveryView(
-            id=self._context.delivery(id_),
-            conversation=parse_address(address),
-            turn=self._context.turn(conv, seq) if seq is not None else None,
-            state=state,
-            attempt=attempt,
-            remote_id=remote_id,
-            text=_delivery_text(version, body),
-            why=why,
-        )
+        return await self._traces.trace(identifier)
 
     # --- figures ----------------------------------------------------------------------------------------
 
@@ -365,15 +304,6 @@ def _turn_filter(address: Address | None, state: TurnState | None) -> tuple[str,
 def _question(version: int, body: str) -> str:
     try:
         return decode_message(version, body).text
-    except JournalCorrupt:
-        return UNREADABLE
-
-
-def _delivery_text(version: int | None, body: str | None) -> str:
-    if version is None or body is None:
-        return ""
-    try:
-        return decode_delivery(version, body).text
     except JournalCorrupt:
         return UNREADABLE
 

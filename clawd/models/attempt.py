@@ -14,6 +14,8 @@ from clawd.models.costs import cost_of
 from clawd.response import Usage
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from clawd.ids import Clock
     from clawd.models.base import Ledger, ModelEvent, ModelRequest
     from clawd.models.estimate import Estimate
@@ -51,6 +53,7 @@ class Attempt:
             self._holding.enter_context(books.ledger.hold(member.name, request.tags, reserve_usd))
         # Monotonic; None while it waits for its turn: the model knows nothing of it then.
         self._begun: float | None = None
+        self._begun_at: datetime | None = None
         self._first_token_s: float | None = None
         self._texts: list[str] = []
         self._marks = 0
@@ -113,6 +116,7 @@ class Attempt:
     def _on_begin(self) -> None:
         self.member.began()
         self._begun = self._books.clock.monotonic()
+        self._begun_at = self._books.clock.now()
 
     def _took_s(self) -> float:
         return 0.0 if self._begun is None else self._books.clock.monotonic() - self._begun
@@ -132,12 +136,25 @@ class Attempt:
             usage=usage,
             cost_usd=cost_usd,
             possible_usd=self._possible_usd(error) if cost_usd is None else 0.0,
+            begun_at=self._begun_at,
         )
+        self._log(result)
         self._books.ledger.settle(self._request.tags, (result,))
         self._holding.close()
         if self._begun is not None:  # who left the line, or was turned away by it, never reached the model
             self._books.traffic.attempt(result)
             self.member.ended(result, error)
+
+    def _log(self, result: ModelAttempt) -> None:
+        level = logging.DEBUG if result.outcome in ("ok", "hedge", "cancelled") else logging.INFO
+        if not log.isEnabledFor(level):
+            return
+        extra = {"model": result.model, "outcome": result.outcome, "seconds": round(result.duration_s, 3)}
+        if result.first_token_s is not None:
+            extra["first_token_s"] = round(result.first_token_s, 3)
+        if result.detail:
+            extra["error"] = result.detail
+        log.log(level, "model_attempt", extra=extra)
 
     def _possible_usd(self, error: ModelError | None) -> float:
         """Return what it may have cost: nothing where it was turned away before anybody worked on it."""

@@ -4,7 +4,8 @@ Code logs a stable name and fields: `log.info("delivery_sent", extra={"delivery"
 
 The file holds one JSON object a line, which `clawd logs` reads: `ts` (UTC, milliseconds, "Z"), `level`
 (debug, info, warning, error, critical), `logger`, `event`, then the fields, and `exception` (the traceback,
-with all causes). A field named like one of these gets a trailing underscore.
+with all causes). A field named like one of these gets a trailing underscore. First of the fields stand those
+that say what the line is about (`about.py`): `turn`, `delivery`, `bridge`, `conversation`, `request`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from clawd.errors import ClawdError
+from clawd.observability.about import now_about
 from clawd.observability.fields import field_text
 from clawd.observability.redact import Redactor
 from clawd.observability.sinks import Descriptor, RotatedFile, Sink
@@ -63,6 +65,9 @@ class _Formatter(logging.Formatter):
             "logger": record.name,
             "event": self._clean(_message(record)),
         }
+        # In front, so that what a line belongs to stands in the same place of every line.
+        for key, value in now_about().items():
+            data[key] = self._clean(value)
         for key, value in record.__dict__.items():
             if key not in _STANDARD:
                 data[f"{key}_" if key in _OURS else key] = self._clean(value)

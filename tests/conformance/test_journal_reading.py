@@ -133,6 +133,15 @@ async def test_a_trace_tells_the_whole_path_with_times(bench: Bench) -> None:
     assert trace.lines[-1].at - trace.lines[0].at == timedelta(seconds=2)
     assert ("remote_id", "77") in trace.lines[-1].detail
     assert [d.id for d in trace.deliveries] == [row.message.id]
+    assert [(span.kind, span.name) for span in trace.spans] == [
+        ("turn", turn),
+        ("queue", "queued"),
+        ("model", "m"),
+        ("delivery", row.message.id),
+        ("delivery", "attempt 1"),
+    ]
+    assert trace.spans[0].end - trace.spans[0].start == timedelta(seconds=2)
+    assert not any(span.open for span in trace.spans)
     assert await bench.views.trace(row.message.id) == trace
 
 
@@ -143,6 +152,7 @@ async def test_the_trace_of_a_push_is_that_of_its_delivery(bench: Bench) -> None
     trace = await bench.views.trace(delivery)
     assert trace.turn is None
     assert [line.what for line in trace.lines] == ["delivery.pending", "delivery.sending", "delivery.sent"]
+    assert [(span.kind, span.parent) for span in trace.spans] == [("delivery", None), ("delivery", 0)]
     assert [(d.id, d.state, d.turn) for d in trace.deliveries] == [(delivery, "sent", None)]
 
 

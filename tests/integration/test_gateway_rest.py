@@ -243,7 +243,7 @@ async def test_every_wrong_turning_has_the_same_shape(
     async with site(state_dir) as here:
         found, body = await here.call(method, path)
         assert found == status
-        assert set(body["error"]) <= {"code", "message", "try"}
+        assert set(body["error"]) <= {"code", "message", "try", "request_id"}
         assert body["error"]["message"]
 
 

@@ -119,6 +119,10 @@ async def test_without_a_first_token_in_time_the_next_model_is_asked_and_the_fir
         TextDelta("who"),
     ]
     assert outcomes(response) == [("a", "hedge"), ("b", "ok")]
+    lead, standby = (attempt.begun_at for attempt in response.attempts)
+    assert lead is not None
+    assert standby is not None
+    assert (standby - lead).total_seconds() == 8
     assert race["a"].let_go.is_set()
     assert race.state("a") == "rest"
 

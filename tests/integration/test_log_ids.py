@@ -1,0 +1,140 @@
+"""One id from accept to deliver: every line of the log that belongs to a message names its turn."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import yaml
+
+from tests.crash.process import DaemonProcess
+from tests.fakes.openai_api import FakeOpenAI, Reply, Seen
+from tests.fakes.webhook_receiver import SECRET as CALLBACK_SECRET
+from tests.fakes.webhook_receiver import Fault, WebhookReceiver
+from tests.fakes.webhook_sender import SECRET, event, signed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+Line = dict[str, Any]
+PATH = {"message_accepted", "turn_claimed", "model_attempt", "tool_called", "turn_finished", "delivery_sent"}
+TOOL = {"id": "call_1", "name": "calculator", "arguments": '{"expression": "6 * 7"}'}
+
+
+class Running:
+    """A daemon whose first model always fails, whose second one calls a tool first."""
+
+    def __init__(self, home: Path, daemon: DaemonProcess, session: aiohttp.ClientSession, url: str) -> None:
+        self.daemon = daemon
+        self.url = url
+        self.session = session
+        self._log = home / "state" / "clawd.log"
+
+    async def post(self, name: str, **headers: str) -> aiohttp.ClientResponse:
+        """Post a signed webhook of a user, and in a conversation, of this name."""
+        body = event(f"from {name}", conversation=name, user={"id": name})
+        head = {**signed(body, datetime.now(UTC), message_id=f"msg_{name}"), **headers}
+        async with self.session.post(f"{self.url}/bridges/hook", data=body, headers=head) as answer:
+            await answer.read()
+            return answer
+
+    def lines(self) -> list[Line]:
+        return [json.loads(line) for line in self._log.read_text(encoding="utf-8").splitlines()]
+
+
+def choose(seen: Seen) -> Reply:
+    said = seen.last_user_text
+    if seen.body["model"] == "broken":
+        return Reply(status=503, error={"message": f"no room for {said}"})
+    if seen.body["messages"][-1]["role"] == "tool":
+        return Reply(text=f"answer {said}", first_delay_s=0.02)
+    return Reply(tool_calls=[TOOL], first_delay_s=0.02)
+
+
+@asynccontextmanager
+async def running(home: Path, receiver: WebhookReceiver) -> AsyncIterator[Running]:
+    async with FakeOpenAI(choose=choose) as model, aiohttp.ClientSession() as session:
+        models = [
+            {"name": name, "type": "chat", "base_url": model.base_url, "model": name}
+            for name in ("broken", "main")
+        ]
+        hook = {
+            "type": "webhook",
+            "secret": SECRET,
+            "callback_url": receiver.url,
+            "callback_secret": CALLBACK_SECRET,
+            "allow": ["*"],
+        }
+        config = {
+            "models": models,
+            "routes": {"default": {"models": ["broken", "main"]}},
+            "bridges": {"hook": hook},
+            "gateway": {"port": 0},
+            "logging": {"level": "debug"},
+        }
+        (home / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        daemon = DaemonProcess(home)
+        await daemon.spawn()
+        assert await daemon.ready(), daemon.tail()
+        try:
+            yield Running(home, daemon, session, (await daemon.control("status"))["gateway"])
+        finally:
+            await daemon.kill()
+
+
+def about(lines: list[Line], turn: str) -> list[Line]:
+    """Return the lines from this turn's first to its delivery's last."""
+    numbers = [n for n, line in enumerate(lines) if line.get("turn") == turn]
+    return lines[numbers[0] : numbers[-1] + 1]
+
+
+async def test_every_line_between_accept_and_sent_names_the_turn(state_dir: Path) -> None:
+    async with WebhookReceiver(CALLBACK_SECRET) as receiver, running(state_dir, receiver) as here:
+        receiver.fault(Fault(status=503, headers={"Retry-After": "0"}))
+        answer = await here.post("ada", **{"X-Request-Id": "from-ada"})
+        assert answer.headers["X-Request-Id"] == "from-ada"
+        await receiver.wait_until(lambda: len(receiver.delivered) == 1)
+        await here.daemon.settled()
+        lines = here.lines()
+        (accepted,) = (line for line in lines if line["event"] == "message_accepted")
+        turn = accepted["turn"]
+        assert accepted["request"] == "from-ada"
+        between = about(lines, turn)
+        assert {line["event"] for line in between} >= {*PATH, "delivery_put_off", "gateway_request"}
+        strays = [line for line in between if line.get("turn") != turn and line.get("request") is None]
+        assert strays == []
+        (request,) = (line for line in lines if line["event"] == "gateway_request" and line.get("turn"))
+        assert (request["turn"], request["request"], request["status"]) == (turn, "from-ada", 202)
+        failed = next(line for line in between if line["event"] == "model_attempt")
+        assert (failed["model"], failed["conversation"]) == ("broken", accepted["conversation"])
+        (sent,) = (line for line in between if line["event"] == "delivery_sent")
+        assert sent["delivery"].startswith("delivery:")
+
+
+async def test_turns_that_run_at_once_never_mix(state_dir: Path) -> None:
+    names = ["ada", "bob", "eve"]
+    async with WebhookReceiver(CALLBACK_SECRET) as receiver, running(state_dir, receiver) as here:
+        async with asyncio.TaskGroup() as tasks:
+            for name in names:
+                tasks.create_task(here.post(name, **{"X-Request-Id": f"from-{name}"}))
+        await receiver.wait_until(lambda: len(receiver.delivered) == len(names))
+        await here.daemon.settled()
+        lines = here.lines()
+        turns = {line["request"]: line["turn"] for line in lines if line["event"] == "message_accepted"}
+        assert len(set(turns.values())) == len(names)
+        for name in names:
+            turn = turns[f"from-{name}"]
+            mine = [line for line in lines if line.get("turn") == turn]
+            assert {line["event"] for line in mine} >= PATH
+            assert {line["conversation"] for line in mine if "conversation" in line} == {
+                f"hook:webhook:{name}"
+            }
+            told = [line for line in lines if f"no room for from {name}" in json.dumps(line)]
+            assert {line["turn"] for line in told} <= {turn}
+        # The model's server quotes what it was asked; after a failure or two it is not asked any more.
+        assert "no room for from" in json.dumps(lines)
