@@ -29,6 +29,7 @@ class GivenUp:
     bridge: str
     conversation: Address | None
     why: str
+    alert: bool = False  # the delivery told of an alert: nobody is alerted of that
 
 
 class Alarms:
@@ -41,7 +42,8 @@ class Alarms:
     def given_up(self, event: GivenUp) -> None:
         """Tell everybody; a listener must not raise nor block."""
         log.error("given_up", extra={"id": event.id, "bridge": event.bridge, "why": event.why})
-        self._counts.given_up.add(event.id.partition(":")[0] if event.id else "update")
+        kind = event.id.partition(":")[0] if event.id else "update"
+        self._counts.given_up.add("alert" if event.alert else kind)
         for listener in tuple(self._listeners):
             listener(event)
 
