@@ -85,7 +85,7 @@ class AlertCalls:
     def configure(self, targets: Sequence[AlertTarget], network: NetworkConfig) -> None:
         """Call these from now on."""
         self._receivers = {
-            key_of(target.url): self._receiver(target, target.url, network)
+            key_of(target.url.reveal()): self._receiver(target, target.url.reveal(), network)
             for target in targets
             if target.url is not None
         }

@@ -18,7 +18,7 @@ from clawd.alerts.rules import rules_of
 from clawd.alerts.silences import Silences
 from clawd.alerts.telling import Told
 from clawd.config.alerts import AlertsConfig
-from clawd.errors import JournalUnavailable, NotPossible
+from clawd.errors import JournalError, NotPossible
 from clawd.until import Interrupted, until
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class Desk:
                 for case in cases:
                     told(case)
             await self._write()
-        except JournalUnavailable as error:
+        except JournalError as error:
             log.warning("alerts_put_off", extra={"error": str(error)})
 
     async def _write(self) -> None:

@@ -91,7 +91,7 @@ class Teller:
         if config is None:
             return ()
         found = [
-            _Target(shown=place_of(target.url), url=target.url)
+            _Target(shown=place_of(target.url.reveal()), url=target.url.reveal())
             if target.url is not None
             else _chat(target.bridge or "", target.chat or "")
             for target in config.targets

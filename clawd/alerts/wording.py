@@ -8,7 +8,7 @@ from clawd.alerts.rules import UNITS
 from clawd.texts import say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
     from clawd.alerts.base import Alert, RuleName
@@ -32,7 +32,7 @@ def message_of(alerts: Sequence[Alert], telling: Telling, language: str | None) 
     key = "alert_begins" if telling == "begin" else "alert_ends"
     severity = say(f"alert_{head.severity}", language)
     lines = [say(key, language, severity=severity, title=title_of(head.rule, language))]
-    lines += [f"- {line_of(alert, telling, language)}" for alert in alerts[:MAX_LINES]]
+    lines += [f"- {line_of(alert, telling, language, quote=_code)}" for alert in alerts[:MAX_LINES]]
     if len(alerts) > MAX_LINES:
         lines.append(say("alert_more", language, count=len(alerts) - MAX_LINES))
     if telling == "begin":
@@ -45,15 +45,20 @@ def title_of(rule: RuleName, language: str | None) -> str:
     return say(f"alert_title_{rule}", language)
 
 
-def line_of(alert: Alert, telling: Telling, language: str | None) -> str:
-    """Return one alert: what it is about, its number against the limit, and since when."""
+def line_of(
+    alert: Alert, telling: Telling, language: str | None, *, quote: Callable[[str], str] = str
+) -> str:
+    """Return one alert: what it is about, its number against the limit, and since when.
+
+    `quote` is applied to what others have chosen, such as names.
+    """
     unit = UNITS[alert.rule]
-    what = f"{alert.label}: " if alert.label else ""
+    what = f"{quote(alert.label)}: " if alert.label else ""
     if unit != "state":
         value, above = number_of(alert.rule, alert.value), number_of(alert.rule, alert.above)
         what += say("alert_number", language, value=value, above=above)
     elif alert.detail and telling == "begin":
-        what += alert.detail[:_MAX_DETAIL]
+        what += quote(alert.detail[:_MAX_DETAIL])
     begun = alert.fired_at or alert.began_at
     if telling == "begin" or alert.resolved_at is None:
         when = say("alert_since", language, since=_moment(alert.began_at))
@@ -71,6 +76,12 @@ def number_of(rule: RuleName, value: float) -> str:
             return f"{value:.1f} s"
         case "count" | "state":
             return f"{value:g}"
+
+
+def _code(words: str) -> str:
+    """Return others' words as one span of Markdown that they can't end."""
+    inside = " ".join(words.replace("`", "'").split())
+    return f"`{inside}`"
 
 
 def _moment(moment: datetime) -> str:

@@ -51,22 +51,22 @@ class AlertTarget(Section):
     chat: Chat | None = None
     allow_http: bool = False  # let `url` be http:// although it leaves this machine
     allow_private: bool = False  # let `url` lead into a private network
-    url: str | None = None
+    url: Secret | None = None  # a key may be part of it
     token: HeaderValue | None = None  # sent as `Authorization: Bearer …`
     headers: dict[Annotated[str, AfterValidator(_header_name)], HeaderValue] = {}
     secret: Secrets | None = None  # signs each call as Standard Webhooks do
 
     @field_validator("url")
     @classmethod
-    def _permitted(cls, url: str | None, info: ValidationInfo) -> str | None:
+    def _permitted(cls, url: Secret | None, info: ValidationInfo) -> Secret | None:
         # Fields are validated in their order, so what permits the URL stands before it.
-        if url is None:
-            return None
-        return check_callback_url(
-            url,
-            allow_http=info.data.get("allow_http", False),
-            allow_private=info.data.get("allow_private", False),
-        )
+        if url is not None:
+            check_callback_url(
+                url.reveal(),
+                allow_http=info.data.get("allow_http", False),
+                allow_private=info.data.get("allow_private", False),
+            )
+        return url
 
     @model_validator(mode="after")
     def _one_kind(self) -> AlertTarget:
@@ -83,7 +83,7 @@ class AlertTarget(Section):
     @property
     def host(self) -> str:
         """The host in `url`."""
-        return urlsplit(self.url or "").hostname or ""
+        return urlsplit(self.url.reveal()).hostname or "" if self.url is not None else ""
 
     @property
     def secret_keys(self) -> tuple[bytes, ...]:

@@ -177,6 +177,7 @@ def build(
     access = Access(opened.store, clock)
     inbox = _door(ground, access, minds, accounts)
     supervisor, live_view, outbox = _delivery(ground, inbox, state_dir)
+    alerts = _alerts(ground, minds, accounts, access, supervisor, state_dir)
     tokens = TokenStore(state_dir, clock=clock, store=opened.store)
     return Parts(
         situation=ground.situation,
@@ -197,13 +198,13 @@ def build(
         supervisor=supervisor,
         callbacks=ground.callbacks,
         alert_calls=ground.alert_calls,
-        alerts=_alerts(ground, minds, accounts, access, supervisor, state_dir),
+        alerts=alerts,
         outbox=outbox,
         live_view=live_view,
         alarms=ground.alarms,
         counts=ground.counts,
         tokens=tokens,
-        gateway=_gateway(ground, inbox, minds, accounts, supervisor, tokens),
+        gateway=_gateway(ground, inbox, minds, accounts, supervisor, tokens, alerts),
         keeper=Keeper(opened.keeping, clock),
     )
 
@@ -287,7 +288,16 @@ def _alerts(
     state_dir: Path,
 ) -> Desk:
     opened, clock = ground.opened, ground.clock
-    vitals = VitalsReader(ground.counts, minds, accounts.ledger, opened.views, supervisor, clock, state_dir)
+    vitals = VitalsReader(
+        ground.counts,
+        minds,
+        accounts.ledger,
+        opened.views,
+        supervisor,
+        clock,
+        state_dir=state_dir,
+        redactor=ground.redactor,
+    )
     teller = Teller(opened.journal, access, bridges=supervisor.bridges, find=opened.views.chat_address)
     desk = Desk(AlertRows(opened.store, clock), teller, clock, read=vitals.read)
     ground.counts.changed = desk.stir
@@ -328,6 +338,7 @@ def _gateway(
     accounts: Accounts,
     supervisor: Supervisor,
     tokens: TokenStore,
+    alerts: Desk,
 ) -> Gateway:
     situation, opened = ground.situation, ground.opened
     meters = Meters(
@@ -336,6 +347,7 @@ def _gateway(
         opened,
         supervisor,
         ground.counts,
+        firing=alerts.firing,
         config_in_force=lambda: not situation.config_error,
     )
     around = Surroundings(

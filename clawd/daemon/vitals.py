@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from clawd.alerts.base import BridgeVitals, ModelVitals, Vitals
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from clawd.models.budgets import BudgetLedger
     from clawd.models.traffic import Lifetime, Outcome
     from clawd.observability.counts import Counts
+    from clawd.observability.redact import Redactor
     from clawd.supervisor import Supervisor
 
     from .minds import Minds
@@ -43,7 +45,9 @@ class VitalsReader:
         views: Views,
         supervisor: Supervisor,
         clock: Clock,
+        *,
         state_dir: Path,
+        redactor: Redactor,
     ) -> None:
         self._counts = counts
         self._minds = minds
@@ -52,6 +56,7 @@ class VitalsReader:
         self._supervisor = supervisor
         self._clock = clock
         self._state_dir = state_dir
+        self._redactor = redactor
         self._disk: float | None = None
         self._disk_at: float | None = None
         self._queue: QueueStats | None = None
@@ -65,17 +70,19 @@ class VitalsReader:
             turns={outcome: number for (outcome,), number in counts.turns.numbers().items()},
             turn_s=counts.turn_s,
             models={info.name: self._model(info) for info in self._minds.infos()},
-            queue_age_s=queue.oldest_age_s if queue is not None else None,
+            queue_age_s=queue.ready_age_s if queue is not None else None,
             given_up=sum(n for (kind,), n in counts.given_up.numbers().items() if kind != "alert"),
             bridges={
-                status.name: BridgeVitals(connected=status.state == "connected", why=status.error)
+                status.name: BridgeVitals(
+                    connected=status.state == "connected", why=self._redactor.clean(status.error)
+                )
                 for status in self._supervisor.statuses()
             },
             budgets={_budget(s.room.budget, s.of): s.room.used for s in self._ledger.standings()},
             disk_used=await self._disk_now(),
             loop_lag_s=counts.take_worst_lag(),
             journal_errors=sum(counts.journal_errors.numbers().values()),
-            busy=queue is None or queue.running > 0 or queue.queued > queue.waiting,
+            busy=queue is None or queue.running > 0 or queue.ready_age_s > 0,
         )
 
     def _model(self, info: ModelInfo) -> ModelVitals:
@@ -97,7 +104,7 @@ class VitalsReader:
             return known
         try:
             self._queue, self._moved = await self._views.stats(), moved
-        except JournalError:
+        except (JournalError, sqlite3.Error):
             return None
         return self._queue
 

@@ -101,7 +101,7 @@ class Counts:
     def _expect_fixed(self) -> None:
         for counter, words in (
             (self.turns, ("answered", "failed", "cancelled", "dead")),
-            (self.given_up, ("turn", "delivery", "update")),
+            (self.given_up, ("turn", "delivery", "alert", "update")),
             (self.journal_errors, ("full", "locked", "failed")),
         ):
             for word in words:

@@ -32,6 +32,7 @@ ENVIRON = {
     "WECHAT_TOKEN": "exampletoken",
     "WECHAT_AES_KEY": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
     "ALERTS_SECRET": "a secret of the monitoring",
+    "ALERTS_URL": "https://example.com/alerts",
     "ALERTS_TOKEN": "a token of the alerts' receiver",
     "ALERTS_SIGNING": "a secret that signs alerts",
     "ALERTS_SCOPE": "the scope of the alerts",
