@@ -29,6 +29,7 @@ class GivenUp:
     bridge: str
     conversation: Address | None
     why: str
+    alert: bool = False  # the delivery told of an alert: nobody is alerted of that
 
 
 class Alarms:
@@ -42,7 +43,7 @@ class Alarms:
         """Tell everybody; a listener must not raise nor block."""
         kind = event.id.partition(":")[0] if event.id is not None else "update"  # turn or delivery
         log.error("given_up", extra={kind: event.id, "bridge": event.bridge, "why": event.why})
-        self._counts.given_up.add(kind)
+        self._counts.given_up.add("alert" if event.alert else kind)
         for listener in tuple(self._listeners):
             listener(event)
 

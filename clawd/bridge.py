@@ -183,6 +183,15 @@ class ActivityBridge(Protocol):
 
 
 @runtime_checkable
+class ChatBridge(Protocol):
+    """A bridge that knows the address of a chat from its id alone; for what clawd says of its own accord."""
+
+    def chat_address(self, chat: str) -> Address:
+        """Return where a chat's conversation lives, whether there is one yet or not."""
+        ...
+
+
+@runtime_checkable
 class ClosableBridge(Protocol):
     """A bridge that keeps connections open for `send`, which goes on after `run` was cancelled."""
 

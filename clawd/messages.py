@@ -325,7 +325,7 @@ class OutboundMessage:
     address: Address
     text: str
     created_at: datetime
-    kind: Literal["reply", "failed", "push", "question"] = "reply"
+    kind: Literal["reply", "failed", "push", "question", "alert"] = "reply"
     turn: TurnId | None = None
     seq: int | None = None  # the answered message's place in its conversation
     part: int = 0

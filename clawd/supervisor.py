@@ -104,10 +104,15 @@ class Supervisor:
         self._wanted: Mapping[str, BridgeConfig] = {}
         self._changed = asyncio.Event()
         self._idle: Callable[[str], Awaitable[None]] | None = None
+        self._moved: Callable[[], None] | None = None
 
     def close_when(self, idle: Callable[[str], Awaitable[None]]) -> None:
         """Close a bridge that was replaced only when `idle(name)` has returned: sends may be under way."""
         self._idle = idle
+
+    def watch(self, moved: Callable[[], None]) -> None:
+        """Call `moved` whenever a bridge's state changes; it must be quick and not raise."""
+        self._moved = moved
 
     def configure(self, wanted: Mapping[str, BridgeConfig]) -> None:
         """Run these bridges from now on: changed ones restart alone, removed ones end."""
@@ -285,3 +290,5 @@ class Supervisor:
         if state != "stopped":
             held.sends = state in ("connected", "transient_disconnect")
         log.info("bridge_state", extra={"bridge": held.bridge.name, "state": state})
+        if self._moved is not None:
+            self._moved()

@@ -26,7 +26,7 @@ from bridges.telegram.session import GetMe, SendChatAction, Session
 from bridges.telegram.signin import SignIn, account_of, hidden_groups
 from bridges.telegram.units import TEXT_LIMIT
 from clawd.errors import DeliveryError, DeliveryRejected
-from clawd.messages import BridgeCapabilities, Receipt
+from clawd.messages import Address, BridgeCapabilities, Receipt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bridges.telegram.outbound import Rung
     from bridges.telegram.parcels import Parcel
     from clawd.bridge import BridgeContext, Inbox
-    from clawd.messages import Address, Draft, Mark, Media, OutboundMessage, Preview
+    from clawd.messages import Draft, Mark, Media, OutboundMessage, Preview
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +106,11 @@ class TelegramBridge:
         )
         hidden = hidden_groups(account_of(me, self.name, self._groups))
         return f"@{me.username} (id {me.id}), {reads}" + (f"; {hidden}" if hidden else "")
+
+    def chat_address(self, chat: str) -> Address:
+        """Return the conversation of a chat; a bot's token begins with its id."""
+        bot, _, _ = self._config.token.reveal().partition(":")
+        return Address(bridge=self.name, account=bot, chat=chat)
 
     def fetch(self, part: Media) -> AsyncIterator[bytes]:
         """Return the content of a file that somebody sent."""

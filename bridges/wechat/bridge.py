@@ -20,14 +20,14 @@ from bridges.wechat.receiving import Receiving
 from bridges.wechat.replies import Replies
 from bridges.wechat.sending import Sending
 from clawd.errors import JournalUnavailable
-from clawd.messages import BridgeCapabilities
+from clawd.messages import Address, BridgeCapabilities
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from bridges.wechat.config import WeChatConfig
     from clawd.bridge import BridgeContext, HttpReply, HttpRequest, Inbox
-    from clawd.messages import Address, Media, OutboundMessage, Receipt
+    from clawd.messages import Media, OutboundMessage, Receipt
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +96,10 @@ class WeChatBridge:
     async def handle(self, request: HttpRequest, inbox: Inbox) -> HttpReply:
         """Answer one request of WeChat's; InboxFull and JournalUnavailable pass through."""
         return await self._receiving.handle(request, inbox)
+
+    def chat_address(self, chat: str) -> Address:
+        """Return the conversation of a follower."""
+        return Address(bridge=self.name, account=self._config.app_id, chat=chat)
 
     async def send(self, message: OutboundMessage) -> Receipt:
         """Deliver one message; raises DeliveryError."""

@@ -142,6 +142,10 @@ class WecomBridge:
 
     # --- sending ------------------------------------------------------------------------------------------
 
+    def chat_address(self, chat: str) -> Address:
+        """Return the conversation of a person or a group."""
+        return self._account.address_of(chat)
+
     async def send(self, message: OutboundMessage) -> Receipt:
         """Deliver one message: its files are uploaded first, so that what is refused leaves no half of it."""
         if message.address.account != self._account.bot_id:

@@ -59,13 +59,14 @@ class Vitals:
     turns: Mapping[str, float]  # ended, by outcome
     turn_s: Histogram
     models: Mapping[str, ModelVitals]
-    queue_age_s: float
+    queue_age_s: float | None  # None: the journal can't be read
     given_up: float
     bridges: Mapping[str, BridgeVitals]
     budgets: Mapping[str, float]  # used share, by `day`, `month` or `model NAME`
-    disk_used: float  # share, 0 to 1
+    disk_used: float | None  # share, 0 to 1; None: the system does not tell
     loop_lag_s: float  # the longest since the last reading
     journal_errors: float
+    busy: bool = False  # turns are under way or wait: what rules look at may move without being counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +135,10 @@ class AlertDesk(Protocol):
 
     def report(self) -> AlertsReport:
         """Return what is going on, what is quiet, who is told, and the rules in force."""
+        ...
+
+    def firing(self) -> Mapping[str, int]:
+        """Return how many alerts of each enabled rule fire now."""
         ...
 
     async def test(self) -> Sequence[DeliveryId]:

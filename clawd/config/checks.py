@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from clawd.config.nodes import Entries, KeyPath, find, place_of
+from clawd.config.nodes import Entries, KeyPath, place_of
 from clawd.config.problems import did_you_mean
 from clawd.config.route_checks import check_routes, notes_on_routes, notes_on_time_outs
 from clawd.messages import PULL_BRIDGES
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from clawd.config.values import PlainValue
 
 _FREE: Final = ("local", "demo")  # types of models that run here
-_NO_EFFECT: Final[tuple[KeyPath, ...]] = (("alerts",),)
 
 
 def check_whole(
@@ -53,6 +52,7 @@ def check_whole(
         problems.add(
             place_of(root, path), path, message, remedy="add a token to gateway.tokens, or use 127.0.0.1"
         )
+    _check_targets(config, root, problems)
     seen: set[str] = set()
     for index, token in enumerate(gateway.tokens):
         path = ("gateway", "tokens", index, "name")
@@ -71,12 +71,23 @@ def check_whole(
         seen.add(app.app_id)
 
 
+def _check_targets(config: Config, root: Entries, problems: Problems) -> None:
+    """Note targets of alerts at bridges that there are not: they would never hear of anything."""
+    for index, target in enumerate(config.alerts.targets):
+        path: KeyPath = ("alerts", "targets", index, "bridge")
+        if (
+            target.bridge is None
+            or target.bridge in config.bridges
+            or problems.touch(("bridges", target.bridge))
+        ):
+            continue
+        message = f"there is no bridge named {target.bridge}{did_you_mean(target.bridge, config.bridges)}"
+        known = ", ".join(config.bridges) or "none"
+        problems.add(place_of(root, path), path, message, remedy=f"known: {known}")
+
+
 def notes_on(config: Config, root: Entries) -> Iterator[str]:
     """Yield what is allowed but does not do what its writer may expect."""
-    for path in _NO_EFFECT:
-        reached, _, mark = find(root, path)
-        if reached == path:
-            yield f"{mark}: {'.'.join(map(str, path))} is accepted but has no effect in this version"
     yield from notes_on_routes(config, root)
     yield from notes_on_time_outs(config, root)
     yield from _unpriced(config, root)

@@ -30,9 +30,7 @@ def config_schema(plugins: InstalledPlugins) -> tuple[Schema, list[ClawdError]]:
     groups = [_declared(group, broken) for group in (plugins.bridges, plugins.models, plugins.tools)]
     wanted = [(Config, "validation")]
     wanted += [(model, "validation") for group in groups for model in group.values()]
-    for field in Config.model_fields.values():
-        if isinstance(field.default, BaseModel):
-            field.default.model_rebuild()  # it is shown, and nothing may have used its model so far
+    _build_defaults(Config)
     placed, shared = models_json_schema(wanted, ref_template="#/$defs/{model}")  # type: ignore[arg-type]  # its type is invariant
     definitions: Schema = shared["$defs"]
 
@@ -68,6 +66,14 @@ def config_schema(plugins: InstalledPlugins) -> tuple[Schema, list[ClawdError]]:
         "title": "clawd configuration",
         "$defs": _used(root, definitions),
     }, broken
+
+
+def _build_defaults(model: type[BaseModel]) -> None:
+    """Build the models of a section's defaults: they are shown, and nothing may have used them so far."""
+    for field in model.model_fields.values():
+        if isinstance(field.default, BaseModel):
+            field.default.model_rebuild()
+            _build_defaults(type(field.default))
 
 
 def _declared(group: Mapping[str, Declares], broken: list[ClawdError]) -> dict[str, type[Any]]:

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, InstanceOf, model_validator
 
+from clawd.config.alerts import AlertsConfig
 from clawd.config.base import ConfigPath, PluginConfig, Secret, Section
 from clawd.config.callbacks import AppCallbackConfig, CallbacksConfig
 
@@ -253,30 +254,6 @@ class DeliveryConfig(Section):
     max_age_s: PositiveSeconds = 86400
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
     send_timeout_s: PositiveSeconds = 60
-
-
-class AlertTarget(Section):
-    """Somebody who is told: a chat, or a URL that takes Alertmanager's JSON."""
-
-    bridge: Name | None = None
-    chat: SenderId | None = None
-    url: str | None = None
-
-
-class AlertRule(Section):
-    """When an alert begins. Units of `above` are the metric's own."""
-
-    above: float
-    min: Annotated[int, Field(ge=0)] = 0
-    window_s: PositiveSeconds = 300
-    for_s: Annotated[float, Field(ge=0)] = 0
-
-
-class AlertsConfig(Section):
-    """Who is told of trouble, and when."""
-
-    targets: tuple[AlertTarget, ...] = ()
-    rules: dict[Name, AlertRule] = {}
 
 
 class JournalConfig(Section):

@@ -122,6 +122,7 @@ class Lifecycle:
         await parts.minds.configure(parts.situation.loaded, lasting)
         await parts.callbacks.load()
         await parts.configure()
+        await parts.alerts.load()
         await parts.supervisor.prepare()
         left = await parts.opened.journal.recover(parts.outbox.holding())
         await parts.accounts.open()
@@ -168,6 +169,7 @@ class Lifecycle:
             tasks = [
                 intake.create_task(parts.supervisor.run(), name="supervisor"),
                 intake.create_task(self._watch_config(operations), name="config-watch"),
+                intake.create_task(parts.alerts.run(), name="alerts"),
             ]
             parts.situation.serving = True
             self._notify.ready(

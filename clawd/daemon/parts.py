@@ -17,6 +17,10 @@ from clawd.agent.mailbox import Mailbox
 from clawd.agent.run import TurnRunner
 from clawd.agent.workers import Workers
 from clawd.alarms import Alarms
+from clawd.alerts.calls import AlertCalls
+from clawd.alerts.desk import Desk
+from clawd.alerts.rows import AlertRows
+from clawd.alerts.telling import Teller
 from clawd.bridge import BridgeContext
 from clawd.delivery.callbacks import Callbacks
 from clawd.delivery.outbox import Outbox
@@ -43,6 +47,7 @@ from .keeper import Keeper
 from .meters import Meters
 from .minds import Minds
 from .states import KeptStates
+from .vitals import VitalsReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,6 +100,8 @@ class Parts:
     workers: Workers
     supervisor: Supervisor
     callbacks: Callbacks
+    alert_calls: AlertCalls
+    alerts: Desk
     outbox: Outbox
     live_view: LiveView
     alarms: Alarms
@@ -110,6 +117,8 @@ class Parts:
         self.access.configure(config.access, config.bridges)
         self.inbox.configure(config.access)
         self.callbacks.configure(config.gateway, config.network)
+        self.alert_calls.configure(config.alerts.targets, config.network)
+        self.alerts.configure(config.alerts, tuple(config.bridges))
         self.outbox.configure(config.delivery, config.bridges)
         # With the network that applies inside, a change of it counts as a change of the bridge.
         self.supervisor.configure(
@@ -133,6 +142,7 @@ class _Ground:
     alarms: Alarms
     counts: Counts
     callbacks: Callbacks
+    alert_calls: AlertCalls
     redactor: Redactor
 
 
@@ -160,12 +170,14 @@ def build(
         alarms=Alarms(counts),
         counts=counts,
         callbacks=Callbacks(EndpointRows(opened.store), clock, version=__version__, chance=random.random),
+        alert_calls=AlertCalls(clock, version=__version__),
         redactor=logs.redactor,
     )
     minds, accounts = _thinking(ground, environ, state_dir)
     access = Access(opened.store, clock)
     inbox = _door(ground, access, minds, accounts)
     supervisor, live_view, outbox = _delivery(ground, inbox, state_dir)
+    alerts = _alerts(ground, minds, accounts, access, supervisor, state_dir)
     tokens = TokenStore(state_dir, clock=clock, store=opened.store)
     return Parts(
         situation=ground.situation,
@@ -185,12 +197,14 @@ def build(
         workers=_workers(ground, minds, supervisor),
         supervisor=supervisor,
         callbacks=ground.callbacks,
+        alert_calls=ground.alert_calls,
+        alerts=alerts,
         outbox=outbox,
         live_view=live_view,
         alarms=ground.alarms,
         counts=ground.counts,
         tokens=tokens,
-        gateway=_gateway(ground, inbox, minds, accounts, supervisor, tokens),
+        gateway=_gateway(ground, inbox, minds, accounts, supervisor, tokens, alerts),
         keeper=Keeper(opened.keeping, clock),
     )
 
@@ -250,12 +264,12 @@ def _delivery(ground: _Ground, inbox: DurableInbox, state_dir: Path) -> tuple[Su
 
     supervisor = Supervisor(inbox, clock, create=create, on_connected=journal.outgoing.set)
     live_view = LiveView(journal, ground.fanout, clock, bridges=supervisor.bridges)
-    callbacks = ground.callbacks
+    ours: Mapping[str, Bridge] = {each.name: each for each in (ground.callbacks, ground.alert_calls)}
     outbox = Outbox(
         journal,
         clock,
-        bridges=lambda: {**supervisor.bridges(), callbacks.name: callbacks},
-        connected=lambda: {*supervisor.connected(), callbacks.name},
+        bridges=lambda: {**supervisor.bridges(), **ours},
+        connected=lambda: {*supervisor.connected(), *ours},
         refused=supervisor.refused,
         settle=live_view.settle,
         alarms=ground.alarms,
@@ -263,6 +277,32 @@ def _delivery(ground: _Ground, inbox: DurableInbox, state_dir: Path) -> tuple[Su
     )
     supervisor.close_when(outbox.idle)
     return supervisor, live_view, outbox
+
+
+def _alerts(
+    ground: _Ground,
+    minds: Minds,
+    accounts: Accounts,
+    access: Access,
+    supervisor: Supervisor,
+    state_dir: Path,
+) -> Desk:
+    opened, clock = ground.opened, ground.clock
+    vitals = VitalsReader(
+        ground.counts,
+        minds,
+        accounts.ledger,
+        opened.views,
+        supervisor,
+        clock,
+        state_dir=state_dir,
+        redactor=ground.redactor,
+    )
+    teller = Teller(opened.journal, access, bridges=supervisor.bridges, find=opened.views.chat_address)
+    desk = Desk(AlertRows(opened.store, clock), teller, clock, read=vitals.read)
+    ground.counts.changed = desk.stir
+    supervisor.watch(desk.stir)
+    return desk
 
 
 def _workers(ground: _Ground, minds: Minds, supervisor: Supervisor) -> Workers:
@@ -298,6 +338,7 @@ def _gateway(
     accounts: Accounts,
     supervisor: Supervisor,
     tokens: TokenStore,
+    alerts: Desk,
 ) -> Gateway:
     situation, opened = ground.situation, ground.opened
     meters = Meters(
@@ -306,6 +347,7 @@ def _gateway(
         opened,
         supervisor,
         ground.counts,
+        firing=alerts.firing,
         config_in_force=lambda: not situation.config_error,
     )
     around = Surroundings(

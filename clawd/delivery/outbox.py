@@ -181,6 +181,7 @@ class Outbox:
                     bridge=message.address.bridge,
                     conversation=message.address,
                     why=outcome.why,
+                    alert=message.kind == "alert",
                 )
             )
 

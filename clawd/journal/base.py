@@ -81,6 +81,7 @@ class Push:
     files: tuple[Media, ...] = ()  # stored ones
     question: QuestionId | None = None  # that no turn asks, such as whether to let a stranger in
     choices: tuple[Choice, ...] = ()
+    kind: Literal["push", "alert"] = "push"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,7 @@ class DeliveryBody:
     """What the outbox keeps of a message beside its columns."""
 
     text: str
-    kind: Literal["reply", "failed", "push", "question"]
+    kind: Literal["reply", "failed", "push", "question", "alert"]
     parts: int = 1
     in_reply_to: str | None = None
     reference: str | None = None

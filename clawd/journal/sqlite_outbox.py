@@ -61,7 +61,7 @@ def insert_push(db: sqlite3.Connection, conv: int, push: Push, now: int) -> int:
     """Write a push; return its row."""
     body = DeliveryBody(
         text=push.text,
-        kind="push",
+        kind=push.kind,
         reference=push.reference,
         files=push.files or None,
         question=push.question,

@@ -115,7 +115,7 @@ class SqliteViews:
             "SELECT c.address, c.last_seq, c.last_seq - c.done_seq, c.settings, i.at, i.v, i.body,"
             " (SELECT count(*) FROM inbox n WHERE n.conv = c.id)"
             " FROM conv c LEFT JOIN inbox i ON i.conv = c.id AND i.seq = c.last_seq"
-            " WHERE c.address >= ? AND c.address < ?"
+            " WHERE c.address >= ? AND c.address < ? AND c.bridge <> '_alerts'"
             " ORDER BY coalesce(i.at, 0) DESC, c.id DESC LIMIT ?",
             (prefix, f"{prefix}\x7f", limit),  # addresses are visible ASCII
         )
@@ -130,6 +130,15 @@ class SqliteViews:
             )
             for address, _, open_turns, settings, at, version, body, turns in rows
         ]
+
+    async def chat_address(self, bridge: str, chat: str) -> Address | None:
+        """Return the address of a bridge's newest conversation in the chat of this id; None without one."""
+        # Fields are quoted, so the colons are those between them.
+        rows = await self._store.read(
+            "SELECT coalesce(moved_to, address) FROM conv WHERE bridge = ? ORDER BY id DESC", (bridge,)
+        )
+        found = (parse_address(text) for (text,) in rows)
+        return next((each for each in found if each.chat == chat and each.thread is None), None)
 
     async def entries(self, address: Address, *, after: str = "", limit: int = 200) -> Page:
         columns = (

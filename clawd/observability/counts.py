@@ -79,7 +79,7 @@ class Counts:
         self.tools = Counter("tool", "outcome", changed=moved)
         # Attempts, by DELIVERY_OUTCOMES.
         self.deliveries = Counter("bridge", "outcome", changed=moved)
-        self.given_up = Counter("kind", changed=moved)  # dead letters: turn, delivery or update
+        self.given_up = Counter("kind", changed=moved)  # dead letters: turn, delivery, alert or update
         self.commit_s = Histogram(COMMIT_S)  # of the journal's batches that were committed
         self.journal_errors = Counter("kind", changed=moved)  # full, locked or failed
         self.requests = Counter("route", "method", "status", changed=moved)  # at the gateway; status as 2xx
@@ -101,7 +101,7 @@ class Counts:
     def _expect_fixed(self) -> None:
         for counter, words in (
             (self.turns, ("answered", "failed", "cancelled", "dead")),
-            (self.given_up, ("turn", "delivery", "update")),
+            (self.given_up, ("turn", "delivery", "alert", "update")),
             (self.journal_errors, ("full", "locked", "failed")),
         ):
             for word in words:

@@ -110,7 +110,7 @@ GIVEN_UP: Final = Metric(
     kind="counter",
     help="New dead letters.",
     labels=("kind",),
-    note="`turn`, `delivery` or `update`",
+    note="`turn`, `delivery`, `alert` (a delivery that told of one) or `update`",
 )
 DEAD_LETTERS: Final = Metric(
     name="clawd_dead_letters", kind="gauge", help="Dead letters that nobody has resubmitted or dropped yet."

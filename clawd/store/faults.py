@@ -49,6 +49,7 @@ COMMIT_KINDS: Final = frozenset(
         "vacuum",
         "artifact",
         "artifact.forget",
+        "alert",
     }
 )
 """Labels of commits; each has a point before its COMMIT and one after it, before any waiter is told."""

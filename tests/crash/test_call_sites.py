@@ -20,6 +20,8 @@ UNLABELLED: Final = {
     "access.py:approve": "the owner's word",
     "access.py:revoke": "the owner's word",
     "access.py:_forget_expired": "codes that are over",
+    "alerts/rows.py:add_silence": "an operator's command; it is told after it",
+    "alerts/rows.py:remove_silences": "an operator's command, or silences that are over already",
     "artifacts/store.py:hold": "lets a file count as new; whoever is about to name it is told after it",
     "artifacts/store.py:remove_gone": "what is removed already; lost, it is removed once more",
     "artifacts/store.py:sweep": "only looks which contents have no row",

@@ -73,10 +73,10 @@ async def test_check_as_json_carries_each_place(shell: Shell) -> None:
 
 
 async def test_check_of_a_good_file_tells_its_notes(shell: Shell) -> None:
-    path = write(shell, "alerts: {targets: []}\n")
+    path = write(shell, "access: {owners: ['gone:1']}\n")
     ended = await shell.run("config", "check")
     assert (ended.code, ended.out) == (0, f"{path}: no problems found\n")
-    assert "alerts is accepted but has no effect" in ended.err
+    assert "belongs to no configured bridge" in ended.err
 
 
 async def test_check_and_doctor_tell_tls_files_that_a_start_could_not_use(

@@ -15,6 +15,8 @@ OWNERS = {
     "artifact": "clawd/artifacts/",
     "artifact_use": "clawd/artifacts/",
     "artifact_gone": "clawd/artifacts/",
+    "alert": "clawd/alerts/rows.py",
+    "alert_silence": "clawd/alerts/rows.py",
 }
 
 

@@ -102,8 +102,8 @@ def test_every_mistake_of_the_configuration_is_a_finding(make: MakeSite) -> None
 
 
 def test_note_of_the_configuration_is_a_warning(make: MakeSite) -> None:
-    finding = only(configuration.check_config(make("alerts: {targets: []}\n")))
-    assert (finding.status, "no effect" in finding.evidence) == ("warn", True)
+    finding = only(configuration.check_config(make("access: {owners: ['gone:1']}\n")))
+    assert (finding.status, "no configured bridge" in finding.evidence) == ("warn", True)
 
 
 def test_missing_named_configuration_is_a_finding_and_no_crash(tmp_path: Path) -> None:

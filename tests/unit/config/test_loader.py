@@ -446,11 +446,6 @@ def test_secret_in_the_file_is_not_in_what_is_told(files: Files, line: str) -> N
     assert "tell-nobody" not in repr(files.problems(line))
 
 
-def test_sections_without_effect_are_noted_with_their_place(files: Files, tmp_path: Path) -> None:
-    notes = files.load("journal: {lock_timeout_s: 3, dedup_days: 9}\nalerts: {targets: []}\n").notes
-    assert [note.partition(" is accepted")[0] for note in notes] == [f"{tmp_path}/config.yaml:2:1: alerts"]
-
-
 @pytest.mark.parametrize(
     ("text", "unpriced"),
     [

@@ -1,0 +1,134 @@
+"""Brings alerts to URLs: a `Bridge` for the outbox alone, in whose rows each call waits until it was taken.
+
+A URL may itself be a secret, so it stands in the configuration alone: what the journal and the log name is a
+target's key, or its host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from clawd.errors import DeliveryRejected
+from clawd.messages import Address, BridgeCapabilities, Receipt
+from clawd.webhooks.addresses import is_loopback_host, is_public
+from clawd.webhooks.answers import from_status, kind_of
+from clawd.webhooks.sending import WebhookClient, headers_of, place_of, webhook_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from aiohttp.abc import AbstractResolver
+
+    from clawd.bridge import Inbox
+    from clawd.config.alerts import AlertTarget
+    from clawd.config.schema import NetworkConfig
+    from clawd.ids import Clock
+    from clawd.messages import OutboundMessage
+
+NAME: Final = "_alerts"
+"""The bridge of the conversations that URLs are told in; no bridge of a configuration can be called so."""
+
+_ACCOUNT: Final = "url"
+_CAPABILITIES: Final = BridgeCapabilities(
+    text_limit=2**31,  # an alert is one call, however long
+    marks_repeats=False,  # a receiver knows an alert by its fingerprint and its beginning
+    retry_schedule_s=(5, 10, 30, 60, 120, 300),
+    retry_jitter=0.2,
+)
+
+
+def key_of(url: str) -> str:
+    """Return what stands for a URL outside of the configuration: 16 hexadecimal digits."""
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+def address_of(url: str) -> Address:
+    """Return the address of a URL's deliveries."""
+    return Address(bridge=NAME, account=_ACCOUNT, chat=key_of(url))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Receiver:
+    url: str
+    keys: tuple[bytes, ...]
+    headers: Mapping[str, str]
+    client: WebhookClient
+
+
+class AlertCalls:
+    """Implements `clawd.bridge.Bridge` for the outbox.
+
+    Args:
+        clock: For times of attempts.
+        version: Of clawd, for `User-Agent`.
+        resolver: Looks names up; None: the system's.
+    """
+
+    name = NAME
+
+    def __init__(
+        self, clock: Clock, *, version: str, resolver: Callable[[], AbstractResolver] | None = None
+    ) -> None:
+        self._clock = clock
+        self._version = version
+        self._resolver = resolver
+        self._receivers: Mapping[str, _Receiver] = {}
+
+    @property
+    def capabilities(self) -> BridgeCapabilities:
+        """What a call can carry."""
+        return _CAPABILITIES
+
+    def configure(self, targets: Sequence[AlertTarget], network: NetworkConfig) -> None:
+        """Call these from now on."""
+        self._receivers = {
+            key_of(target.url.reveal()): self._receiver(target, target.url.reveal(), network)
+            for target in targets
+            if target.url is not None
+        }
+
+    def _receiver(self, target: AlertTarget, url: str, network: NetworkConfig) -> _Receiver:
+        free = target.allow_private or is_loopback_host(target.host)
+        headers = {name: value.reveal() for name, value in target.headers.items()}
+        if target.token is not None:
+            headers["Authorization"] = f"Bearer {target.token.reveal()}"
+        resolver = {"resolver": self._resolver} if self._resolver is not None else {}
+        client = WebhookClient(
+            NAME, network, self._clock, allowed=lambda _, address: free or is_public(address), **resolver
+        )
+        return _Receiver(url=url, keys=target.secret_keys, headers=headers, client=client)
+
+    # --- the bridge ---------------------------------------------------------------------------------------
+
+    async def run(self, inbox: Inbox, ready: Callable[[], None]) -> None:
+        """Receive nothing: nobody writes to these conversations."""
+        ready()
+        await asyncio.Event().wait()
+
+    async def send(self, message: OutboundMessage) -> Receipt:
+        """Make one attempt; the message's text is the body.
+
+        Raises:
+            DeliveryError: it was not taken; of a target that is no more, in a way that nobody is told of.
+        """
+        receiver = self._receivers.get(message.address.chat)
+        if receiver is None:
+            raise DeliveryRejected(NAME, "this target is not configured any more", unreachable=True)
+        body = message.text.encode(errors="replace")
+        headers = headers_of(
+            webhook_id(message),
+            body,
+            receiver.keys,
+            timestamp=int(self._clock.now().timestamp()),
+            version=self._version,
+        )
+        if not receiver.keys:
+            headers = {name: value for name, value in headers.items() if not name.startswith("webhook-s")}
+        answer = await receiver.client.request("POST", receiver.url, {**headers, **receiver.headers}, body)
+        if kind_of(answer.status) == "done":
+            return Receipt(remote_id=webhook_id(message))
+        place = place_of(receiver.url)
+        raise from_status(NAME, answer.status, answer.retry_after_s, f"{place} {answer.words}".strip())

@@ -1,0 +1,180 @@
+"""Hands alerts to the outbox: who is told, where, and in which words."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from clawd.alerts.calls import address_of
+from clawd.alerts.payload import body_of
+from clawd.alerts.wording import line_of, message_of, title_of
+from clawd.bridge import ChatBridge
+from clawd.journal.base import Push, Pushed
+from clawd.messages import MessageId
+from clawd.texts import say
+from clawd.webhooks.sending import place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from clawd.access import Access
+    from clawd.alerts.base import Alert
+    from clawd.alerts.cases import Telling
+    from clawd.bridge import Bridge
+    from clawd.config.alerts import AlertsConfig
+    from clawd.ids import DeliveryId
+    from clawd.journal.base import Journal
+    from clawd.messages import Address
+
+log = logging.getLogger(__name__)
+
+_TEST: Final = "ClawdTest"  # alertname of the test
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Alerts of one rule that are told together. `key` is the same for the same telling, also after a restart."""
+
+    key: str
+    telling: Telling  # begin or end
+    alerts: Sequence[Alert]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    shown: str
+    bridge: str = ""
+    chat: str = ""
+    url: str = ""
+
+
+class Teller:
+    """Knows the targets in force.
+
+    Args:
+        journal: Takes the pushes, and knows the languages of chats.
+        access: Knows the owners.
+        bridges: All bridges by name.
+        find: Returns the address of a bridge's chat that it has a conversation in; for bridges that don't know.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        access: Access,
+        *,
+        bridges: Callable[[], Mapping[str, Bridge]],
+        find: Callable[[str, str], Awaitable[Address | None]],
+    ) -> None:
+        self._journal = journal
+        self._access = access
+        self._bridges = bridges
+        self._find = find
+        self._config: AlertsConfig | None = None
+        self._names: tuple[str, ...] = ()
+        self._instance = socket.gethostname()
+
+    def configure(self, config: AlertsConfig, bridges: Sequence[str]) -> None:
+        """Tell these from now on; `bridges` are the names of the configured ones."""
+        self._config = config
+        self._names = tuple(bridges)
+
+    def shown(self) -> Sequence[str]:
+        """Return who is told, as people write them."""
+        return tuple(target.shown for target in self._targets())
+
+    def _targets(self) -> Sequence[_Target]:
+        config = self._config
+        if config is None:
+            return ()
+        found = [
+            _Target(shown=place_of(target.url.reveal()), url=target.url.reveal())
+            if target.url is not None
+            else _chat(target.bridge or "", target.chat or "")
+            for target in config.targets
+        ]
+        if config.owners:
+            found += [_chat(name, chat) for name in self._names for chat in self._access.owners_to_ask(name)]
+        return tuple(dict.fromkeys(found))
+
+    async def tell(self, several: Sequence[Told]) -> None:
+        """Return once all of it is in the outbox, for every target once; raises JournalError."""
+        pushes = [push for target in self._targets() for push in await self._pushes(target, several)]
+        if pushes:
+            await self._journal.accept(pushes)
+
+    async def test(self, alert: Alert) -> Sequence[DeliveryId]:
+        """Send a test to every target: to a URL its beginning and its end, so that nothing stays open there."""
+        name, pushes = f"alert:test:{secrets.token_hex(8)}", []
+        for target in self._targets():
+            place = await self._place(target)
+            if place is None:
+                continue
+            if not target.url:
+                text = say("alert_test", await self._language(place), instance=self._instance)
+                pushes.append(_push(f"{name}:{place}", place, text))
+                continue
+            summary = say("alert_test", instance=self._instance)
+            for status in ("firing", "resolved"):
+                body = body_of(
+                    [alert],
+                    status,
+                    instance=self._instance,
+                    annotate=lambda _: (summary, summary),  # noqa: B023 - the same each time
+                    name=_TEST,
+                )
+                pushes.append(_push(f"{name}:{status}:{place}", place, body))
+        results = await self._journal.accept(pushes) if pushes else ()
+        return [result.delivery for result in results if isinstance(result, Pushed)]
+
+    # --- one target ---------------------------------------------------------------------------------------
+
+    async def _pushes(self, target: _Target, several: Sequence[Told]) -> Sequence[Push]:
+        place = await self._place(target)
+        if place is None:
+            log.warning("alert_target_unknown", extra={"target": target.shown})
+            return ()
+        language = await self._language(place) if not target.url else None
+        return [
+            _push(
+                f"alert:{told.key}:{'firing' if told.telling == 'begin' else 'resolved'}:{place}",
+                place,
+                self._body(told) if target.url else message_of(told.alerts, told.telling, language),
+            )
+            for told in several
+        ]
+
+    def _body(self, told: Told) -> str:
+        return body_of(
+            told.alerts,
+            "firing" if told.telling == "begin" else "resolved",
+            instance=self._instance,
+            annotate=lambda alert: (
+                title_of(alert.rule, None),
+                f"{line_of(alert, told.telling, None)}. "
+                + say("alert_try", None, try_=say(f"alert_try_{alert.rule}", None)),
+            ),
+        )
+
+    async def _place(self, target: _Target) -> Address | None:
+        """Return where a target is told; None of a chat that nobody knows the way to yet."""
+        if target.url:
+            return address_of(target.url)
+        bridge = self._bridges().get(target.bridge)
+        if bridge is not None and isinstance(bridge, ChatBridge):
+            return bridge.chat_address(target.chat)
+        return await self._find(target.bridge, target.chat)
+
+    async def _language(self, place: Address) -> str | None:
+        return (await self._journal.settings(place)).language
+
+
+def _chat(bridge: str, chat: str) -> _Target:
+    return _Target(shown=f"{bridge} {chat}", bridge=bridge, chat=chat)
+
+
+def _push(name: str, place: Address, text: str) -> Push:
+    return Push(id=MessageId(name), address=place, text=text, kind="alert")
