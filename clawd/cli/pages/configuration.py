@@ -251,6 +251,8 @@ class _Pages:
             resolved = self._resolved(each)
             if _is_secret_form(resolved) or list(resolved.get("properties", ())) == ["value"]:
                 continue
+            if same := _same(resolved):
+                return self._resolved(same), ".NAME"
             if "properties" in resolved:
                 return resolved, ""
             for below, mark in ((resolved.get("items"), "[]"), (_named(resolved), ".NAME")):
@@ -274,6 +276,8 @@ class _Pages:
             case "array":
                 items = part.get("items")
                 return f"list of {self._type(items)}" if items else "list"
+            case "object" if _same(part):
+                return f"section of {', '.join(f'`{name}`' for name in part['properties'])}"
             case "object":
                 return "section"
             case "integer" | "number" as kind:
@@ -292,6 +296,15 @@ def _named(part: Schema) -> Schema | None:
     """Return what the entries of a section are whose names are free, None for any other section."""
     given = [part.get("additionalProperties"), *part.get("patternProperties", {}).values()]
     return next((each for each in given if isinstance(each, dict) and each), None)
+
+
+def _same(part: Schema) -> Schema | None:
+    """Return what the keys of a section are that are all alike, None for other sections."""
+    below = list(part.get("properties", {}).values())
+    alike = (
+        len(below) > 1 and "$ref" in below[0] and all(each.get("$ref") == below[0]["$ref"] for each in below)
+    )
+    return below[0] if alike else None
 
 
 def _is_secret_form(part: Schema) -> bool:
