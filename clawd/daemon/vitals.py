@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from clawd.alerts.base import BridgeVitals, ModelVitals, Vitals
 from clawd.errors import JournalError
-from clawd.observability.histogram import Histogram
+from clawd.models.traffic import Lifetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from clawd.journal.reading import QueueStats, Views
     from clawd.models.base import ModelInfo
     from clawd.models.budgets import BudgetLedger
-    from clawd.models.traffic import Lifetime, Outcome
+    from clawd.models.traffic import Outcome
     from clawd.observability.counts import Counts
     from clawd.observability.redact import Redactor
     from clawd.supervisor import Supervisor
@@ -31,7 +31,7 @@ DISK_S: Final = 60.0
 
 _AGAINST: Final[tuple[Outcome, ...]] = ("unavailable", "rate_limited", "auth", "error")
 """Outcomes that speak against a model: not a request that was too long, nor one that there was no money for."""
-_UNASKED: Final = Histogram((1.0,))
+_UNASKED: Final = Lifetime()  # of a model that nobody asked so far: empty, with the buckets that it will have
 
 
 class VitalsReader:
@@ -86,11 +86,11 @@ class VitalsReader:
         )
 
     def _model(self, info: ModelInfo) -> ModelVitals:
-        life = self._minds.traffic.lifetime(info.name)
+        life = self._minds.traffic.lifetime(info.name) or _UNASKED
         return ModelVitals(
-            attempts=_attempts(life) if life is not None else 0,
-            failed=sum(life.outcomes.get(each, 0) for each in _AGAINST) if life is not None else 0,
-            first_token=life.first_token if life is not None else _UNASKED,
+            attempts=_attempts(life),
+            failed=sum(life.outcomes.get(each, 0) for each in _AGAINST),
+            first_token=life.first_token,
             breaker=info.breaker.state,
         )
 
