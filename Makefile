@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test slow check bench soak pages clean
+.PHONY: help run test slow check bench soak pages pictures clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -58,6 +58,9 @@ pages: $(VENV)/.clawd-dev ## make those pages of docs/ anew that follow from the
 	$(BIN)/python -m clawd.observability.metrics_page > docs/metrics.md
 	$(BIN)/python -m clawd.cli.pages.configuration > docs/keys.md
 	$(BIN)/python -m clawd.cli.pages.commands > docs/commands.md
+
+pictures: $(VENV)/.clawd-dev ## take the terminal pictures of docs/ anew
+	@$(BIN)/python docs/pictures/make.py
 
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
