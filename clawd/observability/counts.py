@@ -89,11 +89,12 @@ class Counts:
 
     def expect(self, *, bridges: Iterable[str], tools: Iterable[str]) -> None:
         """Tell 0 of what the configuration in force names, until something is counted."""
-        for bridge in (*bridges, "api"):
-            self.received.expect(bridge)
+        named = tuple(bridges)
+        for door in (*named, "api", "terminal"):
+            self.received.expect(door)
+        for bridge in (*named, "api", "_alerts"):
             for outcome in DELIVERY_OUTCOMES:
                 self.deliveries.expect(bridge, outcome)
-        self.received.expect("terminal")
         for tool in tools:
             for outcome in ("ok", "error"):
                 self.tools.expect(tool, outcome)

@@ -97,7 +97,7 @@ DELIVERIES: Final = Metric(
     kind="counter",
     help="Attempts to deliver by what came of them.",
     labels=("bridge", "outcome"),
-    note="`api` are callbacks, `other` a bridge that is gone; `sent`, `retry`, `parked` (until the user writes), "
+    note="`api` are callbacks, `_alerts` URLs that are told of alerts, `other` a bridge that is gone; `sent`, `retry`, `parked` (until the user writes), "
     "`unknown` (an owner decides) or `dead`",
 )
 OUTBOX_DEPTH: Final = Metric(
@@ -231,7 +231,7 @@ FIRING: Final = Metric(
 LOOP_LAG: Final = Metric(
     name="clawd_event_loop_lag_seconds",
     kind="histogram",
-    help="How long the event loop did not come round, whenever it was looked at.",
+    help="How long the event loop did not come round, for each of its rounds.",
 )
 CPU: Final = Metric(
     name="process_cpu_seconds_total",
