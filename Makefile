@@ -24,7 +24,7 @@ run: $(VENV)/.clawd-run ## install clawd and start it here, in the foreground
 
 test: $(VENV)/.clawd-dev ## install the development tools and run all tests
 	@left=()
-	for tool in strace:strace systemd-analyze:systemd openssl:openssl bwrap:bubblewrap faketime:faketime promtool:prometheus node:nodejs npm:npm; do
+	for tool in strace:strace systemd-analyze:systemd openssl:openssl bwrap:bubblewrap faketime:faketime promtool:prometheus tini:tini node:nodejs npm:npm; do
 	    command -v "$${tool%%:*}" >/dev/null || left+=("$${tool##*:}")
 	done
 	if (( $${#left[@]} )); then echo "note: tests left out for lack of these Debian packages: $${left[*]}"; fi

@@ -78,7 +78,7 @@ def _described(command: Any, path: str) -> dict[str, Any]:
 
 def _option(param: Any, path: str) -> dict[str, Any]:
     names = [*param.opts, *param.secondary_opts]
-    found = {"names": names, "help": _short(param.help)}
+    found: dict[str, Any] = {"names": names, "help": _short(param.help)}
     if not param.is_flag and not param.count:
         kind = next((kind for name in names if (kind := OPTIONS.get(f"{path} {name}"))), "")
         found["value"] = _value(param, kind)
