@@ -53,11 +53,12 @@ soak: $(VENV)/.clawd-dev ## kill the daemon 1,000 times under load, and judge wh
 	@echo "KILLS=$(KILLS) SEED=$(SEED)"
 	$(BIN)/python -m tests.crash.soak --kills $(KILLS) --seed $(SEED)
 
-pages: $(VENV)/.clawd-dev ## make those pages of docs/ anew that follow from the code
+pages: $(VENV)/.clawd-dev ## make anew what follows from the code: pages of docs/, and what TAB offers
 	@$(BIN)/python -m clawd.gateway.openapi_page > docs/api.md
 	$(BIN)/python -m clawd.observability.metrics_page > docs/metrics.md
 	$(BIN)/python -m clawd.cli.pages.configuration > docs/keys.md
 	$(BIN)/python -m clawd.cli.pages.commands > docs/commands.md
+	$(BIN)/python -m clawd.cli.completion
 
 pictures: $(VENV)/.clawd-dev ## take the terminal pictures of docs/ anew
 	@$(BIN)/python docs/pictures/make.py

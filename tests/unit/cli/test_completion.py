@@ -29,7 +29,7 @@ def offered(line: str, environ: dict[str, str] | None = None) -> list[str]:
 
 
 def test_the_tree_is_that_of_the_commands() -> None:
-    assert TREE_FILE.read_text() == tree_text(), "stale: python -m clawd.cli.completion"
+    assert TREE_FILE.read_text() == tree_text(), "run: make pages"
 
 
 def test_every_kind_of_name_is_known_and_belongs_to_a_command() -> None:
