@@ -13,7 +13,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-NAME = "clawd-agent"
 _LEFT = shutil.ignore_patterns(
     ".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "build", "dist", "*.egg-info", "state"
 )  # a folder that was built in before would lend its old files
@@ -50,7 +49,8 @@ def install(wheel: Path, venv: Path) -> Path:
         [*pip, "install", "--no-index", "--no-deps", "--disable-pip-version-check", wheel], check=True
     )
     site = next((venv / "lib").glob("python*/site-packages"))
-    for needed in _closure(NAME):
+    (own,) = (Distribution.at(folder) for folder in site.glob("clawd_agent-*.dist-info"))
+    for needed in _closure(own):
         for top in {
             file.parts[0] for file in needed.files or () if file.parts[0] not in ("..", "__pycache__")
         }:
@@ -60,22 +60,25 @@ def install(wheel: Path, venv: Path) -> Path:
     return venv / "bin" / "clawd"
 
 
-def _closure(name: str) -> list[Distribution]:
-    """Return the distributions that one needs without its extras, itself left out."""
+def _closure(root: Distribution) -> list[Distribution]:
+    """Return the distributions that one needs without its extras, directly or not."""
     found: dict[str, Distribution] = {}
-    waiting: list[tuple[str, frozenset[str]]] = [(name, frozenset())]
     seen: set[tuple[str, frozenset[str]]] = set()
+    waiting = _needs(root, frozenset())
     while waiting:
         asked = waiting.pop()
-        if asked in seen:
-            continue
-        seen.add(asked)
-        here, extras = asked
-        dist = distribution(here)
-        found[canonicalize_name(here)] = dist
-        for text in dist.requires or ():
-            need = Requirement(text)
-            if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in {"", *extras}):
-                waiting.append((need.name, frozenset(need.extras)))
-    del found[canonicalize_name(name)]
+        if asked not in seen:
+            seen.add(asked)
+            found[asked[0]] = distribution(asked[0])
+            waiting += _needs(found[asked[0]], asked[1])
     return list(found.values())
+
+
+def _needs(dist: Distribution, extras: frozenset[str]) -> list[tuple[str, frozenset[str]]]:
+    """Return what a distribution with some of its extras asks for: names, with the extras of theirs."""
+    needs = [Requirement(text) for text in dist.requires or ()]
+    return [
+        (canonicalize_name(need.name), frozenset(need.extras))
+        for need in needs
+        if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in {"", *extras})
+    ]
