@@ -53,12 +53,13 @@ soak: $(VENV)/.clawd-dev ## kill the daemon 1,000 times under load, and judge wh
 	@echo "KILLS=$(KILLS) SEED=$(SEED)"
 	$(BIN)/python -m tests.crash.soak --kills $(KILLS) --seed $(SEED)
 
-pages: $(VENV)/.clawd-dev ## make anew what follows from the code: pages of docs/, and what TAB offers
+pages: $(VENV)/.clawd-dev ## make anew what follows from other files: pages of docs/, what TAB offers, rules for Kubernetes
 	@$(BIN)/python -m clawd.gateway.openapi_page > docs/api.md
 	$(BIN)/python -m clawd.observability.metrics_page > docs/metrics.md
 	$(BIN)/python -m clawd.cli.pages.configuration > docs/keys.md
 	$(BIN)/python -m clawd.cli.pages.commands > docs/commands.md
 	$(BIN)/python -m clawd.cli.completion
+	$(BIN)/python -m tests.packaging.manifests
 
 pictures: $(VENV)/.clawd-dev ## take the terminal pictures of docs/ anew
 	@$(BIN)/python docs/pictures/make.py

@@ -1,6 +1,6 @@
 """The Kubernetes manifests as they would be applied; kustomize works without a cluster.
 
-`python -m tests.packaging.manifests` writes the alert rules of deploy/prometheus into the component anew.
+`python -m tests.packaging.manifests` (one of `make pages`) writes the alert rules of deploy/prometheus into the component anew.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Manifest = dict[str, Any]
 
 _HEAD: Final = """\
 # The alert rules of deploy/prometheus/rules.yaml for the Prometheus Operator.
-# Made by `python -m tests.packaging.manifests`.
+# Made by `make pages`.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
