@@ -124,11 +124,12 @@ class Container:
         return process.returncode or 0, out.decode()
 
     @asynccontextmanager
-    async def started(self, *arguments: str) -> AsyncIterator[Running]:
-        """Run what `docker run IMAGE` runs; it is killed at the end of the block."""
+    async def started(self, *, without: Sequence[str] = ()) -> AsyncIterator[Running]:
+        """Run what `docker run IMAGE` runs, `without` some of its words; it is killed at the end of the block."""
         image = stages()[-1]
         told, tell = os.pipe()
-        command = self.command(*image.words("ENTRYPOINT"), *(arguments or image.words("CMD")))
+        words = [word for word in (*image.words("ENTRYPOINT"), *image.words("CMD")) if word not in without]
+        command = self.command(*words)
         command[1:1] = ["--json-status-fd", str(tell)]
         process = await asyncio.create_subprocess_exec(
             *command, pass_fds=(tell,), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
@@ -151,13 +152,13 @@ class Running:
     process: asyncio.subprocess.Process
     pid: int
 
-    async def ready(self) -> None:
-        """Return once the daemon says that it is."""
+    async def ready(self) -> str:
+        """Return once the daemon says that it is, with what it has said before."""
         assert self.process.stdout is not None
         said = []
         while line := await self.process.stdout.readline():
             if line == b"clawd is ready\n":
-                return
+                return "".join(said)
             said.append(line.decode())
         raise AssertionError("".join(said))
 

@@ -86,7 +86,7 @@ async def test_the_image_works_on_a_root_that_cannot_be_written_and_ends_well(co
     code, words = await container.run(command)
     assert code == 3, words
     async with container.started() as running:
-        await running.ready()
+        said = await running.ready()
         assert await container.run(command) == (0, "ready\n")
         code, answer = await container.run(["clawd", "chat", "hi"])
         assert (code, "demo" in answer) == (0, True), answer
@@ -94,6 +94,7 @@ async def test_the_image_works_on_a_root_that_cannot_be_written_and_ends_well(co
         assert (code, words.count("Read-only file system")) == (1, 3)
         code, last = await running.stopped(signal.SIGTERM)
     assert code == 0, last
+    assert "process 1" not in said
     assert "Read-only" not in last
     assert '"level": "error"' not in last
     # The terminal's history belongs to the home; all else is in the folder of the state.
@@ -114,6 +115,19 @@ async def test_other_commands_run_in_the_image_and_a_wrong_configuration_ends_it
     code, words = await container.run([*entry, "start"])
     assert code == 78
     assert "/run/secrets/gateway_token" in words
+
+
+@needs_sandbox
+@pytest.mark.slow
+@pytest.mark.timeout(150)  # with a build and an installation before it
+async def test_a_clawd_that_is_process_1_says_what_comes_of_it_and_still_ends_well(
+    container: Container,
+) -> None:
+    async with container.started(without=["tini", "--"]) as running:
+        said = await running.ready()
+        code, _ = await running.stopped(signal.SIGTERM)
+    assert "clawd is process 1 here" in said
+    assert code == 0
 
 
 # Each run leaves two orphans: what it had put into the background, and the watcher of its group.
