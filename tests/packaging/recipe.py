@@ -155,7 +155,7 @@ class Running:
     async def ready(self) -> str:
         """Return once the daemon says that it is, with what it has said before."""
         assert self.process.stdout is not None
-        said = []
+        said: list[str] = []
         while line := await self.process.stdout.readline():
             if line == b"clawd is ready\n":
                 return "".join(said)
