@@ -90,6 +90,8 @@ async def test_the_image_works_on_a_root_that_cannot_be_written_and_ends_well(co
         assert await container.run(command) == (0, "ready\n")
         code, answer = await container.run(["clawd", "chat", "hi"])
         assert (code, "demo" in answer) == (0, True), answer
+        code, words = await container.run([*IMAGE.words("ENTRYPOINT"), "start"])
+        assert (code, "error[E-LOCKED]" in words) == (73, True), words  # a second one on the same volume
         code, words = await container.run(["touch", "/etc/clawd/x", "/opt/clawd/x", "/x"])
         assert (code, words.count("Read-only file system")) == (1, 3)
         code, last = await running.stopped(signal.SIGTERM)

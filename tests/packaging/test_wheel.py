@@ -54,7 +54,7 @@ def test_the_version_stands_in_one_place_and_the_others_agree() -> None:
     assert heading is not None
     assert heading[1] == clawd.__version__
     for page in ROOT.glob("docs/**/*.md"):
-        told = set(re.findall(r"clawd[/ :](\d+\.\d+\.\d+)", page.read_text()))
+        told = set(re.findall(r"clawd(?:_agent-|[/ :])(\d+\.\d+\.\d+)", page.read_text()))
         assert told <= {clawd.__version__}, page
     dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
     assert re.findall(r"^ARG VERSION=(.*)$", dockerfile, re.M) == [clawd.__version__]
