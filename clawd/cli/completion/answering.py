@@ -17,7 +17,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from clawd.cli.completion import VARIABLE
-from clawd.cli.completion.names import Named, names
+from clawd.cli.completion.names import Named, limit_of, names
 from clawd.cli.completion.tree import Command, Position, Value, load_tree, locate
 
 if TYPE_CHECKING:
@@ -71,7 +71,9 @@ def _options(command: Command) -> Iterator[Named]:
 def _values(value: Value, position: Position, environ: Mapping[str, str]) -> Iterable[Named]:
     if value.choices:
         return ((choice, "") for choice in value.choices)
-    return names(value.kind, lambda: _client(position.given, environ)) if value.kind else ()
+    if not value.kind:
+        return ()
+    return names(value.kind, lambda: _client(position.given, environ), limit_of(environ))
 
 
 def _client(given: Mapping[str, str], environ: Mapping[str, str]) -> Client:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clawd.client import Client
 
 LIMIT_S: Final = 0.2
-"""How long a person waits at most for what the daemon could offer."""
+"""How long a person waits at most for what the daemon could offer, unless $CLAWD_COMPLETION_S says otherwise."""
 
 _MOST: Final = 100
 _OPEN: Final = frozenset({"queued", "running", "waiting"})
@@ -29,21 +29,32 @@ class _TooLate(Exception):
     """The daemon has not answered in time."""
 
 
-def names(kind: str, client: Callable[[], Client]) -> list[Named]:
+def names(kind: str, client: Callable[[], Client], limit_s: float = LIMIT_S) -> list[Named]:
     """Return what the daemon knows of a kind; empty when there is none, or none that answers in time.
 
     Args:
         kind: A key of `KINDS`; others have no names.
         client: Makes the client; what it raises means that there are no names.
+        limit_s: How long the daemon may take.
     """
     ask = KINDS.get(kind)
     if ask is None:
         return []
     try:
-        with _within(LIMIT_S):
-            return list(ask(client()))
+        asked = client()
+        with _within(limit_s):
+            return list(ask(asked))
     except (ClawdError, _TooLate, OSError, KeyError, TypeError, ValueError):
         return []  # a daemon of another version may answer otherwise; a shell shows no errors
+
+
+def limit_of(environ: Mapping[str, str]) -> float:
+    """Return how long the daemon may take: $CLAWD_COMPLETION_S, in seconds, up to a minute."""
+    try:
+        wanted = float(environ.get("CLAWD_COMPLETION_S", LIMIT_S))
+    except ValueError:
+        return LIMIT_S
+    return wanted if 0 < wanted <= 60 else LIMIT_S
 
 
 @contextmanager

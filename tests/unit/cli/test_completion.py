@@ -14,7 +14,7 @@ import pytest
 
 from clawd.cli.completion.answering import answer, candidates
 from clawd.cli.completion.generating import ARGUMENTS, OPTIONS, tree_text
-from clawd.cli.completion.names import KINDS, names
+from clawd.cli.completion.names import KINDS, LIMIT_S, limit_of, names
 from clawd.cli.completion.tree import TREE_FILE, Command, Value, load_tree
 from clawd.client import Client
 from clawd.errors import DaemonNotRunning
@@ -147,6 +147,14 @@ def test_a_daemon_that_answers_drop_by_drop_is_not_waited_for_either(tmp_path: P
         finally:
             gone.set()
             dripping.join()
+
+
+@pytest.mark.parametrize(
+    ("given", "limit_s"), [("", 0.2), ("1.5", 1.5), ("0", 0.2), ("nan", 0.2), ("1e9", 0.2), ("soon", 0.2)]
+)
+def test_a_daemon_that_is_far_away_may_be_given_longer(given: str, limit_s: float) -> None:
+    assert limit_of({"CLAWD_COMPLETION_S": given}) == limit_s
+    assert limit_of({}) == LIMIT_S
 
 
 def test_without_a_daemon_there_are_no_names_and_no_error() -> None:
