@@ -24,7 +24,7 @@ run: $(VENV)/.clawd-run ## install clawd and start it here, in the foreground
 
 test: $(VENV)/.clawd-dev ## install the development tools and run all tests
 	@left=()
-	for tool in strace:strace systemd-analyze:systemd openssl:openssl bwrap:bubblewrap faketime:faketime promtool:prometheus node:nodejs npm:npm; do
+	for tool in strace:strace systemd-analyze:systemd openssl:openssl bwrap:bubblewrap faketime:faketime promtool:prometheus tini:tini node:nodejs npm:npm; do
 	    command -v "$${tool%%:*}" >/dev/null || left+=("$${tool##*:}")
 	done
 	if (( $${#left[@]} )); then echo "note: tests left out for lack of these Debian packages: $${left[*]}"; fi
@@ -53,11 +53,13 @@ soak: $(VENV)/.clawd-dev ## kill the daemon 1,000 times under load, and judge wh
 	@echo "KILLS=$(KILLS) SEED=$(SEED)"
 	$(BIN)/python -m tests.crash.soak --kills $(KILLS) --seed $(SEED)
 
-pages: $(VENV)/.clawd-dev ## make those pages of docs/ anew that follow from the code
+pages: $(VENV)/.clawd-dev ## make anew what follows from other files: pages of docs/, what TAB offers, rules for Kubernetes
 	@$(BIN)/python -m clawd.gateway.openapi_page > docs/api.md
 	$(BIN)/python -m clawd.observability.metrics_page > docs/metrics.md
 	$(BIN)/python -m clawd.cli.pages.configuration > docs/keys.md
 	$(BIN)/python -m clawd.cli.pages.commands > docs/commands.md
+	$(BIN)/python -m clawd.cli.completion
+	$(BIN)/python -m tests.packaging.manifests
 
 pictures: $(VENV)/.clawd-dev ## take the terminal pictures of docs/ anew
 	@$(BIN)/python docs/pictures/make.py

@@ -129,11 +129,18 @@ class Client:
         self._silence_s = silence_s
 
     @classmethod
-    def find(cls, socket: str | None, config: str | None, environ: Mapping[str, str]) -> Client:
+    def find(
+        cls,
+        socket: str | None,
+        config: str | None,
+        environ: Mapping[str, str],
+        *,
+        timeout_s: float = ANSWER_S,
+    ) -> Client:
         """Return a client for the places where this user's daemon may listen; connects to none yet."""
         from clawd.paths import socket_candidates
 
-        return cls(socket_candidates(socket, config, environ))
+        return cls(socket_candidates(socket, config, environ), timeout_s=timeout_s)
 
     @property
     def sockets(self) -> tuple[Path, ...]:

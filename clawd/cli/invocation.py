@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from clawd.client import Client
+from clawd.client import ANSWER_S, Client
 from clawd.errors import EXIT_USAGE, ClawdError, JournalError
 
 if TYPE_CHECKING:
@@ -33,14 +33,17 @@ class Invocation:
     insecure_http: bool = False
     debug: bool = False
 
-    def client(self) -> Client:
+    def client(self, *, timeout_s: float = ANSWER_S) -> Client:
         """Return a client for the daemon that these options mean; connects to none yet.
+
+        Args:
+            timeout_s: How long an ordinary request may take.
 
         Raises:
             BadRemote, NoToken: a URL was named that can't be used so.
         """
         if self.remote_url is None:
-            return Client.find(self.socket, self.config, self.environ)
+            return Client.find(self.socket, self.config, self.environ, timeout_s=timeout_s)
         from clawd.remote import remote_of
 
         remote = remote_of(
@@ -50,7 +53,7 @@ class Invocation:
             ca_file=self.ca_file,
             insecure_http=self.insecure_http,
         )
-        return Client(remote=remote)
+        return Client(remote=remote, timeout_s=timeout_s)
 
     @property
     def remote_url(self) -> str | None:

@@ -27,6 +27,7 @@ COMMANDS = (
     Entry("stop", "Stop the daemon and wait until it is gone.", "clawd.cli.stop"),
     Entry("reload", "Load the configuration again.", "clawd.cli.reload"),
     Entry("status", "Show the daemon at a glance.", "clawd.cli.status"),
+    Entry("health", "Tell by the exit code whether the daemon works.", "clawd.cli.health"),
     Entry("chat", "Talk to clawd.", "clawd.cli.chat"),
     Entry("send", "Push a text to a chat, without a turn.", "clawd.cli.send"),
     Entry("tail", "Follow a conversation.", "clawd.cli.tail"),

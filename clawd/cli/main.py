@@ -9,6 +9,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
+from clawd.cli import completion
 from clawd.cli.version import print_version
 from clawd.errors import EXIT_FAILED, EXIT_INTERRUPTED, ClawdError, ConfigError, four_lines
 
@@ -73,8 +74,19 @@ def problems_of(error: ClawdError) -> tuple[ConfigProblem, ...]:
 
 
 def _dispatch(argv: Sequence[str]) -> int:
-    if argv[:1] == ["--version"]:  # without the library for options, which takes longer than all the rest
+    # What is asked for often does without the library for options, which takes longer than all the rest.
+    if os.environ.get(completion.VARIABLE) in completion.FORMS:
+        from clawd.cli.completion.answering import answer
+
+        return answer(os.environ, argv)
+    if argv[:1] == ["--version"]:
         print_version(as_json="--json" in argv)
+        return 0
+    if argv == ["health"]:
+        from clawd.cli.checking_health import print_health
+        from clawd.cli.invocation import Invocation
+
+        print_health(Invocation(environ=os.environ), as_json=False)
         return 0
     from clawd.cli.root import run_program
 

@@ -23,6 +23,7 @@ from clawd.texts import LANGUAGES, catalogue
 
 from .lifecycle import Lifecycle
 from .parts import build
+from .process_one import warnings_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,7 +86,7 @@ async def serve(config: str | None, environ: Mapping[str, str]) -> None:
     opened = await open_journal(state, loaded.config.journal, clock)
     try:
         with setup_logging(loaded.config.logging, state, environ, loaded.secrets) as logs:
-            for warning in (*loaded.notes, *opened.warnings):
+            for warning in (*loaded.notes, *opened.warnings, *warnings_of(os.getpid())):
                 log.warning("start_warning", extra={"warning": warning})
             parts = build(
                 loaded,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from clawd import __version__
 from clawd.config.schema import JournalConfig
 from clawd.control.server import ControlServer
 from clawd.errors import ConfigError, ConfigProblem
@@ -39,9 +40,9 @@ async def test_clawd_alone_prints_help_in_a_pipe(clawd: Shell) -> None:
 
 
 async def test_the_version_is_printed_for_people_and_for_scripts(clawd: Shell) -> None:
-    assert (await clawd("--version")).out == "clawd 0.1.0\n"
+    assert (await clawd("--version")).out == f"clawd {__version__}\n"
     versions = (await clawd("--version", "--json")).json
-    assert (versions["schema_version"], versions["version"], versions["protocol"]) == (1, "0.1.0", 1)
+    assert (versions["schema_version"], versions["version"], versions["protocol"]) == (1, __version__, 1)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ async def test_the_summary_without_a_daemon_is_machine_readable(clawd: Shell) ->
     assert (await clawd("--json")).json == {
         "schema_version": 1,
         "running": False,
-        "version": "0.1.0",
+        "version": __version__,
         "config_path": None,
     }
 

@@ -32,7 +32,7 @@ def test_the_manual_names_every_command() -> None:
 HEAVY = ("aiohttp", "aiogram", "aiosqlite", "yaml", "prompt_toolkit", "rich", "clawd.journal", "clawd.daemon")
 
 
-@pytest.mark.parametrize("command", [["--version"], ["--help"], ["status", "--help"], ["status"]])
+@pytest.mark.parametrize("command", [["--version"], ["--help"], ["status", "--help"], ["status"], ["health"]])
 def test_a_quick_command_imports_nothing_of_the_daemon(command: list[str], tmp_path: Path) -> None:
     program = (
         "import sys; from clawd.cli.main import run; run(sys.argv[1:]); sys.stdout.flush(); "
@@ -47,5 +47,7 @@ def test_a_quick_command_imports_nothing_of_the_daemon(command: list[str], tmp_p
     )
     loaded = set(done.stderr.splitlines()[-1].split())
     assert not loaded & set(HEAVY)
+    if command == ["health"]:
+        assert "typer" not in loaded
     if command == ["--version"]:
         assert not loaded & {"typer", "clawd.client", "json"}
