@@ -114,9 +114,7 @@ async def test_a_dead_alert_is_no_reason_for_another(state_dir: Path) -> None:
         )
         for kind in ("alert", "push"):
             address = Address(bridge="chat", account="bot", chat=kind)
-            await inner.journal.accept(
-                [Push(id=MessageId(kind), address=address, text="x", kind=kind)]  # type: ignore[arg-type] # one of the two
-            )
+            await inner.journal.accept([Push(id=MessageId(kind), address=address, text="x", kind=kind)])
         await inner.settled()
         assert sorted(event.alert for event in inner.hear) == [False, True]
         counted = {kind: number for (kind,), number in inner.counts.given_up.numbers().items() if number}
