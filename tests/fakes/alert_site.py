@@ -111,7 +111,7 @@ async def alert_site(
 ) -> AsyncIterator[AlertSite]:
     """Open the journal and take over what an earlier run left, without reading anything yet."""
     clock = clock or ManualClock()
-    journal = await open_journal(state_dir, JournalConfig(), clock)
+    journal = await open_journal(state_dir, JournalConfig(lock_timeout_s=0.05), clock)
     try:
         await journal.journal.recover(())
         site = AlertSite(journal, clock, config or settings())

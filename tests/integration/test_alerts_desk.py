@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -22,6 +25,15 @@ async def begun(site: AlertSite) -> None:
     site.turns(answered=20, failed=20)
     await site.watch(40)
     assert await site.states() == ["firing"]
+
+
+@contextmanager
+def locked(state_dir: Path) -> Iterator[None]:
+    """Let somebody else hold the database, as a backup program may."""
+    with closing(sqlite3.connect(state_dir / "clawd.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.rollback()
 
 
 async def passes(site: AlertSite, seconds: float, step_s: float = 1) -> None:
@@ -103,6 +115,21 @@ async def test_a_number_between_end_and_limit_neither_begins_nor_ends(state_dir:
         site.set(disk_used=0.88)
         await site.watch(MINUTE)
         assert await site.states() == ["firing", "resolved"]
+
+
+async def test_one_standstill_heals_and_one_after_the_other_is_told(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        site.set(loop_lag_s=20.0)
+        await site.look(5)
+        site.set(loop_lag_s=0.0)
+        await site.watch(MINUTE)
+        assert (await site.told(), site.shown()) == ([], {})
+        for _ in range(4):
+            site.set(loop_lag_s=1.5)
+            await site.look(5)
+            site.set(loop_lag_s=0.0)
+            await site.look(5)
+        assert await site.states() == ["firing"]
 
 
 async def test_a_breaker_on_trial_neither_interrupts_nor_begins(state_dir: Path) -> None:
@@ -340,6 +367,30 @@ async def test_an_unreadable_journal_says_nothing_of_the_queue(state_dir: Path) 
         site.set(queue_age_s=0.0)
         await site.look(5)
         assert await site.states() == ["firing", "resolved"]
+
+
+async def test_what_begins_while_the_journal_is_locked_is_told_afterwards(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        with locked(state_dir):
+            site.set(disk_used=0.95)
+            await site.watch(2 * MINUTE, 30)
+            assert site.shown() == {"firing": 1}
+        assert await site.told() == []
+        await site.look(5)
+        assert await site.states() == ["firing"]
+
+
+async def test_what_began_and_ended_while_the_journal_was_locked_is_one_message(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        with locked(state_dir):
+            site.set(disk_used=0.95)
+            await site.watch(2 * MINUTE, 30)
+            site.set(disk_used=0.5)
+            await site.look(30)
+        await site.watch(MINUTE)
+        (told,) = await site.told()
+        assert told["status"] == "resolved"
+        assert told["alerts"][0]["startsAt"] < told["alerts"][0]["endsAt"]
 
 
 async def test_a_target_that_comes_later_is_told_of_what_begins_from_then_on(state_dir: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
 
 from clawd.alerts.base import RULES, RuleName
 from clawd.alerts.numbers import _BREAKER
@@ -71,3 +72,10 @@ def test_the_page_has_the_defaults() -> None:
 
 def test_every_state_of_a_breaker_has_a_number() -> None:
     assert _BREAKER.keys() == {"closed", "rest", "half_open", "open"}
+
+
+def test_the_example_shows_the_defaults() -> None:
+    written = yaml.safe_load((ROOT / "config.example.yaml").read_text(encoding="utf-8"))["alerts"]["rules"]
+    assert tuple(written) == RULES
+    shown = AlertsConfig(rules=AlertRules.model_validate(written))
+    assert rules_of(shown) == rules_of(AlertsConfig())
