@@ -202,10 +202,10 @@ class Cases:
                 case.group = keys.setdefault((case.rule, case.telling), own)
 
     def owing(self) -> Mapping[tuple[str, Telling], Sequence[Case]]:
-        """Return what is to be told now and stands in its row, by group."""
+        """Return what is to be told now, by group."""
         found: dict[tuple[str, Telling], list[Case]] = {}
         for case in self.everyone():
-            if case.owes and not case.unwritten:
+            if case.owes:
                 found.setdefault((case.group, case.telling), []).append(case)
         return found
 

@@ -47,8 +47,7 @@ class Readings:
         self._began = began
         self._first = True
         self._increases: dict[tuple[RuleName, str], Increase] = {}
-        self._lag = Peak(60.0)
-        self._set_lag()
+        self._lag = self._peak()
 
     def configure(self, rules: Mapping[RuleName, RuleStatus]) -> None:
         """Use these rules from now on; a window of another length begins anew."""
@@ -57,11 +56,11 @@ class Readings:
             before, after = old.get(key[0]), self._rules.get(key[0])
             if before is None or after is None or before.window_s != after.window_s:
                 del self._increases[key]
-        self._set_lag()
+        self._lag = self._peak()
 
-    def _set_lag(self) -> None:
-        if (rule := self._rules.get("loop_lag")) is not None:
-            self._lag = Peak(rule.window_s)
+    def _peak(self) -> Peak:
+        rule = self._rules.get("loop_lag")
+        return Peak(rule.window_s if rule is not None else 0.0)
 
     def read(self, vitals: Vitals, now: float) -> Sequence[Number]:
         """Return the number of every enabled rule and label. What is not known now has none."""

@@ -52,8 +52,8 @@ DEFAULTS: Final[Mapping[RuleName, Default]] = {
     "budget": Default(above=0.8, clear=0.8, unit="share", cool_down_s=43_200),
     # A tenth left is days ahead of the journal having to stop. It fills slowly, so it need not be told often.
     "disk": Default(above=0.9, clear=0.88, unit="share", for_s=60, cool_down_s=14_400, severity="critical"),
-    # Everything stood still for a second. One such moment is worth a word, but not one each minute.
-    "loop_lag": Default(above=1.0, clear=0.5, unit="seconds", window_s=60, cool_down_s=3600),
+    # A start imports much, and one standstill heals by itself: only what comes back for half a minute is told.
+    "loop_lag": Default(above=1.0, clear=0.5, unit="seconds", window_s=15, for_s=30, cool_down_s=3600),
     # Nothing is taken while the journal can't be written.
     "journal_errors": Default(above=0, clear=0, unit="count", severity="critical"),
 }

@@ -6,6 +6,7 @@ is known, so an increase reaches back to the newest reading that is at least as 
 
 from __future__ import annotations
 
+from operator import lt
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ class Increase:
     def read(self, now: float, numbers: Numbers) -> Numbers:
         """Take a reading; return the increase of each number."""
         readings = self._readings
-        if any(new < old for new, old in zip(numbers, readings[-1][1], strict=True)):
+        last = readings[-1][1]
+        if len(numbers) != len(last) or any(map(lt, numbers, last)):
             readings[:] = [(now, numbers)]  # who counted began anew
-        elif numbers != readings[-1][1]:
+        elif numbers != last:
             if len(readings) > 1 and now - readings[-2][0] < self._window_s / STEPS:
                 readings[-1] = (now, numbers)
             else:

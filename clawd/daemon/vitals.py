@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from .minds import Minds
 
-DISK_S: Final = 60.0
-"""So old may be what is known of the disk."""
+KNOWN_S: Final = 60.0
+"""So old may be what is known of the disk, and of a queue that was empty."""
 
 _AGAINST: Final[tuple[Outcome, ...]] = ("unavailable", "rate_limited", "auth", "error")
 """Outcomes that speak against a model: not a request that was too long, nor one that there was no money for."""
@@ -60,6 +60,7 @@ class VitalsReader:
         self._disk: float | None = None
         self._disk_at: float | None = None
         self._queue: QueueStats | None = None
+        self._queue_at = 0.0
         self._moved: float = -1.0  # what had been counted when the queue was read
 
     async def read(self) -> Vitals:
@@ -95,22 +96,24 @@ class VitalsReader:
         )
 
     async def _queue_now(self) -> QueueStats | None:
-        """Return what waits; None where the journal can't be read. An empty queue stays so until something comes."""
+        """Return what waits; None where the journal can't be read. An empty queue mostly stays so until something comes."""
         counts = self._counts
         counters = (counts.received, counts.turns, counts.requests)
         moved = sum(sum(counter.numbers().values()) for counter in counters)
         known = self._queue
-        if known is not None and moved == self._moved and known.queued == known.running == 0:
+        now = self._clock.monotonic()
+        young = now - self._queue_at < KNOWN_S
+        if known is not None and young and moved == self._moved and known.queued == known.running == 0:
             return known
         try:
-            self._queue, self._moved = await self._views.stats(), moved
+            self._queue, self._moved, self._queue_at = await self._views.stats(), moved, now
         except (JournalError, sqlite3.Error):
             return None
         return self._queue
 
     async def _disk_now(self) -> float | None:
         now = self._clock.monotonic()
-        if self._disk_at is None or now - self._disk_at >= DISK_S:
+        if self._disk_at is None or now - self._disk_at >= KNOWN_S:
             # In a thread: a file system of a network may take its time.
             self._disk, self._disk_at = await asyncio.to_thread(used_share, self._state_dir), now
         return self._disk

@@ -1,0 +1,83 @@
+"""A real daemon whose turns fail tells a program and its owner, once, and its journal stays in order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from clawd.client import Client
+from tests.crash.world import World, world
+from tests.fakes.openai_api import Reply
+from tests.fakes.shell import Shell
+from tests.fakes.webhook_receiver import SECRET, WebhookReceiver
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OWNER = 7
+KEY = "recognisable-key-of-a-receiver"
+QUICK = {"error_rate": {"min": 3, "for_s": 0}}
+REFUSED = Reply(status=401, error={"message": "bad key"})
+
+
+def said(here: World, count: int) -> list[str]:
+    """Say something in so many conversations; return the turns."""
+    client = Client([here.state_dir / "state" / "clawd.sock"])
+    return [
+        client.post("/messages", {"text": f"message {n}", "conversation": f"c{n}"})["id"]
+        for n in range(count)
+    ]
+
+
+def configure(here: World, receiver: WebhookReceiver, rules: dict[str, Any], **sections: Any) -> None:
+    target = {"url": f"{receiver.url}?key={KEY}", "secret": SECRET}
+    here.configure(alerts={"targets": [target], "rules": rules}, **sections)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_turns_that_fail_are_told_once_and_so_is_their_end(state_dir: Path) -> None:
+    async with world(state_dir, REFUSED) as here, WebhookReceiver() as receiver:
+        configure(here, receiver, QUICK | {"breaker_open": {"enabled": False}}, bridges={})
+        await here.start()
+        await asyncio.to_thread(said, here, 3)
+        (call,) = await receiver.wait_for(1)
+        assert (call.verified, call.event["groupLabels"]) == (True, {"alertname": "ClawdErrorRate"})
+        # A limit that nothing can be above ends it, by the same way as better numbers do.
+        configure(
+            here, receiver, {"error_rate": {"min": 3, "for_s": 0, "above": 1.0, "clear": 1.0}}, bridges={}
+        )
+        await receiver.wait_for(2)
+        await here.settled()
+        assert [call.event["status"] for call in receiver.calls] == ["firing", "resolved"]
+        clawd = Shell(state_dir)
+        listed = (await clawd("conversations", "list", "--json")).json["conversations"]
+        assert {each["address"].partition(":")[0] for each in listed} == {"terminal"}
+        assert (await clawd("journal", "check", "--json")).json["findings"] == []
+        assert (await clawd("backup", str(state_dir / "kept.db"))).code == 0
+        assert await here.stop() == 0
+        assert KEY not in here.output.read_text(encoding="utf-8")
+        assert KEY.encode() not in b"".join(
+            p.read_bytes() for p in (state_dir / "state").iterdir() if p.is_file()
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_an_owner_is_told_in_their_language_without_being_named_as_a_target(state_dir: Path) -> None:
+    async with world(state_dir) as here, WebhookReceiver() as receiver:
+        full = {"disk": {"above": 0.0, "clear": 0.0, "for_s": 0}}
+        access = {"owners": [f"telegram:{OWNER}"], "rate": "100000/s"}
+        here.telegram.world.chat(OWNER)
+        configure(here, receiver, {"disk": {"enabled": False}}, access=access)
+        await here.start()
+        here.telegram.user_says(OWNER, "/lang zh")
+        await here.telegram.wait_for_messages(OWNER, 1)
+        await here.settled()
+        configure(here, receiver, full, access=access)
+        assert (await here.telegram.wait_for_messages(OWNER, 2))[1].text.startswith("警报（严重）")
+        await receiver.wait_for(1)
+        await here.settled()
+        assert (await Shell(state_dir)("dead", "list", "--json")).json["dead"] == []

@@ -1,0 +1,427 @@
+"""What is told of trouble, when and how often, with a clock that the test moves and a real journal."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from clawd.alerts.base import RULES
+from clawd.alerts.desk import IDLE_S, PACE_S
+from clawd.errors import NotFound, NotPossible
+from clawd.testing import ManualClock
+from tests.fakes.alert_site import DOWN, UP, AlertSite, alert_site, idle_model, settings
+
+MINUTE = 60.0
+
+
+async def begun(site: AlertSite) -> None:
+    """Let the error rate fire."""
+    site.turns(answered=20, failed=20)
+    await site.watch(40)
+    assert await site.states() == ["firing"]
+
+
+@contextmanager
+def locked(state_dir: Path) -> Iterator[None]:
+    """Let somebody else hold the database, as a backup program may."""
+    with closing(sqlite3.connect(state_dir / "clawd.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.rollback()
+
+
+async def passes(site: AlertSite, seconds: float, step_s: float = 1) -> None:
+    """Let time pass for alerts that run by themselves: never while they work, so that they miss none of it."""
+    while seconds > 0:
+        await site.clock.sleeping()
+        await site.clock.advance(min(seconds, step_s))
+        seconds -= step_s
+    await site.clock.sleeping()
+
+
+# --- the promise of a minute ------------------------------------------------------------------------------
+
+
+async def test_twenty_failed_turns_are_told_within_a_minute_and_their_end_once(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site, asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(site.desk.run())
+        for _ in range(20):
+            await passes(site, 1)
+            site.turns(failed=1)
+            site.desk.stir()
+        twentieth = site.clock.now()
+        await passes(site, MINUTE, PACE_S)
+        (told,) = await site.told()
+        assert told["groupLabels"] == {"alertname": "ClawdErrorRate"}
+        assert datetime.fromisoformat(told["alerts"][0]["startsAt"]) - twentieth <= timedelta(minutes=1)
+        await passes(site, 6 * MINUTE, PACE_S)
+        assert await site.states() == ["firing", "resolved"]
+        await passes(site, 3600, MINUTE)
+        assert await site.states() == ["firing", "resolved"]
+        run.cancel()
+
+
+async def test_nineteen_failed_turns_say_nothing(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        site.turns(failed=19)
+        await site.watch(10 * MINUTE)
+        assert (await site.told(), site.shown()) == ([], {})
+
+
+async def test_nothing_is_read_while_nothing_happens_but_once_a_minute(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site, asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(site.desk.run())
+        await passes(site, IDLE_S - 1)
+        assert site.readings == 1
+        await passes(site, 1)
+        assert site.readings == 2
+        for _ in range(10):  # however much happens
+            site.desk.stir()
+            await passes(site, 1)
+        assert site.readings <= 2 + 10 / PACE_S + 1
+        run.cancel()
+
+
+# --- the life of an alert ---------------------------------------------------------------------------------
+
+
+async def test_what_ends_before_its_time_is_never_told(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        site.set(bridges={"phone": DOWN})
+        await site.watch(115)
+        assert site.shown() == {"pending": 1}
+        site.set(bridges={"phone": UP})
+        await site.watch(10 * MINUTE)
+        assert (await site.told(), site.shown()) == ([], {})
+
+
+async def test_a_number_between_end_and_limit_neither_begins_nor_ends(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        site.set(disk_used=0.89)
+        await site.watch(5 * MINUTE)
+        assert site.shown() == {}
+        site.set(disk_used=0.91)
+        await site.watch(2 * MINUTE)
+        assert await site.states() == ["firing"]
+        site.set(disk_used=0.89)
+        await site.watch(5 * MINUTE)
+        assert site.shown() == {"firing": 1}
+        site.set(disk_used=0.88)
+        await site.watch(MINUTE)
+        assert await site.states() == ["firing", "resolved"]
+
+
+async def test_one_standstill_heals_and_one_after_the_other_is_told(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        site.set(loop_lag_s=20.0)
+        await site.look(5)
+        site.set(loop_lag_s=0.0)
+        await site.watch(MINUTE)
+        assert (await site.told(), site.shown()) == ([], {})
+        for _ in range(4):
+            site.set(loop_lag_s=1.5)
+            await site.look(5)
+            site.set(loop_lag_s=0.0)
+            await site.look(5)
+        assert await site.states() == ["firing"]
+
+
+async def test_a_breaker_on_trial_neither_interrupts_nor_begins(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        for number in range(6):  # open for 30 s at a time, with a trial in between that fails
+            site.set(models={"main": idle_model("half_open" if number % 2 else "open")})
+            await site.watch(30 if number % 2 == 0 else 5)
+        assert await site.states() == ["firing"]
+        site.set(models={"main": idle_model("closed"), "other": idle_model("half_open")})
+        await site.watch(10 * MINUTE)
+        assert await site.states() == ["firing", "resolved"]
+
+
+async def test_a_flapping_number_is_told_once_for_a_cool_down(state_dir: Path) -> None:
+    async with alert_site(state_dir, settings(rules={"bridge_down": {"for_s": 0}})) as site:
+        for _ in range(60):  # an hour of it
+            site.set(bridges={"phone": DOWN})
+            await site.watch(30)
+            site.set(bridges={"phone": UP})
+            await site.watch(30)
+        told = await site.states()
+        assert told == ["firing", "resolved"] * (len(told) // 2)
+        assert len(told) // 2 <= 3  # half an hour each
+
+
+async def test_what_is_back_within_its_cool_down_is_told_when_that_is_over(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        await begun(site)
+        await site.watch(6 * MINUTE)
+        assert await site.states() == ["firing", "resolved"]
+        for _ in range(100):  # it fails and fails
+            site.turns(failed=5)
+            await site.look(5)
+        assert site.shown() == {"firing": 1}, "it is one life after the other"
+        assert await site.states() == ["firing", "resolved"]
+        for _ in range(300):
+            site.turns(failed=5)
+            await site.look(5)
+        assert await site.states() == ["firing", "resolved", "firing"]
+
+
+async def test_without_traffic_for_a_window_a_rate_is_over(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        await begun(site)
+        await site.watch(240)
+        assert site.shown() == {"firing": 1}
+        await site.watch(MINUTE)
+        assert await site.states() == ["firing", "resolved"]
+
+
+async def test_too_few_turns_to_judge_end_nothing(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        await begun(site)
+        for _ in range(80):
+            site.turns(failed=1, answered=1)
+            await site.look(30)
+        assert site.shown() == {"firing": 1}
+        assert await site.states() == ["firing"]
+
+
+# --- many at once -----------------------------------------------------------------------------------------
+
+
+async def test_a_thousand_models_that_fail_together_are_one_message(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        site.set(models={f"m{n}": idle_model("open") for n in range(1000)})
+        await site.watch(70)
+        (told,) = await site.told()
+        assert len(told["alerts"]) + told["truncatedAlerts"] == 1000
+        assert site.desk.firing()["breaker_open"] == 1000
+        site.set(models={f"m{n}": idle_model("closed") for n in range(1000)})
+        await site.watch(10)
+        assert await site.states() == ["firing", "resolved"]
+        await site.look(86_400)
+        await site.look(5)
+        rows = await site.journal.store.read("SELECT count(*) FROM alert")
+        assert rows == [(0,)], "what ended a day ago is forgotten"
+
+
+async def test_the_gauge_has_every_rule(state_dir: Path) -> None:
+    off = settings(rules={"latency": {"enabled": False}})
+    async with alert_site(state_dir, off) as site:
+        assert site.desk.firing() == {rule: 0 for rule in RULES if rule != "latency"}
+
+
+# --- silences ---------------------------------------------------------------------------------------------
+
+
+async def test_a_silenced_alert_is_seen_and_told_when_the_silence_is_over(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        until = site.clock.now() + timedelta(hours=1)
+        silence = await site.desk.silence(rule="disk", label=None, until=until, why="moving", by="1000")
+        site.set(disk_used=0.95)
+        await site.watch(5 * MINUTE)
+        (alert,) = site.desk.report().alerts
+        assert (alert.state, alert.silenced, await site.told()) == ("firing", silence.id, [])
+        assert site.desk.report().silences == [silence]
+        await site.watch(3600)
+        assert await site.states() == ["firing"]
+        assert site.desk.report().silences == []
+
+
+async def test_the_end_of_what_was_told_is_told_although_it_is_silenced_by_then(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        await begun(site)
+        until = site.clock.now() + timedelta(days=1)
+        await site.desk.silence(rule=None, label=None, until=until, why="", by="1000")
+        await site.watch(6 * MINUTE)
+        assert await site.states() == ["firing", "resolved"]
+
+
+async def test_what_began_and_ended_in_a_silence_is_never_told(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        until = site.clock.now() + timedelta(hours=1)
+        await site.desk.silence(rule="bridge_down", label="phone", until=until, why="", by="1000")
+        site.set(bridges={"phone": DOWN, "other": DOWN})
+        await site.watch(3 * MINUTE)
+        site.set(bridges={"phone": UP, "other": DOWN})
+        await site.watch(2 * 3600, 60)
+        assert await site.states() == ["firing"]
+        assert [told["alerts"][0]["labels"]["bridge"] for told in await site.told()] == ["other"]
+
+
+async def test_silences_outlive_the_process_and_end_by_word(state_dir: Path) -> None:
+    clock = ManualClock()
+    async with alert_site(state_dir, clock=clock) as site:
+        until = clock.now() + timedelta(days=2)
+        silence = await site.desk.silence(rule=None, label=None, until=until, why="a fair", by="1000")
+    async with alert_site(state_dir, clock=clock) as site:
+        assert site.desk.report().silences == [silence]
+        site.set(disk_used=0.95)
+        await site.watch(2 * MINUTE)
+        assert await site.told() == []
+        await site.desk.end_silence(silence.id)
+        await site.look(5)
+        assert await site.states() == ["firing"]
+        with pytest.raises(NotFound):
+            await site.desk.end_silence(silence.id)
+
+
+async def test_silences_are_bounded_and_none_begins_after_its_end(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        now = site.clock.now()
+        with pytest.raises(NotPossible):
+            await site.desk.silence(rule=None, label=None, until=now, why="", by="1000")
+        for _ in range(100):
+            await site.desk.silence(rule="disk", label=None, until=now + timedelta(1), why="", by="1000")
+        with pytest.raises(NotPossible):
+            await site.desk.silence(rule="disk", label=None, until=now + timedelta(1), why="", by="1000")
+
+
+# --- the clock, a restart, a reload -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+async def test_a_wall_clock_that_jumps_neither_fires_nor_ends_nor_repeats(state_dir: Path, days: int) -> None:
+    async with alert_site(state_dir) as site:
+        await begun(site)
+        site.set(bridges={"phone": DOWN})
+        await site.look(5)
+        site.clock.jump(days * 86_400)
+        site.turns(failed=5)
+        await site.look(5)
+        assert site.shown() == {"firing": 1, "pending": 1}
+        assert await site.states() == ["firing"]
+        await site.watch(2 * MINUTE)
+        assert await site.states() == ["firing", "firing"]
+        site.set(bridges={"phone": UP})
+        await site.watch(6 * MINUTE)
+        assert sorted(await site.states()) == ["firing", "firing", "resolved", "resolved"]
+        lasted = [told["alerts"][0] for told in await site.told() if told["status"] == "resolved"]
+        assert len(lasted) == 2
+
+
+async def test_what_fires_is_taken_over_and_neither_repeated_nor_ended_too_early(state_dir: Path) -> None:
+    clock = ManualClock()
+    async with alert_site(state_dir, clock=clock) as site:
+        await begun(site)
+    async with alert_site(state_dir, clock=clock) as site:
+        site.turns(answered=3)  # too few to say that it is over
+        await site.watch(240)
+        assert site.shown() == {"firing": 1}
+        site.turns(answered=20)
+        await site.look(5)
+        assert await site.states() == ["firing", "resolved"]
+
+
+async def test_the_cool_down_goes_on_over_a_restart(state_dir: Path) -> None:
+    clock = ManualClock()
+    async with alert_site(state_dir, clock=clock) as site:
+        await begun(site)
+        await site.watch(6 * MINUTE)
+        assert await site.states() == ["firing", "resolved"]
+    async with alert_site(state_dir, clock=clock) as site:
+        site.turns(failed=40)
+        await site.watch(5 * MINUTE)
+        assert site.shown() == {"firing": 1}
+        assert await site.states() == ["firing", "resolved"]
+
+
+async def test_a_rule_that_is_switched_off_ends_without_a_word(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        await begun(site)
+        site.desk.configure(settings(rules={"error_rate": {"enabled": False}}), ())
+        await site.watch(10)
+        assert (site.shown(), await site.states()) == ({"resolved": 1}, ["firing"])
+
+
+async def test_a_limit_that_is_raised_ends_what_is_below_it(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        site.set(disk_used=0.95)
+        await site.watch(2 * MINUTE)
+        site.desk.configure(settings(rules={"disk": {"above": 0.99}}), ())
+        await site.look(5)
+        assert await site.states() == ["firing", "resolved"]
+
+
+async def test_a_bridge_that_is_gone_from_the_configuration_is_over(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        site.set(bridges={"phone": DOWN})
+        await site.watch(3 * MINUTE)
+        site.set(bridges={})
+        await site.look(5)
+        assert await site.states() == ["firing", "resolved"]
+
+
+async def test_an_unreadable_journal_says_nothing_of_the_queue(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        site.set(queue_age_s=400.0)
+        await site.watch(MINUTE)
+        assert await site.states() == ["firing"]
+        site.set(queue_age_s=None)
+        await site.watch(5 * MINUTE)
+        assert site.shown() == {"firing": 1}
+        site.set(queue_age_s=0.0)
+        await site.look(5)
+        assert await site.states() == ["firing", "resolved"]
+
+
+async def test_what_begins_while_the_journal_is_locked_is_told_afterwards(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        with locked(state_dir):
+            site.set(disk_used=0.95)
+            await site.watch(2 * MINUTE, 30)
+            assert site.shown() == {"firing": 1}
+        assert await site.told() == []
+        await site.look(5)
+        assert await site.states() == ["firing"]
+
+
+async def test_what_began_and_ended_while_the_journal_was_locked_is_one_message(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        with locked(state_dir):
+            site.set(disk_used=0.95)
+            await site.watch(2 * MINUTE, 30)
+            site.set(disk_used=0.5)
+            await site.look(30)
+        await site.watch(MINUTE)
+        (told,) = await site.told()
+        assert told["status"] == "resolved"
+        assert told["alerts"][0]["startsAt"] < told["alerts"][0]["endsAt"]
+
+
+async def test_a_target_that_comes_later_is_told_of_what_begins_from_then_on(state_dir: Path) -> None:
+    nobody = settings(targets=[])
+    async with alert_site(state_dir, nobody) as site:
+        site.set(disk_used=0.95)
+        await site.watch(2 * MINUTE)
+        assert (site.shown(), await site.told()) == ({"firing": 1}, [])
+        site.desk.configure(settings(), ())
+        site.set(bridges={"phone": DOWN})
+        await site.watch(3 * MINUTE)
+        assert [told["groupLabels"]["alertname"] for told in await site.told()] == ["ClawdBridgeDown"]
+
+
+async def test_a_test_alert_goes_to_every_target_and_leaves_nothing_open(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        sent = await site.desk.test()
+        assert len(sent) == 2
+        assert await site.states("ClawdTest") == ["firing", "resolved"]
+        assert site.shown() == {}
+        site.desk.configure(settings(targets=[]), ())
+        with pytest.raises(NotPossible):
+            await site.desk.test()
+
+
+async def test_a_url_stands_in_no_row(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        site.set(disk_used=0.95)
+        await site.watch(2 * MINUTE)
+        assert site.desk.report().targets == ("https://example.com",)
+        assert await site.journal.views.conversations() == []
+    stored = b"".join(path.read_bytes() for path in state_dir.rglob("*") if path.is_file())
+    assert b"ClawdDisk" in stored
+    assert b"recognisable-key" not in stored

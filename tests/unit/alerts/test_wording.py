@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from clawd.alerts.base import RULES
+from clawd.alerts.wording import MAX_LINES, message_of
+from tests.unit.alerts.test_payload import NOW, alert
+
+
+def test_message_says_what_since_when_and_what_to_try() -> None:
+    bad = alert("main", rule="model_error_rate", value=0.125, above=0.05)
+    assert message_of([bad], "begin", "en") == (
+        "Alert (warning): too many requests to a model fail\n"
+        "- `main`: 12.5 %, the limit is 5.0 %; since 2026-01-01 11:59:00 UTC\n"
+        "Try: clawd models list; clawd models test NAME"
+    )
+
+
+def test_end_says_how_long_it_lasted() -> None:
+    over = alert("main", state="resolved", resolved_at=NOW + timedelta(minutes=5))
+    assert message_of([over], "end", "en") == (
+        "Over: a model is out of service\n- `main`; began 2026-01-01 12:00:00 UTC and lasted 5 min 0 s"
+    )
+
+
+def test_message_is_in_the_language_of_the_chat() -> None:
+    assert message_of([alert()], "begin", "zh-CN").startswith("警报（警告）：某个模型已停用\n")
+
+
+def test_others_words_can_not_break_out_of_their_code_span() -> None:
+    down = alert("tele`gram", rule="bridge_down", detail="it said\n`*boo*`")
+    assert "- `tele'gram`: `it said '*boo*'`; since" in message_of([down], "begin", None)
+
+
+def test_of_many_only_some_are_listed() -> None:
+    text = message_of([alert(f"m{n}") for n in range(1000)], "begin", None)
+    assert text.count("\n- ") == MAX_LINES
+    assert f"… and {1000 - MAX_LINES} more." in text
+    assert len(text) < 2000
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("telling", ["begin", "end"])
+def test_every_rule_can_be_told(rule: str, language: str, telling: str) -> None:
+    text = message_of([alert(rule=rule, resolved_at=NOW)], telling, language)  # type: ignore[arg-type]
+    assert "{" not in text
