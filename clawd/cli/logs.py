@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clawd.cli.folding import put
+from clawd.cli.folding import put, screen
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
-from clawd.cli.logfile import LogFilter, LogLine, last_lines, new_lines
+from clawd.cli.logfile import last_lines, new_lines
+from clawd.cli.logfilter import LogFilter, LogLine
 from clawd.cli.printing import clean, out, paint
 from clawd.client import Client
 from clawd.errors import EXIT_USAGE, ClawdError, ControlError, NotFound
@@ -30,6 +31,7 @@ app = command_app()
 
 LOG_NAME = "clawd.log"
 _COLOUR = {"debug": "dim", "warning": "yellow", "error": "red", "critical": "red"}
+_EVENT_COLUMNS = 24
 _SPAN = re.compile(r"(\d+)\s*(s|m|min|h|d)")
 _UNIT_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
@@ -43,10 +45,10 @@ class Level(StrEnum):
     ERROR = "error"
 
 
-class BadTime(ClawdError):
-    """A point in time can't be read."""
+class BadOption(ClawdError):
+    """A point in time, or a pattern, can't be read."""
 
-    code = "E-TIME"
+    code = "E-OPTION"
     exit_code = EXIT_USAGE
 
 
@@ -57,7 +59,20 @@ def logs(
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="Only from then on: 10m, 2h, 1d, or ISO 8601.")
     ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only before then.")] = None,
     level: Annotated[Level, typer.Option(help="Only this level and higher ones.")] = Level.DEBUG,
+    turn: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only lines of this turn, or of this delivery.")
+    ] = None,
+    bridge: Annotated[str | None, typer.Option(metavar="NAME", help="Only lines of this bridge.")] = None,
+    conversation: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Only lines of this conversation.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Only lines about this model.")] = None,
+    event: Annotated[str | None, typer.Option(metavar="NAME", help="Only events of this name.")] = None,
+    grep: Annotated[
+        str | None, typer.Option(metavar="REGEX", help="Only lines in which this is found.")
+    ] = None,
     lines: Annotated[
         int | None, typer.Option("--lines", "-n", min=0, help="How many; 100 unless --since is given.")
     ] = None,
@@ -71,10 +86,19 @@ def logs(
     """Show the daemon's log."""
     call = invocation(ctx)
     call.local_only("clawd logs")
-    path = _log_file(call)
-    moment = None if since is None else _moment(since)
-    wanted = LogFilter(level=level.value, since=moment)
-    count = lines if lines is not None else (100 if moment is None else None)
+    wanted = LogFilter(
+        level=level.value,
+        since=None if since is None else _moment(since, "--since"),
+        until=None if until is None else _moment(until, "--until"),
+        turn=turn,
+        bridge=bridge,
+        conversation=conversation,
+        model=model,
+        event=event,
+        grep=None if grep is None else _pattern(grep),
+    )
+    path = _log_file(call, follow=follow)
+    count = lines if lines is not None else (100 if since is None else None)
     position, found = last_lines(path, wanted, count)
     for line in found:
         _show(line, as_json=as_json)
@@ -85,24 +109,32 @@ def logs(
             sys.stdout.flush()
 
 
-def _log_file(call: Invocation) -> Path:
+def _log_file(call: Invocation, *, follow: bool) -> Path:
     """Return the log of the daemon that answers, or of the one that would run with this configuration.
 
     Raises:
         NotFound: there is no such file.
     """
-    path = _running_state(call) or _own_state(call)
-    path /= LOG_NAME
+    path = (_running_state(call) or _own_state(call)) / LOG_NAME
     if not path.exists():
         raise NotFound(
             "there is no log file",
             where=str(path),
             why="nothing was logged yet, or `logging.file` is off",
-            remedy="journalctl -u clawd" if Path("/run/systemd/system").exists() else "clawd start --detach",
+            remedy=_of_journald(call, follow=follow)
+            if Path("/run/systemd/system").exists()
+            else "clawd start --detach",
         )
     if not os.access(path, os.R_OK):
         raise ClawdError("you may not read the log", where=str(path), remedy="run as the daemon's user")
     return path
+
+
+def _of_journald(call: Invocation, *, follow: bool) -> str:
+    """Return the command that shows what a service has logged for journald."""
+    user = config_path(call.config, call.environ)
+    of_system = os.geteuid() == 0 or (user is not None and user.is_relative_to("/etc"))
+    return f"journalctl {'' if of_system else '--user '}-u clawd{' -f' if follow else ''}"
 
 
 def _own_state(call: Invocation) -> Path:
@@ -118,15 +150,27 @@ def _running_state(call: Invocation) -> Path | None:
         return None  # no daemon, or one that is stuck: the moment when logs are wanted most
 
 
-def _moment(text: str) -> datetime:
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise BadOption(
+            f"{text!r} is no regular expression",
+            where="--grep",
+            why=str(error),
+            remedy=r"clawd logs --grep 'HTTP 5\d\d'",
+        ) from error
+
+
+def _moment(text: str, option: str) -> datetime:
     span = _SPAN.fullmatch(text.strip())
     if span:
         return datetime.now(UTC) - timedelta(seconds=int(span[1]) * _UNIT_S[span[2]])
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError as error:
-        raise BadTime(
-            f"{text!r} is no point in time", why=str(error), remedy="clawd logs --since 10m"
+        raise BadOption(
+            f"{text!r} is no point in time", where=option, why=str(error), remedy=f"clawd logs {option} 10m"
         ) from error
 
 
@@ -142,7 +186,22 @@ def _show(line: LogLine, *, as_json: bool) -> None:
     moment, level = str(data.pop("ts", "")), str(data.pop("level", ""))
     logger, event = str(data.pop("logger", "")), str(data.pop("event", ""))
     fields = " ".join(f"{key}={field_text(value)}" for key, value in data.items())
-    head = f"{paint(moment, 'dim')} {paint(f'{level:<8}', _COLOUR.get(level, 'green'))}"
-    put(" ".join(word for word in (head, clean(event), clean(fields), paint(logger, "dim")) if word), 4)
+    event = clean(event)
+    if screen() is not None:
+        moment, event = _clock(line) or moment, f"{event:<{_EVENT_COLUMNS}}"
+    colour = _COLOUR.get(level, "green")
+    head = f"{paint(moment, 'dim')} {paint(f'{level:<8}', colour)}"
+    put(" ".join(word for word in (head, event, clean(fields), paint(clean(logger), "dim")) if word), 4)
     if exception:
-        out(clean(str(exception)))
+        out(paint(clean(str(exception)), "dim"))
+
+
+def _clock(line: LogLine) -> str | None:
+    """Return when it was by the clock of this place, with the date where that is not today's."""
+    moment = line.at
+    if moment is None:
+        return None
+    moment = moment.astimezone()
+    clock = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
+    today = datetime.now(UTC).astimezone().date()
+    return clock if moment.date() == today else f"{moment:%Y-%m-%d} {clock}"

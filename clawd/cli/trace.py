@@ -2,40 +2,81 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from clawd.cli.folding import put
+from clawd.cli.folding import put, screen
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
 from clawd.cli.printing import clean, duration, emit, one_line, out, paint, when
+from clawd.cli.waterfall import BLOCKS, PLAIN, Bar, bars_of, drawn, length
 from clawd.client import segment
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 app = command_app()
+
+_PIPE_COLUMNS: Final = 100  # where nobody says how wide it is
+_LEAST_COLUMNS: Final = 50
 
 
 @app.command()
 def trace(
     ctx: typer.Context,
     identifier: Annotated[str, typer.Argument(metavar="ID", help="turn:… or delivery:…")],
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also each moment that is in the journal.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the path of one message, from its acceptance to its delivery."""
+    """Show the path of one message, from its acceptance to its delivery, over its time."""
     found = invocation(ctx).client().get(f"/trace/{segment(identifier)}")
+    spans = [{**span, "attributes": dict(span["attributes"])} for span in found.get("spans", ())]
     if as_json:
-        emit(found)
+        emit({**found, "spans": spans})
         return
     if found["turn"]:
         _head(found["turn"])
     else:
         for delivery in found["deliveries"]:
             out(f"pushed to {delivery['conversation']}: {one_line(delivery['text'], 100)}")
-    _lines(found["lines"])
+    if spans:
+        _waterfall(bars_of(spans))
+    if verbose or not spans:  # a daemon of before has none
+        out()
+        _lines(found["lines"])
     for delivery in found["deliveries"]:
         put(_delivery(delivery), 2)
+
+
+def _waterfall(bars: Sequence[Bar]) -> None:
+    root = bars[0]
+    took = length(root.length_s)
+    committed = root.attributes.get("committed_s")
+    told = [f"accepted {when(root.start.isoformat())}"] if root.kind == "turn" else []
+    if committed is not None:
+        told.append(f"committed after {length(committed)}")
+    told.append(f"open for {took}" if root.open else f"over after {took}")
+    out(", ".join(told))
+    out()
+    width = screen() or int(os.environ.get("COLUMNS", "") or _PIPE_COLUMNS)
+    for line in drawn(bars, max(width, _LEAST_COLUMNS), BLOCKS if _shows_blocks() else PLAIN, paint):
+        out(line.rstrip())
+    if root.clock_set:
+        out(paint("the clock was set back meanwhile: later times are moved so that they fit", "yellow"))
+    out()
+
+
+def _shows_blocks() -> bool:
+    """Whether standard output shows more than ASCII."""
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    return encoding.startswith("utf") and os.environ.get("TERM") != "dumb"
 
 
 def _head(turn: dict[str, Any]) -> None:

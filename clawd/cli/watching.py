@@ -9,17 +9,27 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from pathlib import Path
 
-_IN_MODIFY, _IN_MOVED_TO, _IN_CREATE = 0x2, 0x80, 0x100  # Source: inotify(7), linux/inotify.h
+# Source: inotify(7), linux/inotify.h
+_IN_MODIFY, _IN_MOVED_TO, _IN_CREATE, _IN_DELETE_SELF, _IN_MOVE_SELF = (
+    0x2,
+    0x80,
+    0x100,
+    0x400,
+    0x800,
+)
 _BUFFER = 65536
 
 
 class DirectoryWatch:
-    """Tells when a file of a directory was written, made or moved there. Used as a context manager."""
+    """Tells when a file of a directory was written, made or moved there, or the directory itself goes away.
+
+    Used as a context manager.
+    """
 
     def __init__(self, directory: Path) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         self._descriptor = libc.inotify_init1(os.O_CLOEXEC)
-        mask = _IN_MODIFY | _IN_MOVED_TO | _IN_CREATE
+        mask = _IN_MODIFY | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE_SELF | _IN_MOVE_SELF
         if self._descriptor < 0 or libc.inotify_add_watch(self._descriptor, os.fsencode(directory), mask) < 0:
             error = ctypes.get_errno()
             raise OSError(error, os.strerror(error), str(directory))

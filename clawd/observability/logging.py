@@ -10,17 +10,14 @@ that say what the line is about (`about.py`): `turn`, `delivery`, `bridge`, `con
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 import threading
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 from clawd.errors import ClawdError
-from clawd.observability.about import now_about
-from clawd.observability.fields import field_text
+from clawd.observability.formatters import JournaldFormatter, JsonFormatter, TerminalFormatter, TextFormatter
 from clawd.observability.redact import Redactor
 from clawd.observability.sinks import Descriptor, RotatedFile, Sink
 
@@ -30,95 +27,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from clawd.config.schema import LoggingConfig
-    from clawd.response import JsonValue
 
 LOG_FILE: Final = "clawd.log"
 
 _STDERR = 2
-_MAX_TEXT = 20_000  # characters of one event, field or traceback that are kept
-
-_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {
-    "message",
-    "asctime",
-    "taskName",
-    "color_message",
-}
-_OURS = frozenset({"ts", "level", "logger", "event", "exception"})
-
-# sd-daemon(3): journald takes the priority from a `<N>` in front of each line, syslog's levels.
-_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
-
-
-class _Formatter(logging.Formatter):
-    """Turns a record into clean data; the one place through which all that is logged passes."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        super().__init__()
-        self._redactor = redactor
-
-    def data(self, record: logging.LogRecord) -> dict[str, JsonValue]:
-        """Return the record as the file holds it, without secrets and of bounded length."""
-        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        data: dict[str, JsonValue] = {
-            "ts": moment.replace("+00:00", "Z"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "event": self._clean(_message(record)),
-        }
-        # In front, so that what a line belongs to stands in the same place of every line.
-        for key, value in now_about().items():
-            data[key] = self._clean(value)
-        for key, value in record.__dict__.items():
-            if key not in _STANDARD:
-                data[f"{key}_" if key in _OURS else key] = self._clean(value)
-        if record.exc_info and record.exc_info[0]:
-            data["exception"] = self._clean(self.formatException(record.exc_info))
-        elif record.stack_info:
-            data["exception"] = self._clean(record.stack_info)
-        return data
-
-    def _clean(self, value: object) -> JsonValue:
-        cleaned = self._redactor.clean_value(value)
-        # Cut afterwards: half a secret would no longer be recognised.
-        if isinstance(cleaned, str) and len(cleaned) > _MAX_TEXT:
-            return f"{cleaned[:_MAX_TEXT]}… ({len(cleaned) - _MAX_TEXT} more characters)"
-        return cleaned
-
-
-class JsonFormatter(_Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(self.data(record), ensure_ascii=False)
-
-
-class TextFormatter(_Formatter):
-    """`TIME LEVEL LOGGER EVENT key=value …` and the traceback below; without TIME for journald."""
-
-    def __init__(self, redactor: Redactor, *, timestamps: bool) -> None:
-        super().__init__(redactor)
-        self._timestamps = timestamps
-
-    def format(self, record: logging.LogRecord) -> str:
-        data = self.data(record)
-        head = [str(data[key]) for key in ("ts", "level", "logger", "event")]
-        head[1] = head[1].upper()
-        words = head if self._timestamps else head[2:]
-        words += [f"{key}={field_text(value)}" for key, value in data.items() if key not in _OURS]
-        line = " ".join(word.replace("\r", "\\r").replace("\n", "\\n") for word in words)
-        return f"{line}\n{data['exception']}" if "exception" in data else line
-
-
-class JournaldFormatter(logging.Formatter):
-    """Puts `<N>` in front of every line of another formatter's text."""
-
-    def __init__(self, inner: logging.Formatter) -> None:
-        super().__init__()
-        self._inner = inner
-
-    def format(self, record: logging.LogRecord) -> str:
-        number = next((n for level, n in _PRIORITIES if record.levelno >= level), 7)
-        return "\n".join(f"<{number}>{line}" for line in self._inner.format(record).splitlines())
 
 
 class Logs:
@@ -132,8 +44,9 @@ class Logs:
         self.redactor = Redactor()
         self._state_dir = state_dir
         self._journald = under_journald(environ)
+        self._environ = environ
         self._sinks: list[Sink] = []
-        self._hooks = (sys.excepthook, threading.excepthook)
+        self._hooks = (sys.excepthook, threading.excepthook, sys.unraisablehook)
         self.apply(config)
 
     def apply(self, config: LoggingConfig, secrets: Iterable[str] = ()) -> None:
@@ -163,12 +76,12 @@ class Logs:
             logging.getLogger("clawd").critical("failed", extra={"code": error.code, "error": str(error)})
         elif kind is not None and error is not None and isinstance(error, Exception):
             _log_uncaught(kind, error, trace)
-            self._hooks = (_already_told, self._hooks[1])
+            self._hooks = (_already_told, *self._hooks[1:])
         self.close()
 
     def close(self) -> None:
         """Undo `setup_logging`."""
-        sys.excepthook, threading.excepthook = self._hooks
+        sys.excepthook, threading.excepthook, sys.unraisablehook = self._hooks
         logging.captureWarnings(False)
         for sink in self._sinks:
             logging.getLogger().removeHandler(sink)
@@ -187,9 +100,18 @@ class Logs:
         return sinks
 
     def _stderr_formatter(self, config: LoggingConfig) -> logging.Formatter:
-        inner: logging.Formatter = TextFormatter(self.redactor, timestamps=not self._journald)
-        if config.format == "json":
+        """Return who writes for standard error; `auto` goes by who reads it."""
+        terminal = is_terminal()
+        form = config.format
+        if form == "auto":
+            form = "text" if self._journald or terminal else "json"
+        inner: logging.Formatter
+        if form == "json":
             inner = JsonFormatter(self.redactor)
+        elif self._journald or not terminal:
+            inner = TextFormatter(self.redactor, timestamps=not self._journald)
+        else:
+            inner = TerminalFormatter(self.redactor, colour=coloured(self._environ))
         return JournaldFormatter(inner) if self._journald else inner
 
 
@@ -202,9 +124,11 @@ def setup_logging(
     """Send all that this process logs to standard error and to STATE_DIR/clawd.log, from now on.
 
     Args:
-        config: Level, format (`auto` is text), and whether and how large the file may be.
+        config: Level, format (`auto`: text at a terminal and for journald, else JSON, as collectors of
+            containers' output want it), and whether and how large the file may be.
         state_dir: Where the file goes; None for no file.
-        environ: For JOURNAL_STREAM: under journald lines carry `<N>` priorities and no time.
+        environ: For JOURNAL_STREAM: under journald lines carry `<N>` priorities and no time; and for
+            NO_COLOR and its like.
         secrets: Values to hide.
 
     Returns:
@@ -218,6 +142,7 @@ def setup_logging(
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+    sys.unraisablehook = _log_unraisable
     return logs
 
 
@@ -231,19 +156,28 @@ def under_journald(environ: Mapping[str, str]) -> bool:
     return (device, inode) == (str(status.st_dev), str(status.st_ino))
 
 
+def is_terminal() -> bool:
+    """Whether standard error is a terminal."""
+    try:
+        return os.isatty(_STDERR)
+    except OSError:
+        return False
+
+
+def coloured(environ: Mapping[str, str]) -> bool:
+    """Whether a terminal gets colours. Sources: no-color.org, force-color.org, bixense.com/clicolors."""
+    if environ.get("NO_COLOR"):
+        return False
+    if environ.get("FORCE_COLOR") or environ.get("CLICOLOR_FORCE", "0") != "0":
+        return True
+    return environ.get("TERM") != "dumb" and environ.get("CLICOLOR") != "0"
+
+
 def _is_stderr(path: Path) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(_STDERR))
     except OSError:
         return False
-
-
-def _message(record: logging.LogRecord) -> str:
-    """Return the message; one whose arguments do not fit is still worth its words."""
-    try:
-        return record.getMessage()
-    except (TypeError, ValueError, KeyError):
-        return f"{record.msg} (its arguments do not fit)"
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -267,4 +201,17 @@ def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
         "thread_crashed",
         extra={"thread_name": name},
         exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
+    )
+
+
+def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """Log what came out of a finaliser or a callback from C; Python would print it with its secrets."""
+    error = unraisable.exc_value
+    logging.getLogger("clawd").error(
+        "unraisable",
+        extra={
+            "why": unraisable.err_msg or "an exception nobody can catch",
+            "where": repr(unraisable.object),
+        },
+        exc_info=(unraisable.exc_type, error, unraisable.exc_traceback) if error is not None else None,
     )

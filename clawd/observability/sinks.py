@@ -12,6 +12,7 @@ import logging
 import os
 import select
 from abc import ABC, abstractmethod
+from contextvars import Context
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,7 +57,12 @@ class Lines(ABC):
 
 
 class RotatedFile(Lines):
-    """Appends to a file of mode 0600; beyond `max_bytes` it becomes PATH.1, that one PATH.2 and so on."""
+    """Appends to a file of mode 0600; beyond `max_bytes` it becomes PATH.1, that one PATH.2 and so on.
+
+    Before each line it looks whether the file is still the one at its path: one that was removed, or renamed by
+    logrotate, would swallow what is written to it. That takes a microsecond. The directory is not made again:
+    where it was moved, or its disk taken out, another one in its place would be in the way of its return.
+    """
 
     def __init__(self, path: Path, *, max_bytes: int, backups: int) -> None:
         super().__init__()
@@ -64,6 +70,7 @@ class RotatedFile(Lines):
         self.max_bytes = max_bytes
         self.backups = backups
         self._fd = -1
+        self._file = (0, 0)  # device and inode
         self._size = 0
 
     def close(self) -> None:
@@ -72,6 +79,8 @@ class RotatedFile(Lines):
             os.close(fd)
 
     def _write(self, data: bytes) -> int:
+        if self._fd >= 0 and not self._is_in_place():
+            self.close()
         if self._fd < 0:
             self._open()
         if self._size and self._size + len(data) > self.max_bytes:
@@ -82,7 +91,18 @@ class RotatedFile(Lines):
 
     def _open(self) -> None:
         self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._size = os.fstat(self._fd).st_size
+        status = os.fstat(self._fd)
+        self._file, self._size = (status.st_dev, status.st_ino), status.st_size
+
+    def _is_in_place(self) -> bool:
+        try:
+            status = os.stat(self.path)  # noqa: PTH116 - a microsecond less, for every line
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # nothing is known: what is open still takes lines
+        self._size = min(self._size, status.st_size)  # somebody may have emptied it
+        return (status.st_dev, status.st_ino) == self._file
 
     def _rotate(self) -> None:
         self.close()
@@ -145,7 +165,9 @@ class Sink(logging.StreamHandler[Lines]):
             "levelname": "WARNING",
             "msg": "log_lines_lost",
         }
-        return f"{super().format(logging.makeLogRecord({**notice, 'count': self.lost}))}\n{line}"
+        told = logging.makeLogRecord({**notice, "count": self.lost})
+        # In an empty context: it is about no turn.
+        return f"{Context().run(super().format, told)}\n{line}"
 
     def emit(self, record: logging.LogRecord) -> None:
         before = self.lost

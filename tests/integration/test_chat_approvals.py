@@ -159,7 +159,7 @@ def test_a_question_outlives_a_killed_daemon_and_is_answered_by_a_command(state_
                 assert here.ran == ["one"]
                 refused = here.clawd("approvals", "deny", question["id"])
                 assert (refused.returncode, refused.stderr[:14]) == (1, "error[E-STATE]")
-                trace = here.clawd("trace", question["turn"]).stdout
+                trace = here.clawd("trace", "-v", question["turn"]).stdout
                 assert "turn.waiting" in trace
                 assert "turn.resumed" in trace
                 assert "answer=approved" in trace
@@ -234,7 +234,7 @@ def test_a_message_typed_while_a_turn_runs_steers_it(state_dir: Path) -> None:
         assert (other.returncode, out.splitlines()[-1]) == (0, "Both done.")
         assert [turn["state"] for turn in turns(state_dir)] == ["answered"] * 3
         newest, first = turns(state_dir)[0]["id"], turns(state_dir)[-1]["id"]
-        assert "turn.merged" in here.clawd("trace", first).stdout
+        assert "turn.merged" in here.clawd("trace", "-v", first).stdout
         assert f"part of   {first}, which answered both" in here.clawd("trace", newest).stdout
 
 

@@ -1,4 +1,4 @@
-"""One id from accept to deliver: every line of the log that belongs to a message names its turn."""
+"""The log of a real daemon: one id from accept to deliver on every line, and a disk that is full under it."""
 
 from __future__ import annotations
 
@@ -138,3 +138,24 @@ async def test_turns_that_run_at_once_never_mix(state_dir: Path) -> None:
             assert {line["turn"] for line in told} <= {turn}
         # The model's server quotes what it was asked; after a failure or two it is not asked any more.
         assert "no room for from" in json.dumps(lines)
+
+
+async def test_a_full_disk_under_the_log_costs_lines_and_nothing_else(state_dir: Path) -> None:
+    path = state_dir / "state" / "clawd.log"
+    path.parent.mkdir(mode=0o700)
+    path.symlink_to("/dev/full")
+    async with WebhookReceiver(CALLBACK_SECRET) as receiver, running(state_dir, receiver) as here:
+        assert (await here.post("ada")).status == 202
+        await receiver.wait_until(lambda: len(receiver.delivered) == 1)
+        await here.daemon.settled()
+        path.unlink()  # there is room again
+        assert (await here.post("bob")).status == 202
+        await receiver.wait_until(lambda: len(receiver.delivered) == 2)
+        await here.daemon.settled()
+        first, *lines = here.lines()
+        assert (first["event"], first.get("turn")) == ("log_lines_lost", None)
+        assert first["count"] > 10
+        assert {line["event"] for line in lines} >= PATH
+        # Whoever reads standard error has all of it, as JSON: it is no terminal.
+        told = [json.loads(line) for line in here.daemon.output.read_text(encoding="utf-8").splitlines()]
+        assert [line["event"] for line in told].count("message_accepted") == 2

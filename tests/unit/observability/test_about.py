@@ -7,7 +7,7 @@ import json
 import logging
 
 from clawd.observability.about import about, from_now_on_about, learned, now_about
-from clawd.observability.logging import JsonFormatter
+from clawd.observability.formatters import JsonFormatter
 from clawd.observability.redact import Redactor
 
 

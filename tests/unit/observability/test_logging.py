@@ -21,7 +21,9 @@ import pytest
 
 from clawd.config.base import Secret
 from clawd.config.schema import LoggingConfig
-from clawd.observability.logging import JsonFormatter, Logs, setup_logging, under_journald
+from clawd.observability.about import about
+from clawd.observability.formatters import JsonFormatter, TerminalFormatter
+from clawd.observability.logging import Logs, coloured, setup_logging, under_journald
 from clawd.observability.redact import Redactor
 from clawd.observability.sinks import Descriptor, RotatedFile, Sink
 
@@ -169,7 +171,7 @@ def test_what_ends_the_process_is_the_last_line_of_the_log(state_dir: Path, bug:
 
 
 def test_text_on_stderr_has_time_level_and_fields(state_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with logs_to(state_dir, file=False):
+    with logs_to(state_dir, file=False, format="text"):
         log.warning("queue_full", extra={"depth": 3, "chat": "a b"})
     line = capfd.readouterr().err
     assert re.fullmatch(r'\S+Z WARNING clawd\.test queue_full depth=3 chat="a b"\n', line)
@@ -177,7 +179,7 @@ def test_text_on_stderr_has_time_level_and_fields(state_dir: Path, capfd: pytest
 
 
 def test_a_field_cannot_forge_a_line_of_its_own(state_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with logs_to(state_dir, file=False):
+    with logs_to(state_dir, file=False, format="text"):
         log.info("from a user\n<0>forged", extra={"text": "x\nINFO forged"})
     assert len(capfd.readouterr().err.splitlines()) == 1
 
@@ -186,6 +188,89 @@ def test_json_on_stderr_when_asked_for(state_dir: Path, capfd: pytest.CaptureFix
     with logs_to(state_dir, file=False, format="json"):
         log.info("hello", extra={"n": 1})
     assert json.loads(capfd.readouterr().err)["n"] == 1
+
+
+def test_where_nobody_reads_along_standard_error_is_json(
+    state_dir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with logs_to(state_dir, file=False):
+        log.info("hello", extra={"n": 1})
+    assert json.loads(capfd.readouterr().err)["n"] == 1
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_a_terminal_shows_columns_a_colour_for_the_level_and_nothing_that_steers_it(
+    state_dir: Path, colour: bool
+) -> None:
+    reader, terminal = os.openpty()
+    environ = {} if colour else {"NO_COLOR": "1"}
+    with stderr_is(terminal):
+        logs = setup_logging(LoggingConfig(file=False), None, environ)
+        try:
+            log.warning("queue_full", extra={"depth": 3, "who": "\x1b[31mred\x07\u202e"})
+            log.error("a_rather_long_name_of_an_event", extra={"depth": 4})
+        finally:
+            logs.close()
+    raw = b""
+    while raw.count(b"\n") < 2:  # a terminal hands on what it gets piece by piece
+        raw += os.read(reader, 65536)
+    told = raw.decode()
+    os.close(reader)
+    os.close(terminal)
+    plain = re.sub(r"\x1b\[[\d;]*m", "", told)
+    first, second = plain.splitlines()
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d\.\d{3} warning  queue_full               depth=3"
+        r" who=\\x1b\[31mred\\x07\\x202e clawd\.test",
+        first,
+    )
+    assert second.endswith("error    a_rather_long_name_of_an_event depth=4 clawd.test")
+    assert ("\x1b[33mwarning" in told) is colour
+    assert ("\x1b[31merror" in told) is colour
+    assert colour or "\x1b" not in told
+
+
+@pytest.mark.parametrize(
+    ("environ", "wanted"),
+    [
+        ({}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": ""}, True),
+        ({"TERM": "dumb"}, False),
+        ({"CLICOLOR": "0"}, False),
+        ({"TERM": "dumb", "FORCE_COLOR": "1"}, True),
+        ({"CLICOLOR_FORCE": "1", "CLICOLOR": "0"}, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+    ],
+)
+def test_colours_go_by_what_the_environment_says(environ: dict[str, str], wanted: bool) -> None:
+    assert coloured(environ) is wanted
+
+
+def test_a_traceback_stays_on_lines_of_its_own_at_a_terminal() -> None:
+    record = logging.makeLogRecord({"msg": "broke", "levelname": "ERROR", "name": "n"})
+    try:
+        raise_nested()
+    except RuntimeError:
+        record.exc_info = sys.exc_info()
+    head, *rest = TerminalFormatter(Redactor(), colour=False).format(record).splitlines()
+    assert " broke" in head
+    assert rest[0].startswith("Traceback")
+
+
+def test_an_exception_in_a_finaliser_is_logged_clean(
+    state_dir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Careless:
+        def __del__(self) -> None:
+            raise ValueError("hidden-value")
+
+    with logs_to(state_dir, secrets=("hidden-value",)):
+        Careless()
+    (line,) = lines(state_dir)
+    assert line["event"] == "unraisable"
+    assert "ValueError: ***" in line["exception"]
+    assert "hidden-value" not in capfd.readouterr().err
 
 
 @contextmanager
@@ -233,7 +318,7 @@ def test_a_journal_stream_that_is_not_stderr_counts_for_nothing(value: str) -> N
 def test_a_reader_that_stopped_reading_does_not_stop_the_writer(state_dir: Path) -> None:
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
-    with stderr_is(writer), logs_to(state_dir):
+    with stderr_is(writer), logs_to(state_dir, format="text"):
         for number in range(200):
             log.info("line", extra={"number": number, "text": "x" * 100})
         held = os.read(reader, 65536)
@@ -327,6 +412,47 @@ def test_a_directory_that_is_not_there_loses_lines_and_then_tells_how_many(state
         ("log_lines_lost", 2),
         ("three", None),
     ]
+
+
+@pytest.mark.parametrize("how", ["removed", "renamed", "renamed and made anew", "emptied"])
+def test_a_file_that_somebody_took_away_is_made_anew_and_no_line_is_lost(state_dir: Path, how: str) -> None:
+    path = state_dir / "clawd.log"
+    with logs_to(state_dir, max_bytes=10_000):
+        log.info("before")
+        if how == "removed":
+            path.unlink()
+        elif how == "emptied":
+            os.truncate(path, 0)
+        else:
+            path.rename(state_dir / "elsewhere")
+        if how == "renamed and made anew":
+            path.touch(0o600)
+        log.info("after")
+    assert [line["event"] for line in lines(state_dir)] == ["after"]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_directory_that_vanishes_loses_lines_until_it_is_back_and_is_not_made_anew(state_dir: Path) -> None:
+    home = state_dir / "home"
+    home.mkdir()
+    with logs_to(home):
+        log.info("before")
+        home.rename(state_dir / "moved")
+        log.info("lost")
+        assert not home.exists()
+        (state_dir / "moved").rename(home)
+        log.info("after")
+    assert [line["event"] for line in lines(home)] == ["before", "log_lines_lost", "after"]
+
+
+def test_the_notice_of_lost_lines_is_about_no_turn(state_dir: Path) -> None:
+    missing = state_dir / "later"
+    with logs_to(missing), about(turn="turn:a-1-1"):
+        log.info("one")
+        missing.mkdir()
+        log.info("two")
+    notice, line = lines(missing)
+    assert (notice["event"], notice.get("turn"), line["turn"]) == ("log_lines_lost", None, "turn:a-1-1")
 
 
 def test_a_disk_that_fills_up_loses_lines_and_keeps_the_file_readable(state_dir: Path) -> None:

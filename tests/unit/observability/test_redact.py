@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import logging
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clawd.observability.formatters import JsonFormatter
 from clawd.observability.redact import Redactor
 
 TOKEN = "123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
@@ -57,6 +62,76 @@ def test_a_configured_secret_is_hidden_in_each_form_it_takes() -> None:
         assert redactor.clean(f"<{form}>") == "<***>"
 
 
+@pytest.mark.parametrize("user", ["", "u", "us", "user"])
+def test_a_secret_in_basic_credentials_is_hidden_wherever_it_begins(user: str) -> None:
+    secret = "pa55word-of-the-proxy"
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        whole = encode(f"{user}:{secret}~?>".encode()).decode()
+        clean = Redactor([secret]).clean(f"credentials {whole} refused")
+        assert clean.startswith("credentials ")
+        left = clean.replace("***", "").removeprefix("credentials ").removesuffix(" refused")
+        # The neighbours, and at each end the few bits that the secret shares a character with.
+        assert len(left) <= len(whole) - 4 * (len(secret) - 2) // 3
+
+
+PEM = (
+    "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49\nAwEHBG0wawIBAQQgevZzL1gdAFr88hb2\nOF/2\n"
+    "-----END PRIVATE KEY-----\n"
+)
+
+
+def test_each_line_of_a_key_in_pem_is_hidden() -> None:
+    redactor = Redactor([PEM])
+    assert redactor.clean(f"got {PEM.strip()}") == "got ***"
+    assert redactor.clean("line 2: AwEHBG0wawIBAQQgevZzL1gdAFr88hb2!") == "line 2: ***!"
+    assert redactor.clean("-----BEGIN PRIVATE KEY-----") == "-----BEGIN PRIVATE KEY-----"
+
+
+KEY = "acme-0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("Incorrect API key provided: acme-012***wxyz. See", "Incorrect API key provided: *** See"),
+        ("key acme************************ refused", "key *** refused"),
+        ("your key ending in ****wxyz", "your key ending in ***"),
+        ("you sent acme-0123456789abc…", "you sent ***…"),
+        ("you sent acme-0123456789abc...", "you sent ***..."),
+        ("x" * 250 + " acme-0123456789", "x" * 250 + " ***"),
+        ("**bold** and ***both***", "**bold** and ***both***"),
+        ("waiting... and … so on ...", "waiting... and … so on ..."),
+        ("acme...", "acme..."),
+    ],
+)
+def test_a_secret_that_was_masked_or_cut_is_hidden_as_far_as_it_shows(text: str, clean: str) -> None:
+    assert Redactor([KEY]).clean(text) == clean
+
+
+def test_a_body_that_was_cut_within_a_secret_tells_nothing_of_it() -> None:
+    redactor = Redactor([KEY, "other-secret"])
+    for length in range(6, len(KEY)):
+        body = "the request was refused; " * 10 + KEY[:length]
+        assert "acme-0" not in redactor.clean(body)
+
+
+def test_an_answer_that_quotes_an_answer_hides_it_too() -> None:
+    secret = 'with "quotes" and \\ strokes'
+    inner = json.dumps({"message": f"bad key {secret}"})
+    assert "quotes" not in Redactor([secret]).clean(json.dumps({"error": inner}))
+
+
+def test_lower_case_escapes_of_a_url_are_the_same_secret() -> None:
+    assert Redactor(["a+b/c=d e"]).clean("?k=a%2bb%2fc%3dd%20e") == "?k=***"
+
+
+def test_a_secret_that_is_a_word_does_not_blank_out_the_names_of_events() -> None:
+    record = logging.makeLogRecord({"msg": "delivery_sent", "levelname": "INFO", "name": "clawd.delivery"})
+    record.__dict__["why"] = "the delivery failed"
+    line = json.loads(JsonFormatter(Redactor(["delivery"])).format(record))
+    assert (line["event"], line["why"]) == ("delivery_sent", "the *** failed")
+
+
 def test_a_secret_that_contains_another_is_hidden_whole() -> None:
     assert Redactor(["abcdef", "abcdefghi"]).clean("abcdefghi abcdef") == "*** ***"
 
@@ -100,7 +175,16 @@ def test_no_secret_survives_wherever_it_stands(secret: str, before: str, after: 
 
 
 @pytest.mark.parametrize(
-    "text", ["bot1" * 20_000, "://" * 20_000, "://a:" * 20_000, "authorization:" * 10_000]
+    "text",
+    [
+        "bot1" * 20_000,
+        "***" * 20_000,
+        "top***" * 10_000,
+        "topsec..." * 10_000,
+        "://" * 20_000,
+        "://a:" * 20_000,
+        "authorization:" * 10_000,
+    ],
 )
 @pytest.mark.timeout(5)
 def test_hostile_text_is_cleaned_in_linear_time(text: str) -> None:
