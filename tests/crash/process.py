@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.crash.nursery import Forked, can_fork, fork_daemon
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -24,7 +26,7 @@ class DaemonProcess:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.output = home / "output.log"
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: asyncio.subprocess.Process | Forked | None = None
         self.starts = 0
 
     async def spawn(self, *, fault: str | None = None, environ: Mapping[str, str] | None = None) -> None:
@@ -35,6 +37,9 @@ class DaemonProcess:
             env["CLAWD_FAULT"] = fault
         self.starts += 1
         with self.output.open("ab") as log:
+            if can_fork(env):
+                self.process = await fork_daemon(env, ROOT, log.fileno())
+                return
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",

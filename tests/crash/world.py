@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import yaml
 
+from tests.crash.nursery import Forked
 from tests.crash.process import ROOT, DaemonProcess
 from tests.crash.words import MARK
 from tests.fakes.bot_api import FakeBotApi
@@ -81,7 +82,7 @@ class World:
     # --- the daemon -------------------------------------------------------------------------------------
 
     @property
-    def daemon(self) -> asyncio.subprocess.Process | None:
+    def daemon(self) -> asyncio.subprocess.Process | Forked | None:
         """The latest process, None before the first start."""
         return self.runs.process
 
