@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clawd.cli import budgets, traffic
+from clawd.cli import alert_words, budgets, traffic
 from clawd.cli.folding import put
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
@@ -82,6 +82,8 @@ def show(status: dict[str, Any]) -> None:
     put(f"today    {_today(status['today'])}", _HEAD)
     if near := [budget for budget in status.get("budgets", ()) if budgets.is_near(budget)]:
         _list("budgets", list(budgets.lines(near)))
+    if told := alert_words.summary(status.get("alerts", ())):
+        put(f"{'alerts':{_HEAD}}{told}", _HEAD)
     _list("bridges", [_bridge(bridge) for bridge in status["bridges"]])
     _list("models", _models(status["models"], status["route"]))
     if switches := status.get("switches"):
