@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,9 +10,20 @@ from clawd.cli import status_view
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
-from clawd.cli.printing import emit
+from clawd.cli.printing import emit, out, say
+from clawd.errors import EXIT_USAGE, ClawdError
+
+if TYPE_CHECKING:
+    from clawd.cli.invocation import Invocation
 
 app = command_app()
+
+
+class WrongStatus(ClawdError):
+    """The options contradict each other."""
+
+    code = "E-USAGE"
+    exit_code = EXIT_USAGE
 
 
 @app.command()
@@ -21,10 +32,17 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Keep it on the screen, with rates; q or Ctrl-C leaves.")
     ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Print a report for a bug, with secrets and people hidden.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show the daemon at a glance: version, queue, bridges, models. Exits 3 when none is running."""
-    client = invocation(ctx).client()
+    call = invocation(ctx)
+    if everything:
+        _report(call, watch=watch, as_json=as_json)
+        return
+    client = call.client()
     if watch:
         from clawd.cli.watch import watch as keep_showing
 
@@ -33,3 +51,21 @@ def status(
         emit(client.get("/status"))
     else:
         status_view.show(client.get("/status"))
+
+
+def _report(call: Invocation, *, watch: bool, as_json: bool) -> None:
+    if watch:
+        raise WrongStatus(
+            "--all is a report of one moment", where="clawd status", remedy="leave out --all or --watch"
+        )
+    call.local_only("clawd status --all")
+    from clawd.cli.report import report
+    from clawd.cli.report_text import markdown
+    from clawd.jsonable import json_object
+
+    made = report(call)
+    if as_json:
+        emit(json_object(made))
+        return
+    out(markdown(made).rstrip("\n"))
+    say("Read it before you show it to others: you know best what nobody is to know.")
