@@ -152,8 +152,10 @@ class Client:
         """What names the daemon: the URL, or the paths it tries."""
         return (self._remote.url,) if self._remote is not None else tuple(map(str, self._sockets))
 
-    def get(self, path: str, **query: Query) -> dict[str, Any]:
+    def get(self, path: str, *, timeout_s: float | None = None, **query: Query) -> dict[str, Any]:
         """Return the answer to a read, for example `get("/turns", limit=5)`; a query of None is left out.
+
+        `timeout_s` is for this one request.
 
         Raises:
             RemoteError: the daemon refused.
@@ -161,7 +163,7 @@ class Client:
             ProtocolMismatch: another version answered.
             Disconnected, NoAnswer: the daemon went away or is stuck.
         """
-        return self._request("GET", _target(path, query), None, _wait(query))
+        return self._request("GET", _target(path, query), None, _wait(query), timeout_s)
 
     def post(
         self, path: str, body: JsonObject | None = None, *, timeout_s: float | None = None

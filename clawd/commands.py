@@ -45,6 +45,13 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Alerts:
+    """Answered at once, for owners alone; `request` is what stood behind it."""
+
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownCommand:
     """Answered at once with the nearest name; never shown to a model."""
 
@@ -92,7 +99,7 @@ InPlace = NewSession | ChooseModel | ChooseLanguage | Retry | Undo | Compact
 
 Answer = Approve | Deny
 
-Command = Stop | Answer | Query | UnknownCommand | InPlace
+Command = Stop | Answer | Query | Alerts | UnknownCommand | InPlace
 
 
 def parse(text: str, prefixes: Collection[str] = ()) -> Command | None:
@@ -113,6 +120,8 @@ def parse(text: str, prefixes: Collection[str] = ()) -> Command | None:
             return Query(name)
         case "start":
             return Query("welcome")
+        case "alerts":
+            return Alerts(rest)
         case "approve":
             word, _, pattern = rest.partition(" ")
             return Approve(always=pattern.strip() if word.lower() == "always" else None)

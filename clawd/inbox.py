@@ -7,12 +7,22 @@ came from. When it returns, the batch and the bridge's cursor are committed toge
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal
 
 from clawd.alarms import GivenUp
-from clawd.commands import Approve, Command, Deny, Query, Stop, UnknownCommand, behind_prefix, parse
+from clawd.commands import (
+    Alerts,
+    Approve,
+    Command,
+    Deny,
+    Query,
+    Stop,
+    UnknownCommand,
+    behind_prefix,
+    parse,
+)
 from clawd.errors import JournalError, JournalUnavailable
 from clawd.fanout import Arrived
 from clawd.ids import pairing_code
@@ -37,6 +47,7 @@ from clawd.messages import (
 from clawd.observability.about import learned
 from clawd.observability.counts import Counts
 from clawd.pairing import decide, questions
+from clawd.queries import Queries
 from clawd.rate import RateLimit, Verdict
 from clawd.texts import say
 
@@ -48,22 +59,11 @@ if TYPE_CHECKING:
     from clawd.ids import Clock, TurnId
     from clawd.journal.base import Journal, Right
     from clawd.messages import Address
+    from clawd.queries import AlertsText, StatusText, UsageText
 
 log = logging.getLogger(__name__)
 
 MAX_TEXT_CHARS: Final = 200_000
-
-
-class UsageText(Protocol):
-    """Makes the answer to /usage."""
-
-    def __call__(self, message: InboundMessage, language: str | None, *, whole: bool) -> Awaitable[str]:
-        """Return what the sender and the conversation used today; `whole`: what everybody did."""
-        ...
-
-
-StatusText = Callable[[str | None], Awaitable[str]]
-"""Makes the answer to /status in a language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ class DurableInbox:
         on_message: Callable[[InboundMessage], None],
         status_text: StatusText,
         usage_text: UsageText,
+        alerts_text: AlertsText,
         alarms: Alarms,
         prefixes: Callable[[], Mapping[str, str]],
         app_events: Callable[[str], Collection[str]] = lambda _: (),
@@ -101,8 +102,7 @@ class DurableInbox:
         self._clock = clock
         self._on_stop = on_stop
         self._on_message = on_message
-        self._status_text = status_text
-        self._usage_text = usage_text
+        self._queries = Queries(status=status_text, usage=usage_text, alerts=alerts_text, prefixes=prefixes)
         self._alarms = alarms
         self._prefixes = prefixes
         self._app_events = app_events  # of which events the app of an account is told
@@ -219,14 +219,10 @@ class DurableInbox:
             # Under a key of its own: the message was not taken, so it may come again under its id.
             return self._refusal(message, Refused(reason="rate", text=text), key=f"{message.id}:rate")
         match command:
-            case Query(what="status"):
-                return self._reply(message, await self._status_text(await self._language(message)))
-            case Query(what="usage"):
-                whole = _right_for(message, right) == "owner"
-                language = await self._language(message)
-                return self._reply(message, await self._usage_text(message, language, whole=whole))
-            case Query(what="help" | "welcome" as what):
-                return self._reply(message, self._help(what, await self._language(message)))
+            case Query() | Alerts():
+                language, owner = await self._language(message), _right_for(message, right) == "owner"
+                text = await self._queries.answer(command, message, language, owner=owner)
+                return self._reply(message, text)
             case UnknownCommand(name, nearest):
                 language = await self._language(message)
                 near = say("did_you_mean", language, name=nearest) if nearest else ""
@@ -244,16 +240,6 @@ class DurableInbox:
         account = message.address.account
         of_api = message.address.bridge == "api"
         return account if of_api and "message" in self._app_events(account) else None
-
-    def _help(self, what: Literal["help", "welcome"], language: str | None) -> str:
-        """Return a text for people, the list of commands with what routes listen to."""
-        lines = [say(what, language)]
-        if what == "help":
-            lines += [
-                say("help_prefix", language, prefix=prefix, route=route)
-                for prefix, route in self._prefixes().items()
-            ]
-        return "\n".join(lines)
 
     def _bare_prefix(self, message: InboundMessage) -> str | None:
         """Return the prefix that is all of a message, if it looks like a command; there is nothing to answer."""

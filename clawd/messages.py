@@ -29,6 +29,7 @@ COMMAND_NAMES: Final = (
     "lang",
     "status",
     "usage",
+    "alerts",
     "help",
     "start",
 )

@@ -44,6 +44,7 @@ COMMANDS = (
     Entry("turns", "List, cancel and retry turns.", "clawd.cli.turns"),
     Entry("approvals", "List and answer what turns wait to be allowed.", "clawd.cli.approvals"),
     Entry("dead", "List, resubmit and drop what was given up.", "clawd.cli.dead"),
+    Entry("alerts", "List, test and silence alerts.", "clawd.cli.alerts"),
     Entry("journal", "Look after the journal.", "clawd.cli.journal"),
     Entry("backup", "Copy the journal into one file.", "clawd.cli.backup"),
     Entry("restore", "Put a backup in the journal's place.", "clawd.cli.restore"),

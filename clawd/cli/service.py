@@ -84,9 +84,7 @@ def status(ctx: typer.Context, user: User = None, root: Root = Path("/"), as_jso
     call = invocation(ctx)
     call.local_only("clawd service")
     wanted = _units(call, user, root)
-    text = wanted.unit.present
-    unit = "missing" if text is None else "current" if text == wanted.unit.text else "differs"
-    state = _systemd(wanted.scope)
+    unit, state = _unit(wanted), _systemd(wanted.scope)
     if as_json:
         emit({"scope": wanted.scope, "path": str(wanted.unit.path), "unit": unit, "systemd": state})
     else:
@@ -98,6 +96,20 @@ def status(ctx: typer.Context, user: User = None, root: Root = Path("/"), as_jso
             out(f"{key:14} {value}")
     if state.get("ActiveState") != "active":
         raise typer.Exit(EXIT_NOT_RUNNING)
+
+
+def unit_state(call: Invocation) -> dict[str, str]:
+    """Return the unit and the service in a few words each, for a report."""
+    try:
+        wanted = _units(call, None, Path("/"))
+    except UnitError as error:
+        return {"error": str(error)}
+    return {"scope": wanted.scope, "unit": _unit(wanted), **_systemd(wanted.scope)}
+
+
+def _unit(wanted: Units) -> str:
+    text = wanted.unit.present
+    return "missing" if text is None else "current" if text == wanted.unit.text else "differs"
 
 
 def _units(asked: Invocation, user: bool | None, root: Path) -> Units:

@@ -2,176 +2,70 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clawd.cli import budgets, traffic
-from clawd.cli.folding import put
+from clawd.cli import status_view
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
-from clawd.cli.printing import (
-    SCHEMA_VERSION,
-    aligned,
-    counted,
-    duration,
-    emit,
-    one_line,
-    out,
-    paint,
-    size,
-    when,
-)
-from clawd.errors import DaemonNotRunning
-from clawd.money import money
+from clawd.cli.printing import emit, out, say
+from clawd.errors import EXIT_USAGE, ClawdError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from clawd.client import Client
+    from clawd.cli.invocation import Invocation
 
 app = command_app()
 
-WATCH_S = 1.0
-_HEAD = 9  # columns of what a line is about
-SWITCHES = 5  # lines of them; `--json` has all that the daemon remembers
-_COLOUR = {
-    "ready": "green",
-    "connected": "green",
-    "starting": "yellow",
-    "connecting": "yellow",
-    "draining": "yellow",
-    "transient_disconnect": "yellow",
-    "bad_credentials": "red",
-}
+
+class WrongStatus(ClawdError):
+    """The options contradict each other."""
+
+    code = "E-USAGE"
+    exit_code = EXIT_USAGE
 
 
 @app.command()
 def status(
     ctx: typer.Context,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it again every second.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Keep it on the screen, with rates; q or Ctrl-C leaves.")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Print a report for a bug, with secrets and people hidden.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show the daemon at a glance: version, queue, bridges, models. Exits 3 when none is running."""
-    client = invocation(ctx).client()
+    call = invocation(ctx)
+    if everything:
+        _report(call, watch=watch, as_json=as_json)
+        return
+    client = call.client()
     if watch:
-        _watch(client, as_json=as_json)
+        from clawd.cli.watch import watch as keep_showing
+
+        keep_showing(client, as_json=as_json)
     elif as_json:
         emit(client.get("/status"))
     else:
-        show(client.get("/status"))
+        status_view.show(client.get("/status"))
 
 
-def show(status: dict[str, Any]) -> None:
-    """Print a status for people."""
-    put(
-        f"{paint('clawd ' + status['version'], 'bold')}  {_state(status['state'])}  "
-        f"up {duration(status['uptime_s'])}  process {status['pid']}  {size(status['rss_bytes'])}"
-    )
-    if status["config_error"]:
-        put(paint(f"refused  {one_line(status['config_error'], 200)}", "red"), _HEAD)
-    out(f"state    {status['state_dir']}")
-    out(f"config   {status['config_path'] or 'none, the defaults hold'}")
-    out(f"socket   {status['socket']}")
-    out(f"gateway  {status['gateway'] or 'off'}")
-    put(f"queue    {_queue(status['queue'])}", _HEAD)
-    put(f"today    {_today(status['today'])}", _HEAD)
-    if near := [budget for budget in status.get("budgets", ()) if budgets.is_near(budget)]:
-        _list("budgets", list(budgets.lines(near)))
-    _list("bridges", [_bridge(bridge) for bridge in status["bridges"]])
-    _list("models", _models(status["models"], status["route"]))
-    if switches := status.get("switches"):
-        _list("switches", traffic.switches(switches, SWITCHES))
+def _report(call: Invocation, *, watch: bool, as_json: bool) -> None:
+    if watch:
+        raise WrongStatus(
+            "--all is a report of one moment", where="clawd status", remedy="leave out --all or --watch"
+        )
+    call.local_only("clawd status --all")
+    from clawd.cli.report import report
+    from clawd.cli.report_text import markdown
+    from clawd.jsonable import json_object
 
-
-def _watch(client: Client, *, as_json: bool) -> None:
-    while True:
-        try:
-            status = client.get("/status")
-        except DaemonNotRunning as error:
-            if as_json:
-                raise
-            _redraw()
-            out(paint(f"{error.what}: {one_line(error.socket, 200)}", "yellow"))
-        else:
-            if as_json:
-                out(json.dumps({"schema_version": SCHEMA_VERSION, **status}, ensure_ascii=False))
-            else:
-                _redraw()
-                show(status)
-        sys.stdout.flush()
-        time.sleep(WATCH_S)
-
-
-def _redraw() -> None:
-    """Begin the screen anew, where there is one."""
-    if sys.stdout.isatty():
-        sys.stdout.write("\x1b[H\x1b[2J")
-    else:
-        out()
-
-
-def _state(state: str) -> str:
-    return paint(state, _COLOUR.get(state, "dim"))
-
-
-def _queue(queue: dict[str, Any]) -> str:
-    waiting = queue.get("waiting", 0)
-    words = [f"{queue['queued'] - waiting} queued", f"{queue['running']} running"]
-    if waiting:
-        words.append(f"{waiting} waiting for a word (clawd approvals list)")
-    if queue["queued"] or queue["running"]:
-        words.append(f"oldest {duration(queue['oldest_age_s'])}")
-    words += [f"{queue['deliveries_open']} to deliver", f"{queue['dead']} given up"]
-    return ", ".join(
-        [*words, counted(queue["conversations"], "conversation"), f"journal at {queue['last_id']}"]
-    )
-
-
-def _today(used: dict[str, Any]) -> str:
-    tokens = f"{used['input_tokens']:,} tokens in, {used['output_tokens']:,} out"
-    words = [counted(used["calls"], "call"), tokens, money(used["cost_usd"])]
-    if used["possible_usd"]:
-        words.append(f"perhaps {money(used['possible_usd'])} more")
-    return ", ".join(words)
-
-
-def _bridge(bridge: dict[str, Any]) -> str:
-    line = f"{bridge['name']}  {_state(bridge['state'])}  since {when(bridge['since'])}"
-    if bridge["error"]:
-        line += f"  {one_line(bridge['error'], 120)}"
-    return f"{line}  try: {one_line(bridge['remedy'], 120)}" if bridge["remedy"] else line
-
-
-def _models(models: Sequence[Mapping[str, Any]], route: Sequence[str]) -> list[str]:
-    """Return a line for each model, what stands against it indented below."""
-    rows = [
-        [
-            model["name"],
-            traffic.state(model),
-            f"{traffic.rate(model)}/min",
-            _or_nothing(traffic.failed(model), "{} failed"),
-            _or_nothing(traffic.slowest(model), "p95 {} s"),
-            f"{route.index(model['name']) + 1}. of default" if model["name"] in route else "",
-        ]
-        for model in models
-    ]
-    lines = []
-    for line, model in zip(aligned(rows), models, strict=True):
-        # The last error is most often what the breaker says already.
-        lines += [line, *(f"  {one_line(each, 120)}" for each in traffic.trouble(model)[:1])]
-    return lines
-
-
-def _or_nothing(text: str, words: str) -> str:
-    return text if text == traffic.NOTHING else words.format(text)
-
-
-def _list(head: str, lines: list[str]) -> None:
-    for number, line in enumerate(lines or ["none"]):
-        deeper = len(line) - len(line.lstrip())
-        put(f"{head if number == 0 else '':{_HEAD}}{line}", _HEAD + deeper + 2)
+    made = report(call)
+    if as_json:
+        emit(json_object(made))
+        return
+    out(markdown(made).rstrip("\n"))
+    say("Read it before you show it to others: you know best what nobody is to know.")

@@ -1,10 +1,11 @@
-"""What `clawd` alone says: the state in five lines, the last of which is the next step."""
+"""What `clawd` alone says: the state in five lines, the last of which is the next step; a sixth for alerts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import clawd
+from clawd.cli.folding import put
 from clawd.cli.printing import duration, emit, one_line, out, paint
 from clawd.errors import DaemonNotRunning
 from clawd.paths import config_path
@@ -33,6 +34,10 @@ def summary(call: Invocation, *, as_json: bool) -> None:
     out(f"model:   {' then '.join(status['route']) or 'none'}")
     out(f"bridges: {_bridges(status['bridges'])}")
     out(f"queue:   {queue['queued']} waiting, {queue['running']} running, {queue['dead']} given up")
+    if alerts := status.get("alerts"):
+        from clawd.cli import alert_words  # not for the many times when all is well
+
+        put(f"alerts:  {alert_words.summary(alerts)}", 9)
     out(f"next:    {_next(status)}")
 
 
@@ -60,4 +65,6 @@ def _next(status: dict[str, Any]) -> str:
             return bridge["remedy"] or f"clawd bridges test {bridge['name']}"
     if status["queue"]["dead"]:
         return "clawd dead list"
+    if status.get("alerts"):
+        return "clawd alerts list"
     return "clawd chat"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,7 @@ from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
 from clawd.cli.printing import emit, out, say, table, when
-from clawd.errors import EXIT_USAGE, ClawdError
+from clawd.moments import moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,15 +21,7 @@ if TYPE_CHECKING:
 
 app = command_app()
 
-_SPAN = re.compile(r"(\d{1,4})([mhdwy])")
-_UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
-
-
-class BadSpan(ClawdError):
-    """What was given is neither a span nor a date."""
-
-    code = "E-USAGE"
-    exit_code = EXIT_USAGE
+_EXPIRES = "--expires 30d, or 2027-01-31"
 
 
 class Scope(StrEnum):
@@ -62,11 +53,12 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make a token and print it, once: clawd keeps only its hash."""
+    until = None if expires is None else moment(expires, datetime.now(UTC), remedy=_EXPIRES)
     body: dict[str, JsonValue] = {
         "name": name,
         "scopes": [str(each) for each in scope or [Scope.CHAT]],
         "conversations": conversations,
-        "expires_at": None if expires is None else moment(expires, datetime.now(UTC)).isoformat(),
+        "expires_at": None if until is None else until.isoformat(),
         "rate": rate,
         "day": day,
     }
@@ -107,19 +99,6 @@ def revoke(ctx: typer.Context, name: Annotated[str, typer.Argument(help="See `cl
     """End a token at once, also the connections that it has open."""
     invocation(ctx).client().post("/tokens/revoke", {"name": name})
     out(f"the token {name} counts no more")
-
-
-def moment(text: str, now: datetime) -> datetime:
-    """Return the time that a span from now, or a date or time, means; raises BadSpan."""
-    if span := _SPAN.fullmatch(text.strip()):
-        return now + timedelta(seconds=int(span[1]) * _UNITS[span[2]])
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadSpan(
-            f"{text!r} is neither a span nor a date", why=str(error), remedy="--expires 30d, or 2027-01-31"
-        ) from error
-    return found if found.tzinfo is not None else found.astimezone()
 
 
 def _limits(token: Mapping[str, object]) -> str:

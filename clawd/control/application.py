@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from clawd.control.alerts import AlertRoutes
 from clawd.control.answers import MAX_BODY_BYTES, errors_in_four_fields, stamp
 from clawd.control.changes import Changes
 from clawd.control.files import FileRoutes
@@ -36,6 +37,7 @@ def control_app(
     app.add_routes(FileRoutes(services).routes(prefix))
     app.add_routes(Questions(services).routes(prefix))
     app.add_routes(Tokens(services).routes(prefix))
+    app.add_routes(AlertRoutes(services).routes(prefix))
     return app
 
 

@@ -59,13 +59,14 @@ with that turn.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from clawd.alerts.base import Alert
     from clawd.bridge import BridgeStatus
     from clawd.config.schema import TokenScope
     from clawd.journal.reading import QueueStats
@@ -163,6 +164,25 @@ class UsageReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What happened since the process began; a rate is the difference of two answers."""
+
+    messages: float = 0  # accepted
+    turns: float = 0  # ended
+    turns_failed: float = 0  # of them: failed or dead
+    deliveries: float = 0  # sent
+    given_up: float = 0  # dead letters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lags:
+    """How long the event loop did not come round, since the process began."""
+
+    bounds_s: Sequence[float]  # the greatest lag of each bucket, rising
+    counts: Sequence[int]  # one more than bounds: the last one takes what was longer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The daemon at a glance."""
 
@@ -185,6 +205,9 @@ class Status:
     today: UsageRow  # of the day in UTC
     budgets: Sequence[BudgetStatus] = ()  # of all, and of single models
     switches: Sequence[SwitchSeen] = ()  # from one model to another, the newest first
+    alerts: Sequence[Alert] = ()  # that fire, the gravest first; those under a silence too
+    totals: Totals = field(default_factory=Totals)
+    lags: Lags | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

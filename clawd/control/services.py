@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from clawd.alerts.base import AlertDesk
     from clawd.artifacts.store import ArtifactStore
     from clawd.bridge import Inbox
     from clawd.control.protocol import Operations
@@ -38,6 +39,7 @@ class ControlServices:
     keeping: Keeping
     fanout: Fanout
     operations: Operations
+    alerts: AlertDesk
     clock: Clock
     names: Callable[[], Collection[str]]  # models and routes that a message may ask for
     prefixes: Callable[[], Mapping[str, str]]  # what it may begin with to take a route

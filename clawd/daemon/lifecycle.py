@@ -109,6 +109,7 @@ class Lifecycle:
             keeping=parts.opened.keeping,
             fanout=parts.fanout,
             operations=operations,
+            alerts=parts.alerts,
             clock=parts.clock,
             names=parts.minds.names,
             prefixes=parts.minds.prefixes,

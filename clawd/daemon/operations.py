@@ -11,23 +11,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clawd import __version__
+from clawd.alerts.saying import firing
 from clawd.bridge import SampleBridge
 from clawd.config.loader import load_config
 from clawd.control.protocol import (
     PROTOCOL_VERSION,
     BridgeTest,
+    Lags,
     PairingStatus,
     PrincipalStatus,
     ReloadReport,
     Status,
     TokenRequest,
     TokenStatus,
+    Totals,
 )
 from clawd.daemon.knocking import try_bridge
 from clawd.errors import ConfigError
 from clawd.gateway.tls import check_files
 from clawd.journal.base import Push
 from clawd.messages import MessageId
+from clawd.observability.counts import LAG_S
 from clawd.paths import config_path
 from clawd.texts import say
 
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from clawd.gateway.auth import Token, TokenStore
     from clawd.journal.spend import UsageBy
     from clawd.models.base import ModelInfo
+    from clawd.observability.counts import Counts
 
     from .parts import Parts
 
@@ -82,6 +87,9 @@ class DaemonOperations:
             switches=parts.minds.traffic.switches(),
             today=await parts.accounts.today(),
             budgets=parts.accounts.budgets(),
+            alerts=firing(parts.alerts.report().alerts),
+            totals=_totals(parts.counts),
+            lags=Lags(bounds_s=LAG_S, counts=tuple(parts.counts.lag_s.counts)),
         )
 
     def stop(self) -> None:
@@ -213,6 +221,17 @@ class DaemonOperations:
     async def revoke_token(self, name: str) -> None:
         """Let a token count no more; raises NotFound, NotPossible."""
         await self._parts.tokens.revoke(name)
+
+
+def _totals(counts: Counts) -> Totals:
+    turns, deliveries = counts.turns.numbers(), counts.deliveries.numbers()
+    return Totals(
+        messages=sum(counts.received.numbers().values()),
+        turns=sum(turns.values()),
+        turns_failed=sum(count for (outcome,), count in turns.items() if outcome in ("failed", "dead")),
+        deliveries=sum(count for (_, outcome), count in deliveries.items() if outcome == "sent"),
+        given_up=sum(counts.given_up.numbers().values()),
+    )
 
 
 def _token(token: Token, store: TokenStore, now: datetime) -> TokenStatus:

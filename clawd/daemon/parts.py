@@ -20,6 +20,7 @@ from clawd.alarms import Alarms
 from clawd.alerts.calls import AlertCalls
 from clawd.alerts.desk import Desk
 from clawd.alerts.rows import AlertRows
+from clawd.alerts.saying import AlertsInChat
 from clawd.alerts.telling import Teller
 from clawd.bridge import BridgeContext
 from clawd.delivery.callbacks import Callbacks
@@ -50,7 +51,7 @@ from .states import KeptStates
 from .vitals import VitalsReader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from clawd.bridge import Bridge, BridgeConfig
     from clawd.config.loader import LoadedConfig
@@ -175,7 +176,7 @@ def build(
     )
     minds, accounts = _thinking(ground, environ, state_dir)
     access = Access(opened.store, clock)
-    inbox = _door(ground, access, minds, accounts)
+    inbox = _door(ground, access, minds, accounts, desk=lambda: alerts)
     supervisor, live_view, outbox = _delivery(ground, inbox, state_dir)
     alerts = _alerts(ground, minds, accounts, access, supervisor, state_dir)
     tokens = TokenStore(state_dir, clock=clock, store=opened.store)
@@ -227,7 +228,9 @@ def _thinking(ground: _Ground, environ: Mapping[str, str], state_dir: Path) -> t
     return minds, Accounts(opened.spending, ledger, clock)
 
 
-def _door(ground: _Ground, access: Access, minds: Minds, accounts: Accounts) -> DurableInbox:
+def _door(
+    ground: _Ground, access: Access, minds: Minds, accounts: Accounts, *, desk: Callable[[], Desk]
+) -> DurableInbox:
     async def status_text(language: str | None) -> str:
         return await _status_text(ground.situation, ground.opened, minds, language)
 
@@ -240,6 +243,7 @@ def _door(ground: _Ground, access: Access, minds: Minds, accounts: Accounts) -> 
         on_message=ground.mailbox.arrived,
         status_text=status_text,
         usage_text=accounts.text,
+        alerts_text=AlertsInChat(desk, ground.clock),
         alarms=ground.alarms,
         prefixes=minds.prefixes,
         app_events=ground.callbacks.events,

@@ -8,18 +8,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from clawd.alerts.saying import firing
 from clawd.bridge import BridgeStatus
 from clawd.control.protocol import (
     PROTOCOL_VERSION,
     BridgeStep,
     BridgeTest,
     BudgetStatus,
+    Lags,
     PairingStatus,
     PrincipalStatus,
     ReloadReport,
     Status,
     TokenRequest,
     TokenStatus,
+    Totals,
     UsageReport,
 )
 from clawd.control.services import ControlServices
@@ -49,6 +52,7 @@ from clawd.journal.keeping import (
 from clawd.journal.reading import (
     ConversationView,
     DeadView,
+    DeliveryView,
     EntryView,
     Page,
     QueueStats,
@@ -71,6 +75,7 @@ from clawd.messages import (
 )
 from clawd.models.base import ModelInfo, SwitchSeen
 from clawd.store.backup import Backup
+from tests.fakes.alert_desk import FakeDesk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -106,6 +111,11 @@ class World:
     findings: list[Finding] = field(default_factory=list)
     used: list[UsageRow] = field(default_factory=list)
     budgets: list[BudgetStatus] = field(default_factory=list)
+    desk: FakeDesk = field(default_factory=FakeDesk)
+    totals: Totals = field(default_factory=Totals)
+    lags: Lags | None = None
+    deliveries: dict[DeliveryId, DeliveryView] = field(default_factory=dict)
+    when_traced: Callable[[], None] | None = None  # happens once, after a look at a delivery
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     asked: asyncio.Event = field(default_factory=asyncio.Event)  # set by each read of a turn
     bridge_test: BridgeTest = field(
@@ -280,6 +290,7 @@ class World:
             keeping=_Keeping(self),
             fanout=self.fanout,
             operations=_Operations(self),
+            alerts=self.desk,
             clock=SystemClock(),
             names=lambda: ("main", "default"),
             prefixes=dict,
@@ -413,6 +424,11 @@ class _Views:
         return self.world.dead[:limit]
 
     async def trace(self, identifier: str) -> Trace:
+        if (found := self.world.deliveries.get(DeliveryId(identifier))) is not None:
+            happening, self.world.when_traced = self.world.when_traced, None
+            if happening is not None:
+                happening()
+            return Trace(turn=None, lines=(), deliveries=(found,))
         turn = await self.turn(TurnId(identifier))
         return Trace(
             turn=turn,
@@ -562,6 +578,10 @@ class _Operations:
             route=("demo",),
             switches=self.world.switches,
             today=total_of(self.world.used),
+            budgets=self.world.budgets,
+            alerts=firing(self.world.desk.alerts),
+            totals=self.world.totals,
+            lags=self.world.lags,
         )
 
     def stop(self) -> None:

@@ -18,6 +18,7 @@ from clawd.agent.mailbox import Mailbox
 from clawd.agent.run import Brain, TurnRunner
 from clawd.agent.workers import Workers
 from clawd.alarms import Alarms, GivenUp
+from clawd.alerts.saying import AlertsInChat
 from clawd.bridge import BridgeConfig
 from clawd.config.schema import (
     AccessConfig,
@@ -50,6 +51,7 @@ from clawd.supervisor import Supervisor
 from clawd.testing import RecordingBridge, ScriptedModel
 from clawd.texts import say
 from clawd.tools.registry import Toolbox
+from tests.fakes.alert_desk import FakeDesk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -148,6 +150,7 @@ class Inner:
         self._tasks: list[asyncio.Task[None]] = []
         self.hear: list[GivenUp] = []
         """What owners would have been told."""
+        self.desk = FakeDesk()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -201,6 +204,7 @@ class Inner:
             on_message=lambda message: self.mailbox.arrived(message),
             status_text=self._status_text,
             usage_text=Accounts(self.opened.spending, self.ledger, self.clock).text,
+            alerts_text=AlertsInChat(lambda: self.desk, self.clock),
             alarms=self.alarms,
             prefixes=lambda: prefixes_of(self.routes),
             app_events=self.callbacks.events,

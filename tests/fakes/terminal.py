@@ -14,7 +14,7 @@ import subprocess
 import termios
 import time
 import unicodedata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -182,6 +182,15 @@ class Terminal:
     def type(self, text: str) -> None:
         """Press keys."""
         os.write(self._master, text.encode())
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the window another size: what was on the screen goes, and the program is told."""
+        self.screen = Screen(columns, rows)
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def modes(self) -> list[Any]:
+        """Return how the terminal treats what is typed, as `termios.tcgetattr` does."""
+        return termios.tcgetattr(self._master)
 
     def until(self, what: str | Callable[[Screen], bool], timeout_s: float = 30) -> str:
         """Return all that was seen once it holds `what`; fails when it does not come."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -279,3 +280,22 @@ def test_a_token_comes_from_its_file_before_the_environment(tmp_path: Path) -> N
 def test_what_the_gateway_refuses_has_exit_codes_of_its_own() -> None:
     error = RemoteError(429, {"code": "rate_limited", "message": "too many"})
     assert (error.what, error.code, error.exit_code) == ("too many", "E-REMOTE", EXIT_TRY_LATER)
+
+
+async def test_alerts_are_read_with_one_scope_and_silenced_with_another(state_dir: Path) -> None:
+    async with site(state_dir, config=CONFIG) as here:
+        here.world.desk.targets = ["telegram 1"]
+        until = datetime.now(UTC) + timedelta(hours=1)
+        wanted = {"rule": "disk", "until": until.isoformat()}
+        assert (await get(client_of(here, READ), "/alerts"))["targets"] == ["telegram 1"]
+        for path, body in (("/silences", wanted), ("/alerts/test", {}), ("/silences/end", {"id": "x"})):
+            with pytest.raises(RemoteError) as refused:
+                await post(client_of(here, READ), path, body)
+            assert refused.value.exit_code == EXIT_AUTH
+        with pytest.raises(RemoteError):
+            await get(client_of(here, CHAT), "/alerts")
+        assert (here.world.desk.silences, here.world.desk.tested) == ([], 0)
+        made = await post(client_of(here), "/silences", wanted)
+        assert (made["by"], made["rule"]) == ("terminal:token.1000", "disk")
+        await post(client_of(here), "/silences/end", {"id": made["id"]})
+        assert await post(client_of(here), "/alerts/test") == {"deliveries": []}

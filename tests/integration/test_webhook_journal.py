@@ -10,12 +10,14 @@ from bridges.webhook import WebhookConfig
 from bridges.webhook.bridge import WebhookBridge
 from clawd.access import Access
 from clawd.alarms import Alarms
+from clawd.alerts.saying import AlertsInChat
 from clawd.config.schema import AccessConfig, JournalConfig
 from clawd.fanout import Fanout
 from clawd.ids import SystemClock
 from clawd.inbox import DurableInbox
 from clawd.journal.opening import open_journal
 from clawd.texts import catalogue
+from tests.fakes.alert_desk import FakeDesk
 from tests.fakes.bridge_context import bridge_context
 from tests.fakes.gateway_site import Site, site
 from tests.fakes.webhook_sender import SECRET, event, signed
@@ -55,6 +57,7 @@ async def daemon(state_dir: Path, **section: Any) -> AsyncIterator[tuple[Site, D
             on_message=lambda _message: None,
             status_text=_status,
             usage_text=_usage,
+            alerts_text=AlertsInChat(FakeDesk, clock),
             alarms=Alarms(),
             prefixes=dict,
         )

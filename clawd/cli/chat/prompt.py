@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "/compact": "sum up what was said so far",
     "/status": "how things are",
     "/usage": "what was used today, and its cost",
+    "/alerts": "what is wrong; /alerts silence [NUMBER] [2h]",
     "/help": "list the commands",
     "/model": "show or choose the model",
     "/lang": "show or choose the language",

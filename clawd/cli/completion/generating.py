@@ -34,7 +34,7 @@ ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
 """Kinds of names (`names.py`) by command, in the order of its arguments; further ones have none."""
 
 OPTIONS: Final[dict[str, str]] = {
-    "alerts silence --rule": "alert_rule",
+    "alerts silence --end": "silence",
     "approvals list --conversation": "conversation",
     "chat --conversation": "own_conversation",
     "chat --model": "model",

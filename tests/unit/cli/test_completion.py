@@ -20,7 +20,7 @@ from clawd.client import Client
 from clawd.errors import DaemonNotRunning
 
 SCRIPTS = Path(__file__).parents[3] / "deploy" / "completions"
-NOT_YET = {"alerts", "bridges restart"}
+NOT_YET = {"bridges restart"}
 
 
 def offered(line: str, environ: dict[str, str] | None = None) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from clawd.cli import traffic
 from clawd.cli.models import show
 from clawd.cli.printing import columns
-from clawd.cli.status import show as show_status
+from clawd.cli.status_view import show as show_status
 from clawd.config.schema import PriceConfig
 from clawd.control.protocol import BudgetStatus
 from clawd.journal.spend import UsageRow

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from clawd.cli.tokens import BadSpan, moment
 from clawd.control.answers import BadRequest
 from clawd.control.protocol import TokenRequest
 from clawd.control.tokens import read_token
@@ -58,13 +57,3 @@ def test_what_no_token_can_be_made_of_is_refused_with_a_reason(body: Any, why: s
     with pytest.raises(BadRequest) as caught:
         read_token(body, NOW)
     assert why in str(caught.value)
-
-
-def test_an_end_is_a_span_or_a_date() -> None:
-    assert moment("30d", NOW) == datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-    assert moment("12h", NOW) == datetime(2026, 2, 1, 0, 0, tzinfo=UTC)
-    assert moment("2027-01-31T00:00:00+00:00", NOW) == datetime(2027, 1, 31, tzinfo=UTC)
-    assert moment("2027-01-31", NOW).tzinfo is not None
-    for text in ("soon", "", "30", "d", "-3d"):
-        with pytest.raises(BadSpan):
-            moment(text, NOW)

@@ -1,0 +1,172 @@
+"""What owners are told of alerts in chats: `/alerts`, and a line of `/status`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from clawd.alerts.naming import rule_named
+from clawd.alerts.rules import PER, UNITS
+from clawd.errors import ClawdError
+from clawd.moments import BadSpan, span
+from clawd.texts import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from clawd.alerts.base import Alert, AlertDesk, RuleName, Silence
+    from clawd.ids import Clock
+
+_DEFAULT: Final = timedelta(hours=1)
+_LONGEST: Final = timedelta(days=31)
+_MOST: Final = 20  # lines of a list in a chat
+_LINE: Final = 3  # alerts in the line of a status
+_SAME: Final = timedelta(minutes=1)
+
+_Which = tuple["RuleName | None", str | None]
+
+
+class AlertsInChat:
+    """Answers owners. Nobody else may reach it."""
+
+    def __init__(self, desk: Callable[[], AlertDesk], clock: Clock) -> None:
+        self._desk = desk
+        self._clock = clock
+
+    def line(self, language: str | None) -> str:
+        """Return what fires as one line, empty when nothing does."""
+        alerts = sorted(self._firing(), key=lambda alert: bool(alert.silenced))
+        if not alerts:
+            return ""
+        now = self._clock.now()
+        told = [alert_line(alert, now, language) for alert in alerts[:_LINE]]
+        if len(alerts) > len(told):
+            told.append(say("alerts_more", language, count=len(alerts) - len(told)))
+        return say("alerts_line", language, count=len(alerts), alerts="; ".join(told))
+
+    async def answer(self, request: str, language: str | None, *, by: str) -> str:
+        """Return the answer to `/alerts REQUEST`.
+
+        Args:
+            request: What stood behind the command: nothing, or `silence [NUMBER|RULE[=LABEL]] [SPAN]`.
+            language: To answer in.
+            by: Who asks, noted with a silence.
+        """
+        word, _, rest = request.partition(" ")
+        if not word:
+            return self._list(language)
+        if word.lower() != "silence":
+            return say("alerts_usage", language)
+        try:
+            return await self._silence(rest.strip(), language, by)
+        except ClawdError as error:
+            return error.what
+
+    def _list(self, language: str | None) -> str:
+        now, silences = self._clock.now(), self._desk().report().silences
+        lines = [
+            f"{number}. {alert_line(alert, now, language)}"
+            for number, alert in enumerate(self._firing()[:_MOST], start=1)
+        ] or [say("alerts_none", language)]
+        lines += [
+            say("alerts_silenced", language, what=_what(silence, language), until=_moment(silence.until))
+            for silence in silences[:_MOST]
+        ]
+        return "\n".join([*lines, say("alerts_usage", language)] if self._firing() else lines)
+
+    async def _silence(self, wanted: str, language: str | None, by: str) -> str:
+        which, lasting = _cut(wanted)
+        if lasting > _LONGEST:
+            return say("alerts_too_long", language, days=_LONGEST.days)
+        rule, label = None, None
+        if which:
+            found = self._which(which)
+            if found is None:
+                rule, near = rule_named(which.partition("=")[0])
+                return say("alerts_unknown", language, name=which, near=rule or near or "/alerts")
+            rule, label = found
+        until = self._clock.now() + lasting
+        silence = self._same(rule, label, until)
+        if silence is None:
+            silence = await self._desk().silence(rule=rule, label=label, until=until, why="", by=by)
+        return say("alerts_silenced", language, what=_what(silence, language), until=_moment(silence.until))
+
+    def _same(self, rule: RuleName | None, label: str | None, until: datetime) -> Silence | None:
+        """Return the silence that does this already: the same message may come twice."""
+        for silence in self._desk().report().silences:
+            if (silence.rule, silence.label) == (rule, label) and abs(silence.until - until) <= _SAME:
+                return silence
+        return None
+
+    def _which(self, text: str) -> _Which | None:
+        """Return the rule and label that a number of the list, or a name, means."""
+        if text.isdecimal():
+            alerts = self._firing()
+            if not 1 <= int(text) <= len(alerts):
+                return None
+            alert = alerts[int(text) - 1]
+            return alert.rule, alert.label or None
+        name, _, label = text.partition("=")
+        rule, _ = rule_named(name)
+        if rule is None or (label and rule not in PER):
+            return None
+        return rule, label.strip() or None
+
+    def _firing(self) -> Sequence[Alert]:
+        return firing(self._desk().report().alerts)
+
+
+def firing(alerts: Sequence[Alert]) -> list[Alert]:
+    """Return the alerts that fire: the gravest first, of these the oldest.
+
+    A silence moves none of them: people silence one after the other by the numbers of a list that they were told.
+    """
+    found = [alert for alert in alerts if alert.state == "firing"]
+    return sorted(found, key=lambda alert: (alert.severity != "critical", alert.began_at))
+
+
+def alert_line(alert: Alert, now: datetime, language: str | None) -> str:
+    """Return an alert in a few words, such as `telegram is down for 5 min`."""
+    what = say(f"alerts_{alert.rule}", language, value=_amount(alert), label=alert.label)
+    line = say("alerts_since", language, what=what, since=_length((now - alert.began_at).total_seconds()))
+    return f"{line} {say('alerts_quiet', language)}" if alert.silenced else line
+
+
+def _cut(text: str) -> tuple[str, timedelta]:
+    """Return what to silence, and for how long."""
+    before, _, last = text.rpartition(" ")
+    try:
+        return before.strip(), span(last, remedy="2h")
+    except BadSpan:
+        return text, _DEFAULT
+
+
+def _amount(alert: Alert) -> str:
+    match UNITS[alert.rule]:
+        case "share":
+            return f"{100 * alert.value:.3g} %"
+        case "seconds":
+            return _length(alert.value)
+        case "count" | "state":
+            return f"{alert.value:g}"
+
+
+def _length(seconds: float) -> str:
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 2 * 86400 else f"{seconds / 86400:.0f} d"
+
+
+def _what(silence: Silence, language: str | None) -> str:
+    if silence.rule is None:
+        return say("alerts_everything", language) if silence.label is None else silence.label
+    return silence.rule if silence.label is None else f"{silence.rule}={silence.label}"
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"

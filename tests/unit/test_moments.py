@@ -1,0 +1,49 @@
+"""Moments to come, as people write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from clawd.moments import BadSpan, moment, span
+
+NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "when"),
+    [
+        ("30d", datetime(2026, 3, 2, 12, 0, tzinfo=UTC)),
+        ("12h", datetime(2026, 2, 1, 0, 0, tzinfo=UTC)),
+        (" 90 min ", datetime(2026, 1, 31, 13, 30, tzinfo=UTC)),
+        ("2027-01-31T00:00:00+00:00", datetime(2027, 1, 31, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_is_a_span_from_now_or_a_date(text: str, when: datetime) -> None:
+    assert moment(text, NOW, remedy="") == when
+
+
+def test_a_date_without_a_zone_is_local() -> None:
+    assert moment("2027-01-31", NOW, remedy="") == datetime(2027, 1, 31).astimezone()
+
+
+@pytest.mark.parametrize("minutes", [-1, 1])
+def test_a_clock_time_is_the_next_one(minutes: int) -> None:
+    wanted = (NOW + timedelta(minutes=minutes)).astimezone()
+    found = moment(f"{wanted:%H:%M}", NOW, remedy="")
+    assert NOW < found <= NOW + timedelta(days=1)
+    assert (found.hour, found.minute) == (wanted.hour, wanted.minute)
+
+
+@pytest.mark.parametrize("text", ["soon", "", "30", "d", "-3d", "0h", "25:00", "9999y"])
+def test_anything_else_is_refused_with_the_way_out(text: str) -> None:
+    with pytest.raises(BadSpan) as caught:
+        moment(text, NOW, remedy="--for 2h")
+    assert caught.value.remedy == "--for 2h"
+
+
+def test_a_span_is_no_date() -> None:
+    assert span("2h", remedy="") == timedelta(hours=2)
+    with pytest.raises(BadSpan):
+        span("2027-01-31", remedy="")
