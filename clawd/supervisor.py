@@ -185,6 +185,10 @@ class Supervisor:
         """
         return {n for n, h in self._bridges.items() if h.sends}
 
+    def wanted(self) -> Collection[str]:
+        """Return the names of the bridges that are to run, also while one is made anew."""
+        return self._wanted.keys()
+
     def statuses(self) -> Sequence[BridgeStatus]:
         """Return every bridge's state, in the order of the configuration."""
         return [held.status() for held in self._bridges.values()]

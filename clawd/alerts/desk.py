@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -211,7 +212,7 @@ class Desk:
                 for case in cases:
                     told(case)
             await self._write()
-        except JournalError as error:
+        except (JournalError, sqlite3.Error) as error:
             log.warning("alerts_put_off", extra={"error": str(error)})
 
     async def _write(self) -> None:

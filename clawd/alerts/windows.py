@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-STEPS: Final = 60
+STEPS: Final = 30
 """Readings that are kept of a window, at the most twice as many."""
 
 Numbers = tuple[float, ...]

@@ -34,8 +34,9 @@ def message_of(alerts: Sequence[Alert], telling: Telling, language: str | None) 
     lines = [say(key, language, severity=severity, title=title_of(head.rule, language))]
     lines += [f"- {line_of(alert, telling, language, quote=_code)}" for alert in alerts[:MAX_LINES]]
     if len(alerts) > MAX_LINES:
-        lines.append(say("alert_more", language, count=len(alerts) - MAX_LINES))
+        lines.append("- " + say("alert_more", language, count=len(alerts) - MAX_LINES))
     if telling == "begin":
+        lines.append("")  # else Markdown takes it for a part of the list's last entry
         lines.append(say("alert_try", language, try_=say(f"alert_try_{head.rule}", language)))
     return "\n".join(lines)
 

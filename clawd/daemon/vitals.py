@@ -73,18 +73,24 @@ class VitalsReader:
             models={info.name: self._model(info) for info in self._minds.infos()},
             queue_age_s=queue.ready_age_s if queue is not None else None,
             given_up=sum(n for (kind,), n in counts.given_up.numbers().items() if kind != "alert"),
-            bridges={
-                status.name: BridgeVitals(
-                    connected=status.state == "connected", why=self._redactor.clean(status.error)
-                )
-                for status in self._supervisor.statuses()
-            },
+            bridges=self._bridges(),
             budgets={_budget(s.room.budget, s.of): s.room.used for s in self._ledger.standings()},
             disk_used=await self._disk_now(),
             loop_lag_s=counts.take_worst_lag(),
             journal_errors=sum(counts.journal_errors.numbers().values()),
             busy=queue is None or queue.running > 0 or queue.ready_age_s > 0,
         )
+
+    def _bridges(self) -> Mapping[str, BridgeVitals]:
+        # One that a reload makes anew has no status for a moment, but it is not gone.
+        missing = BridgeVitals(connected=False, why="")
+        made = {
+            status.name: BridgeVitals(
+                connected=status.state == "connected", why=self._redactor.clean(status.error)
+            )
+            for status in self._supervisor.statuses()
+        }
+        return dict.fromkeys(self._supervisor.wanted(), missing) | made
 
     def _model(self, info: ModelInfo) -> ModelVitals:
         life = self._minds.traffic.lifetime(info.name) or _UNASKED

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from clawd.journal.opening import OpenJournal
 
+MINUTE = 60.0
 URL = "https://example.com/alerts?key=recognisable-key"
 QUIET = Vitals(
     turns={},
@@ -119,3 +120,10 @@ async def alert_site(
         yield site
     finally:
         await journal.close()
+
+
+async def begun(site: AlertSite) -> None:
+    """Let the error rate fire."""
+    site.turns(answered=20, failed=20)
+    await site.watch(40)
+    assert await site.states() == ["firing"]

@@ -11,7 +11,7 @@ from clawd.client import Client
 from tests.crash.world import World, world
 from tests.fakes.openai_api import Reply
 from tests.fakes.shell import Shell
-from tests.fakes.webhook_receiver import SECRET, WebhookReceiver
+from tests.fakes.webhook_receiver import SECRET, Fault, WebhookReceiver
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,3 +81,42 @@ async def test_an_owner_is_told_in_their_language_without_being_named_as_a_targe
         await receiver.wait_for(1)
         await here.settled()
         assert (await Shell(state_dir)("dead", "list", "--json")).json["dead"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_an_alert_about_a_bridge_waits_for_it_there_and_goes_to_the_others_at_once(
+    state_dir: Path,
+) -> None:
+    async with world(state_dir) as here, WebhookReceiver() as receiver:
+        here.telegram.world.chat(OWNER)
+        here.telegram.revoke()
+        configure(here, receiver, {"bridge_down": {"for_s": 0}}, access={"owners": [f"telegram:{OWNER}"]})
+        await here.start()
+        (call,) = await receiver.wait_for(1)
+        (alert,) = call.event["alerts"]
+        assert (alert["labels"]["alertname"], alert["labels"]["bridge"]) == ("ClawdBridgeDown", "telegram")
+        assert here.answers(OWNER) == []
+        here.telegram.revoke(False)
+        begun, over = await here.telegram.wait_for_messages(OWNER, 2, timeout_s=60)
+        assert begun.text.startswith("Alert (critical): a bridge is not connected\n• telegram")
+        assert over.text.startswith("Over: a bridge is not connected\n• telegram")
+        await receiver.wait_for(2)
+        await here.settled()
+        assert [call.event["status"] for call in receiver.delivered] == ["firing", "resolved"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_what_waits_for_a_url_that_is_no_target_any_more_dies_quietly(state_dir: Path) -> None:
+    async with world(state_dir) as here, WebhookReceiver() as receiver:
+        receiver.fault(*[Fault(status=503, headers={"Retry-After": "1"})] * 2)
+        full = {"disk": {"above": 0.0, "clear": 0.0, "for_s": 0}}
+        configure(here, receiver, full, bridges={})
+        await here.start()
+        await receiver.wait_for(1)
+        here.configure(alerts={"rules": full}, bridges={})
+        await here.settled()
+        log = here.output.read_text(encoding="utf-8")
+        assert "not configured any more" in log
+        assert "given_up" not in log

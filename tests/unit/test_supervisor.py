@@ -260,3 +260,20 @@ async def test_a_bridge_that_can_not_be_made_shows_why_and_leaves_the_others_alo
         with pytest.raises(BridgeAuthError, match="no module named platform"):
             await supervisor.probe("bad")
         task.cancel()
+
+
+async def test_who_watches_is_told_of_every_state_and_a_bridge_that_is_wanted_is_so_before_it_is_made() -> (
+    None
+):
+    good, seen = ScriptedBridge("good", connect), []
+    supervisor = Supervisor(
+        MemoryInbox(), ManualClock(), create=lambda _name, _section: good, on_connected=lambda: None
+    )
+    supervisor.watch(lambda: seen.append([status.state for status in supervisor.statuses()]))
+    supervisor.configure({"good": BridgeConfig(type="scripted")})
+    assert (set(supervisor.wanted()), supervisor.statuses()) == ({"good"}, [])
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(supervisor.run())
+        await reaches(supervisor, "good", "connected")
+        assert seen == [["connecting"], ["connected"]]
+        task.cancel()

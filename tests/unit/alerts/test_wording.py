@@ -13,7 +13,7 @@ def test_message_says_what_since_when_and_what_to_try() -> None:
     bad = alert("main", rule="model_error_rate", value=0.125, above=0.05)
     assert message_of([bad], "begin", "en") == (
         "Alert (warning): too many requests to a model fail\n"
-        "- `main`: 12.5 %, the limit is 5.0 %; since 2026-01-01 11:59:00 UTC\n"
+        "- `main`: 12.5 %, the limit is 5.0 %; since 2026-01-01 11:59:00 UTC\n\n"
         "Try: clawd models list; clawd models test NAME"
     )
 
@@ -36,7 +36,7 @@ def test_others_words_can_not_break_out_of_their_code_span() -> None:
 
 def test_of_many_only_some_are_listed() -> None:
     text = message_of([alert(f"m{n}") for n in range(1000)], "begin", None)
-    assert text.count("\n- ") == MAX_LINES
+    assert text.count("\n- `") == MAX_LINES
     assert f"… and {1000 - MAX_LINES} more." in text
     assert len(text) < 2000
 

@@ -17,7 +17,7 @@ from clawd.store.faults import COMMIT_KINDS
 
 Reopen = Callable[[Path], Awaitable[OpenJournal]]
 
-KILLED_ELSEWHERE = {"retention", "delete", "vacuum", "breaker", "artifact", "artifact.forget"}
+KILLED_ELSEWHERE = {"retention", "delete", "vacuum", "breaker", "artifact", "artifact.forget", "alert"}
 
 # What each kind of commit leaves behind: a condition on the database.
 TRACES = {
