@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +14,8 @@ import typer
 from clawd.cli.invocation import Invocation, invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
-from clawd.cli.printing import emit, out, say
-from clawd.cli.units import UNIT, Scope, UnitError, UnitFile, Units, check_reachable, units
+from clawd.cli.printing import emit, out
+from clawd.cli.units import UNIT, Scope, UnitError, Units, check_reachable, remove, units, write
 from clawd.errors import EXIT_NOT_RUNNING
 
 app = command_app()
@@ -53,7 +52,7 @@ def install(
     if wanted.scope == "system":
         check_reachable(_command(), Path(sys.executable).resolve())
     for file in wanted.files:
-        _write(file)
+        write(file)
     out("Next:")
     for step in wanted.steps:
         out(f"  {step}")
@@ -72,7 +71,7 @@ def uninstall(ctx: typer.Context, user: User = None, root: Root = Path("/")) -> 
             where=str(wanted.wanted_by),
             remedy=f"systemctl {flag}disable --now clawd, then the same command again",
         )
-    removed = [file.path for file in wanted.files if _removed(file)]
+    removed = [file.path for file in wanted.files if remove(file)]
     for path in removed:
         out(f"removed {path}")
     out(f"Next:\n  systemctl {flag}daemon-reload" if removed else "Nothing was installed.")
@@ -117,42 +116,6 @@ def _command() -> Path:
             remedy="pip install clawd-agent, in this Python",
         )
     return Path(found).absolute()
-
-
-def _write(file: UnitFile) -> None:
-    """Write one file whole or not at all; another one in its place is kept as NAME.old."""
-    try:
-        before = file.present
-        if before == file.text:
-            say(f"unchanged {file.path}")
-            return
-        file.path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.path.parent, delete=False, encoding="utf-8") as new:
-            new.write(file.text)
-        Path(new.name).chmod(0o644)
-        if before is not None:
-            kept = file.path.with_name(f"{file.path.name}.old")
-            file.path.replace(kept)
-            say(f"kept the former one as {kept}")
-        Path(new.name).replace(file.path)
-    except OSError as error:
-        raise _not_allowed(file.path, error) from error
-    say(f"wrote {file.path}")
-
-
-def _removed(file: UnitFile) -> bool:
-    try:
-        file.path.unlink()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise _not_allowed(file.path, error) from error
-    return True
-
-
-def _not_allowed(path: Path, error: OSError) -> UnitError:
-    remedy = "the same command with sudo, or with --user" if isinstance(error, PermissionError) else ""
-    return UnitError("the unit's files can't be changed", where=str(path), why=str(error), remedy=remedy)
 
 
 def _systemd(scope: Scope) -> dict[str, str]:

@@ -1,0 +1,147 @@
+"""`clawd doctor` as a process: its options, what hangs, what is odd at a platform, and that it disturbs no daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawd.cli.audit import audit_report
+from clawd.cli.checks.catalogue import ABOUT
+from clawd.cli.invocation import Invocation
+from clawd.cli.live import ask_bridge
+from clawd.cli.main import run
+from clawd.cli.mending import mend
+from clawd.cli.options import WordNeeded
+from clawd.config.loader import load_config
+from clawd.errors import ConfigError
+from clawd.plugins import find_plugins
+from tests.fakes.bot_api import TOKEN, FakeBotApi
+from tests.fakes.shell import Shell
+
+PLUGINS = find_plugins()
+CONFIG = "models: [{name: d, type: demo}]\ngateway: {port: false}\n"
+
+
+def shell_at(home: Path, config: str = CONFIG) -> Shell:
+    (home / "config.yaml").write_text(config)
+    (home / "config.yaml").chmod(0o600)
+    return Shell(home)
+
+
+async def test_what_hangs_is_told_and_does_not_hold_the_command_up(state_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never says a word
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        clawd = shell_at(
+            state_dir,
+            f"models: [{{name: main, type: chat, base_url: '{url}', api_key: k}}]\ngateway: {{port: false}}\n"
+            f"bridges: {{tg: {{type: telegram, token: '{TOKEN}', api_base: '{url}'}}}}\n",
+        )
+        done = await clawd("doctor", "--json")
+    checks = {check["id"]: check for check in done.json["checks"]}
+    for id_ in ("model:main", "bridge:tg"):
+        assert checks[id_]["status"] == "warn"
+        assert checks[id_]["evidence"].startswith("no answer within ")
+        assert float(checks[id_]["evidence"].split()[3]) <= 1.5
+    assert done.err == ""
+
+
+async def test_a_foreign_webhook_and_privacy_mode_are_told(state_dir: Path) -> None:
+    async with FakeBotApi() as telegram:
+        telegram.set_webhook("https://elsewhere.example.com/hook/secret")
+        section = f"{{type: telegram, token: '{TOKEN}', api_base: '{telegram.url}', without_mention: ['*']}}"
+        (state_dir / "config.yaml").write_text(f"bridges: {{tg: {section}}}\n")
+        loaded = await asyncio.to_thread(load_config, state_dir / "config.yaml", {}, PLUGINS)
+        answer = await ask_bridge("tg", loaded.config, PLUGINS, state_dir)
+        assert answer is not None
+        assert answer.error is None
+        first, second = answer.oddities
+        assert "a webhook of elsewhere.example.com is set" in first.what
+        assert "secret" not in first.what
+        assert second.what.startswith("privacy mode hides")
+        assert "BotFather" in second.remedy
+        telegram.set_webhook("")
+        answer = await ask_bridge("tg", loaded.config, PLUGINS, state_dir)
+        assert answer is not None
+        assert [oddity.what for oddity in answer.oddities] == [second.what]
+
+
+@pytest.mark.parametrize(
+    "words", [("--security", "--fix"), ("--yes",), ("--fix", "--only", "disk"), ("--only", "dsik")]
+)
+def test_options_that_make_no_sense_are_refused(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["doctor", *words]) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err.startswith("error[E-USAGE]")) == ("", True)
+    if "dsik" in words:
+        assert "try: clawd doctor --only disk" in told.err
+
+
+def test_the_list_says_what_each_check_tells(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {"id": "disk", "about": ABOUT["disk"]} in listed["checks"]
+    assert run(["doctor", "--list"]) == 0
+    assert f"disk         {ABOUT['disk']}\n" in capsys.readouterr().out
+
+
+def test_nothing_is_mended_unasked(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = Invocation(environ=shell_at(state_dir).environ)
+    loose = state_dir / "state" / "clawd.log"
+    loose.parent.mkdir(mode=0o700, exist_ok=True)
+    loose.touch(mode=0o644)
+    with pytest.raises(WordNeeded):
+        mend(call, dry_run=False, yes=False, as_json=False)
+    capsys.readouterr()
+    assert mend(call, dry_run=True, yes=False, as_json=True) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["backup"], [(each["id"], each["done"]) for each in said["repairs"]]) == (
+        None,
+        [("permissions", False)],
+    )
+    assert loose.stat().st_mode & 0o777 == 0o644
+
+
+def test_an_audit_that_finds_something_grave_exits_1(
+    state_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clawd = shell_at(
+        state_dir, f"{CONFIG}tools: {{shell: {{enabled: true, sandbox: none, approval: auto}}}}\n"
+    )
+    call = Invocation(environ=clawd.environ)
+    assert audit_report(call, as_json=False) == 1
+    told = capsys.readouterr().out
+    assert "high    shell" in told
+    assert "fix: tools: {shell: {sandbox: auto}}" in told
+    shell_at(state_dir)
+    assert audit_report(call, as_json=True) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["ok"], report["schema_version"]) == (True, 1)
+    shell_at(state_dir, "agent: 1\n")
+    with pytest.raises(ConfigError):
+        audit_report(call, as_json=False)
+
+
+@pytest.mark.slow
+async def test_a_running_daemon_goes_on_while_its_files_are_mended(state_dir: Path) -> None:
+    clawd = shell_at(state_dir)
+    assert (await clawd("start", "--detach")).code == 0
+    try:
+        database = state_dir / "state" / "clawd.db"
+        database.chmod(0o644)
+        mended = (await clawd("doctor", "--fix", "--yes", "--json")).json
+        assert [each["done"] for each in mended["repairs"]] == [True]
+        assert f"chmod 644 {database}\n" in (Path(mended["backup"]) / "undo.sh").read_text()
+        assert (await clawd("doctor", "--fix")).out.startswith("nothing to mend")
+        seen = await clawd("doctor", "--offline", "--json")
+        checks: dict[str, Any] = {check["id"]: check for check in seen.json["checks"]}
+        assert [checks[id_]["status"] for id_ in ("daemon", "permissions", "socket")] == ["ok"] * 3
+        assert (await clawd("chat", "hello")).code == 0
+    finally:
+        await clawd("stop")
