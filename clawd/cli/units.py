@@ -71,8 +71,18 @@ class Units:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The commands that bring it up, in order."""
+        """The commands that bring it up, in order, and behind them what most people want as well."""
         return _STEPS[self.scope]
+
+    @property
+    def needed_steps(self) -> tuple[str, ...]:
+        """Those without which it does not run."""
+        return self.steps[:-1]
+
+    @property
+    def further_steps(self) -> tuple[str, ...]:
+        """What is left to the person: it changes more than this service."""
+        return self.steps[-1:]
 
     @property
     def enabled(self) -> bool:

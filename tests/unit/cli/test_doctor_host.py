@@ -222,14 +222,15 @@ def test_nobody_who_decides_and_nobody_who_is_told_are_warnings(make: MakeSite) 
     told = make(
         f"bridges: {{{HOOK}}}\naccess: {{owners: ['hook:1']}}\nalerts: {{targets: [{{bridge: hook, chat: 1}}]}}\n"
     )
+    owned = make(f"bridges: {{{HOOK}}}\naccess: {{owners: ['hook:1']}}\n")
+    assert only(people.check_alerts(owned)).status == "ok"
     assert only(people.check_owners(told)).status == only(people.check_alerts(told)).status == "ok"
 
 
-def test_an_alert_for_a_bridge_that_is_not_there_fails(make: MakeSite) -> None:
-    site = make("alerts: {targets: [{bridge: nope, chat: 1}]}\n")
-    if site.loaded is None:
-        pytest.skip("left out: the loader refuses it itself")
-    failed(people.check_alerts(site), "no bridge nope")
+def test_an_alert_for_a_bridge_that_is_off_fails(make: MakeSite) -> None:
+    off = HOOK.replace("secret", "enabled: false, secret")
+    site = make(f"bridges: {{{off}}}\nalerts: {{targets: [{{bridge: hook, chat: 1}}]}}\n")
+    failed(people.check_alerts(site), "the bridge hook is not enabled")
 
 
 @pytest.mark.parametrize(
