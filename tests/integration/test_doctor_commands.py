@@ -50,6 +50,21 @@ async def test_what_hangs_is_told_and_does_not_hold_the_command_up(state_dir: Pa
     assert done.err == ""
 
 
+async def test_a_resolver_that_nothing_can_end_does_not_hold_the_command_up(state_dir: Path) -> None:
+    clawd = shell_at(
+        state_dir,
+        "models: [{name: main, type: chat, base_url: 'http://models.invalid/v1', api_key: k}]\n"
+        "gateway: {port: false}\n",
+    )
+    (state_dir / "sitecustomize.py").write_text(
+        "import socket, time\nsocket.getaddrinfo = lambda *_, **__: time.sleep(3600)\n"
+    )
+    done = await clawd("doctor", "--json", "--timeout", "0.5", PYTHONPATH=str(state_dir))
+    (model,) = [check for check in done.json["checks"] if check["id"] == "model:main"]
+    assert (done.code, done.err, model["status"]) == (0, "", "warn")
+    assert model["evidence"].startswith("no answer within 0.")
+
+
 async def test_a_foreign_webhook_and_privacy_mode_are_told(state_dir: Path) -> None:
     async with FakeBotApi() as telegram:
         telegram.set_webhook("https://elsewhere.example.com/hook/secret")

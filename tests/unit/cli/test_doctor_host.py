@@ -8,12 +8,17 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from clawd.cli.checks import connections, daemon, files, host, journal, kernel, people, surroundings, tls
 from clawd.gateway.token_file import TOKEN_FILE
@@ -296,3 +301,17 @@ def test_a_certificate_near_its_end_and_an_expired_one_are_told(make: MakeSite, 
     assert "until 20" in only(tls.check_tls(make(text))).evidence
     failed(tls.check_tls(make(text, now=lambda: now + 20 * DAY_S)), "more days", "warn")
     failed(tls.check_tls(make(text, now=lambda: now + 31 * DAY_S)), "has expired on")
+
+
+def test_a_certificate_that_is_really_over_is_told_as_such(make: MakeSite, tmp_path: Path) -> None:
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a")]),
+    )
+    ended = datetime(2026, 1, 31, tzinfo=UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    over = builder.not_valid_before(ended - timedelta(days=30)).not_valid_after(ended)
+    (tmp_path / "a.pem").write_bytes(over.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    (tmp_path / "a.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    site = make(f"gateway: {{port: 0, tls: {{cert: {tmp_path}/a.pem, key: {tmp_path}/a.key}}}}\n")
+    failed(tls.check_tls(site), "has expired on 2026-01-31")
