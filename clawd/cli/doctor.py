@@ -32,10 +32,7 @@ WHOLE_S: Final = 1.8
 
 _LEAST_S: Final = 0.5
 
-_ASKING: Final = (
-    "doctor-far",
-    "asyncio_",
-)  # names of the threads that ask, and of those that their loop starts
+_ASKING: Final = "doctor-far"  # begins the names of the threads that ask
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 

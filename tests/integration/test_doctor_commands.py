@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clawd.cli.audit import audit_report
+from clawd.cli.checks import CHECKS, examine
 from clawd.cli.checks.catalogue import ABOUT
 from clawd.cli.invocation import Invocation
 from clawd.cli.live import ask_bridge
@@ -21,7 +23,11 @@ from clawd.config.loader import load_config
 from clawd.errors import ConfigError
 from clawd.plugins import find_plugins
 from tests.fakes.bot_api import TOKEN, FakeBotApi
+from tests.fakes.daemon_tests import DaemonTests
+from tests.fakes.doctor_site import ALIVE, MakeSite, make
 from tests.fakes.shell import Shell
+
+__all__ = ["make"]  # the fixture
 
 PLUGINS = find_plugins()
 CONFIG = "models: [{name: d, type: demo}]\ngateway: {port: false}\n"
@@ -141,6 +147,42 @@ def test_an_audit_that_finds_something_grave_exits_1(
     shell_at(state_dir, "agent: 1\n")
     with pytest.raises(ConfigError):
         audit_report(call, as_json=False)
+
+
+def test_a_running_daemon_is_asked_to_ask(make: MakeSite) -> None:
+    answers: dict[str, tuple[int, dict[str, Any]]] = {
+        "/models/main/test": (200, {"detail": "big at host answered after 0.20 s", "duration_s": 0.2}),
+        "/models/bad/test": (
+            502,
+            {"what": "bad refused the key", "why": "HTTP 401", "try": "set models: bad"},
+        ),
+        "/bridges/tg/test": (200, {"detail": "@bot (id 1)", "steps": []}),
+        "/bridges/hook/test": (
+            200,
+            {"detail": "2 of 3", "steps": [{"name": "signed", "ok": False, "detail": "401", "exit_code": 1}]},
+        ),
+    }
+    models = [{"name": name, "type": "chat"} for name in ("main", "bad")]
+    status = {**ALIVE, "models": [*models, {"name": "demo", "type": "demo"}], "route": ["main"]}
+    bridges = [{"name": name, "type": name} for name in ("tg", "hook")]
+    site = make(status={**status, "bridges": bridges})
+    with DaemonTests(site.state_dir / "clawd.sock", answers):
+        checks = [check for check in CHECKS if check.ask is not None]
+        found = {finding.id: finding for finding in examine(site, checks=checks)}
+        slow = {**status, "models": [{"name": "slow", "type": "chat"}], "bridges": []}
+        hurried = replace(site, status=slow, limit_s=0.3, until=site.host.monotonic() + 0.3)
+        (silent, _route) = examine(hurried, checks=checks)
+    assert (silent.id, silent.status) == ("model:slow", "warn")
+    assert silent.evidence.startswith("no answer within 0.")
+    told = {id_: (finding.status, finding.evidence) for id_, finding in found.items()}
+    assert told == {
+        "model:main": ("ok", "big at host answered after 0.20 s"),
+        "model:bad": ("fail", "bad refused the key (HTTP 401)"),
+        "models": ("ok", "the default route is main"),
+        "bridge:tg": ("ok", "@bot (id 1)"),
+        "bridge:hook": ("fail", "signed: 401"),
+    }
+    assert found["model:bad"].fix == "set models: bad"
 
 
 @pytest.mark.slow

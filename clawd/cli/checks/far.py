@@ -20,6 +20,9 @@ GRACE_S: Final = 0.1
 """How much longer than they are given the checks may take to tell that nothing came."""
 
 
+_THREADS: Final = 64  # that wait at the same time; each is made when it is needed
+
+
 class FarChecks:
     """One round of them, begun at once.
 
@@ -48,6 +51,7 @@ class FarChecks:
         return self._board.findings(self._site.limit_s)
 
     async def _ask_all(self) -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "doctor-far-asked"))
         async with asyncio.TaskGroup() as tasks:
             for ask in self._asks:
                 tasks.create_task(ask(self._site, self._board), name=ask.__name__)

@@ -10,8 +10,6 @@ from urllib.parse import quote
 from clawd.cli.checks.site import Finding, fail, ok, warn
 from clawd.cli.printing import counted
 from clawd.errors import ClawdError, JournalLocked
-from clawd.journal.checking import check_file
-from clawd.journal.opening import highest
 from clawd.jsonable import json_object
 from clawd.store.backup import FOLDER, list_backups
 from clawd.store.lock import StateLock
@@ -80,6 +78,8 @@ def _alone(site: Site, path: Path) -> Iterator[Finding]:
                 int(db.execute(f"PRAGMA {name}").fetchone()[0])
                 for name in ("page_count", "freelist_count", "page_size", "auto_vacuum")
             )
+        from clawd.journal.checking import check_file  # brings all of the journal
+
         yield from _size(pages * size, free * size, shrinks=mode != 0)
         report = check_file(path, mark=Mark(site.state_dir).read(), quick=True)
         yield _rows([json_object(finding) for finding in report.findings])
@@ -194,6 +194,8 @@ def _examined(db: sqlite3.Connection, path: Path, site: Site) -> Finding:
         return warn(ID, evidence, "clawd journal check reads it whole, however long it takes")
     if verdict != "ok":
         return fail(ID, f"{path}: {verdict}", "restore a backup, or: clawd doctor --salvage")
+    from clawd.journal.opening import highest
+
     said, found = Mark(site.state_dir).read(), highest(db) if version == newest else None
     if said is not None and found is not None and found < said:
         evidence = f"{path}: entries up to {said} were committed, {found} is the last one there"

@@ -6,12 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from clawd.cli.checks.site import Finding, evidence_of, fail, ok, warn
-from clawd.cli.live import ask_bridge, ask_models, called_bridges
+from clawd.cli.checks.through import ask_through_daemon, longer
 from clawd.config.sections import called_bridges as called_by_plugin
 from clawd.errors import ClawdError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from clawd.cli.checks.board import Board
     from clawd.cli.checks.site import Site
@@ -36,9 +36,16 @@ async def check_models(site: Site, board: Board) -> None:
     if site.loaded is None:
         board.tell(warn("models", "not asked: the configuration does not load", "clawd config check"))
         return
+    if site.status is not None:
+        await ask_through_daemon(site, board, "models", but=_NOT_ASKED)
+        used = {str(model["name"]): str(model["type"]) for model in site.status.get("models", ())}
+        _tell_route(board, {name: used.get(name, "") for name in site.status.get("route", ())})
+        return
+    from clawd.cli.live import ask_models  # brings the whole HTTP client
+
     for config in site.config.models:
         if config.type not in _NOT_ASKED:
-            board.expect(f"model:{config.name}", _longer(f"clawd models test {config.name}"))
+            board.expect(f"model:{config.name}", longer("models", config.name))
     try:
         models = await ask_models(
             site.config,
@@ -54,12 +61,15 @@ async def check_models(site: Site, board: Board) -> None:
     for model in models:
         for finding in _one_model(model):
             board.tell(finding)
-    used = [model.info.name for model in models if "default" in model.info.routes]
-    types = {model.info.type for model in models if "default" in model.info.routes}
-    if types == {"demo"}:
+    _tell_route(board, {m.info.name: m.info.type for m in models if "default" in m.info.routes})
+
+
+def _tell_route(board: Board, types: Mapping[str, str]) -> None:
+    """Tell who answers by default, given the types by name."""
+    if set(types.values()) == {"demo"}:
         board.tell(warn("models", "only the demo answers, which is no model", "clawd init"))
     else:
-        board.tell(ok("models", f"the default route is {', '.join(used)}"))
+        board.tell(ok("models", f"the default route is {', '.join(types) or 'empty'}"))
 
 
 def _one_model(model: ModelAnswer) -> Iterator[Finding]:
@@ -67,7 +77,7 @@ def _one_model(model: ModelAnswer) -> Iterator[Finding]:
     if model.answer is None:
         return
     if model.answer.silent_s is not None:
-        fix = _longer(f"clawd models test {model.info.name}")
+        fix = longer("models", model.info.name)
         yield warn(check, f"no answer within {model.answer.silent_s:.1f} s", fix)
     elif model.answer.error is None:
         yield ok(check, f"{model.answer.line} ({_origin(model.info)})")
@@ -83,31 +93,32 @@ async def check_bridges(site: Site, board: Board) -> None:
     """Each platform knows us, and nothing keeps messages from us."""
     if site.loaded is None:
         return
+    if site.status is not None:
+        await ask_through_daemon(site, board, "bridges")
+        return
     names = [name for name, section in site.config.bridges.items() if section.enabled]
     for name in names:
-        board.expect(f"bridge:{name}", _longer(f"clawd bridges test {name}"))
+        board.expect(f"bridge:{name}", longer("bridges", name))
     async with asyncio.TaskGroup() as tasks:
         for name in names:
             tasks.create_task(_one_bridge(site, name, board), name=f"probe:{name}")
 
 
 async def _one_bridge(site: Site, name: str, board: Board) -> None:
+    from clawd.cli.live import ask_bridge
+
     check, fix = f"bridge:{name}", f"clawd bridges test {name}"
     answer = await ask_bridge(name, site.config, site.plugins, site.state_dir, limit_s=site.left_s())
     if answer is None:
         board.silent(check)
     elif answer.silent_s is not None:
-        board.tell(warn(check, f"no answer within {answer.silent_s:.1f} s", _longer(fix)))
+        board.tell(warn(check, f"no answer within {answer.silent_s:.1f} s", longer("bridges", name)))
     elif answer.error is not None:
         board.tell(fail(check, evidence_of(answer.error), answer.error.remedy or fix))
     else:
         board.tell(ok(check, answer.line))
         for oddity in answer.oddities:
             board.tell(warn(check, oddity.what, oddity.remedy))
-
-
-def _longer(command: str) -> str:
-    return f"{command} waits longer, and so does clawd doctor --timeout 20"
 
 
 def check_webhooks(site: Site) -> Iterator[Finding]:
@@ -123,7 +134,11 @@ def check_webhooks(site: Site) -> Iterator[Finding]:
     signed = tuple(
         name for name, section in sections.items() if isinstance(section, Signed) and name not in told
     )
-    seen = asyncio.run(called_bridges(site.config, site.plugins, site.state_dir, signed))
+    seen: list[str] = []
+    if signed:
+        from clawd.cli.live import called_bridges
+
+        seen = asyncio.run(called_bridges(site.config, site.plugins, site.state_dir, signed))
     for name in (name for name in sections if name in told or name in seen):
         check, section = f"bridge:{name}", sections[name]
         if site.config.gateway.port is False:
