@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
@@ -43,7 +44,9 @@ def check_journal(site: Site) -> Iterator[Finding]:
         yield from _locked(site, path, error)
         return
     except OSError as error:
-        yield fail(ID, f"{error.filename}: {error.strerror}", f"chmod u+rwx {site.state_dir}")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        fix = "free some space" if full else f"chmod u+rwx {site.state_dir}"
+        yield fail(ID, f"{error.filename or site.state_dir}: {error.strerror}", fix)
         return
     try:
         yield from _unused(site, path)
@@ -65,6 +68,8 @@ def check_keeping(site: Site) -> Iterator[Finding]:
             yield from _alone(site, path)
     except ClawdError as error:
         yield warn("rows", f"not looked at: {error}", error.remedy or "clawd journal check")
+    except OSError as error:
+        yield warn("rows", f"not looked at: {error.strerror}", "see journal and disk")
     yield _backups(site)
     yield from _growth(site, path)
 
