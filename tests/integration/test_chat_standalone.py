@@ -121,6 +121,24 @@ def test_without_a_daemon_the_chat_offers_both_ways_on(home: Path) -> None:
 
 
 @pytest.mark.slow
+def test_at_a_terminal_the_chat_asks_whether_to_go_on_without_a_daemon(home: Path) -> None:
+    with Terminal(argv(), environ(home)) as terminal:
+        terminal.until("Chat without one, until you leave? [y/N]")
+        terminal.type("\r")
+        assert terminal.wait() == 3
+        assert "clawd start --detach, or without a daemon" in terminal.screen.text().replace("\n", " ")
+    with Terminal(argv(), environ(home)) as terminal:
+        terminal.until("Chat without one, until you leave? [y/N]")
+        terminal.type("y\r")
+        terminal.until("›")
+        terminal.type("one\r")
+        terminal.until("you said: one")
+        terminal.type("\x04")
+        assert terminal.wait() == 0
+    assert is_free(home)
+
+
+@pytest.mark.slow
 def test_ctrl_c_stops_the_turn_and_the_text_is_kept(home: Path) -> None:
     with Terminal(argv("--standalone", "speak", "slowly"), environ(home)) as terminal:
         terminal.until("First paragraph.")
@@ -131,6 +149,7 @@ def test_ctrl_c_stops_the_turn_and_the_text_is_kept(home: Path) -> None:
     wait_for_end_of(pid)
 
 
+@pytest.mark.slow
 def test_a_chat_that_is_killed_takes_its_work_along_and_the_next_one_shows_the_answer(home: Path) -> None:
     with Terminal(argv("--standalone", "speak", "slowly"), environ(home)) as terminal:
         terminal.until("First paragraph.")

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from io import StringIO, TextIOWrapper
 from typing import TYPE_CHECKING, Annotated
@@ -117,19 +117,30 @@ def _talk(call: Invocation, options: Options) -> int:
             why="the message is empty" if _both_terminals() else "no message, and no terminal to type one",
             remedy='clawd chat "MESSAGE"',
         )
-    if options.standalone:
-        from clawd.cli.chat.standalone import LOST_S, standalone
+    if not options.standalone:
+        try:
+            return _converse(call, options, call.client(), prompt)
+        except DaemonNotRunning as error:
+            if call.names_socket:
+                raise
+            own = f"{shlex.join(_program(call))} chat --standalone"
+            error.remedy = f"{error.remedy}, or without a daemon: {own}"
+            if prompt or not _wanted_alone():  # of a message nobody knows here whether it was taken
+                raise
+            options = replace(options, standalone=True)
+    from clawd.cli.chat.standalone import LOST_S, standalone
 
-        with standalone(call) as client:
-            return _converse(call, options, client, prompt, patience_s=LOST_S)
-    try:
-        return _converse(call, options, call.client(), prompt)
-    except DaemonNotRunning as error:
-        if not call.names_socket:
-            error.remedy = (
-                f"{error.remedy}, or without a daemon: {shlex.join(_program(call))} chat --standalone"
-            )
-        raise
+    with standalone(call) as client:
+        return _converse(call, options, client, prompt, patience_s=LOST_S)
+
+
+def _wanted_alone() -> bool:
+    """Ask the person at the terminal, who has said nothing yet, whether to go on without a daemon."""
+    if not sys.stderr.isatty():
+        return False
+    sys.stderr.write("No clawd daemon is running. Chat without one, until you leave? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _converse(
