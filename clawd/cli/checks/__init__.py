@@ -29,7 +29,12 @@ def examine(
         checks: Which to run.
         only: Return the findings of this id alone: whole, or without its name (`model` for `model:main`).
     """
-    far = FarChecks(site, [check.ask for check in checks if check.ask is not None and not offline])
+    asking = [] if offline else checks
+    far = FarChecks(
+        site,
+        [check.ask for check in asking if check.ask is not None],
+        [check.expect for check in asking if check.expect is not None],
+    )
     found = [finding for check in checks if check.look is not None for finding in check.look(site)]
     found += far.findings()
     return [finding for finding in found if not only or only in (finding.id, finding.id.partition(":")[0])]

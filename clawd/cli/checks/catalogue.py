@@ -30,11 +30,15 @@ Ask = Callable[[Site, Board], Coroutine[None, None, None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check: `look` at this host, or `ask` others. `about` says of each id of its findings what it tells."""
+    """One check: `look` at this host, or `ask` others. `about` says of each id of its findings what it tells.
+
+    `expect` says at once what `ask` will tell of, so that it is known when no answer comes.
+    """
 
     about: Mapping[str, str]
     look: Look | None = None
     ask: Ask | None = None
+    expect: Callable[[Site, Board], None] | None = None
 
 
 def _look(look: Look, **about: str) -> Check:
@@ -86,9 +90,14 @@ CHECKS: Final[tuple[Check, ...]] = (
     _look(outside.check_webhooks, bridge="each bridge: takes calls, or its platform knows us"),
     Check(
         ask=outside.check_models,
+        expect=outside.expect_models,
         about={"model": "each model answers a word, and how fast", "models": "more than the demo answers"},
     ),
-    Check(ask=outside.check_bridges, about={"bridge": "each bridge: takes calls, or its platform knows us"}),
+    Check(
+        ask=outside.check_bridges,
+        expect=outside.expect_bridges,
+        about={"bridge": "each bridge: takes calls, or its platform knows us"},
+    ),
 )
 
 ABOUT: Final[Mapping[str, str]] = {id_: words for check in CHECKS for id_, words in check.about.items()}

@@ -30,10 +30,14 @@ class FarChecks:
     end, a library that takes its time to be imported) is left behind: whoever ends the process must not wait for it.
     """
 
-    def __init__(self, site: Site, asks: Sequence[Ask]) -> None:
+    def __init__(
+        self, site: Site, asks: Sequence[Ask], expects: Sequence[Callable[[Site, Board], None]] = ()
+    ) -> None:
         self._site = site
         self._asks = asks
         self._board = Board()
+        for expect in expects:
+            expect(site, self._board)
         self._round: Future[None] | None = None
         if asks:
             executor = ThreadPoolExecutor(1, "doctor-far")

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from clawd.cli.checks.site import Finding, evidence_of, fail, ok, warn
-from clawd.cli.checks.through import ask_through_daemon, longer
+from clawd.cli.checks.through import ask_through_daemon, expect_of_daemon, longer
 from clawd.config.sections import called_bridges as called_by_plugin
 from clawd.errors import ClawdError
 
@@ -31,6 +31,26 @@ class Signed(Protocol):
     def secret(self) -> object: ...
 
 
+def expect_models(site: Site, board: Board) -> None:
+    """Say which models will be asked, as far as that is known before."""
+    if site.status is not None:
+        expect_of_daemon(site, board, "models", but=_NOT_ASKED)
+    elif site.loaded is not None:
+        for config in site.config.models:
+            if config.type not in _NOT_ASKED:
+                board.expect(f"model:{config.name}", longer("models", config.name))
+
+
+def expect_bridges(site: Site, board: Board) -> None:
+    """Say which bridges will be asked; of some it shows only then that there is nothing to ask."""
+    if site.status is not None:
+        expect_of_daemon(site, board, "bridges")
+    elif site.loaded is not None:
+        for name, section in site.config.bridges.items():
+            if section.enabled:
+                board.expect(f"bridge:{name}", longer("bridges", name))
+
+
 async def check_models(site: Site, board: Board) -> None:
     """Each model answers a word; one of them is more than the demo."""
     if site.loaded is None:
@@ -43,9 +63,6 @@ async def check_models(site: Site, board: Board) -> None:
         return
     from clawd.cli.live import ask_models  # brings the whole HTTP client
 
-    for config in site.config.models:
-        if config.type not in _NOT_ASKED:
-            board.expect(f"model:{config.name}", longer("models", config.name))
     try:
         models = await ask_models(
             site.config,
@@ -97,8 +114,6 @@ async def check_bridges(site: Site, board: Board) -> None:
         await ask_through_daemon(site, board, "bridges")
         return
     names = [name for name, section in site.config.bridges.items() if section.enabled]
-    for name in names:
-        board.expect(f"bridge:{name}", longer("bridges", name))
     async with asyncio.TaskGroup() as tasks:
         for name in names:
             tasks.create_task(_one_bridge(site, name, board), name=f"probe:{name}")

@@ -18,17 +18,24 @@ Kind = Literal["models", "bridges"]
 _IDS: Final[dict[Kind, str]] = {"models": "model", "bridges": "bridge"}
 
 
+def expect_of_daemon(site: Site, board: Board, kind: Kind, *, but: frozenset[str] = frozenset()) -> None:
+    """Say what of the daemon's models or bridges will be asked: not those of the types `but`."""
+    for name in _names(site, kind, but):
+        board.expect(f"{_IDS[kind]}:{name}", longer(kind, name))
+
+
 async def ask_through_daemon(
     site: Site, board: Board, kind: Kind, *, but: frozenset[str] = frozenset()
 ) -> None:
     """Put up what every model or bridge of the daemon answers, all asked at once; those of the types `but` are not."""
-    listed = site.status.get(kind, ()) if site.status is not None else ()
     async with asyncio.TaskGroup() as tasks:
-        for each in listed:
-            if each["type"] not in but:
-                name = str(each["name"])
-                board.expect(f"{_IDS[kind]}:{name}", longer(kind, name))
-                tasks.create_task(_one(site, board, kind, name), name=f"probe:{name}")
+        for name in _names(site, kind, but):
+            tasks.create_task(_one(site, board, kind, name), name=f"probe:{name}")
+
+
+def _names(site: Site, kind: Kind, but: frozenset[str]) -> list[str]:
+    listed = site.status.get(kind, ()) if site.status is not None else ()
+    return [str(each["name"]) for each in listed if each["type"] not in but]
 
 
 def longer(kind: Kind, name: str) -> str:
