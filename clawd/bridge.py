@@ -210,6 +210,23 @@ class ProbeBridge(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Oddity:
+    """Something at a platform that lets the bridge work, but not as its configuration wants it."""
+
+    what: str
+    remedy: str
+
+
+@runtime_checkable
+class OddBridge(Protocol):
+    """A `ProbeBridge` that can look closer: `clawd doctor`."""
+
+    async def oddities(self) -> Sequence[Oddity]:
+        """Return what is odd, nothing when all is well; changes nothing. Raises BridgeError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CodeToScan:
     """Show this link as a QR code, and as text; it takes the place of an earlier one."""
 

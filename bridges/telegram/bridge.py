@@ -6,6 +6,7 @@ import logging
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from bridges.telegram.answers import Answers
 from bridges.telegram.budget import CallBudget
@@ -15,7 +16,7 @@ from bridges.telegram.errors import bridge_error
 from bridges.telegram.files import Files
 from bridges.telegram.intake import Intake
 from bridges.telegram.joining import Hello
-from bridges.telegram.lean import AiogramError, Bot
+from bridges.telegram.lean import AiogramError, Bot, GetWebhookInfo
 from bridges.telegram.menu import Menu
 from bridges.telegram.outbound import preview_of, rung_of, target
 from bridges.telegram.packing import pack
@@ -25,6 +26,7 @@ from bridges.telegram.reactions import Reactions
 from bridges.telegram.session import GetMe, SendChatAction, Session
 from bridges.telegram.signin import SignIn, account_of, hidden_groups
 from bridges.telegram.units import TEXT_LIMIT
+from clawd.bridge import Oddity
 from clawd.errors import DeliveryError, DeliveryRejected
 from clawd.messages import Address, BridgeCapabilities, Receipt
 
@@ -111,6 +113,25 @@ class TelegramBridge:
         """Return the conversation of a chat; a bot's token begins with its id."""
         bot, _, _ = self._config.token.reveal().partition(":")
         return Address(bridge=self.name, account=bot, chat=chat)
+
+    async def oddities(self) -> Sequence[Oddity]:
+        """Return what keeps messages from us: somebody else's webhook, or privacy mode."""
+        try:
+            me, hook = await self._bot(GetMe()), await self._bot(GetWebhookInfo())
+        except AiogramError as error:
+            raise bridge_error(self.name, error) from error
+        found = []
+        wanted = self._config.webhook_url if self._config.mode == "webhook" else ""
+        if hook.url and hook.url != wanted:
+            host = urlsplit(hook.url).hostname
+            what = f"a webhook of {host} is set for this bot: who polls meanwhile is refused (409)"
+            found.append(
+                Oddity(what=what, remedy="one bot, one program; a start of clawd puts its own in its place")
+            )
+        if hidden := hidden_groups(account_of(me, self.name, self._groups)):
+            what, _, remedy = hidden.partition(": ")
+            found.append(Oddity(what=what, remedy=remedy))
+        return found
 
     def fetch(self, part: Media) -> AsyncIterator[bytes]:
         """Return the content of a file that somebody sent."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clawd import __version__
-from clawd.bridge import Bridge, BridgeContext, ClosableBridge, HttpBridge, ProbeBridge
+from clawd.bridge import Bridge, BridgeContext, ClosableBridge, HttpBridge, OddBridge, Oddity, ProbeBridge
 from clawd.errors import ClawdError, ModelUnavailable
 from clawd.ids import SystemClock
 from clawd.media import NoArtifacts
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from clawd.plugins import Plugins
 
 LIMIT_S = 30.0
+_LEAST_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,8 @@ class Answer:
     name: str
     line: str = ""
     error: ClawdError | None = None
+    silent_s: float | None = None  # so long nothing came; `error` says the same in words
+    oddities: Sequence[Oddity] = ()  # of a bridge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,7 @@ async def ask_models(
     limit_s: float = LIMIT_S,
 ) -> list[ModelAnswer]:
     """Return every model, configured or found, in order; those that are wanted were asked, all at once."""
+    until = time.monotonic() + limit_s
     context = ModelContext(
         network=config.network,
         limits=config.breaker,
@@ -63,7 +68,8 @@ async def ask_models(
     try:
         infos = models.infos()
         asked = {info.name: lambda name=info.name: models.probe(name) for info in infos if wanted(info)}
-        answers = {answer.name: answer for answer in await _ask_all(asked, limit_s)}
+        left_s = max(until - time.monotonic(), _LEAST_S)
+        answers = {answer.name: answer for answer in await _ask_all(asked, left_s)}
     finally:
         await models.close()
     return [ModelAnswer(info=info, answer=answers.get(info.name)) for info in infos]
@@ -72,12 +78,16 @@ async def ask_models(
 async def ask_bridges(
     config: Config, plugins: Plugins, state_dir: Path, *, limit_s: float = LIMIT_S
 ) -> list[Answer]:
-    """Return the answer of every bridge that is enabled and can be asked without receiving; one after the other."""
-    answers: list[Answer] = []
-    for name, section in config.bridges.items():
-        if section.enabled:
-            answers += await _ask_bridge(name, config, plugins, state_dir, limit_s)
-    return answers
+    """Return the answers of the bridges that are enabled and can be asked without receiving, all asked at once."""
+    async with asyncio.TaskGroup() as tasks:
+        asked = [
+            tasks.create_task(
+                ask_bridge(name, config, plugins, state_dir, limit_s=limit_s), name=f"probe:{name}"
+            )
+            for name, section in config.bridges.items()
+            if section.enabled
+        ]
+    return [answer for task in asked if (answer := task.result()) is not None]
 
 
 async def called_bridges(
@@ -114,17 +124,36 @@ async def close_bridge(bridge: Bridge) -> None:
         await bridge.close()
 
 
-async def _ask_bridge(
-    name: str, config: Config, plugins: Plugins, state_dir: Path, limit_s: float
-) -> list[Answer]:
+async def ask_bridge(
+    name: str, config: Config, plugins: Plugins, state_dir: Path, *, limit_s: float = LIMIT_S
+) -> Answer | None:
+    """Return the answer of one bridge, None if it can't be asked without receiving."""
+    until = time.monotonic() + limit_s
     try:
-        bridge = make_bridge(name, config, plugins, state_dir)
+        # In a thread: a platform's library may take half a second to import.
+        bridge = await asyncio.to_thread(make_bridge, name, config, plugins, state_dir)
     except ClawdError as error:
-        return [Answer(name=name, error=error)]
+        return Answer(name=name, error=error)
     try:
-        return await _ask_all({name: bridge.probe}, limit_s) if isinstance(bridge, ProbeBridge) else []
+        if not isinstance(bridge, ProbeBridge):
+            return None
+        answer = await _ask(name, bridge.probe, max(until - time.monotonic(), _LEAST_S))
+        if answer.error is None and isinstance(bridge, OddBridge):
+            answer = replace(
+                answer, oddities=await _oddities(bridge, max(until - time.monotonic(), _LEAST_S))
+            )
+        return answer
     finally:
         await close_bridge(bridge)
+
+
+async def _oddities(bridge: OddBridge, limit_s: float) -> Sequence[Oddity]:
+    """Return what is odd at the platform; a look that fails after it answered well tells nothing."""
+    try:
+        async with asyncio.timeout(limit_s):
+            return await bridge.oddities()
+    except (TimeoutError, ClawdError):
+        return ()
 
 
 async def _ask_all(asked: Mapping[str, Callable[[], Awaitable[str]]], limit_s: float) -> list[Answer]:
@@ -142,6 +171,6 @@ async def _ask(name: str, probe: Callable[[], Awaitable[str]], limit_s: float) -
             return Answer(name=name, line=await probe())
     except TimeoutError:
         error = ModelUnavailable(name, "no answer", where=name, why=f"silent for {limit_s:g} s")
-        return Answer(name=name, error=error)
+        return Answer(name=name, error=error, silent_s=limit_s)
     except ClawdError as error:
         return Answer(name=name, error=error)

@@ -1,28 +1,29 @@
-"""`clawd service`: the systemd unit. Works without a daemon and starts nothing by itself."""
+"""`clawd service`: the systemd unit. Works without a daemon, and starts nothing unless told to."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
+from difflib import unified_diff
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from clawd import paths
+from clawd.cli import manager
 from clawd.cli.invocation import Invocation, invocation
 from clawd.cli.lazy import command_app
-from clawd.cli.options import Json
-from clawd.cli.printing import emit, out, say
-from clawd.cli.units import UNIT, Scope, UnitError, UnitFile, Units, check_reachable, units
-from clawd.errors import EXIT_NOT_RUNNING
+from clawd.cli.options import Json, Yes, confirm
+from clawd.cli.printing import clean, emit, out, say
+from clawd.cli.units import Scope, UnitError, Units, check_reachable, remove, units, write
+from clawd.errors import EXIT_NOT_RUNNING, ConfigError
 
 app = command_app()
 
-_ASKED = ("ActiveState", "SubState", "UnitFileState", "MainPID", "NRestarts", "Result", "StatusText")
-_TIMEOUT_S = 5
+_DRIFT = 20
+"""Lines of a changed unit that are shown."""
 
 User = Annotated[
     bool | None,
@@ -41,22 +42,38 @@ def install(
     print_only: Annotated[
         bool, typer.Option("--print", help="Print what would be written, and write nothing.")
     ] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Enable and start it as well, after asking (--yes answers).")
+    ] = False,
+    yes: Yes = False,
     root: Root = Path("/"),
 ) -> None:
-    """Write the systemd unit, and say what to run next."""
+    """Write the systemd unit, and say what to run next, or run it."""
     call = invocation(ctx)
     call.local_only("clawd service")
     wanted = _units(call, user, root)
     if print_only:
         out("\n".join(f"# {file.path}\n{file.text}" for file in wanted.files).rstrip())
         return
+    if now and root != Path("/"):
+        raise UnitError("with --root nothing is started", where=str(root), remedy="leave out --now")
     if wanted.scope == "system":
         check_reachable(_command(), Path(sys.executable).resolve())
     for file in wanted.files:
-        _write(file)
-    out("Next:")
+        write(file)
+    if now:
+        out("To run:" if not yes else "Running:")
+    else:
+        out("Next:")
     for step in wanted.steps:
         out(f"  {step}")
+    if now:
+        sys.stdout.flush()
+        confirm("Run this now?", yes=yes)
+        manager.bring_up(wanted.needed_steps)
+        out("clawd runs as a service; clawd service status shows it")
+        for step in wanted.further_steps:
+            out(f"and if you want: {step}")
 
 
 @app.command()
@@ -72,10 +89,15 @@ def uninstall(ctx: typer.Context, user: User = None, root: Root = Path("/")) -> 
             where=str(wanted.wanted_by),
             remedy=f"systemctl {flag}disable --now clawd, then the same command again",
         )
-    removed = [file.path for file in wanted.files if _removed(file)]
+    removed = [file.path for file in wanted.files if remove(file)]
     for path in removed:
         out(f"removed {path}")
-    out(f"Next:\n  systemctl {flag}daemon-reload" if removed else "Nothing was installed.")
+    if not removed:
+        out("Nothing was installed.")
+        return
+    out(f"Next:\n  systemctl {flag}daemon-reload")
+    config, state = _config(call), _state(call, wanted.scope)
+    say(f"kept: the configuration ({config or 'none was made'}) and all that clawd knows ({state})")
 
 
 @app.command()
@@ -84,16 +106,31 @@ def status(ctx: typer.Context, user: User = None, root: Root = Path("/"), as_jso
     call = invocation(ctx)
     call.local_only("clawd service")
     wanted = _units(call, user, root)
-    unit, state = _unit(wanted), _systemd(wanted.scope)
+    present = wanted.unit.present
+    unit = _unit(wanted)
+    state, lines = manager.properties(wanted.scope), manager.last_lines(wanted.scope) if present else []
+    drift = _drift(wanted.unit.text, present) if present is not None else []
+    why_not = manager.not_running()
+    lingers = manager.lingers() if wanted.scope == "user" else True
     if as_json:
-        emit({"scope": wanted.scope, "path": str(wanted.unit.path), "unit": unit, "systemd": state})
+        found = {"scope": wanted.scope, "path": str(wanted.unit.path), "unit": unit, "systemd": state}
+        emit({**found, "drift": drift, "log": lines, "lingers": lingers, "problem": why_not})
     else:
-        hint = {"missing": "clawd service install", "differs": "clawd service install writes it anew"}.get(
-            unit
-        )
-        out(f"unit     {wanted.unit.path}: {unit}" + (f" ({hint})" if hint else ""))
+        out(f"unit     {wanted.unit.path}: {unit}{_hint(unit, wanted.scope)}")
+        for line in drift[:_DRIFT]:
+            out(f"         {clean(line)}")
         for key, value in state.items():
-            out(f"{key:14} {value}")
+            out(f"{key:14} {clean(value)}")
+        for line in lines:
+            out(f"  {clean(line)}")
+        if why_not:
+            say(f"{why_not}: the unit has no effect; clawd start --detach runs clawd without it")
+        elif unit != "missing" and not lingers:
+            say("it ends when you log out; loginctl enable-linger keeps it running")
+        if int(state.get("NRestarts", "0") or 0):
+            say(
+                f"systemd started it again {state['NRestarts']} times; clawd logs --level error, clawd doctor"
+            )
     if state.get("ActiveState") != "active":
         raise typer.Exit(EXIT_NOT_RUNNING)
 
@@ -104,12 +141,23 @@ def unit_state(call: Invocation) -> dict[str, str]:
         wanted = _units(call, None, Path("/"))
     except UnitError as error:
         return {"error": str(error)}
-    return {"scope": wanted.scope, "unit": _unit(wanted), **_systemd(wanted.scope)}
+    return {"scope": wanted.scope, "unit": _unit(wanted), **manager.properties(wanted.scope)}
 
 
 def _unit(wanted: Units) -> str:
     text = wanted.unit.present
     return "missing" if text is None else "current" if text == wanted.unit.text else "differs"
+
+
+def _hint(unit: str, scope: Scope) -> str:
+    command = f"clawd service install --{scope}"
+    return {"missing": f" ({command})", "differs": f" ({command} writes it anew)"}.get(unit, "")
+
+
+def _drift(wanted: str, present: str) -> list[str]:
+    """Return what differs: `-` what this version would write, `+` what is there."""
+    lines = unified_diff(wanted.splitlines(), present.splitlines(), lineterm="", n=0)
+    return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
 
 
 def _units(asked: Invocation, user: bool | None, root: Path) -> Units:
@@ -131,58 +179,20 @@ def _command() -> Path:
     return Path(found).absolute()
 
 
-def _write(file: UnitFile) -> None:
-    """Write one file whole or not at all; another one in its place is kept as NAME.old."""
+def _config(asked: Invocation) -> Path | None:
+    """Return the configuration file in force, as far as it can be told from here."""
     try:
-        before = file.present
-        if before == file.text:
-            say(f"unchanged {file.path}")
-            return
-        file.path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.path.parent, delete=False, encoding="utf-8") as new:
-            new.write(file.text)
-        Path(new.name).chmod(0o644)
-        if before is not None:
-            kept = file.path.with_name(f"{file.path.name}.old")
-            file.path.replace(kept)
-            say(f"kept the former one as {kept}")
-        Path(new.name).replace(file.path)
-    except OSError as error:
-        raise _not_allowed(file.path, error) from error
-    say(f"wrote {file.path}")
+        return paths.config_path(asked.config, asked.environ)
+    except ConfigError:
+        return None
 
 
-def _removed(file: UnitFile) -> bool:
-    try:
-        file.path.unlink()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise _not_allowed(file.path, error) from error
-    return True
-
-
-def _not_allowed(path: Path, error: OSError) -> UnitError:
-    remedy = "the same command with sudo, or with --user" if isinstance(error, PermissionError) else ""
-    return UnitError("the unit's files can't be changed", where=str(path), why=str(error), remedy=remedy)
-
-
-def _systemd(scope: Scope) -> dict[str, str]:
-    """Return what systemd knows of the unit; under "error" why it can't be asked."""
-    command = [
-        "systemctl",
-        *(["--user"] if scope == "user" else []),
-        "show",
-        UNIT,
-        f"--property={','.join(_ASKED)}",
-    ]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
-    except FileNotFoundError:
-        return {"error": "this host has no systemctl"}
-    except subprocess.TimeoutExpired:
-        return {"error": f"systemctl did not answer within {_TIMEOUT_S} s"}
-    if done.returncode:
-        return {"error": done.stderr.strip().partition("\n")[0] or f"systemctl exited {done.returncode}"}
-    pairs = (line.partition("=") for line in done.stdout.splitlines())
-    return {key: value for key, _, value in pairs if value}
+def _state(asked: Invocation, scope: Scope) -> Path:
+    """Return where the service keeps its state."""
+    path = _config(asked)
+    configured = paths.configured_state_dir(path, asked.environ) if path else None
+    return (
+        Path("/var/lib/clawd")
+        if scope == "system" and not configured
+        else paths.state_dir(configured, asked.environ)
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from clawd.cli.printing import say
 from clawd.errors import ClawdError
 
 if TYPE_CHECKING:
@@ -69,8 +71,18 @@ class Units:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The commands that bring it up, in order."""
+        """The commands that bring it up, in order, and behind them what most people want as well."""
         return _STEPS[self.scope]
+
+    @property
+    def needed_steps(self) -> tuple[str, ...]:
+        """Those without which it does not run."""
+        return self.steps[:-1]
+
+    @property
+    def further_steps(self) -> tuple[str, ...]:
+        """What is left to the person: it changes more than this service."""
+        return self.steps[-1:]
 
     @property
     def enabled(self) -> bool:
@@ -102,9 +114,9 @@ def units(
         root: Where the file system begins that they are written to; packages and images have their own.
     """
     if scope == "user":
-        home = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "/")) / ".config")
-        base = _below(root, Path(home) / "systemd" / "user")
-        unit = UnitFile(path=base / UNIT, text=_rendered("clawd-user.service", command, config))
+        path = unit_paths(environ, root)[1]
+        base = path.parent
+        unit = UnitFile(path=path, text=_rendered("clawd-user.service", command, config))
         return Units(scope=scope, files=(unit,), wanted_by=base / "default.target.wants" / UNIT)
     etc = _below(root, Path("/etc"))
     base = etc / "systemd" / "system"
@@ -116,6 +128,15 @@ def units(
             UnitFile(path=etc / "tmpfiles.d" / "clawd.conf", text=_shipped("clawd.tmpfiles")),
         ),
         wanted_by=base / "multi-user.target.wants" / UNIT,
+    )
+
+
+def unit_paths(environ: Mapping[str, str], root: Path = Path("/")) -> tuple[Path, Path]:
+    """Return where the unit is installed: for the whole host, and for this user."""
+    home = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "/")) / ".config")
+    return (
+        _below(root, Path("/etc/systemd/system")) / UNIT,
+        _below(root, Path(home) / "systemd" / "user") / UNIT,
     )
 
 
@@ -162,3 +183,46 @@ def _shipped(name: str) -> str:
 
 def _below(root: Path, path: Path) -> Path:
     return root / path.relative_to("/")
+
+
+def write(file: UnitFile) -> Path | None:
+    """Write one file whole or not at all, and tell it; another one in its place is kept as NAME.old, and returned.
+
+    Raises:
+        UnitError: it can't be written.
+    """
+    kept = None
+    try:
+        before = file.present
+        if before == file.text:
+            say(f"unchanged {file.path}")
+            return None
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.path.parent, delete=False, encoding="utf-8") as new:
+            new.write(file.text)
+        Path(new.name).chmod(0o644)
+        if before is not None:
+            kept = file.path.with_name(f"{file.path.name}.old")
+            file.path.replace(kept)
+            say(f"kept the former one as {kept}")
+        Path(new.name).replace(file.path)
+    except OSError as error:
+        raise _not_allowed(file.path, error) from error
+    say(f"wrote {file.path}")
+    return kept
+
+
+def remove(file: UnitFile) -> bool:
+    """Remove one file; return whether it was there. Raises UnitError."""
+    try:
+        file.path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _not_allowed(file.path, error) from error
+    return True
+
+
+def _not_allowed(path: Path, error: OSError) -> UnitError:
+    remedy = "the same command with sudo, or with --user" if isinstance(error, PermissionError) else ""
+    return UnitError("the unit's files can't be changed", where=str(path), why=str(error), remedy=remedy)

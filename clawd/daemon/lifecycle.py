@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from contextlib import AsyncExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from clawd.config.watch import watch
 from clawd.control.application import RemoteControl
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_LIFELINE: Final = 0
+"""A standalone daemon's standard input: it ends when whoever started the daemon is gone."""
+
 
 class StopRequest:
     """The wish to end: the first signal drains, the second one ends at once."""
@@ -44,6 +48,11 @@ class StopRequest:
         """A SIGTERM or SIGINT arrived."""
         if self.wanted.is_set():
             self.hurry.set()
+        self.wanted.set()
+
+    def at_once(self) -> None:
+        """End without draining: what is under way goes on with the next start."""
+        self.hurry.set()
         self.wanted.set()
 
     async def wait_for(self, task: asyncio.Task[None], timeout_s: float) -> None:
@@ -73,10 +82,17 @@ class Lifecycle:
         loop.set_exception_handler(LoopErrors(self._parts.clock))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.signal)
+        if self._parts.situation.standalone:
+            loop.add_reader(_LIFELINE, self._look_at_lifeline)
         try:
             await self._run()
         except BaseExceptionGroup as group:
             raise _telling(group) from group
+
+    def _look_at_lifeline(self) -> None:
+        if not os.read(_LIFELINE, 4096):
+            asyncio.get_running_loop().remove_reader(_LIFELINE)
+            self._stop.at_once()
 
     async def _run(self) -> None:
         parts = self._parts

@@ -76,6 +76,7 @@ class Situation:
     replayed: bool = False
     serving: bool = False  # every side takes messages in
     draining: bool = False
+    standalone: bool = False  # for one terminal: no bridge runs, and its end is ours
     started_at: datetime
     began: float = field(default_factory=time.monotonic)
 
@@ -122,10 +123,12 @@ class Parts:
         self.alerts.configure(config.alerts, tuple(config.bridges))
         self.outbox.configure(config.delivery, config.bridges)
         # With the network that applies inside, a change of it counts as a change of the bridge.
+        # With the standalone one, what is for bridges waits for the next daemon.
+        bridges = {} if self.situation.standalone else config.bridges
         self.supervisor.configure(
             {
                 name: section.model_copy(update={"network": section.network or config.network})
-                for name, section in config.bridges.items()
+                for name, section in bridges.items()
             }
         )
 
@@ -157,12 +160,13 @@ def build(
     clock: Clock,
     state_dir: Path,
     socket: Path,
+    standalone: bool = False,
 ) -> Parts:
     """Return the parts, connected but not yet running."""
     counts = Counts()
     opened.store.count(counts)
     ground = _Ground(
-        situation=Situation(loaded=loaded, started_at=clock.now()),
+        situation=Situation(loaded=loaded, started_at=clock.now(), standalone=standalone),
         plugins=plugins,
         clock=clock,
         opened=opened,

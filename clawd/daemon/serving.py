@@ -9,6 +9,7 @@ import gc
 import logging
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ from .process_one import warnings_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from clawd.config.loader import LoadedConfig
+
     from .parts import Parts
 
 log = logging.getLogger(__name__)
@@ -37,9 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon in the foreground and return its exit code."""
     parser = argparse.ArgumentParser(prog="clawd start", description="Run the clawd daemon.")
     parser.add_argument("--config", metavar="PATH")
+    parser.add_argument(
+        "--standalone", action="store_true", help=argparse.SUPPRESS
+    )  # clawd chat --standalone
     options = parser.parse_args(arguments)
     try:
-        asyncio.run(serve(options.config, os.environ))
+        asyncio.run(serve(options.config, os.environ, standalone=options.standalone))
     except ConfigError as error:
         _tell_problems(error)
         return error.exit_code
@@ -73,14 +79,19 @@ def _tell(text: str) -> None:
         sys.stderr.flush()
 
 
-async def serve(config: str | None, environ: Mapping[str, str]) -> None:
+async def serve(config: str | None, environ: Mapping[str, str], *, standalone: bool = False) -> None:
     """Run one daemon from its configuration to its end.
+
+    A `standalone` one serves the control socket alone, without bridges and gateway, and ends at once when its
+    standard input does: with the process that started it, however that ends.
 
     Raises:
         ClawdError: it could not start, or a part it can't do without failed.
     """
     plugins, clock = find_plugins(), SystemClock()
     loaded = load_config(config_path(config, environ), environ, plugins)
+    if standalone:
+        loaded = without_gateway(loaded)
     state = state_dir(loaded.config.state_dir, environ)
     socket = socket_path(loaded.config.state_dir, environ)
     opened = await open_journal(state, loaded.config.journal, clock)
@@ -97,6 +108,7 @@ async def serve(config: str | None, environ: Mapping[str, str]) -> None:
                 clock=clock,
                 state_dir=state,
                 socket=socket,
+                standalone=standalone,
             )
             for language in LANGUAGES:
                 catalogue(language)  # read now, so that no turn waits for a file
@@ -109,6 +121,12 @@ async def serve(config: str | None, environ: Mapping[str, str]) -> None:
             await Lifecycle(parts, announce=ready).run()
     finally:
         await opened.close()
+
+
+def without_gateway(loaded: LoadedConfig) -> LoadedConfig:
+    """Return the configuration with the gateway turned off; a reload does not turn it on again."""
+    gateway = loaded.config.gateway.model_copy(update={"port": False})
+    return replace(loaded, config=loaded.config.model_copy(update={"gateway": gateway}))
 
 
 def settle() -> None:

@@ -41,8 +41,12 @@ class StateLock:
             pid = _holder(os.pread(fd, 4096, 0))
             os.close(fd)
             raise JournalLocked(str(path), pid) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps({"pid": os.getpid(), "boot": _boot_id()}).encode() + b"\n", 0)
+        try:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, json.dumps({"pid": os.getpid(), "boot": _boot_id()}).encode() + b"\n", 0)
+        except OSError:  # a full disk: whoever tries again must not meet its own lock
+            os.close(fd)
+            raise
         return cls(fd)
 
     def release(self) -> None:

@@ -27,7 +27,7 @@ def write(shell: Shell, text: str) -> Path:
 
 
 async def doctor(shell: Shell, **environ: str) -> tuple[int, dict[str, dict[str, Any]]]:
-    ended = await shell.run("doctor", "--json", **environ)
+    ended = await shell.run("doctor", "--json", "--timeout", "30", **environ)
     report = json.loads(ended.out)
     assert report["schema_version"] == 1
     assert report["ok"] == (ended.code == 0)

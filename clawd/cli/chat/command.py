@@ -6,25 +6,26 @@ import asyncio
 import json
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from io import StringIO, TextIOWrapper
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clawd.cli.chat.conversation import Conversation
+from clawd.cli.chat.conversation import PATIENCE_S, Conversation
 from clawd.cli.chat.markdown import printable
 from clawd.cli.chat.memory import Memory
 from clawd.cli.chat.words import InputError, compose, read_pipe, stdin_bytes
 from clawd.cli.invocation import invocation
-from clawd.errors import EXIT_USAGE, ClawdError
+from clawd.errors import EXIT_USAGE, ClawdError, DaemonNotRunning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from clawd.cli.chat.output import Output
     from clawd.cli.invocation import Invocation
+    from clawd.client import Client
 
 app = typer.Typer(
     add_completion=False,
@@ -50,6 +51,7 @@ class Options:
     model: str | None
     as_json: bool
     stream: bool | None  # None: on a terminal
+    standalone: bool = False
 
 
 @app.command()
@@ -78,6 +80,12 @@ def chat(
         bool | None,
         typer.Option("--stream/--no-stream", help="Show text while it grows. [default: on a terminal]"),
     ] = None,
+    alone: Annotated[
+        bool,
+        typer.Option(
+            "--standalone", help="Without a daemon: do its work here, for as long as the chat lasts."
+        ),
+    ] = False,
 ) -> None:
     """Talk to clawd: one message and its answer, or a chat without MESSAGE on a terminal.
 
@@ -90,6 +98,7 @@ def chat(
         model=model,
         as_json=as_json,
         stream=stream,
+        standalone=alone,
     )
     raise typer.Exit(_talk(invocation(ctx), options))
 
@@ -101,18 +110,51 @@ def _talk(call: Invocation, options: Options) -> int:
             stream.reconfigure(errors="replace")
     piped = read_pipe(stdin_bytes(), _tell)
     prompt = compose(options.words, options.message, piped)
-    talker = Conversation(
-        call.client(), options.conversation, language=_language(call.environ), model=options.model
-    )
-    if prompt:
-        return _ask(call, options, talker, prompt)
-    if options.words or options.message is not None or not _both_terminals() or options.as_json:
+    interactive = not (options.words or options.message is not None or options.as_json) and _both_terminals()
+    if not prompt and not interactive:
         raise InputError(
             "there is nothing to ask",
             why="the message is empty" if _both_terminals() else "no message, and no terminal to type one",
             remedy='clawd chat "MESSAGE"',
         )
-    return _sit(call, options, talker)
+    if not options.standalone:
+        try:
+            return _converse(call, options, call.client(), prompt)
+        except DaemonNotRunning as error:
+            if call.names_socket:
+                raise
+            own = f"{shlex.join(_program(call))} chat --standalone"
+            error.remedy = f"{error.remedy}, or without a daemon: {own}"
+            if prompt or not _wanted_alone():  # of a message nobody knows here whether it was taken
+                raise
+            options = replace(options, standalone=True)
+    from clawd.cli.chat.standalone import LOST_S, standalone
+
+    with standalone(call) as client:
+        return _converse(call, options, client, prompt, patience_s=LOST_S)
+
+
+def _wanted_alone() -> bool:
+    """Ask the person at the terminal, who has said nothing yet, whether to go on without a daemon."""
+    if not sys.stderr.isatty():
+        return False
+    sys.stderr.write("No clawd daemon is running. Chat without one, until you leave? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _converse(
+    call: Invocation, options: Options, client: Client, prompt: str, *, patience_s: float = PATIENCE_S
+) -> int:
+    """Talk to the daemon behind `client`: one message, or a whole sitting without one."""
+    talker = Conversation(
+        client,
+        options.conversation,
+        language=_language(call.environ),
+        model=options.model,
+        patience_s=patience_s,
+    )
+    return _ask(call, options, talker, prompt) if prompt else _sit(call, options, talker)
 
 
 # --- one message --------------------------------------------------------------------------------------------
@@ -217,6 +259,8 @@ def _resume(call: Invocation, options: Options) -> str:
         words += ["-c", options.conversation]
     if options.model:
         words += ["--model", options.model]
+    if options.standalone:
+        words.append("--standalone")
     return shlex.join(words)
 
 

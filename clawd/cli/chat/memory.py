@@ -38,9 +38,11 @@ class Memory:
         It lies in the user's own state directory even when the daemon is a system service, whose
         directory others can't write.
         """
-        directory = state_dir(None, environ) / "chat"
+        state = state_dir(None, environ)
+        directory = state / "chat"
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)  # it may become the daemon's
+            directory.mkdir(exist_ok=True)
             directory.chmod(0o700)
         except OSError as error:
             return cls(None, f"{directory}: {error.strerror or error}")

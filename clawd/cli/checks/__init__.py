@@ -1,36 +1,40 @@
-"""The checks of `clawd doctor`, by what they look at."""
+"""The checks of `clawd doctor`: which there are, and how they are run."""
 
 from __future__ import annotations
 
-from clawd.cli.checks import budgets, configuration, daemon, files, host, journal, outside, prices, shell, tls
+from typing import TYPE_CHECKING
+
+from clawd.cli.checks.catalogue import CHECKS
+from clawd.cli.checks.far import FarChecks
 from clawd.cli.checks.site import Finding, Site
 
-__all__ = ["Finding", "Site", "examine"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-_NEAR = (
-    configuration.check_config,
-    prices.check_prices,
-    host.check_plugins,
-    files.check_permissions,
-    files.check_disk,
-    files.check_file_system,
-    journal.check_journal,
-    journal.check_keeping,
-    daemon.check_daemon,
-    budgets.check_budgets,
-    daemon.check_socket,
-    daemon.check_gateway,
-    tls.check_tls,
-    host.check_unit,
-    host.check_open_files,
-    host.check_clock,
-    host.check_local_model,
-    shell.check_shell,
-    outside.check_webhooks,
-)
-_FAR = (outside.check_models, outside.check_bridges)
+    from clawd.cli.checks.catalogue import Check
+
+__all__ = ["CHECKS", "Finding", "Site", "examine"]
 
 
-def examine(site: Site, *, offline: bool = False) -> list[Finding]:
-    """Return what every check found, in a fixed order; `offline` leaves out those that ask other hosts."""
-    return [finding for check in (*_NEAR, *(() if offline else _FAR)) for finding in check(site)]
+def examine(
+    site: Site, *, offline: bool = False, checks: Sequence[Check] = CHECKS, only: str = ""
+) -> list[Finding]:
+    """Return what the checks found, in their order.
+
+    Those that ask other hosts run beside the others, in a thread, until the site's time is over.
+
+    Args:
+        site: What is looked at.
+        offline: Leave out what asks other hosts.
+        checks: Which to run.
+        only: Return the findings of this id alone: whole, or without its name (`model` for `model:main`).
+    """
+    asking = [] if offline else checks
+    far = FarChecks(
+        site,
+        [check.ask for check in asking if check.ask is not None],
+        [check.expect for check in asking if check.expect is not None],
+    )
+    found = [finding for check in checks if check.look is not None for finding in check.look(site)]
+    found += far.findings()
+    return [finding for finding in found if not only or only in (finding.id, finding.id.partition(":")[0])]

@@ -7,11 +7,13 @@ import os
 import socket
 import ssl
 import stat
+import struct
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Final
 
 from clawd import __version__, paths
+from clawd.cli.checks.kernel import holder_of_port
 from clawd.cli.checks.site import Finding, evidence_of, fail, ok, warn
 from clawd.errors import ConfigError, DaemonNotRunning
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from clawd.cli.checks.site import Site
 
-_TIMEOUT_S: Final = 3.0
+_PEER: Final = struct.Struct("3i")  # struct ucred: process, user, group
 
 
 def check_daemon(site: Site) -> Iterator[Finding]:
@@ -83,9 +85,9 @@ def _one_socket(site: Site, path: Path) -> Iterator[Finding]:
             f"chmod {allowed:o} {path}",
         )
         return
-    answer = _connect(path)
+    answer, pid = _connect(path, site.left_s())
     if answer == 0:
-        yield ok(check, f"{path} answers (mode {mode:o}, owner uid {status.st_uid})")
+        yield ok(check, f"{path} answers (mode {mode:o}, owner uid {status.st_uid}, process {pid})")
     elif answer == errno.ECONNREFUSED:
         yield warn(check, f"{path} is left from a daemon that died", "clawd start removes it")
     elif answer in (errno.EACCES, errno.EPERM):
@@ -98,13 +100,18 @@ def _one_socket(site: Site, path: Path) -> Iterator[Finding]:
         yield fail(check, f"{path}: {os.strerror(answer)}", "clawd stop, then clawd start --detach")
 
 
-def _connect(path: Path) -> int:
+def _connect(path: Path, limit_s: float) -> tuple[int, int]:
+    """Return the error number, 0 for none, and who listens there. Source: unix(7), SO_PEERCRED."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_TIMEOUT_S)
+        probe.settimeout(limit_s)
         try:
-            return probe.connect_ex(str(path))
+            answer = probe.connect_ex(str(path))
         except TimeoutError:
-            return errno.ETIMEDOUT
+            return errno.ETIMEDOUT, 0
+        if answer:
+            return answer, 0
+        peer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        return 0, int(_PEER.unpack(peer)[0])
 
 
 def check_gateway(site: Site) -> Iterator[Finding]:
@@ -113,7 +120,7 @@ def check_gateway(site: Site) -> Iterator[Finding]:
     gateway = site.config.gateway
     if site.status is not None:
         url = site.status.get("gateway")
-        yield _healthy(check, str(url)) if url else ok(check, "off")
+        yield _healthy(check, str(url), site.left_s()) if url else ok(check, "off")
         return
     if gateway.port is False:
         yield ok(check, "off")
@@ -122,12 +129,16 @@ def check_gateway(site: Site) -> Iterator[Finding]:
         free = _bindable(gateway.host, gateway.port)
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
-        why = "is used by another program" if taken else f"can't be bound: {error.strerror or error}"
-        fix = (
-            f"ss -ltnp 'sport = :{gateway.port}' tells which, or set gateway.port"
+        holder = holder_of_port(gateway.port, site.host.proc) if taken else None
+        why = (
+            f"is used by {holder or 'another program'}"
             if taken
-            else "set gateway.host"
+            else f"can't be bound: {error.strerror or error}"
         )
+        which = (
+            f"end process {holder.pid}" if holder else f"sudo ss -ltnp 'sport = :{gateway.port}' tells which"
+        )
+        fix = f"{which}, or set gateway.port" if taken else "set gateway.host"
         if taken and "port" not in gateway.model_fields_set:
             yield warn(check, f"{gateway.host}:{gateway.port} {why}; any free port will be used instead", fix)
         else:
@@ -136,7 +147,7 @@ def check_gateway(site: Site) -> Iterator[Finding]:
         yield ok(check, f"{free} is free")
 
 
-def _healthy(check: str, url: str) -> Finding:
+def _healthy(check: str, url: str, limit_s: float) -> Finding:
     # The environment's proxy has no business between this host and itself.
     handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
     if url.startswith("https:"):
@@ -146,7 +157,7 @@ def _healthy(check: str, url: str) -> Finding:
         handlers.append(urllib.request.HTTPSHandler(context=context))
     opener = urllib.request.build_opener(*handlers)
     try:
-        with opener.open(f"{url.rstrip('/')}/healthz", timeout=_TIMEOUT_S) as response:
+        with opener.open(f"{url.rstrip('/')}/healthz", timeout=limit_s) as response:
             return ok(check, f"{url} answers {response.status}")
     except (OSError, ValueError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from clawd.cli.checks.site import Finding, fail, ok, warn
+from clawd.cli.launching import LOG_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 LEAST_BYTES: Final = 50 << 20
 ENOUGH_BYTES: Final = 500 << 20
+LEAST_INODES: Final = 1_000
+ENOUGH_INODES: Final = 10_000
 
 # Where locks, mmap or fsync do not hold what SQLite and flock need.
 _NETWORK: Final = frozenset(
@@ -42,7 +46,9 @@ _NETWORK: Final = frozenset(
 _MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
-_OURS: Final = ("clawd.db", "clawd.db-wal", "clawd.db-shm", "clawd.log", "gateway.token", "lock")
+_FREELY: Final = frozenset({"workspace"})  # the shell tool's: what is made there is its commands' business
+MOST_ENTRIES: Final = 20_000  # that are looked at
+_TOLD: Final = 5  # files that get a line each
 
 
 def check_permissions(site: Site) -> Iterator[Finding]:
@@ -83,28 +89,76 @@ def _state_files(site: Site, check: str) -> Iterator[Finding]:
         yield fail(
             check, f"others may write into {site.state_dir} (mode {mode:o})", f"chmod 700 {site.state_dir}"
         )
-    for name in _OURS:
-        file = site.state_dir / name
-        mode = _mode(file)
-        if mode is not None and mode & _OTHERS:
-            # A directory that nobody else may enter protects its files whatever their own mode is.
-            closed = not (_mode(site.state_dir) or 0) & (stat.S_IXGRP | stat.S_IXOTH)
-            tell = warn if closed else fail
-            yield tell(check, f"others may use {file} (mode {mode:o})", f"chmod 600 {file}")
+    # A directory that nobody else may enter protects its files whatever their own mode is.
+    closed = not (_mode(site.state_dir) or 0) & (stat.S_IXGRP | stat.S_IXOTH)
+    tell = warn if closed else fail
+    open_ones, foreign = _loose(site.state_dir, owner)
+    for path, mode in open_ones[:_TOLD]:
+        yield tell(check, f"others may use {path} (mode {mode:o})", f"chmod {wanted_mode(mode):o} {path}")
+    if (count := len(open_ones) - _TOLD) > 0:
+        yield tell(check, f"others may use {count} more below {site.state_dir}", "clawd doctor --fix")
+    for path, uid in foreign[:1]:
+        evidence = f"{path} belongs to uid {uid}, the directory to uid {owner}"
+        more = f" ({len(foreign) - 1} more like it)" if len(foreign) > 1 else ""
+        yield fail(
+            check, f"{evidence}{more}: the daemon may not write it", f"sudo chown -R {owner} {site.state_dir}"
+        )
+
+
+def _loose(folder: Path, owner: int) -> tuple[list[tuple[Path, int]], list[tuple[Path, int]]]:
+    """Return what others may use, with its mode, and what is another user's, with that one's number."""
+    found = list(islice(below(folder), MOST_ENTRIES))
+    loose = [(path, stat.S_IMODE(s.st_mode)) for path, s in found if stat.S_IMODE(s.st_mode) & _OTHERS]
+    return loose, [(path, s.st_uid) for path, s in found if s.st_uid != owner]
+
+
+def below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield the files and folders of a state directory that are clawd's own, with their status, in order of names."""
+    try:
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except OSError:
+            continue  # gone by now
+        if stat.S_ISDIR(status.st_mode):
+            if entry.name not in _FREELY:
+                yield Path(entry.path), status
+                yield from below(Path(entry.path))
+        elif stat.S_ISREG(status.st_mode):  # links and sockets have no mode of their own, or another check
+            yield Path(entry.path), status
+
+
+def wanted_mode(mode: int) -> int:
+    """Return a mode without what others may do."""
+    return mode & ~_OTHERS & 0o7777
 
 
 def check_disk(site: Site) -> Iterator[Finding]:
-    """There is room for the journal: without it nothing is acknowledged any more."""
+    """There is room for the journal: without it nothing is acknowledged any more; and for the log, if that is elsewhere."""
+    places = [_nearest(site.state_dir)]
+    log = site.state_dir / LOG_NAME
+    if log.is_symlink() and (behind := _nearest(log.resolve())) not in places:
+        places.append(behind)
+    for place in places:
+        yield _room(site, place)
+
+
+def _room(site: Site, place: Path) -> Finding:
     check = "disk"
-    place = _nearest(site.state_dir)
     total, free = site.host.disk(place)
+    nodes, free_nodes = site.host.inodes(place)
     evidence = f"{free >> 20} MB of {total >> 20} MB free at {place}"
-    if free < LEAST_BYTES:
-        yield fail(check, evidence, "free some space: messages are refused while the disk is full")
-    elif free < ENOUGH_BYTES:
-        yield warn(check, evidence, "free some space soon")
-    else:
-        yield ok(check, evidence)
+    if nodes and free_nodes < ENOUGH_INODES:
+        evidence += f", {free_nodes} of {nodes} files more can be made"
+    if free < LEAST_BYTES or (nodes and free_nodes < LEAST_INODES):
+        return fail(check, evidence, "free some space: messages are refused while the disk is full")
+    if free < ENOUGH_BYTES or (nodes and free_nodes < ENOUGH_INODES):
+        return warn(check, evidence, "free some space soon")
+    return ok(check, evidence)
 
 
 def check_file_system(site: Site) -> Iterator[Finding]:

@@ -109,8 +109,25 @@ def check_clock(site: Site) -> Iterator[Finding]:
     elif newest > now.timestamp() + AHEAD_S:
         last = datetime.fromtimestamp(newest, tz=UTC)
         yield warn(check, f"{evidence}, but the state directory was written {last:%Y-%m-%d %H:%M:%S}", fix)
+    elif abs(jump_s := _jump_s(site)) > AHEAD_S:
+        evidence += f": it was set by {jump_s:+.0f} s since the daemon started"
+        yield warn(
+            check, evidence, "deadlines and logs from before are off by that; timedatectl tells who sets it"
+        )
+    elif site.host.synchronized() is False:
+        yield warn(check, f"{evidence}, which nothing keeps in time (NTP)", fix)
     else:
         yield ok(check, evidence)
+
+
+def _jump_s(site: Site) -> float:
+    """Return how far the clock went apart from the time that passed while the daemon ran."""
+    try:
+        status = site.status or {}
+        began, ran_s = datetime.fromisoformat(str(status["started_at"])), float(status["uptime_s"])
+    except (KeyError, ValueError):
+        return 0.0
+    return site.host.now() - began.timestamp() - ran_s
 
 
 def _changed(site: Site) -> Iterator[float]:

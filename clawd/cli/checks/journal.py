@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from clawd.cli.checks.site import Finding, fail, ok, warn
 from clawd.cli.printing import counted
-from clawd.client import Client
 from clawd.errors import ClawdError, JournalLocked
-from clawd.journal.checking import check_file
 from clawd.jsonable import json_object
 from clawd.store.backup import FOLDER, list_backups
 from clawd.store.lock import StateLock
@@ -27,9 +25,11 @@ if TYPE_CHECKING:
     from clawd.cli.checks.site import Site
 
 ID: Final = "journal"
-LIMIT_S: Final = 60.0
 MOST_WAL_BYTES: Final = 64 << 20
+MOST_BYTES: Final = 1 << 30
+OLD_BACKUP_DAYS: Final = 30.0
 _BUSY_MS: Final = 1000
+_OPS: Final = 100_000  # of SQLite's own instructions between two looks at the clock
 
 
 def check_journal(site: Site) -> Iterator[Finding]:
@@ -44,7 +44,9 @@ def check_journal(site: Site) -> Iterator[Finding]:
         yield from _locked(site, path, error)
         return
     except OSError as error:
-        yield fail(ID, f"{error.filename}: {error.strerror}", f"chmod u+rwx {site.state_dir}")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        fix = "free some space" if full else f"chmod u+rwx {site.state_dir}"
+        yield fail(ID, f"{error.filename or site.state_dir}: {error.strerror}", fix)
         return
     try:
         yield from _unused(site, path)
@@ -58,7 +60,7 @@ def check_keeping(site: Site) -> Iterator[Finding]:
     path = site.state_dir / FILE
     try:
         if site.status is not None:
-            client = Client(site.sockets)
+            client = site.client()
             facts, report = client.get("/journal"), client.result("/journal/check", post={"quick": True})
             yield from _size(facts["bytes"], facts["free_bytes"], shrinks=facts["shrinks"])
             yield _rows(report["findings"])
@@ -66,18 +68,23 @@ def check_keeping(site: Site) -> Iterator[Finding]:
             yield from _alone(site, path)
     except ClawdError as error:
         yield warn("rows", f"not looked at: {error}", error.remedy or "clawd journal check")
+    except OSError as error:
+        yield warn("rows", f"not looked at: {error.strerror}", "see journal and disk")
     yield _backups(site)
+    yield from _growth(site, path)
 
 
 def _alone(site: Site, path: Path) -> Iterator[Finding]:
     """The same of a database that no daemon has open."""
     lock = StateLock.take(site.state_dir)
     try:
-        with closing(_open(path)) as db:
+        with closing(_open(path, site)) as db:
             pages, free, size, mode = (
                 int(db.execute(f"PRAGMA {name}").fetchone()[0])
                 for name in ("page_count", "freelist_count", "page_size", "auto_vacuum")
             )
+        from clawd.journal.checking import check_file  # brings all of the journal
+
         yield from _size(pages * size, free * size, shrinks=mode != 0)
         report = check_file(path, mark=Mark(site.state_dir).read(), quick=True)
         yield _rows([json_object(finding) for finding in report.findings])
@@ -113,7 +120,25 @@ def _backups(site: Site) -> Finding:
     if not found:
         return ok("backup", "none yet in the state directory; clawd backup makes one")
     path, at = found[-1]
-    return ok("backup", f"the last of {len(found)} is {(site.host.now() - at) / 86400:.1f} days old: {path}")
+    days = (site.host.now() - at) / 86400
+    evidence = f"the last of {len(found)} is {days:.1f} days old: {path}"
+    if days > OLD_BACKUP_DAYS:
+        return warn("backup", evidence, "clawd backup, and have it made regularly (cron, a systemd timer)")
+    return ok("backup", evidence)
+
+
+def _growth(site: Site, path: Path) -> Iterator[Finding]:
+    """A database that is never thinned out grows as long as people write."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return
+    keep = site.config.journal.keep_days
+    kept = "turns are kept for ever" if keep is None else f"turns are kept for {keep} days"
+    if keep is None and size > MOST_BYTES:
+        yield warn("retention", f"{size >> 20} MB, and {kept}", "set journal.keep_days, such as 365")
+    else:
+        yield ok("retention", kept)
 
 
 def _locked(site: Site, path: Path, error: JournalLocked) -> Iterator[Finding]:
@@ -135,23 +160,23 @@ def _unused(site: Site, path: Path) -> Iterator[Finding]:
             yield fail(ID, f"{path} is gone; it held entries up to {highest}", "restore a backup")
         return
     try:
-        with closing(_open(path)) as db:
-            yield _examined(db, path)
+        with closing(_open(path, site)) as db:
+            yield _examined(db, path, site)
     except sqlite3.DatabaseError as error:
         yield fail(ID, f"{path}: {error}", "restore a backup, or: clawd doctor --salvage")
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, site: Site) -> sqlite3.Connection:
     # Without a log the file alone is everything, and `immutable` leaves no -shm behind.
     log = path.with_name(f"{path.name}-wal")
     how = "mode=ro" if log.exists() else "immutable=1"
     db = sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=_BUSY_MS / 1000)
-    deadline = time.monotonic() + LIMIT_S
-    db.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
+    deadline = site.host.monotonic() + site.left_s()
+    db.set_progress_handler(lambda: site.host.monotonic() > deadline, _OPS)
     return db
 
 
-def _examined(db: sqlite3.Connection, path: Path) -> Finding:
+def _examined(db: sqlite3.Connection, path: Path, site: Site) -> Finding:
     owner = int(db.execute("PRAGMA application_id").fetchone()[0])
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     newest = max(int(step.name.split("_")[0]) for step in MIGRATIONS.glob("[0-9]*.sql"))
@@ -162,17 +187,29 @@ def _examined(db: sqlite3.Connection, path: Path) -> Finding:
     if version > newest:
         evidence = f"{path} was written by a newer clawd (schema {version}, this one knows {newest})"
         return fail(ID, evidence, "install the newer version again")
-    began = time.monotonic()
+    began = site.host.monotonic()
     try:
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError as error:
-        if "interrupt" in str(error):
-            return warn(ID, f"{path}: not read to its end within {LIMIT_S:.0f} s")
-        raise
+        if "interrupt" not in str(error):
+            raise
+        evidence = (
+            f"{path}: not read to its end within {site.host.monotonic() - began:.1f} s, so far no damage"
+        )
+        return warn(ID, evidence, "clawd journal check reads it whole, however long it takes")
     if verdict != "ok":
         return fail(ID, f"{path}: {verdict}", "restore a backup, or: clawd doctor --salvage")
+    from clawd.journal.opening import highest
+
+    said, found = Mark(site.state_dir).read(), highest(db) if version == newest else None
+    if said is not None and found is not None and found < said:
+        evidence = f"{path}: entries up to {said} were committed, {found} is the last one there"
+        return fail(
+            ID, f"{evidence}: its write-ahead log was cut", "restore a backup if what is missing matters"
+        )
     size = path.stat().st_size >> 20
-    return ok(ID, f"{path}: whole, {size} MB, schema {version}, read in {time.monotonic() - began:.1f} s")
+    took_s = site.host.monotonic() - began
+    return ok(ID, f"{path}: whole, {size} MB, schema {version}, read in {took_s:.1f} s")
 
 
 def _wal(path: Path) -> Iterator[Finding]:

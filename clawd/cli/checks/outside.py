@@ -6,18 +6,18 @@ import asyncio
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from clawd.cli.checks.site import Finding, evidence_of, fail, ok, warn
-from clawd.cli.live import ask_bridges, ask_models, called_bridges
+from clawd.cli.checks.through import ask_through_daemon, expect_of_daemon, longer
 from clawd.config.sections import called_bridges as called_by_plugin
 from clawd.errors import ClawdError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from clawd.cli.checks.board import Board
     from clawd.cli.checks.site import Site
     from clawd.cli.live import ModelAnswer
     from clawd.models.base import ModelInfo
 
-LIMIT_S: Final = 20.0
 _NOT_ASKED: Final = frozenset(
     {"local", "demo"}
 )  # one would start a child for minutes, the other always answers
@@ -31,40 +31,72 @@ class Signed(Protocol):
     def secret(self) -> object: ...
 
 
-def check_models(site: Site) -> Iterator[Finding]:
+def expect_models(site: Site, board: Board) -> None:
+    """Say which models will be asked, as far as that is known before."""
+    if site.status is not None:
+        expect_of_daemon(site, board, "models", but=_NOT_ASKED)
+    elif site.loaded is not None:
+        for config in site.config.models:
+            if config.type not in _NOT_ASKED:
+                board.expect(f"model:{config.name}", longer("models", config.name))
+
+
+def expect_bridges(site: Site, board: Board) -> None:
+    """Say which bridges will be asked; of some it shows only then that there is nothing to ask."""
+    if site.status is not None:
+        expect_of_daemon(site, board, "bridges")
+    elif site.loaded is not None:
+        for name, section in site.config.bridges.items():
+            if section.enabled:
+                board.expect(f"bridge:{name}", longer("bridges", name))
+
+
+async def check_models(site: Site, board: Board) -> None:
     """Each model answers a word; one of them is more than the demo."""
     if site.loaded is None:
-        yield warn("models", "not asked: the configuration does not load", "clawd config check")
+        board.tell(warn("models", "not asked: the configuration does not load", "clawd config check"))
         return
+    if site.status is not None:
+        await ask_through_daemon(site, board, "models", but=_NOT_ASKED)
+        used = {str(model["name"]): str(model["type"]) for model in site.status.get("models", ())}
+        _tell_route(board, {name: used.get(name, "") for name in site.status.get("route", ())})
+        return
+    from clawd.cli.live import ask_models  # brings the whole HTTP client
+
     try:
-        models = asyncio.run(
-            ask_models(
-                site.config,
-                site.plugins,
-                site.environ,
-                wanted=lambda info: info.type not in _NOT_ASKED,
-                servers=site.host.model_servers,
-                limit_s=LIMIT_S,
-            )
+        models = await ask_models(
+            site.config,
+            site.plugins,
+            site.environ,
+            wanted=lambda info: info.type not in _NOT_ASKED,
+            servers=site.host.model_servers,
+            limit_s=site.left_s(),
         )
     except ClawdError as error:
-        yield fail("models", evidence_of(error), error.remedy)
+        board.tell(fail("models", evidence_of(error), error.remedy))
         return
     for model in models:
-        yield from _one_model(model)
-    used = [model.info.name for model in models if "default" in model.info.routes]
-    types = {model.info.type for model in models if "default" in model.info.routes}
-    if types == {"demo"}:
-        yield warn("models", "only the demo answers, which is no model", "clawd init")
+        for finding in _one_model(model):
+            board.tell(finding)
+    _tell_route(board, {m.info.name: m.info.type for m in models if "default" in m.info.routes})
+
+
+def _tell_route(board: Board, types: Mapping[str, str]) -> None:
+    """Tell who answers by default, given the types by name."""
+    if set(types.values()) == {"demo"}:
+        board.tell(warn("models", "only the demo answers, which is no model", "clawd init"))
     else:
-        yield ok("models", f"the default route is {', '.join(used)}")
+        board.tell(ok("models", f"the default route is {', '.join(types) or 'empty'}"))
 
 
 def _one_model(model: ModelAnswer) -> Iterator[Finding]:
     check = f"model:{model.info.name}"
     if model.answer is None:
         return
-    if model.answer.error is None:
+    if model.answer.silent_s is not None:
+        fix = longer("models", model.info.name)
+        yield warn(check, f"no answer within {model.answer.silent_s:.1f} s", fix)
+    elif model.answer.error is None:
         yield ok(check, f"{model.answer.line} ({_origin(model.info)})")
     else:
         yield fail(check, evidence_of(model.answer.error), model.answer.error.remedy or "clawd models test")
@@ -74,18 +106,34 @@ def _origin(info: ModelInfo) -> str:
     return info.found if info.found == "config" else f"found: {info.found}"
 
 
-def check_bridges(site: Site) -> Iterator[Finding]:
-    """Each platform knows us."""
-    if site.loaded is None or not site.config.bridges:
+async def check_bridges(site: Site, board: Board) -> None:
+    """Each platform knows us, and nothing keeps messages from us."""
+    if site.loaded is None:
         return
-    for answer in asyncio.run(ask_bridges(site.config, site.plugins, site.state_dir, limit_s=LIMIT_S)):
-        check = f"bridge:{answer.name}"
-        if answer.error is None:
-            yield ok(check, answer.line)
-        else:
-            yield fail(
-                check, evidence_of(answer.error), answer.error.remedy or f"clawd bridges test {answer.name}"
-            )
+    if site.status is not None:
+        await ask_through_daemon(site, board, "bridges")
+        return
+    names = [name for name, section in site.config.bridges.items() if section.enabled]
+    async with asyncio.TaskGroup() as tasks:
+        for name in names:
+            tasks.create_task(_one_bridge(site, name, board), name=f"probe:{name}")
+
+
+async def _one_bridge(site: Site, name: str, board: Board) -> None:
+    from clawd.cli.live import ask_bridge
+
+    check, fix = f"bridge:{name}", f"clawd bridges test {name}"
+    answer = await ask_bridge(name, site.config, site.plugins, site.state_dir, limit_s=site.left_s())
+    if answer is None:
+        board.silent(check)
+    elif answer.silent_s is not None:
+        board.tell(warn(check, f"no answer within {answer.silent_s:.1f} s", longer("bridges", name)))
+    elif answer.error is not None:
+        board.tell(fail(check, evidence_of(answer.error), answer.error.remedy or fix))
+    else:
+        board.tell(ok(check, answer.line))
+        for oddity in answer.oddities:
+            board.tell(warn(check, oddity.what, oddity.remedy))
 
 
 def check_webhooks(site: Site) -> Iterator[Finding]:
@@ -101,7 +149,11 @@ def check_webhooks(site: Site) -> Iterator[Finding]:
     signed = tuple(
         name for name, section in sections.items() if isinstance(section, Signed) and name not in told
     )
-    seen = asyncio.run(called_bridges(site.config, site.plugins, site.state_dir, signed))
+    seen: list[str] = []
+    if signed:
+        from clawd.cli.live import called_bridges
+
+        seen = asyncio.run(called_bridges(site.config, site.plugins, site.state_dir, signed))
     for name in (name for name in sections if name in told or name in seen):
         check, section = f"bridge:{name}", sections[name]
         if site.config.gateway.port is False:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from clawd import paths
+from clawd.cli.checks.kernel import synchronized
 from clawd.client import Client
 from clawd.config.loader import LoadedConfig, load_config
 from clawd.config.schema import Config
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from clawd.models.presets import ServerPreset
 
 Status = Literal["ok", "warn", "fail"]
+
+PATIENCE_S: Final = 20.0
+LEAST_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +67,16 @@ class Host:
     disk: Callable[[Path], tuple[int, int]] = lambda path: shutil.disk_usage(path)[
         ::2
     ]  # total and free bytes
+    inodes: Callable[[Path], tuple[int, int]] = lambda path: (
+        (found := os.statvfs(path)).f_files,
+        found.f_favail,
+    )  # total and free; (0, 0) where the file system has no such limit
     file_limit: Callable[[], int] = lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     mounts: Callable[[], str] = lambda: Path("/proc/self/mountinfo").read_text(encoding="utf-8")
     root: Path = Path("/")  # where systemd's files are below
+    proc: Path = Path("/proc")
+    synchronized: Callable[[], bool | None] = synchronized
+    monotonic: Callable[[], float] = time.monotonic
     model_servers: tuple[ServerPreset, ...] | None = None  # on loopback; None: the usual ones
 
 
@@ -83,6 +95,21 @@ class Site:
     sockets: tuple[Path, ...]  # where clients look
     status: Mapping[str, Any] | None  # the daemon's answer
     no_status: ControlError | ClawdError | None  # why there is none
+    limit_s: float = PATIENCE_S  # how long all that is asked of others may take
+    until: float | None = (
+        None  # when that is over, by the host's monotonic clock; None: it begins anew each time
+    )
+
+    def left_s(self) -> float:
+        """Return how long an answer may be waited for; a little always, so that each is asked."""
+        if self.until is None:
+            return self.limit_s
+        return max(self.until - self.host.monotonic(), LEAST_S)
+
+    def client(self) -> Client:
+        """Return a client for the daemon that waits no longer than is left."""
+        left_s = self.left_s()
+        return Client(self.sockets, timeout_s=left_s, silence_s=left_s)
 
     @property
     def config(self) -> Config:
@@ -91,9 +118,19 @@ class Site:
 
 
 def survey(
-    socket: str | None, config: str | None, environ: Mapping[str, str], host: Host | None = None
+    socket: str | None,
+    config: str | None,
+    environ: Mapping[str, str],
+    host: Host | None = None,
+    *,
+    limit_s: float | None = None,
 ) -> Site:
-    """Return the installation that these options and this environment mean."""
+    """Return the installation that these options and this environment mean.
+
+    With `limit_s` all that is asked of others, this daemon included, is over so many seconds from now.
+    """
+    host = host or Host()
+    until = None if limit_s is None else host.monotonic() + limit_s
     plugins = find_plugins()
     path, loaded, wrong = None, None, None
     try:
@@ -104,10 +141,10 @@ def survey(
     configured = (
         loaded.config.state_dir if loaded else paths.configured_state_dir(path, environ) if path else None
     )
-    sockets, status, silent = _ask_daemon(socket, config if path else None, environ)
+    sockets, status, silent = _ask_daemon(socket, config if path else None, environ, limit_s or PATIENCE_S)
     return Site(
         environ=environ,
-        host=host or Host(),
+        host=host,
         plugins=plugins,
         config_path=path,
         config_named=config,
@@ -117,14 +154,16 @@ def survey(
         sockets=sockets,
         status=status,
         no_status=silent,
+        limit_s=limit_s or PATIENCE_S,
+        until=until,
     )
 
 
 def _ask_daemon(
-    socket: str | None, config: str | None, environ: Mapping[str, str]
+    socket: str | None, config: str | None, environ: Mapping[str, str], limit_s: float
 ) -> tuple[tuple[Path, ...], Mapping[str, Any] | None, ClawdError | None]:
     try:
-        client = Client.find(socket, config, environ)
+        client = Client(paths.socket_candidates(socket, config, environ), timeout_s=limit_s)
     except ClawdError as error:
         return (), None, error
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -17,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from clawd import __version__
 from clawd.bridge import BridgePlugin
 from clawd.cli.checks import (
     budgets,
@@ -31,8 +31,9 @@ from clawd.cli.checks import (
     prices,
     tls,
 )
+from clawd.cli.checks.board import Board
 from clawd.cli.checks.files import file_system
-from clawd.cli.checks.site import Finding, Host, Site, survey
+from clawd.cli.checks.site import Finding, Site, survey
 from clawd.cli.units import units
 from clawd.client import NoAnswer
 from clawd.config.schema import GatewayConfig
@@ -41,48 +42,9 @@ from clawd.store.lock import StateLock
 from clawd.store.mark import Mark
 from clawd.store.schema import APPLICATION_ID
 from tests.fakes.certificates import make_certificate
+from tests.fakes.doctor_site import ALIVE, LOCAL_DISK, MakeSite, failed, make, only
 
-LOCAL_DISK = "22 1 8:1 / / rw,relatime - ext4 /dev/root rw\n"
-HEALTHY = "gateway: {port: 0}\nmodels: [{name: d, type: demo}]\n"
-ALIVE = {"version": __version__, "pid": os.getpid(), "state": "ready", "gateway": None, "config_error": ""}
-
-MakeSite = Callable[..., Site]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> MakeSite:
-    """Return a maker of installations below `tmp_path`, healthy unless told otherwise."""
-
-    def make(config: str = HEALTHY, *, status: dict[str, Any] | None = None, **of_host: Any) -> Site:
-        home = tmp_path / "clawd"
-        (home / "state").mkdir(mode=0o700, parents=True, exist_ok=True)
-        (home / "config.yaml").write_text(config)
-        (home / "config.yaml").chmod(0o600)
-        healthy: dict[str, Any] = {
-            "disk": lambda _: (100 << 30, 50 << 30),
-            "file_limit": lambda: 1024,
-            "mounts": lambda: LOCAL_DISK,
-            "root": tmp_path / "root",
-            "model_servers": (),
-        }
-        environ = {"HOME": str(tmp_path / "home"), "CLAWD_HOME": str(home)}
-        site = survey(None, None, environ, Host(**healthy | of_host))
-        return replace(site, status=status, no_status=None) if status else site
-
-    return make
-
-
-def only(findings: Iterator[Finding]) -> Finding:
-    found = list(findings)
-    assert len(found) == 1, found
-    return found[0]
-
-
-def failed(findings: Iterator[Finding], words: str, status: str = "fail") -> Finding:
-    (finding,) = [finding for finding in findings if finding.status == status]
-    assert words in finding.evidence
-    assert finding.fix
-    return finding
+__all__ = ["make"]  # the fixture
 
 
 def test_healthy_installation_has_nothing_broken(make: MakeSite) -> None:
@@ -470,12 +432,18 @@ def test_webhook_with_two_secrets_passes(make: MakeSite) -> None:
     assert "2 secrets" in finding.evidence
 
 
+def asked(site: Site) -> Iterator[Finding]:
+    board = Board()
+    asyncio.run(outside.check_models(site, board))
+    return iter(board.findings(0))
+
+
 def test_demo_alone_is_a_warning(make: MakeSite) -> None:
-    assert failed(outside.check_models(make()), "only the demo", "warn").fix == "clawd init"
+    assert failed(asked(make()), "only the demo", "warn").fix == "clawd init"
 
 
 def test_models_are_not_asked_while_the_configuration_is_broken(make: MakeSite) -> None:
-    failed(outside.check_models(make("agent: 1\n")), "not asked", "warn")
+    failed(asked(make("agent: 1\n")), "not asked", "warn")
 
 
 def test_a_price_that_nobody_looked_at_for_half_a_year_is_a_note(make: MakeSite) -> None:

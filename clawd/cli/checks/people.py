@@ -1,0 +1,54 @@
+"""Is there somebody who is told, and somebody who may decide?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clawd.cli.checks.site import Finding, fail, ok, warn
+from clawd.cli.printing import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clawd.cli.checks.site import Site
+
+
+def check_owners(site: Site) -> Iterator[Finding]:
+    """Where strangers ask to be let in, an owner can answer from a chat."""
+    if site.loaded is None:
+        return
+    owners, waits = site.config.access.owners, site.config.access.default == "pair"
+    if owners:
+        yield ok("owners", ", ".join(owners))
+    elif _enabled(site) and waits:
+        evidence = "nobody: who asks to be let in is let in at this terminal alone"
+        yield warn("owners", evidence, "clawd pair approve CODE --owner, or access: {owners: [BRIDGE:ID]}")
+    else:
+        yield ok("owners", "nobody but the terminal")
+
+
+def check_alerts(site: Site) -> Iterator[Finding]:
+    """Trouble is told to somebody, by bridges that are there."""
+    if site.loaded is None:
+        return
+    targets = site.config.alerts.targets
+    if not targets:
+        evidence = "nobody is told of trouble"
+        if site.config.alerts.owners and site.config.access.owners:
+            yield ok("alerts", "the owners are told of trouble in their private chats, where a bridge can")
+        elif _enabled(site):
+            yield warn("alerts", evidence, "alerts: {targets: [{bridge: NAME, chat: ID}]}")
+        else:
+            yield ok("alerts", evidence)
+        return
+    # One that is not there at all is a mistake of the configuration.
+    off = [target.bridge for target in targets if target.bridge and target.bridge not in _enabled(site)]
+    if off:
+        evidence = f"a target can't be told: the bridge {off[0]} is not enabled"
+        yield fail("alerts", evidence, "enable it, or correct alerts.targets")
+    else:
+        yield ok("alerts", f"{counted(len(targets), 'target')} told of trouble; clawd alerts test tries them")
+
+
+def _enabled(site: Site) -> list[str]:
+    return [name for name, section in site.config.bridges.items() if section.enabled]

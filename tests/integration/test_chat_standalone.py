@@ -1,0 +1,167 @@
+"""`clawd chat --standalone`: the whole work for one terminal, with no daemon before and none afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from clawd.store.lock import StateLock
+from tests.fakes.terminal import Terminal
+from tests.integration.test_chat_daemon import SLOW, argv, daemon, environ, home, model, turns
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["home", "model"]  # the fixtures
+
+
+def chat(home: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv(*words), env=environ(home), input=stdin, capture_output=True, text=True, timeout=50
+    )
+
+
+def holder(home: Path) -> int:
+    """Return the process that holds the state directory, or held it last."""
+    return int(json.loads((home / "state" / "lock").read_text())["pid"])
+
+
+def wait_for_end_of(pid: int) -> None:
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([process], [], [], 30)[0], "it goes on without the chat"
+    finally:
+        os.close(process)
+
+
+def is_free(home: Path) -> bool:
+    StateLock.take(home / "state").release()
+    return True
+
+
+def test_a_message_is_answered_without_a_daemon_bridges_and_gateway(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as platform:
+        platform.setblocking(False)
+        url = f"http://127.0.0.1:{platform.getsockname()[1]}"
+        with (home / "config.yaml").open("a") as config:
+            config.write(
+                f"bridges: {{telegram: {{token: '12345678:{'A' * 35}', api_base: '{url}', mode: polling}}}}\n"
+            )
+        done = chat(home, "--standalone", "--json", "hello", stdin="and a pipe")
+        result = json.loads(done.stdout.splitlines()[-1])
+        assert (done.returncode, result["state"], result["text"]) == (
+            0,
+            "answered",
+            "you said: hello\n\nand a pipe",
+        )
+        assert done.stderr == ""
+        try:
+            platform.accept()
+        except BlockingIOError:
+            pass
+        else:
+            raise AssertionError("the platform was called")
+    assert is_free(home)
+    assert not (home / "state" / "clawd.sock").exists()
+
+
+def test_exit_codes_are_those_of_the_chat(home: Path) -> None:
+    done = chat(home, "--standalone", "wrong key")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("error[E-MODELS]")
+    (home / "config.yaml").write_text("agent: 1\n")
+    broken = chat(home, "--standalone", "hello")
+    assert (broken.returncode, broken.stderr.splitlines()[0][:15]) == (78, "error[E-CONFIG]")
+
+
+def test_beside_a_daemon_it_refuses_with_the_holder_and_names_the_chat(home: Path) -> None:
+    with daemon(home) as running:
+        done = chat(home, "--standalone", "hello")
+        assert (done.returncode, done.stdout) == (73, "")
+        lines = done.stderr.splitlines()
+        assert lines[0] == "error[E-STANDALONE]: a clawd daemon is running"
+        assert f"process {running.pid} holds" in lines[2]
+        assert lines[3].startswith("try: clawd chat")
+        assert turns(home) == []
+
+
+def test_a_lock_whose_holder_is_silent_is_told_with_its_process(home: Path) -> None:
+    (home / "state").mkdir(exist_ok=True)
+    lock = StateLock.take(home / "state")
+    try:
+        done = chat(home, "--standalone", "hello")
+    finally:
+        lock.release()
+    assert (done.returncode, done.stdout) == (73, "")
+    assert str(os.getpid()) in done.stderr
+
+
+def test_without_a_daemon_the_chat_offers_both_ways_on(home: Path) -> None:
+    done = chat(home, "hello")
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[3] == (
+        "try: clawd start --detach, or without a daemon: clawd chat --standalone"
+    )
+    named = subprocess.run(
+        [*argv()[:-1], "--socket", str(home / "other.sock"), "chat", "--standalone", "hello"],
+        env=environ(home), input="", capture_output=True, text=True, timeout=50,
+    )  # fmt: skip
+    assert (named.returncode, "a socket was named" in named.stderr) == (2, True)
+
+
+@pytest.mark.slow
+def test_at_a_terminal_the_chat_asks_whether_to_go_on_without_a_daemon(home: Path) -> None:
+    with Terminal(argv(), environ(home)) as terminal:
+        terminal.until("Chat without one, until you leave? [y/N]")
+        terminal.type("\r")
+        assert terminal.wait() == 3
+        assert "clawd start --detach, or without a daemon" in terminal.screen.text().replace("\n", " ")
+    with Terminal(argv(), environ(home)) as terminal:
+        terminal.until("Chat without one, until you leave? [y/N]")
+        terminal.type("y\r")
+        terminal.until("›")
+        terminal.type("one\r")
+        terminal.until("you said: one")
+        terminal.type("\x04")
+        assert terminal.wait() == 0
+    assert is_free(home)
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_the_turn_and_the_text_is_kept(home: Path) -> None:
+    with Terminal(argv("--standalone", "speak", "slowly"), environ(home)) as terminal:
+        terminal.until("First paragraph.")
+        pid = holder(home)
+        terminal.type("\x03")
+        assert terminal.wait() == 130
+        assert terminal.screen.text().endswith("(stopped here)")
+    wait_for_end_of(pid)
+
+
+@pytest.mark.slow
+def test_a_chat_that_is_killed_takes_its_work_along_and_the_next_one_shows_the_answer(home: Path) -> None:
+    with Terminal(argv("--standalone", "speak", "slowly"), environ(home)) as terminal:
+        terminal.until("First paragraph.")
+        pid = holder(home)
+        terminal.process.send_signal(signal.SIGKILL)
+        wait_for_end_of(pid)
+    assert is_free(home)
+    with Terminal(argv("--standalone"), environ(home)) as terminal:
+        terminal.until("The end.")
+        [turn] = turns(home)
+        assert (turn["state"], turn["answer"]) == ("answered", SLOW)
+        terminal.type("\x04")
+        assert terminal.wait() == 0
+        assert terminal.screen.text().rstrip().endswith("clawd chat --standalone")
+    assert is_free(home)
