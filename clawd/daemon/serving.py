@@ -16,6 +16,8 @@ from clawd.config.loader import load_config
 from clawd.errors import EXIT_FAILED, EXIT_OK, ClawdError, ConfigError, four_lines
 from clawd.ids import SystemClock
 from clawd.journal.opening import open_journal
+from clawd.loop_lag import RoundSelector, loop_with
+from clawd.loop_watch import LoopWatch
 from clawd.observability.logging import setup_logging
 from clawd.paths import config_path, own_call, socket_path, state_dir
 from clawd.plugins import find_plugins
@@ -39,7 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", metavar="PATH")
     options = parser.parse_args(arguments)
     try:
-        asyncio.run(serve(options.config, os.environ))
+        # Its events are counted and watched from the loop's own selector; uvloop has none that could be asked.
+        selector = RoundSelector()
+        with asyncio.Runner(loop_factory=lambda: loop_with(selector)) as runner:
+            runner.run(serve(options.config, os.environ, selector))
     except ConfigError as error:
         _tell_problems(error)
         return error.exit_code
@@ -73,8 +78,8 @@ def _tell(text: str) -> None:
         sys.stderr.flush()
 
 
-async def serve(config: str | None, environ: Mapping[str, str]) -> None:
-    """Run one daemon from its configuration to its end.
+async def serve(config: str | None, environ: Mapping[str, str], selector: RoundSelector) -> None:
+    """Run one daemon from its configuration to its end, in a loop that waits by this selector.
 
     Raises:
         ClawdError: it could not start, or a part it can't do without failed.
@@ -106,7 +111,9 @@ async def serve(config: str | None, environ: Mapping[str, str]) -> None:
                 announce(parts, program=program)
                 settle()
 
-            await Lifecycle(parts, announce=ready).run()
+            selector.count_into(parts.counts)
+            with LoopWatch(selector, state):
+                await Lifecycle(parts, announce=ready).run()
     finally:
         await opened.close()
 
