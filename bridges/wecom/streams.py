@@ -192,7 +192,7 @@ class Streams:
 
     def _forget(self) -> None:
         """Drop what is too old to be answered by a stream, and the oldest of too many: they are as good as unknown."""
-        old = []
+        old: list[str] = []
         for key, held in self._streams.items():  # about in the order in which they came
             if self._age_s(held.reply) <= _FORGET_S and len(self._streams) - len(old) < MOST:
                 break

@@ -91,5 +91,7 @@ async def test_no_thread_of_an_idle_daemon_wakes(state_dir: Path) -> None:
         await here.start()
         await said(here, "hello")
         async with asyncio.timeout(60):  # kept connections end, the database is tidied up
-            while (before := switches(here)) and (await asyncio.sleep(5), switches(here))[1] != before:
-                pass
+            before: dict[str, int] = {}
+            while (now := switches(here)) != before:
+                before = now
+                await asyncio.sleep(5)

@@ -12,6 +12,8 @@ from tests.fakes.webhook_sender import event, signed
 from tests.soak.words import answered
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import aiohttp
 
     from tests.fakes.bot_api import FakeBotApi
@@ -38,7 +40,7 @@ class Ledger:
         """What is wrong, in a sentence each."""
         lost = [number for number in range(1, self.said + 1) if not self.answers[number]]
         twice = [number for number, count in self.answers.items() if count > 1]
-        lists = {"lost": lost, "twice": twice, "strange": self.strange}
+        lists: dict[str, Sequence[object]] = {"lost": lost, "twice": twice, "strange": self.strange}
         return {name: f"{len(found)}: {found[:10]}" for name, found in lists.items() if found}
 
 

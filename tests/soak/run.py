@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tests.soak.samples import PORTION, Limits, Sample, judge, rss_slope
 from tests.soak.stage import stage
@@ -143,9 +143,9 @@ def _line(sample: Sample) -> str:
     )
 
 
-def _row(name: str, samples: list[Sample], pick: Callable[[Any], float]) -> tuple[str, str, str, str]:
+def _row(name: str, samples: list[Sample], pick: Callable[[Sample], float]) -> tuple[str, str, str, str]:
     def shown(value: float) -> str:
-        return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
+        return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
 
     first, last = pick(samples[0]), pick(samples[-1])
     return name, shown(first), shown(last), shown(max(map(pick, samples)))

@@ -191,7 +191,7 @@ def test_the_thread_sleeps_while_the_loop_is_idle_and_wakes_with_it(told: Told, 
 
 def test_every_round_is_counted_and_the_worst_is_kept(tmp_path: Path) -> None:
     async def main(_: RoundSelector) -> None:
-        for _ in range(100):
+        for _number in range(100):
             await asyncio.sleep(0)
         wait_for(lambda: False, lambda: time.sleep(0.005), patience_s=0.03)
         await asyncio.sleep(0)
