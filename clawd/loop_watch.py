@@ -13,9 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
+from clawd.ids import parse_turn_id
 from clawd.loop_lag import LONG_S
+from clawd.observability.about import task_about
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -83,7 +86,7 @@ class LoopWatch:
         self._told = 0.0  # the last round that was told, by its beginning
         self._again = False  # it was told once more
         self._open = False  # its end was not told yet
-        self._task = ""
+        self._task: Mapping[str, object] = {}  # what is told of the one that ran
         self._thread = threading.Thread(target=self._run, name="loop-watch", daemon=True)
 
     def __enter__(self) -> Self:
@@ -170,11 +173,11 @@ class LoopWatch:
     def _tell(self, began: float, for_s: float, look: Look, stacks: str) -> None:
         reason = why(look, self._look_s)
         task = asyncio.current_task(self._loop) if self._selector.began == began else None
-        self._told, self._task = began, task.get_name() if task is not None else ""
+        self._told, self._task = began, _names(task) if task is not None else {}
         extra = {
+            **self._task,
             "for_s": round(for_s, 3),
             "why": reason,
-            "task": self._task,
             "cpu_s": round(look.cpu_s, 3),
             "stack": "" if reason == SUSPENDED else stacks,
         }
@@ -182,7 +185,7 @@ class LoopWatch:
 
     def _came_back(self, after_s: float) -> None:
         self._open = False
-        log.warning("loop_came_back", extra={"after_s": round(after_s, 3), "task": self._task})
+        log.warning("loop_came_back", extra={**self._task, "after_s": round(after_s, 3)})
 
     def _stack(self) -> str:
         """Return where the loop's thread is, the innermost call last; no values of variables."""
@@ -194,6 +197,13 @@ class LoopWatch:
             )
             frame = frame.f_back
         return "\n".join(reversed(lines))
+
+
+def _names(task: asyncio.Task[object]) -> Mapping[str, object]:
+    """Return what a task is about; those that work for a turn bear its id as their name."""
+    name = task.get_name()
+    turn = {"turn": name} if parse_turn_id(name) else {}
+    return {**task_about(task), **turn, "task": name}
 
 
 class _Stacks:

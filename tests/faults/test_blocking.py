@@ -79,7 +79,7 @@ async def test_a_tool_that_blocks_the_loop_is_named_in_the_log_while_it_does(
         await said(here, "please")
         blocked, over = await logged(here, "loop_blocked"), await logged(here, "loop_came_back")
         assert "Blocking.sits_on_the_loop" in blocked["stack"]
-        assert (blocked["why"], blocked["task"].split(":")[0]) == ("waits", "turn")
+        assert (blocked["why"], blocked["turn"].split(":")[0]) == ("waits", "turn")
         assert over["after_s"] >= blocked["for_s"] >= 1
         assert len(events(here, "loop_blocked")) == 1
 

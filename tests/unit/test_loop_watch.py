@@ -92,7 +92,8 @@ def test_a_sleep_on_the_loop_is_told_while_it_lasts_with_its_stack_and_its_task(
 
     counts = run_watched(main, tmp_path)
     (blocked,), (over,) = told.of("loop_blocked"), told.of("loop_came_back")
-    assert (blocked["why"], blocked["task"]) == ("waits", "turn:x-1-2")
+    assert (blocked["why"], blocked["task"], blocked["turn"]) == ("waits", "turn:x-1-2", "turn:x-1-2")
+    assert over["turn"] == "turn:x-1-2"
     assert "in sleeps_on_the_loop" in blocked["stack"]
     assert over["after_s"] >= blocked["for_s"] >= LOOK_S
     assert counts.take_worst_lag() >= blocked["for_s"]
