@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clawd.config.loader import load_config
+from clawd.crash_stacks import CrashStacks
 from clawd.errors import EXIT_FAILED, EXIT_OK, ClawdError, ConfigError, four_lines
 from clawd.ids import SystemClock
 from clawd.journal.opening import open_journal
@@ -110,9 +111,10 @@ async def serve(config: str | None, environ: Mapping[str, str], selector: RoundS
             def ready(parts: Parts) -> None:
                 announce(parts, program=program)
                 settle()
+                selector.count_into(parts.counts)  # a start is long rounds, and held up nobody
+                watch.start()
 
-            selector.count_into(parts.counts)
-            with LoopWatch(selector, state):
+            with CrashStacks(state), LoopWatch(selector) as watch:
                 await Lifecycle(parts, announce=ready).run()
     finally:
         await opened.close()

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clawd.loop_lag import RoundSelector, loop_with
-from clawd.loop_watch import STACKS_FILE, SUSPENDED, Look, LoopWatch, why
+from clawd.loop_watch import SUSPENDED, Look, LoopWatch, why
 from clawd.observability.counts import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
-    from pathlib import Path
 
 LOOK_S = 0.05
 PATIENCE_S = 20.0  # of what blocks, for a machine that is busy with other things
@@ -36,6 +35,10 @@ class Told(logging.Handler):
     def of(self, name: str) -> list[dict[str, Any]]:
         return [fields for event, fields in self.events if event == name]
 
+    def blocks(self, function: str) -> list[dict[str, Any]]:
+        """The blocks whose stack names a function; a busy machine may make others."""
+        return [fields for fields in self.of("loop_blocked") if function in fields["stack"]]
+
 
 @pytest.fixture
 def told() -> Iterator[Told]:
@@ -45,13 +48,14 @@ def told() -> Iterator[Told]:
     logger.removeHandler(handler)
 
 
-def run_watched(main: Callable[[RoundSelector], Coroutine[Any, Any, None]], folder: Path) -> Counts:
+def run_watched(main: Callable[[RoundSelector], Coroutine[Any, Any, None]]) -> Counts:
     """Run this in a watched loop of its own; return what was counted."""
     selector, counts = RoundSelector(LOOK_S), Counts()
     selector.count_into(counts)
 
     async def watched() -> None:
-        with LoopWatch(selector, folder, look_s=LOOK_S):
+        with LoopWatch(selector, look_s=LOOK_S) as watch:
+            watch.start()
             await main(selector)
 
     with asyncio.Runner(loop_factory=lambda: loop_with(selector)) as runner:
@@ -69,103 +73,75 @@ def wait_for(
 
 
 def sleeps_on_the_loop(told: Told, times: int = 1) -> None:
-    wait_for(lambda: len(told.of("loop_blocked")) >= times, lambda: time.sleep(0.005))
+    wait_for(lambda: len(told.blocks("sleeps_on_the_loop")) >= times, lambda: time.sleep(0.005))
 
 
 def computes_on_the_loop(told: Told) -> None:
-    wait_for(lambda: told.of("loop_blocked"), lambda: None)
+    wait_for(lambda: told.blocks("computes_on_the_loop"), lambda: None)
 
 
-def test_a_sleep_on_the_loop_is_told_while_it_lasts_with_its_stack_and_its_task(
-    told: Told, tmp_path: Path
-) -> None:
+def test_a_sleep_on_the_loop_is_told_while_it_lasts_with_its_stack_and_its_task(told: Told) -> None:
     async def main(_: RoundSelector) -> None:
         task = asyncio.current_task()
         assert task is not None
         task.set_name("turn:x-1-2")
         await asyncio.sleep(0)
         sleeps_on_the_loop(told)
-        assert not told.of("loop_came_back")
+        before = len(told.of("loop_came_back"))
         async with asyncio.timeout(PATIENCE_S):
-            while not told.of("loop_came_back"):
+            while len(told.of("loop_came_back")) == before:
                 await asyncio.sleep(LOOK_S)
 
-    counts = run_watched(main, tmp_path)
-    (blocked,), (over,) = told.of("loop_blocked"), told.of("loop_came_back")
+    counts = run_watched(main)
+    (blocked,) = told.blocks("sleeps_on_the_loop")
+    over = next(fields for fields in told.of("loop_came_back") if fields["after_s"] >= blocked["for_s"])
     assert (blocked["why"], blocked["task"], blocked["turn"]) == ("waits", "turn:x-1-2", "turn:x-1-2")
     assert over["turn"] == "turn:x-1-2"
-    assert "in sleeps_on_the_loop" in blocked["stack"]
-    assert over["after_s"] >= blocked["for_s"] >= LOOK_S
+    assert blocked["for_s"] >= LOOK_S
     assert counts.take_worst_lag() >= blocked["for_s"]
 
 
-def test_a_loop_that_computes_is_told_so(told: Told, tmp_path: Path) -> None:
+def test_a_loop_that_computes_is_told_so(told: Told) -> None:
     async def main(_: RoundSelector) -> None:
         await asyncio.sleep(0)
         computes_on_the_loop(told)
 
-    run_watched(main, tmp_path)
-    (blocked,) = told.of("loop_blocked")
-    assert "in computes_on_the_loop" in blocked["stack"]
+    run_watched(main)
+    assert len(told.blocks("computes_on_the_loop")) == 1
 
 
-def test_a_block_is_told_once_and_once_more_when_it_lasts(told: Told, tmp_path: Path) -> None:
+def test_a_block_is_told_once_and_once_more_when_it_lasts(told: Told) -> None:
     async def main(_: RoundSelector) -> None:
         await asyncio.sleep(0)
         sleeps_on_the_loop(told, times=2)
 
-    run_watched(main, tmp_path)
-    first, again = told.of("loop_blocked")
+    run_watched(main)
+    first, again = told.blocks("sleeps_on_the_loop")
     assert again["for_s"] >= 10 * LOOK_S
     assert first["for_s"] < again["for_s"]
 
 
-def test_native_code_that_holds_the_interpreter_is_named_by_the_written_stacks(
-    told: Told, tmp_path: Path
-) -> None:
+def test_native_code_that_holds_the_interpreter_is_named_as_soon_as_it_lets_go(told: Told) -> None:
     usleep = ctypes.PyDLL(None).usleep  # a PyDLL does not let go of the interpreter
 
     def holds_the_interpreter() -> None:
-        usleep(700_000)
+        usleep(500_000)
 
     async def main(selector: RoundSelector) -> None:
         await asyncio.sleep(0)
         holds_the_interpreter()
         async with asyncio.timeout(PATIENCE_S):
-            while not told.of("loop_came_back"):
+            while not told.blocks("holds_the_interpreter"):
                 await asyncio.sleep(LOOK_S)
 
-    counts = run_watched(main, tmp_path)
-    (blocked,) = told.of("loop_blocked")
+    counts = run_watched(main)
+    (blocked,) = told.blocks("holds_the_interpreter")
     assert blocked["why"] == "native code holds the interpreter"
-    assert "in holds_the_interpreter" in blocked["stack"].split("\n\n")[0]
-    assert counts.take_worst_lag() >= 0.7
+    assert blocked["stack"].splitlines()[-1].endswith("holds_the_interpreter")
+    assert counts.take_worst_lag() >= 0.5
 
 
-def test_stacks_that_an_ended_process_left_are_logged_by_the_next(told: Told, tmp_path: Path) -> None:
-    (tmp_path / STACKS_FILE).write_text(
-        "Timeout!\nThread 0x1:\n  File x\n\nThread 0x0:\n  File y, in main_one\n"
-    )
-
-    async def main(_: RoundSelector) -> None:
-        (left,) = told.of("loop_was_blocked")
-        assert left["stacks"].startswith("Thread 0x0")
-        assert (tmp_path / STACKS_FILE).stat().st_size == 0
-
-    run_watched(main, tmp_path)
-    assert not (tmp_path / STACKS_FILE).exists()
-
-
-def test_without_a_folder_for_stacks_the_rest_works(told: Told, tmp_path: Path) -> None:
-    async def main(_: RoundSelector) -> None:
-        await asyncio.sleep(0)
-        sleeps_on_the_loop(told)
-
-    run_watched(main, tmp_path / "nowhere")
-    assert [event for event, _ in told.events][:2] == ["no_stacks_file", "loop_blocked"]
-
-
-def test_the_thread_sleeps_while_the_loop_is_idle_and_wakes_with_it(told: Told, tmp_path: Path) -> None:
+def test_the_thread_sleeps_while_the_loop_is_idle_and_wakes_with_it(told: Told) -> None:
     async def main(selector: RoundSelector) -> None:
         loop, done = asyncio.get_running_loop(), asyncio.Event()
         asleep = threading.Event()
@@ -186,26 +162,26 @@ def test_the_thread_sleeps_while_the_loop_is_idle_and_wakes_with_it(told: Told, 
         assert selector.wake is None, "nobody woke it"
         sleeps_on_the_loop(told)
 
-    run_watched(main, tmp_path)
-    assert told.of("loop_blocked")
+    run_watched(main)
+    assert told.blocks("sleeps_on_the_loop")
 
 
-def test_every_round_is_counted_and_the_worst_is_kept(tmp_path: Path) -> None:
+def test_every_round_is_counted_and_the_worst_is_kept() -> None:
     async def main(_: RoundSelector) -> None:
         for _number in range(100):
             await asyncio.sleep(0)
         wait_for(lambda: False, lambda: time.sleep(0.005), patience_s=0.03)
         await asyncio.sleep(0)
 
-    counts = run_watched(main, tmp_path)
+    counts = run_watched(main)
     assert sum(counts.lag_s.counts) >= 100
     assert counts.lag_s.total >= 0.03
     assert counts.take_worst_lag() >= 0.03
     assert counts.take_worst_lag() == 0.0
 
 
-def look(*, late_s: float = 0.0, cpu_s: float = 0.0, dumped_ago_s: float | None = None) -> Look:
-    return Look(late_s=late_s, cpu_s=cpu_s, since_s=1.0 + late_s, dumped_ago_s=dumped_ago_s)
+def look(*, late_s: float = 0.0, cpu_s: float = 0.0, switches: int = 1) -> Look:
+    return Look(late_s=late_s, cpu_s=cpu_s, since_s=1.0 + late_s, switches=switches)
 
 
 @pytest.mark.parametrize(
@@ -213,13 +189,29 @@ def look(*, late_s: float = 0.0, cpu_s: float = 0.0, dumped_ago_s: float | None 
     [
         (look(), "waits"),
         (look(cpu_s=0.95), "computes"),
-        (look(late_s=30, dumped_ago_s=28), "native code holds the interpreter"),
-        (look(late_s=30, cpu_s=29, dumped_ago_s=28), "native code holds the interpreter"),
+        (look(cpu_s=0.95, switches=190), "computes"),  # the loop computes: it lets go each 5 ms
+        (look(late_s=30, switches=6000), "native code holds the interpreter"),
+        (look(late_s=30, cpu_s=29, switches=6000), "native code holds the interpreter"),
         (look(late_s=30, cpu_s=29), "computes"),
-        # The process stood still: the timer of the stacks went off when it moved again, as the look did.
-        (look(late_s=3600, dumped_ago_s=0.002), SUSPENDED),
-        (look(late_s=3600, cpu_s=0.01), SUSPENDED),
+        # The process stood still: nothing in it woke up meanwhile, neither did this thread.
+        (look(late_s=3600), SUSPENDED),
+        (look(late_s=3600, cpu_s=0.01, switches=5), SUSPENDED),
     ],
 )
 def test_a_process_that_stood_still_is_told_from_a_loop_that_is_blocked(seen: Look, said: str) -> None:
     assert why(seen, 1.0) == said
+
+
+def test_a_start_is_no_block(told: Told) -> None:
+    selector = RoundSelector(LOOK_S)
+
+    async def starts() -> None:
+        with LoopWatch(selector, look_s=LOOK_S) as watch:
+            wait_for(lambda: False, lambda: time.sleep(0.005), patience_s=5 * LOOK_S)
+            watch.start()
+            wait_for(lambda: False, lambda: time.sleep(0.005), patience_s=5 * LOOK_S)
+            await asyncio.sleep(LOOK_S)
+
+    with asyncio.Runner(loop_factory=lambda: loop_with(selector)) as runner:
+        runner.run(starts())
+    assert not told.blocks("test_a_start_is_no_block")
