@@ -53,9 +53,10 @@ def learned(**fields: object) -> None:
 
 def task_about(task: asyncio.Task[object]) -> Mapping[str, object]:
     """Return the fields of another task, from any thread; Python 3.11 does not tell them."""
-    if sys.version_info < (3, 12):
+    if sys.version_info >= (3, 12):
+        return task.get_context().get(_FIELDS) or _NOTHING
+    else:  # noqa: RET505 - a type checker of one version takes the other one's lines for dead
         return _NOTHING
-    return task.get_context().get(_FIELDS) or _NOTHING
 
 
 def now_about() -> Mapping[str, object]:
