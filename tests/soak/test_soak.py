@@ -18,7 +18,7 @@ SHORT = Limits(rss_mb=80.0)
 async def test_a_leak_of_memory_descriptors_and_tasks_is_found_and_every_message_is_answered_once(
     state_dir: Path,
 ) -> None:
-    plan = Plan(turns=250, conversations=40, people=20, every_s=0.2, rest_s=1.0, limits=SHORT)
+    plan = Plan(turns=180, conversations=40, people=20, every_s=0.1, rest_s=0.5, limits=SHORT)
     told: list[str] = []
     result = await run(state_dir, plan, told.append, environ={LEAK: "1"})
     assert result.broken.keys() == {"rss", "descriptors", "tasks"}, result.table()
