@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from clawd.loop_lag import RoundSelector, loop_with
+from clawd.loop_lag import Round, RoundSelector, loop_with
 from clawd.loop_watch import SUSPENDED, Look, LoopWatch, why
 from clawd.observability.counts import Counts
 
@@ -114,9 +114,10 @@ def test_a_block_is_told_once_and_once_more_when_it_lasts(told: Told) -> None:
     async def main(_: RoundSelector) -> None:
         await asyncio.sleep(0)
         sleeps_on_the_loop(told, times=2)
+        wait_for(lambda: len(told.blocks("main")) > 2, lambda: time.sleep(0.005), patience_s=6 * LOOK_S)
 
     run_watched(main)
-    first, again = told.blocks("sleeps_on_the_loop")
+    first, again = told.blocks("main")
     assert again["for_s"] >= 10 * LOOK_S
     assert first["for_s"] < again["for_s"]
 
@@ -200,6 +201,18 @@ def look(*, late_s: float = 0.0, cpu_s: float = 0.0, switches: int = 1) -> Look:
 )
 def test_a_process_that_stood_still_is_told_from_a_loop_that_is_blocked(seen: Look, said: str) -> None:
     assert why(seen, 1.0) == said
+
+
+def test_a_round_that_was_over_before_anybody_could_look_is_told_without_a_stack(told: Told) -> None:
+    selector = RoundSelector(1.0)
+    watch = LoopWatch(selector, look_s=1.0)
+    selector.long = Round(began=5.0, took_s=3.0)
+    for _ in range(2):
+        watch._judge(look(late_s=3.0, switches=600), at=9.0)
+    selector.close()
+    (blocked,), (over,) = told.of("loop_blocked"), told.of("loop_came_back")
+    assert (blocked["for_s"], over["after_s"], blocked["stack"]) == (3.0, 3.0, "")
+    assert blocked["why"] == "native code holds the interpreter"
 
 
 def test_a_start_is_no_block(told: Told) -> None:
