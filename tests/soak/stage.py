@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 PATIENCE_S: Final = 90.0  # with one answer; then it counts as lost
 _TASKS: Final = re.compile(r"^clawd_tasks (\d+)", re.M)
-_DEPTH: Final = re.compile(r"^clawd_queue_depth (\d+)", re.M)
 
 
 class Stage:
@@ -102,6 +101,11 @@ class Stage:
         for number in range(self._conversations):
             self._free.append(self._chat(number))
 
+    def _check_alive(self) -> None:
+        assert self.daemon.process is not None
+        if (code := self.daemon.process.returncode) is not None:
+            raise RuntimeError(f"the daemon ended with {code}\n{self.daemon.tail()}")
+
     def _chat(self, number: int) -> Chat:
         match number % 10:
             case 0:
@@ -137,6 +141,7 @@ class Stage:
             except TimeoutError:
                 self.late += 1  # the ledger has it, unless it comes after all
             except (aiohttp.ClientError, KeyError) as error:
+                self._check_alive()
                 self.ledger.strange.append(f"{type(error).__name__}: {error}")
             self._free.append(chat)
             self.ended += 1
@@ -171,14 +176,14 @@ class Stage:
     # --- what the daemon shows --------------------------------------------------------------------------
 
     async def sample(self, *, idle: bool = False) -> Sample:
-        """Read the daemon, and keep what was read."""
+        """Read the daemon, and keep what was read; raises RuntimeError when it has ended."""
+        self._check_alive()
         assert self.daemon.process is not None
         async with self.session.get(f"{self.url}/metrics") as reply:
             metrics = await reply.text()
-        tasks, depth = _TASKS.search(metrics), _DEPTH.search(metrics)
-        assert tasks is not None
-        assert depth is not None
-        status = await self.daemon.control("status")
+        tasks = _TASKS.search(metrics)
+        assert tasks is not None, metrics
+        queue = (await self.daemon.control("status"))["queue"]
         database = self.daemon.home / "state" / "clawd.db"
         sample = Sample(
             at_s=time.monotonic() - self._began,
@@ -186,8 +191,8 @@ class Stage:
             idle=idle,
             process=read_process(self.daemon.process.pid),
             tasks=int(tasks[1]),
-            queue=int(depth[1]),
-            deliveries=status["queue"]["deliveries_open"],
+            queue=queue["queued"] - queue["waiting"],
+            deliveries=queue["deliveries_open"],
             wal_mb=size_mb(database.with_name("clawd.db-wal")),
             database_mb=size_mb(database),
         )
