@@ -43,6 +43,8 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     options = parser.parse_args()
+    if options.conversations < options.people:
+        parser.error("each of the people needs a conversation: --conversations is less than --people")
     plan = dataclasses.replace(
         plan,
         turns=options.turns,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.soak.stage import Stage
 
 WARM_UP: Final = 0.1  # of all turns: caches fill, pools grow, the code is compiled
-MOST_WARM_UP: Final = 10_000
+MOST_WARM_UP: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from tests.fakes.webhook_sender import SECRET
 from tests.soak import plugin
 from tests.soak.people import ApiChat, HookChat, Ledger, OpenAIChat, TelegramChat
 from tests.soak.samples import Sample, read_process, size_mb
-from tests.soak.words import NEW_SHARE, Model, choose_kind, said
+from tests.soak.words import Model, choose_kind, said
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -34,12 +34,18 @@ if TYPE_CHECKING:
     from tests.fakes.webhook_receiver import Call as CallbackCall
     from tests.soak.people import Chat
 
+BUSY: Final = 0.05  # of all conversations; in them half of all is said
+NEW_BUSY: Final = 0.05  # of what is said there: a new session, so that one has 20 turns
+NEW_QUIET: Final = 0.15
 PATIENCE_S: Final = 90.0  # with one answer; then it counts as lost
 _TASKS: Final = re.compile(r"^clawd_tasks (\d+)", re.M)
 
 
 class Stage:
     """All of it. A tenth of the conversations comes over each API, two tenths are webhooks, the rest is Telegram.
+
+    Half of what is said is said in a few busy conversations, so that sessions are as long as they get soon after the
+    start: what a turn needs while it runs grows with its session, and would look like a leak.
 
     Args:
         home: The daemon's.
@@ -59,7 +65,7 @@ class Stage:
         self._port = free_port()
         self._telegram: dict[int, TelegramChat] = {}
         self._hooks: dict[str, HookChat] = {}
-        self._free = deque[Any]()
+        self._free: tuple[deque[Chat], deque[Chat]] = (deque(), deque())  # busy, and quiet
         self._began = time.monotonic()
         self.api = FakeBotApi(on_effect=self._bot_did)
         self.receiver = WebhookReceiver(CALLBACK_SECRET, on_call=self._callback_came)
@@ -99,7 +105,7 @@ class Stage:
         token = (self.daemon.home / "state" / "gateway.token").read_text().strip()
         self.session.headers["Authorization"] = f"Bearer {token}"
         for number in range(self._conversations):
-            self._free.append(self._chat(number))
+            self._free[number >= self._conversations * BUSY].append(self._chat(number))
 
     def _check_alive(self) -> None:
         assert self.daemon.process is not None
@@ -134,20 +140,22 @@ class Stage:
     async def _person(self) -> None:
         while self._left > 0:
             self._left -= 1
-            chat = self._free.popleft()
+            busy, resting = self._free
+            quiet = bool(resting) and (self._dice.random() < 0.5 or not busy)
+            chat = self._free[quiet].popleft()
             try:
                 async with asyncio.timeout(PATIENCE_S):
-                    await self._once(chat)
+                    await self._once(chat, NEW_QUIET if quiet else NEW_BUSY)
             except TimeoutError:
                 self.late += 1  # the ledger has it, unless it comes after all
             except (aiohttp.ClientError, KeyError) as error:
                 self._check_alive()
                 self.ledger.strange.append(f"{type(error).__name__}: {error}")
-            self._free.append(chat)
+            self._free[quiet].append(chat)
             self.ended += 1
 
-    async def _once(self, chat: Chat) -> None:
-        if self._dice.random() < NEW_SHARE:
+    async def _once(self, chat: Chat, new_share: float) -> None:
+        if self._dice.random() < new_share:
             await chat.begin_anew()
             return
         kind = choose_kind(self._dice)

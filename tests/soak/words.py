@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 Kind = Literal["plain", "long", "slow", "tool", "careful"]
 
 SHARES: Final[dict[Kind, float]] = {"plain": 0.72, "long": 0.1, "slow": 0.01, "tool": 0.15, "careful": 0.02}
-NEW_SHARE: Final = 0.03  # of all that is said: a new session
 _TOOLS: Final[dict[str, str]] = {"tool": "look_up", "careful": "careful"}
 _SAID: Final = re.compile(r"m(\d+) (\w+)")
 _ANSWER: Final = re.compile(r"(?:word ){0,40}answer to m(\d+)")
