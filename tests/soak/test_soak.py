@@ -21,7 +21,8 @@ async def test_a_leak_of_memory_descriptors_and_tasks_is_found_and_every_message
     plan = Plan(turns=180, conversations=40, people=20, every_s=0.1, rest_s=0.5, limits=SHORT)
     told: list[str] = []
     result = await run(state_dir, plan, told.append, environ={LEAK: "1"})
-    assert result.broken.keys() == {"rss", "descriptors", "tasks"}, result.table()
+    assert result.broken.keys() >= {"rss", "descriptors", "tasks"}, result.table()
+    assert not result.broken.keys() & {"lost", "twice", "strange", "tools", "left"}, result.table()
     assert result.samples[-1].turns == plan.turns
     assert told
     assert "BROKEN descriptors" in result.table()
