@@ -133,7 +133,7 @@ class LoopWatch:
         while True:
             seen = selector.waited
             began = selector.began
-            due_s = began + self._look_s - at if began else self._look_s
+            due_s = began + self._look_s - at if began not in (0.0, self._told) else self._look_s
             pause_s = min(max(due_s, _SHORTEST * self._look_s), self._look_s)
             self._turnstile.acquire(timeout=pause_s)
             if self._closing:
