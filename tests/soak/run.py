@@ -107,7 +107,7 @@ async def run(
             await here.talk(plan.turns - warm_up, plan.people)
             watch.cancel()
         took_s = (await here.sample()).at_s - began.at_s
-        await here.rest(began, more, plan.rest_s)
+        await here.rest(began, 0, plan.rest_s)
         broken = {**here.ledger.broken, **judge(here.samples, plan.limits)}
         if here.model.strange:
             broken["tools"] = f"{len(here.model.strange)}: {here.model.strange[:5]}"
