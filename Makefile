@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test slow check bench soak pages pictures clean
+.PHONY: help run test slow check bench soak soak-kills pages pictures clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +17,7 @@ NEWER := import sys; sys.exit(sys.version_info < (3, 11))
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 run: $(VENV)/.clawd-run ## install clawd and start it here, in the foreground
 	@exec $(BIN)/clawd start
@@ -47,9 +47,13 @@ bench: $(VENV)/.clawd-dev ## measure, and print tables
 	    fi
 	done
 
+TURNS ?= 200000
+soak: $(VENV)/.clawd-dev ## 200,000 turns through one daemon: all answered once, nothing grows (TURNS=)
+	@$(BIN)/python -m tests.soak --turns $(TURNS) --json soak.json
+
 KILLS ?= 1000
 SEED ?= $(shell date +%s)
-soak: $(VENV)/.clawd-dev ## kill the daemon 1,000 times under load, and judge what came of it (KILLS=, SEED=)
+soak-kills: $(VENV)/.clawd-dev ## kill the daemon 1,000 times under load, and judge what came of it (KILLS=, SEED=)
 	@echo "KILLS=$(KILLS) SEED=$(SEED)"
 	$(BIN)/python -m tests.crash.soak --kills $(KILLS) --seed $(SEED)
 

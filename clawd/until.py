@@ -40,8 +40,10 @@ async def until(event: asyncio.Event, work: Coroutine[None, None, T]) -> T:
             raised.append(error)
             return None
 
+    owner = asyncio.current_task()
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(kept(), name="work")
+        # Who looks at tasks sees the owner's name, such as a turn's id, on what runs for it.
+        task = tasks.create_task(kept(), name=owner.get_name() if owner else "work")
         watch = tasks.create_task(event.wait(), name="watch")
         await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
         ended = task.done()

@@ -33,6 +33,7 @@ UNFINISHED: Final = "…"
 _CONFLICT_RETRY_S: Final = 0.5
 _CONFLICT_TRIES: Final = 3
 _FORGET_S: Final = 3600.0
+MOST: Final = 5000  # messages at a time that may be answered by a stream
 
 
 class StreamOver(Exception):
@@ -190,9 +191,12 @@ class Streams:
         return held.over or self._age_s(held.reply) >= FINISH_BY_S
 
     def _forget(self) -> None:
-        """Drop what is too old to be answered by a stream: it is as good as unknown."""
-        old = [
-            k for k, s in self._streams.items() if self._age_s(s.reply) > _FORGET_S and not s.lock.locked()
-        ]
+        """Drop what is too old to be answered by a stream, and the oldest of too many: they are as good as unknown."""
+        old: list[str] = []
+        for key, held in self._streams.items():  # about in the order in which they came
+            if self._age_s(held.reply) <= _FORGET_S and len(self._streams) - len(old) < MOST:
+                break
+            if not held.lock.locked():
+                old.append(key)
         for key in old:
             del self._streams[key]

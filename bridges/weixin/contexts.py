@@ -121,7 +121,9 @@ class Contexts:
     def _used(self, user: str, token: str) -> _Use:
         use = self._use.get(user)
         if use is None or use.token != token:
-            use = self._use[user] = _Use(token)
+            use = _Use(token)
+            if user in self._known:  # a send may end after its user was forgotten
+                self._use[user] = use
         return use
 
 

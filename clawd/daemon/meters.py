@@ -91,6 +91,7 @@ class Meters:
             budget_family(self._ledger.standings()),
             names.JOURNAL_WRITABLE.number(float(not self._opened.store.pause)),
             names.FIRING.family(self._alerts()),
+            names.TASKS.number(len(asyncio.all_tasks())),
             *(disk.families() if disk is not None else ()),
             *(process.families() if process is not None else ()),
         )

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clawd.config.loader import load_config
+from clawd.crash_stacks import CrashStacks
 from clawd.errors import EXIT_FAILED, EXIT_OK, ClawdError, ConfigError, four_lines
 from clawd.ids import SystemClock
 from clawd.journal.opening import open_journal
+from clawd.loop_lag import RoundSelector, loop_with
+from clawd.loop_watch import LoopWatch
 from clawd.observability.logging import setup_logging
 from clawd.paths import config_path, own_call, socket_path, state_dir
 from clawd.plugins import find_plugins
@@ -45,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # clawd chat --standalone
     options = parser.parse_args(arguments)
     try:
-        asyncio.run(serve(options.config, os.environ, standalone=options.standalone))
+        # Its events are counted and watched from the loop's own selector; uvloop has none that could be asked.
+        selector = RoundSelector()
+        with asyncio.Runner(loop_factory=lambda: loop_with(selector)) as runner:
+            runner.run(serve(options.config, os.environ, selector, standalone=options.standalone))
     except ConfigError as error:
         _tell_problems(error)
         return error.exit_code
@@ -79,8 +85,10 @@ def _tell(text: str) -> None:
         sys.stderr.flush()
 
 
-async def serve(config: str | None, environ: Mapping[str, str], *, standalone: bool = False) -> None:
-    """Run one daemon from its configuration to its end.
+async def serve(
+    config: str | None, environ: Mapping[str, str], selector: RoundSelector, *, standalone: bool = False
+) -> None:
+    """Run one daemon from its configuration to its end, in a loop that waits by this selector.
 
     A `standalone` one serves the control socket alone, without bridges and gateway, and ends at once when its
     standard input does: with the process that started it, however that ends.
@@ -117,8 +125,11 @@ async def serve(config: str | None, environ: Mapping[str, str], *, standalone: b
             def ready(parts: Parts) -> None:
                 announce(parts, program=program)
                 settle()
+                selector.count_into(parts.counts)  # a start is long rounds, and held up nobody
+                watch.start()
 
-            await Lifecycle(parts, announce=ready).run()
+            with CrashStacks(state), LoopWatch(selector) as watch:
+                await Lifecycle(parts, announce=ready).run()
     finally:
         await opened.close()
 

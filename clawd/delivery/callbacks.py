@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from clawd.errors import DeliveryError, DeliveryRejected, DeliveryRetryLater, DeliveryUnknown, JournalError
-from clawd.journal.endpoints import DisabledEndpoint
+from clawd.journal.endpoints import MAX_ROWS, DisabledEndpoint
 from clawd.messages import BridgeCapabilities, Receipt
 from clawd.webhooks.addresses import is_loopback_host, is_public
 from clawd.webhooks.answers import kind_of
@@ -222,16 +222,22 @@ class Callbacks:
                 unreachable=True,
             )
 
+    async def keep_disabled(self, endpoint: DisabledEndpoint) -> None:
+        """Remember an endpoint that is gone, over restarts; of too many, the oldest is forgotten."""
+        self._disabled[endpoint.url] = endpoint
+        if len(self._disabled) > MAX_ROWS:
+            del self._disabled[next(iter(self._disabled))]
+        try:
+            await self._rows.put(endpoint)
+        except JournalError:
+            self._disabled.pop(endpoint.url, None)  # not kept: it is found out, and told, the next time
+            raise
+
     async def _disable(self, endpoint: _Endpoint) -> None:
         """Call this endpoint no more; raises DeliveryRejected: the first time owners hear of it."""
         self._check_enabled(endpoint)
         disabled = DisabledEndpoint(url=endpoint.url, settings=endpoint.by.settings, since=self._clock.now())
-        self._disabled[endpoint.url] = disabled
-        try:
-            await self._rows.put(disabled)
-        except JournalError:
-            del self._disabled[endpoint.url]  # not kept: it is found out, and told, the next time
-            raise
+        await self.keep_disabled(disabled)
         place = place_of(endpoint.url)
         log.warning("endpoint_disabled", extra={"endpoint": place})
         raise DeliveryRejected(

@@ -34,7 +34,8 @@ class ModelError(ClawdError):
 class ModelUnavailable(ModelError):
     """Refused, timed out, broke off or answered nonsense; another model may do better.
 
-    `transient`: the same request may succeed here in a moment.
+    `transient`: the same request may succeed here in a moment. `local`: this machine could not even ask, such as
+    without a free descriptor; that tells nothing about the model.
     """
 
     code = "E-MODEL-DOWN"
@@ -48,9 +49,11 @@ class ModelUnavailable(ModelError):
         why: str = "",
         remedy: str = "",
         transient: bool = True,
+        local: bool = False,
     ) -> None:
         super().__init__(model, what, where=where, why=why, remedy=remedy)
         self.transient = transient
+        self.local = local
 
 
 class ModelUnknown(ModelUnavailable):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from clawd.response import JsonObject
     from clawd.watching import Shown
 
+_MAX_ASKED: Final = 1000  # questions of one subscription that are known to be told
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` would make one for each frame
 
 
@@ -105,6 +106,8 @@ class Telling:
     def _approval(self, question: OpenQuestion) -> JsonObject | None:
         if question.id in self._asked:
             return None  # it was read, and then announced
+        if len(self._asked) >= _MAX_ASKED:
+            self._asked.clear()  # nearly all of them are long answered
         self._asked.add(question.id)
         return {
             **self._head("approval"),

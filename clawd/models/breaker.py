@@ -172,7 +172,7 @@ class Breaker:
 
     def failed(self, call: Call, error: ModelError) -> None:
         """Note an error; some are not the model's."""
-        if isinstance(error, _NOT_ITS_FAULT):
+        if isinstance(error, _NOT_ITS_FAULT) or (isinstance(error, ModelUnavailable) and error.local):
             self.left(call, silent=False)
             return
         call.failed = True

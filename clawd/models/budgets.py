@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 KEPT: Final = 2
 """Days, and months, whose sums are kept: a clock that is set on and back again finds what it had counted."""
 
+MOST: Final = 20_000
+"""Budgets that are told apart in a day. A program may begin a conversation with each message: of too many, the half
+that spent least begins anew, while those of all and of models go on to hold."""
+
 Kind = Literal["user", "conversation", "model", "day", "month"]
 
 
@@ -37,6 +41,7 @@ class Scope(NamedTuple):
     of: str = ""
 
 
+_OWN: Final = frozenset({"user", "conversation"})
 _DAY: Final = Scope("day")
 _MONTH: Final = Scope("month")
 
@@ -74,6 +79,20 @@ class _Period:
     spent: dict[Scope, float] = field(default_factory=dict)
     told: dict[Scope, str] = field(default_factory=dict)  # the latest event that was logged
     pending: set[Scope] = field(default_factory=set)  # nobody has asked for the notice yet
+
+    def add(self, scope: Scope, usd: float) -> None:
+        """Count this much as spent."""
+        self.spent[scope] = self.spent.get(scope, 0.0) + usd
+        if len(self.spent) > MOST:
+            self._forget_half()
+
+    def _forget_half(self) -> None:
+        """Forget the senders and conversations that spent least: they are the farthest from any limit."""
+        own = sorted((usd, scope) for scope, usd in self.spent.items() if scope.kind in _OWN)
+        for _, scope in own[: len(own) // 2]:
+            del self.spent[scope]
+            self.told.pop(scope, None)
+            self.pending.discard(scope)
 
 
 class BudgetLedger:
@@ -131,11 +150,11 @@ class BudgetLedger:
             rows: What was spent on that day.
         """
         kept, first = _period(self._days, day), _period(self._months, day.replace(day=1))
-        _add(first.spent, _MONTH, month_usd)
+        first.add(_MONTH, month_usd)
         for row in rows:
             for scope in _scopes(row.model, row.user, row.conversation):
                 if scope is not _MONTH:
-                    _add(kept.spent, scope, row.usd)
+                    kept.add(scope, row.usd)
         self._today = date.min
         self._follow_clock()
         self._look_at_all()
@@ -161,7 +180,7 @@ class BudgetLedger:
             return
         scopes = list(_scopes(model, tags.user, tags.conversation))
         for scope in scopes:
-            _add(self._held, scope, usd)
+            self._held[scope] = self._held.get(scope, 0.0) + usd
         try:
             yield
         finally:
@@ -181,7 +200,7 @@ class BudgetLedger:
                 continue
             for scope in _scopes(attempt.model, tags.user, tags.conversation):
                 period = self._period_of(scope)
-                _add(period.spent, scope, usd)
+                period.add(scope, usd)
                 self._look(period, scope)
 
     # --- for people -----------------------------------------------------------------------------------------
@@ -262,7 +281,7 @@ class BudgetLedger:
         if scope not in period.told:
             period.pending.add(scope)
         period.told[scope] = event
-        limit, spent = self._limit(scope), period.spent[scope]
+        limit, spent = self._limit(scope), period.spent.get(scope, 0.0)
         log.warning(
             event,
             extra={"budget": scope.kind, "of": scope.of, "spent_usd": round(spent, 6), "limit_usd": limit},
@@ -300,10 +319,6 @@ def _scopes(model: str, user: str, conversation: str) -> Iterator[Scope]:
         yield Scope("user", user)
     if conversation:
         yield Scope("conversation", conversation)
-
-
-def _add(sums: dict[Scope, float], scope: Scope, usd: float) -> None:
-    sums[scope] = sums.get(scope, 0.0) + usd
 
 
 def _period(kept: dict[date, _Period], first_day: date) -> _Period:

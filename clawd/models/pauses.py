@@ -73,6 +73,8 @@ class KeyPauses:
         """Note a 429 to a request that began at this monotonic time, and the provider's words."""
         now = self._clock.monotonic()
         pause = self._pauses.get(key_id)
+        if pause is None:  # keys change with the configuration
+            self._pauses = {key: old for key, old in self._pauses.items() if now - old.until <= LONGEST_S}
         if pause is None or now - pause.until > LONGEST_S:
             pause = self._pauses[key_id] = _Pause(until=float("-inf"))
         pause.why = why

@@ -63,6 +63,10 @@ _CODES: Final[Mapping[str, int]] = {
 }
 
 _RETRY_DELAY: Final = re.compile(r'"retryDelay"\s*:\s*"(\d{1,6}(?:\.\d+)?)s"')
+# Of errno(3) and getaddrinfo(3): the connection was not even tried.
+_NO_ROOM: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, socket.EAI_SYSTEM, socket.EAI_MEMORY}
+)
 _REQUEST_ID: Final = ("request-id", "x-request-id")  # headers: Anthropic, OpenAI
 
 # Providers that answer 400 and say only in words that the request is too long.
@@ -259,6 +263,10 @@ def _transport_error(
     origin: Origin, failure: aiohttp.ClientError | asyncio.TimeoutError | OSError
 ) -> ModelError:
     nowhere = f"no connection to {origin.host}"
+    if _number(failure) in _NO_ROOM:
+        remedy = "raise the limit of open files (LimitNOFILE), or look for what holds them: clawd doctor"
+        what = f"this machine has no room for a connection to {origin.host}"
+        return _down(origin, what, _os_words(failure), remedy, local=True)
     match failure:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
             remedy = "check base_url, or name the authority in network.ca_file"
@@ -283,10 +291,10 @@ def _transport_error(
 
 
 def _down(
-    origin: Origin, what: str, why: str, remedy: str = "", *, transient: bool = True
+    origin: Origin, what: str, why: str, remedy: str = "", *, transient: bool = True, local: bool = False
 ) -> ModelUnavailable:
     return ModelUnavailable(
-        origin.model, what, where=origin.where, why=why, remedy=remedy, transient=transient
+        origin.model, what, where=origin.where, why=why, remedy=remedy, transient=transient, local=local
     )
 
 
@@ -326,9 +334,14 @@ def _broken_words(origin: Origin, failure: Exception) -> str:
             return f"{type(failure).__name__}: {words}" if words else type(failure).__name__
 
 
-def _os_words(failure: BaseException) -> str:
+def _number(failure: BaseException) -> int | None:
+    """Return the system's number of what went wrong; negative ones are those of getaddrinfo(3)."""
     cause = getattr(failure, "os_error", failure)
-    number = cause.errno if isinstance(cause, OSError) else None
+    return cause.errno if isinstance(cause, OSError) else None
+
+
+def _os_words(failure: BaseException) -> str:
+    cause, number = getattr(failure, "os_error", failure), _number(failure)
     if isinstance(cause, socket.gaierror):
         return cause.strerror or "name resolution failed"
     if number is None:

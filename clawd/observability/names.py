@@ -228,6 +228,11 @@ FIRING: Final = Metric(
     help="Built-in alerts that fire now.",
     labels=("rule",),
 )
+TASKS: Final = Metric(
+    name="clawd_tasks",
+    kind="gauge",
+    help="Tasks of the event loop: those of turns, deliveries and connections, and some that are always there.",
+)
 LOOP_LAG: Final = Metric(
     name="clawd_event_loop_lag_seconds",
     kind="histogram",
@@ -292,6 +297,7 @@ TABLE: Final[Mapping[str, tuple[Metric, ...]]] = {
         REQUESTS,
         FIRING,
         LOOP_LAG,
+        TASKS,
         CPU,
         RESIDENT,
         VIRTUAL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import re
 from pathlib import Path
@@ -15,6 +16,7 @@ from clawd.paths import socket_path
 from clawd.strict_json import BadJson, parse_object
 from clawd.tools import schema
 from clawd.tools.base import AskingTool, ToolSite
+from clawd.tools.threads import ThreadedTool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -150,7 +152,8 @@ async def _run(tool: Tool, arguments: JsonObject, context: ToolContext) -> tuple
         if not limit.expired():
             raise  # the tool's own bug, not our limit
         log.warning("tool_timed_out", extra={"tool": spec.name, "turn": context.turn})
-        return f"{spec.name} took longer than {spec.timeout_s:g} s and was stopped.", "error"
+        end = "nobody waits for it any more" if isinstance(tool, ThreadedTool) else "was stopped"
+        return f"{spec.name} took longer than {spec.timeout_s:g} s and {end}.", "error"
     except ToolError as error:
         why = f": {error.why}" if error.why else ""
         return _bounded(f"{error.what}{why}"), "error"
@@ -177,11 +180,15 @@ def _create(
     except ValidationError:
         log.info("tool_left_out", extra={"tool": name, "why": f"it needs settings: tools.{name}"})
     else:
-        if tool is None or _NAME.fullmatch(tool.spec.name):
+        if tool is None:
+            return None
+        if not inspect.iscoroutinefunction(tool.call):
+            why = "its call is no coroutine and would hold up everybody; derive it from ThreadedTool"
+        elif not _NAME.fullmatch(tool.spec.name):
+            why = f"no model takes the name {tool.spec.name!r}"
+        else:
             return tool
-        log.warning(
-            "tool_left_out", extra={"tool": name, "why": f"no model takes the name {tool.spec.name!r}"}
-        )
+        log.warning("tool_left_out", extra={"tool": name, "why": why})
     return None
 
 

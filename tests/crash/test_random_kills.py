@@ -1,4 +1,4 @@
-"""Thirty kills at random, by time and at fault points, in two shapes of load; `make soak` has a thousand."""
+"""Thirty kills at random, by time and at fault points, in two shapes of load; `make soak-kills` has a thousand."""
 
 from __future__ import annotations
 

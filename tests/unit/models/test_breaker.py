@@ -73,6 +73,12 @@ async def test_one_failure_lets_a_model_rest_and_the_rest_ends_by_itself() -> No
     assert [s.state for s in it.noted] == ["rest", "closed"]
 
 
+async def test_what_this_machine_could_not_even_ask_is_not_held_against_a_model() -> None:
+    it = Watched()
+    await it.calls(20, ModelUnavailable("a", "no room", why="EMFILE: Too many open files", local=True))
+    assert (it.state, it.noted) == ("closed", [])
+
+
 async def test_an_answer_ends_a_rest() -> None:
     it = Watched()
     await it.call(DOWN)

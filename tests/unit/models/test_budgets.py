@@ -13,7 +13,7 @@ import pytest
 
 from clawd.config.schema import BudgetsConfig
 from clawd.models.base import ModelAttempt, RequestTags, Room
-from clawd.models.budgets import KEPT, BudgetLedger
+from clawd.models.budgets import KEPT, MOST, BudgetLedger
 from clawd.testing import ManualClock
 
 if TYPE_CHECKING:
@@ -74,6 +74,19 @@ def test_the_budget_that_is_nearest_to_its_end_is_told() -> None:
     book.settle(NOBODY, paid(99.0, "third"))
     assert spent(book, NOBODY, "other") == ("day", 100.0)
     assert book.room("other", NOBODY).used == 1.0
+
+
+def test_a_day_with_more_conversations_than_are_told_apart_forgets_those_that_spent_least() -> None:
+    book = ledger(day_usd=10_000.0, conversation_day_usd=1.0)
+    book.settle(ANN, paid(0.7))
+    for number in range(MOST + 10):
+        book.settle(RequestTags(conversation=f"api:shop:{number}"), paid(0.01))
+        assert len(book._day.spent) <= MOST
+    assert spent(book) == ("conversation", 0.7)
+    assert (spent(book, NOBODY)[0], round(spent(book, NOBODY)[1], 6)) == (
+        "day",
+        round(0.7 + 0.01 * (MOST + 10), 6),
+    )
 
 
 def test_of_several_budgets_the_one_that_a_request_would_pass_is_told() -> None:

@@ -14,6 +14,7 @@ import pytest
 from clawd.errors import ContextTooLong, ModelAuthError, ModelRateLimited, ModelUnavailable
 from clawd.models.base import Progress, TextDelta, Usage, collect
 from clawd.models.chat_config import ChatConfig
+from tests.fakes.descriptors import no_descriptor_left
 from tests.fakes.openai_api import FakeOpenAI, Reply
 from tests.unit.models.conftest import answered, ask, failed
 
@@ -179,6 +180,17 @@ async def test_a_closed_port_is_named_with_its_errno(make_chat: MakeChat) -> Non
     assert caught.value.what == f"no connection to 127.0.0.1:{port}"
     assert caught.value.why == "ECONNREFUSED: Connection refused"
     assert "running" in caught.value.remedy
+
+
+async def test_a_lack_of_descriptors_is_this_machines_and_not_the_models(make_chat: MakeChat) -> None:
+    async with FakeOpenAI(Reply()) as api:
+        model = make_chat(api.base_url)
+        with no_descriptor_left(), pytest.raises(ModelUnavailable) as caught:
+            await collect(model, ask())
+        assert (caught.value.local, caught.value.transient) == (True, True)
+        assert caught.value.why == "EMFILE: Too many open files"
+        assert "LimitNOFILE" in caught.value.remedy
+        assert (await collect(model, ask())).text == "you said: hi"
 
 
 async def test_an_unknown_host_is_named(make_chat: MakeChat) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -16,6 +17,7 @@ from clawd.tools import calculator
 from clawd.tools import time as time_tool
 from clawd.tools.base import ToolContext, ToolPlugin, ToolResult, ToolSpec
 from clawd.tools.registry import MAX_TEXT, Toolbox
+from clawd.tools.threads import ThreadedTool, ToolThreads
 from tests.unit.tools.context import SITE, context
 
 
@@ -182,11 +184,21 @@ class Installed(Mapping[str, ToolPlugin[Any]]):
         return len(self.plugins) + 1
 
 
+class Plain:
+    """A tool whose call is no coroutine."""
+
+    spec = ToolSpec(name="plain", description="", parameters={"type": "object"}, effect="pure")
+
+    def call(self, arguments: JsonObject, context: ToolContext) -> ToolResult:
+        return ToolResult("")
+
+
 def test_tools_come_from_plugins_and_one_that_fails_costs_itself_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     keyed = ToolPlugin(name="keyed", config=NeedsKey, create=lambda _site, config: Probe(f"got_{config.key}"))
     named = ToolPlugin(name="named", config=ToolConfig, create=lambda _site, _config: Probe("Bad-Name"))
+    plain: Any = ToolPlugin(name="plain", config=ToolConfig, create=lambda _site, _config: Plain())  # type: ignore[arg-type, return-value]  # what somebody may write
     unset = ToolPlugin(name="unset", config=NeedsKey, create=lambda _site, _config: Probe("unset"))
     older: Any = ToolPlugin(name="older", config=ToolConfig, create=lambda _config: Probe())  # type: ignore[misc, arg-type]  # as an earlier contract had it
     plugins = Installed(
@@ -195,6 +207,7 @@ def test_tools_come_from_plugins_and_one_that_fails_costs_itself_alone(
         calculator=calculator.PLUGIN,
         keyed=keyed,
         named=named,
+        plain=plain,
         unset=unset,
     )
     settings: dict[str, ToolConfig] = {
@@ -209,6 +222,7 @@ def test_tools_come_from_plugins_and_one_that_fails_costs_itself_alone(
         "broken": "the plugin can't be used (ImportError)",
         "older": left_out["older"],
         "named": "no model takes the name 'Bad-Name'",
+        "plain": "its call is no coroutine and would hold up everybody; derive it from ThreadedTool",
         "unset": "it needs settings: tools.unset",
     }
     assert "does not fit this clawd" in left_out["older"]
@@ -221,3 +235,63 @@ def test_the_built_in_tools_are_found_through_their_entry_points() -> None:
     assert not found["shell"].config().enabled
     on = {name: plugin for name, plugin in found.items() if plugin.config().enabled}
     assert all(plugin.create(SITE, plugin.config()).spec.name == name for name, plugin in on.items())
+
+
+class Blocks(ThreadedTool):
+    """A tool that does not let go."""
+
+    def __init__(self, does: Callable[[], ToolResult], timeout_s: float = 5) -> None:
+        self.spec = ToolSpec(
+            name="blocks", description="", parameters={"type": "object"}, effect="pure", timeout_s=timeout_s
+        )
+        self._does = does
+
+    def work(self, arguments: JsonObject, context: ToolContext) -> ToolResult:
+        return self._does()
+
+
+async def test_a_tool_that_blocks_runs_in_a_thread_while_the_loop_goes_on() -> None:
+    let_go = threading.Event()
+
+    def waits() -> ToolResult:
+        return ToolResult("done" if let_go.wait(20) else "nobody else ran")
+
+    async with asyncio.TaskGroup() as tasks:
+        call = tasks.create_task(Toolbox([Blocks(waits)]).call("blocks", "", context(), "chat"))
+        await asyncio.sleep(0)
+        let_go.set()  # the loop is here while the tool waits
+    assert call.result() == ("done", "ok")
+
+
+async def test_what_a_tool_that_blocks_raises_is_told_as_of_any_other() -> None:
+    def fails() -> ToolResult:
+        raise ToolFailed("blocks", "no such city")
+
+    assert await Toolbox([Blocks(fails)]).call("blocks", "", context(), "chat") == ("no such city", "error")
+
+    def breaks() -> ToolResult:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await Toolbox([Blocks(breaks)]).call("blocks", "", context(), "chat")
+
+
+async def test_a_tool_that_never_ends_is_left_alone_and_so_many_are_the_most() -> None:
+    let_go, threads = threading.Event(), ToolThreads(most=2)
+
+    def hangs() -> ToolResult:
+        let_go.wait(20)
+        return ToolResult("")
+
+    text, outcome = await Toolbox([Blocks(hangs, timeout_s=0.01)]).call("blocks", "", context(), "chat")
+    assert (text, outcome) == ("blocks took longer than 0.01 s and nobody waits for it any more.", "error")
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await threads.run("blocks", hangs)
+    with pytest.raises(ToolFailed, match="too many calls"):
+        await threads.run("blocks", hangs)
+    let_go.set()
+    while threads.busy:
+        await asyncio.sleep(0.001)
+    assert (await threads.run("blocks", lambda: ToolResult("again"))).text == "again"
