@@ -79,7 +79,7 @@ def daemon(home: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
             seen = []
             for line in process.stderr:
                 seen.append(line)
-                if " ready " in line or "is ready" in line:
+                if '"event": "ready"' in line:
                     break
             else:
                 pytest.fail("the daemon did not start:\n" + "".join(seen))
