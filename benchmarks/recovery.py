@@ -111,7 +111,7 @@ class Site:
         assert daemon.stderr is not None
         tasks.create_task(self._read(daemon.stdout, {b"clawd is ready": "ready"}))
         tasks.create_task(
-            self._read(daemon.stderr, {b"control_listening": "open", b" recovered ": "recovered"})
+            self._read(daemon.stderr, {b"control_listening": "open", b'"recovered"': "recovered"})
         )
         tasks.create_task(self._watch_lock(daemon.pid))
 

@@ -92,7 +92,7 @@ async def daemon(home: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     async with running(sys.executable, "-m", "clawd.daemon", home=home) as process:
         assert process.stderr is not None
         async for line in process.stderr:
-            if b" ready " in line or b"is ready" in line:
+            if b'"event": "ready"' in line:
                 break
         yield process
 

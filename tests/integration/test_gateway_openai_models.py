@@ -191,7 +191,7 @@ async def test_errors_of_models_have_their_status_also_in_a_stream(
         async with over(state_dir, ScriptedModel(error, error, error, error, name="main")) as here:
             found, body = await here.call("POST", PATH, json={**HI, "stream": stream})
             assert (found, body["error"]["code"]) == (status, code)
-            assert set(body["error"]) == {"message", "type", "param", "code"}
+            assert set(body["error"]) == {"message", "type", "param", "code", "request_id"}
 
 
 async def test_an_error_behind_the_first_text_is_told_in_the_stream(state_dir: Path) -> None:

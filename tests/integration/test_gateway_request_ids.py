@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from clawd.observability.about import now_about
 from tests.fakes.gateway_site import error_of, site
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from clawd.bridge import HttpReply, HttpRequest, Inbox
 
 OURS = re.compile(r"req_[0-9a-f]{24}")
 GET = b"GET /v1/messages/none HTTP/1.1\r\nHost: 127.0.0.1\r\n%s\r\n"
@@ -75,3 +78,42 @@ async def test_the_line_of_the_log_tells_the_request_and_no_query(
     (line,) = (record.__dict__ for record in caplog.records if record.msg == "gateway_request")
     assert (line["method"], line["path"], line["status"]) == ("GET", "/healthz", 200)
     assert "hidden" not in str(line)
+
+
+class Broken:
+    """A webhook bridge with a bug."""
+
+    max_body_bytes = 1000
+
+    async def handle(self, _request: HttpRequest, _inbox: Inbox) -> HttpReply:
+        raise RuntimeError("a bug")
+
+
+class Abouts(logging.Handler):
+    """Notes what the lines of the gateway are about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, object]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append((record.getMessage(), now_about().get("request")))
+
+
+async def test_a_bug_s_traceback_has_the_id_and_the_next_request_its_own(
+    state_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    abouts = Abouts()
+    root = logging.getLogger("clawd.gateway")
+    caplog.set_level(logging.DEBUG, root.name)
+    root.addHandler(abouts)
+    try:
+        async with site(state_dir, bridges={"hook": Broken()}) as here:
+            for path, name in (("/bridges/hook", "first"), ("/nothing", "second")):
+                async with here.client.get(path, headers={"X-Request-Id": name}) as answer:
+                    assert answer.headers["X-Request-Id"] == name
+    finally:
+        root.removeHandler(abouts)
+    assert ("Error handling request from 127.0.0.1", "first") in abouts.seen
+    assert ("gateway_request", "first") in abouts.seen
+    assert not [line for line in abouts.seen if line[1] == "first"][2:]
