@@ -49,6 +49,7 @@ async def test_turns_wait_for_the_network_and_are_answered_in_order_once_it_is_b
         await waits(inner, second)
         stats = await inner.views.stats()
         assert (stats.offline, stats.queued, stats.running) == (2, 3, 0)
+        assert (await inner.views.turn(first)).attempts == 0, "to wait is no attempt"
         assert len(model.requests) == 1, "who knows that the network is away does not ask"
         await clock.sleeping(1)
         await clock.advance(FIRST_S + 0.1)
@@ -61,6 +62,21 @@ async def test_turns_wait_for_the_network_and_are_answered_in_order_once_it_is_b
         await inner.settled()
         assert inner.bridge.texts("1") == [say("offline", None), "one"]
         assert inner.bridge.texts("2") == [say("offline", None), "two", "three"]
+
+
+async def test_who_waits_longest_goes_on_first(state_dir: Path) -> None:
+    clock, model = ManualClock(), ScriptedModel("known", nobody(), "one", "two", "three")
+    agent = AgentConfig(offline_wait_s=3600, concurrency=1)
+    async with Inner(state_dir, model=model, clock=clock, agent=agent) as inner:
+        await inner.ask("earlier", chat="3")  # its conversation is the oldest
+        turns = []
+        for chat in ("1", "2", "3"):
+            turns.append(await inner.say("hi", chat=chat))
+            await waits(inner, turns[-1])
+            await clock.sleeping(1)
+            await clock.advance(1)
+        inner.outage.hint()
+        assert [(await inner.ended(turn)).answer for turn in turns] == ["one", "two", "three"]
 
 
 async def test_a_hint_is_taken_at_once(state_dir: Path) -> None:
@@ -86,6 +102,20 @@ async def test_waiting_has_an_end(state_dir: Path) -> None:
                 await asyncio.sleep(0.001)
         assert (view.state, view.answer) == ("failed", say("failed_models", None))
         assert len(model.requests) <= 7, "tries come ever later"
+
+
+async def test_at_the_end_of_its_waiting_a_turn_asks_once_more_whenever_others_would(state_dir: Path) -> None:
+    clock, model = ManualClock(), ScriptedModel(nobody(), nobody())
+    agent = AgentConfig(offline_wait_s=FIRST_S / 2)
+    async with Inner(state_dir, model=model, clock=clock, agent=agent) as inner:
+        turn = await inner.say()
+        await waits(inner, turn)
+        await clock.sleeping(1)
+        await clock.advance(FIRST_S / 2 + 0.1)
+        inner.journal.work.set()  # by the wall clock it would be due by itself
+        assert (await inner.ended(turn)).state == "failed"
+        lines = (await inner.views.trace(turn)).lines
+        assert sum(line.what == "turn.started" for line in lines) == len(model.requests) == 2
 
 
 async def test_without_leave_to_wait_a_turn_fails_at_once(state_dir: Path) -> None:
@@ -126,6 +156,7 @@ async def test_a_restart_tries_at_once_and_still_knows_how_long_it_waits(state_d
     async with Inner(state_dir, model=model, clock=clock, agent=PATIENT) as inner:
         turn = await inner.say()
         await waits(inner, turn)
+        await inner.settled_deliveries()  # the words that tell it; their receipt is not what is cut off here
         await clock.sleeping(1)
         await clock.advance(LONGEST_S / 100)
         await inner.restart()
@@ -149,3 +180,18 @@ async def test_who_watches_is_told_why_the_turn_was_handed_back(state_dir: Path)
         event = seen.result()
         assert isinstance(event, HandedBack)
         assert event.why == "offline"
+
+
+async def test_the_trace_of_a_turn_shows_that_it_waited_for_the_network(state_dir: Path) -> None:
+    clock, model = ManualClock(), ScriptedModel(nobody(), "back")
+    async with Inner(state_dir, model=model, clock=clock, agent=PATIENT) as inner:
+        turn = await inner.say()
+        await waits(inner, turn)
+        open_spans = [span.name for span in (await inner.views.trace(turn)).spans if span.open]
+        assert "network" in open_spans
+        await clock.sleeping(1)
+        await clock.advance(FIRST_S + 0.1)
+        await inner.ended(turn)
+        (span,) = [span for span in (await inner.views.trace(turn)).spans if span.name == "network"]
+        assert (span.kind, span.open) == ("queue", False)
+        assert (span.end - span.start).total_seconds() >= FIRST_S
