@@ -50,6 +50,12 @@ class Daemon:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
+    def peak_mb(self) -> float:
+        """The most that was ever resident, in megabytes (of 1,000,000 bytes). Source: proc(5), VmHWM."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e6
+
     def switches(self) -> int:
         """How often any thread went to sleep and was woken so far."""
         total = 0

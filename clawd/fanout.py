@@ -73,9 +73,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandedBack:
-    """This process stopped working on a turn that is not over."""
+    """This process stopped working on a turn that is not over; with `offline`, it waits for the network."""
 
     turn: TurnId
+    why: Literal["", "offline"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,11 @@ on this host never needs them.
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 
 class _LateContext(ssl.SSLContext):
@@ -33,10 +34,25 @@ class _LateContext(ssl.SSLContext):
         return self.cert_store_stats()
 
 
+_PURE_LISTS: Final = "FROZENLIST_NO_EXTENSIONS"  # source: frozenlist/__init__.py
+
+
 def import_http() -> None:
-    """Import aiohttp; what it would read of authorities is read at the first use. Not for several threads."""
-    with _put_off():
-        import aiohttp.web  # noqa: F401 - this import is what the module is for
+    """Import aiohttp; what it would read of authorities is read at the first use. Not for several threads.
+
+    Its lists of handlers are taken in their Python form: the compiled one alone brings the C++ runtime in, 1.1 MB,
+    for lists of some ten entries.
+    """
+    said = os.environ.get(_PURE_LISTS)
+    os.environ[_PURE_LISTS] = "1"
+    try:
+        with _put_off():
+            import aiohttp.web  # noqa: F401 - this import is what the module is for
+    finally:
+        if said is None:
+            del os.environ[_PURE_LISTS]
+        else:
+            os.environ[_PURE_LISTS] = said
 
 
 @contextmanager

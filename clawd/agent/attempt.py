@@ -38,12 +38,13 @@ from clawd.agent.turn import (
 )
 from clawd.agent.undoing import asked_again, last_exchange
 from clawd.commands import ChooseLanguage, ChooseModel, Compact, NewSession, Retry, Undo, parse
-from clawd.errors import ModelError, ModelUnknown
+from clawd.errors import ModelError, ModelUnavailable, ModelUnknown
 from clawd.journal.records import (
     ModelResult,
     PatternAllowed,
     ToolDone,
     TurnMerged,
+    TurnOffline,
     TurnsUndone,
     TurnWaiting,
 )
@@ -53,7 +54,7 @@ from clawd.models.routing import prefix_remover
 from clawd.texts import say
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from typing import Literal, NoReturn
 
     from clawd.agent.mailbox import Box
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
     from clawd.journal.records import Record
     from clawd.messages import InboundMessage
     from clawd.models.base import ModelRequest
-    from clawd.response import ModelResponse
+    from clawd.response import ModelAttempt, ModelResponse
 
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ _LAST_ANSWER_S: Final = 90.0  # … up to so much
 
 
 class _Waiting(Exception):
-    """The turn waits for a person now; the lease is over."""
+    """The turn waits for a person, or for the network, now; the lease is over."""
 
 
 class Attempt:
@@ -127,7 +128,7 @@ class Attempt:
         box.arrived |= lease.waiting > 0
 
     async def reach_end(self) -> endings.Ending | None:
-        """Return how the turn ends; None when its end is recorded already, or it waits for a person."""
+        """Return how the turn ends; None when its end is recorded already, or it waits."""
         command = parse(self._lease.message.text)
         match command:
             case NewSession() | ChooseModel() | ChooseLanguage() as command:
@@ -153,7 +154,10 @@ class Attempt:
         except OutOfTime:
             return self._limit("time")
         except ModelError as error:
-            return self._no_model(error)
+            if not self._may_wait_for(error):
+                return self._no_model(error)
+            await self._wait_for_network(f"{error.code}: {error}", error.attempts)
+            return None
 
     async def _go_on(self) -> endings.Ending | None:
         while True:
@@ -181,6 +185,8 @@ class Attempt:
         try:
             result = ModelResult(step=step, response=await self._ask(step, why), last=True)
         except ModelError as error:
+            if self._may_wait_for(error):
+                raise
             return self._limit(why, error)
         except OutOfTime:
             return self._limit(why)
@@ -390,11 +396,49 @@ class Attempt:
     async def _ask(self, step: int, last: Why | None = None) -> ModelResponse:
         merged = {seq: queued.message for seq, queued in self._merged.items()}
         tools = self._brain.tools.specs(self._lease.right)
-        return await self._asking.ask(step, self.turn, merged, self._who(), tools, last=last)
+        who = self._who()
+        return await self._reached(lambda: self._asking.ask(step, self.turn, merged, who, tools, last=last))
 
     async def _ask_aside(self, request: ModelRequest) -> ModelResponse:
         """Ask a model for something that nobody is shown."""
         return await self._limited(collect(self._brain.router, request))
+
+    # --- the network --------------------------------------------------------------------------------------
+
+    async def _reached(self, ask: Callable[[], Awaitable[ModelResponse]]) -> ModelResponse:
+        """Return what a model answers; raises _Waiting, unasked, while the network is known to be away.
+
+        A turn that has waited for as long as it may asks in any case.
+        """
+        outage = self._runner.outage
+        if not self._brain.agent.offline_wait_s:
+            return await ask()
+        if not outage.may_ask() and not self._lease.expired:
+            self._box.check()
+            await self._wait_for_network(f"{ModelUnavailable.code}: the network is away", ())
+            raise _Waiting
+        begun = self._runner.clock.monotonic()
+        try:
+            response = await ask()
+        except ModelError as error:
+            if error.offline:
+                outage.failed(begun)
+            else:
+                outage.reached()
+            raise
+        outage.reached()
+        return response
+
+    def _may_wait_for(self, error: ModelError) -> bool:
+        return error.offline and bool(self._brain.agent.offline_wait_s) and not self._lease.expired
+
+    async def _wait_for_network(self, error: str, attempts: Sequence[ModelAttempt]) -> None:
+        before, now = self.turn.offline, self._runner.clock.now()
+        since = before.since if before is not None else now
+        wait = timedelta(seconds=self._brain.agent.offline_wait_s)
+        until = before.until if before is not None else now + wait
+        waiting = TurnOffline(since=since, until=until, error=error, attempts=tuple(attempts))
+        await self._runner.wait_for_network(self._lease, waiting, first=before is None)
 
     async def _compact(self) -> endings.Ending:
         messages = await self._memory.compact(self.turn, self._who())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -11,16 +11,18 @@ from clawd.agent import ending as endings
 from clawd.agent import events
 from clawd.agent.attempt import Attempt, language_of
 from clawd.agent.notices import Notices
+from clawd.agent.offline import Outage
 from clawd.agent.questions import choices, wording
 from clawd.agent.voice import Voice
 from clawd.alarms import GivenUp
 from clawd.errors import JournalUnavailable
-from clawd.fanout import Asked, Ended, Started, ToolNote
+from clawd.fanout import Asked, Ended, HandedBack, Started, ToolNote
 from clawd.ids import question_id, to_ms
 from clawd.journal.base import OpenQuestion
 from clawd.journal.deliveries import NewDelivery
 from clawd.journal.records import ToolDone, TurnFinished
 from clawd.observability.counts import Counts
+from clawd.texts import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from clawd.fanout import Fanout
     from clawd.ids import Clock, TurnId
     from clawd.journal.base import Journal, Lease, Queued, Snapshot
-    from clawd.journal.records import Record, TurnWaiting
+    from clawd.journal.records import Record, TurnOffline, TurnWaiting
     from clawd.journal.search import History
     from clawd.messages import Address, Part
     from clawd.models.base import RequestTags, Room, RoutedProvider
@@ -80,6 +82,8 @@ class TurnRunner:
         split: Split,
         alarms: Alarms,
         shelf: Shelf,
+        outage: Outage | None = None,
+        connected: Callable[[], Collection[str]] = tuple,
         history: History | None = None,
         app_events: AppEvents = lambda _: (),
         counts: Counts | None = None,
@@ -95,6 +99,9 @@ class TurnRunner:
         self._counts = counts or Counts()
         self.shelf = shelf
         """Where files are found."""
+        self.outage = outage if outage is not None else Outage(journal, clock)
+        """What is known of the network."""
+        self._connected = connected  # names of the bridges that are known to work now
         self._snapshots: dict[TurnId, Snapshot] = {}  # of turns that just ended
         self.notices = Notices()
         """What owners have been told, and what they are still to be told."""
@@ -219,6 +226,22 @@ class TurnRunner:
         """Let a turn wait further that was woken for nothing; nobody is asked again, who watches is told."""
         await self.commit(lease, waiting)
         self._fanout.publish(lease.address, Asked(turn=lease.turn, question=self._question(lease, waiting)))
+
+    async def wait_for_network(self, lease: Lease, waiting: TurnOffline, *, first: bool) -> None:
+        """Commit that the turn waits for the network; the lease ends with it.
+
+        The user is told the first time, and only where that can arrive now: in a chat that is out of reach as well
+        the words would come together with the answer.
+        """
+        told = first and not lease.address.pulls and lease.address.bridge in self._connected()
+        text = say("offline", language_of(lease))
+        parts = [NewDelivery(part=0, parts=1, text=text, kind="failed")] if told else []
+        await self.commit(lease, waiting, outbox=parts)
+        self._fanout.publish(lease.address, HandedBack(turn=lease.turn, why="offline"))
+        if first:
+            log.info(
+                "turn_offline", extra={"turn": lease.turn, "until": waiting.until, "error": waiting.error}
+            )
 
     def _question(self, lease: Lease, waiting: TurnWaiting) -> OpenQuestion:
         return OpenQuestion(

@@ -27,6 +27,7 @@ from clawd.journal.records import (
     ToolIntent,
     TurnFinished,
     TurnMerged,
+    TurnOffline,
     TurnStarted,
     TurnsUndone,
     TurnWaiting,
@@ -69,6 +70,7 @@ class Turn:
     summaries_usd: float = 0.0  # what all of them cost, and may have cost
     summaries_s: float = 0.0
     undone: TurnsUndone | None = None
+    offline: TurnOffline | None = None  # it waited for the network, and nobody was reached since
     finished: TurnFinished | None = None
 
     @property
@@ -158,7 +160,7 @@ def apply(turn: Turn, record: Record) -> Turn:
     """Return the turn after one more record."""
     match record:
         case ModelResult():
-            return replace(turn, responses=(*turn.responses, record))
+            return replace(turn, responses=(*turn.responses, record), offline=None)
         case ToolIntent():
             return replace(
                 turn,
@@ -179,9 +181,12 @@ def apply(turn: Turn, record: Record) -> Turn:
                 summary=record,
                 summaries_usd=turn.summaries_usd + record.response.cost_usd,
                 summaries_s=turn.summaries_s + _took(record.response),
+                offline=None,
             )
         case TurnsUndone():
             return replace(turn, undone=record)
+        case TurnOffline():
+            return replace(turn, offline=record)
         case TurnFinished():
             return replace(turn, finished=record)
         case (

@@ -58,10 +58,12 @@ def state(word: str) -> str:
 
 def queue(queue: Mapping[str, Any]) -> str:
     """Return how much is open."""
-    waiting = queue.get("waiting", 0)
-    words = [f"{queue['queued'] - waiting} queued", f"{queue['running']} running"]
+    waiting, offline = queue.get("waiting", 0), queue.get("offline", 0)
+    words = [f"{queue['queued'] - waiting - offline} queued", f"{queue['running']} running"]
     if waiting:
         words.append(f"{waiting} waiting for a word (clawd approvals list)")
+    if offline:
+        words.append(f"{offline} waiting for the network")
     if queue["queued"] or queue["running"]:
         words.append(f"oldest {duration(queue['oldest_age_s'])}")
     words += [f"{queue['deliveries_open']} to deliver", f"{queue['dead']} given up"]

@@ -56,7 +56,7 @@ def list_turns(
         [
             [
                 turn["id"],
-                turn["state"],
+                f"{turn['state']} ({turn['waits_for']})" if turn.get("waits_for") else turn["state"],
                 when(turn["accepted_at"]),
                 turn["conversation"],
                 turn["model"] or "-",

@@ -41,10 +41,12 @@ def check_whole(
     gateway = config.gateway
     if gateway.port is False and called:
         path = ("gateway", "port")
-        message = (
-            f"the gateway is off, and there the platform calls {_bridges(called)}: nothing would ever arrive"
-        )
-        remedy = f"set a port such as 8080, or enabled: false in bridges.{called[0]}"
+        if _says_port(data):
+            off, port = "the gateway is off", "a port"
+        else:
+            off, port = f"profile {config.profile} leaves the gateway off", "gateway.port"
+        message = f"{off}, and there the platform calls {_bridges(called)}: nothing would ever arrive"
+        remedy = f"set {port} such as 8080, or enabled: false in bridges.{called[0]}"
         problems.add(place_of(root, path), path, message, remedy=remedy)
     if gateway.port is not False and not gateway.tokens and not is_loopback(gateway.host):
         path = ("gateway", "host")
@@ -88,6 +90,7 @@ def _check_targets(config: Config, root: Entries, problems: Problems) -> None:
 
 def notes_on(config: Config, root: Entries) -> Iterator[str]:
     """Yield what is allowed but does not do what its writer may expect."""
+    yield from _without_gateway(config, root)
     yield from notes_on_routes(config, root)
     yield from notes_on_time_outs(config, root)
     yield from _unpriced(config, root)
@@ -96,6 +99,22 @@ def notes_on(config: Config, root: Entries) -> Iterator[str]:
         if bridge not in config.bridges and bridge not in PULL_BRIDGES:
             mark = place_of(root, ("access", "owners", index))
             yield f"{mark}: the owner {owner} belongs to no configured bridge{did_you_mean(bridge, config.bridges)}"
+
+
+def _says_port(data: Mapping[str, PlainValue]) -> bool:
+    gateway = data.get("gateway")
+    return isinstance(gateway, dict) and "port" in gateway
+
+
+def _without_gateway(config: Config, root: Entries) -> Iterator[str]:
+    """Say so where the gateway is set up and a profile, not its owner, has left it off."""
+    node, mark = root, root.mark
+    if (entry := root.entries.get("gateway")) is not None and isinstance(entry.node, Entries):
+        node, mark = entry.node, entry.mark
+    if config.gateway.port is not False or node is root or not node.entries or "port" in node.entries:
+        return
+    keys = ", ".join(sorted(node.entries))
+    yield f"{mark}: profile {config.profile} leaves the gateway off ({keys}: no effect); set gateway.port to have it"
 
 
 def _unpriced(config: Config, root: Entries) -> Iterator[str]:

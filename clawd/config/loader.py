@@ -14,6 +14,7 @@ from clawd.config.base import Secret
 from clawd.config.checks import check_whole, notes_on
 from clawd.config.nodes import Entries, Entry, Scalar
 from clawd.config.problems import Problems
+from clawd.config.profiles import with_profile
 from clawd.config.reading import Reader
 from clawd.config.schema import Config
 from clawd.config.secrecy import secret_values, secrets_in
@@ -56,7 +57,8 @@ def load_config(path: Path | None, environ: Mapping[str, str], plugins: Installe
         problems.raise_all(reader.stamps)
         raise AssertionError("a file without a tree has a problem")
     values = Values(environ, home, problems)
-    config, data = _build(root, values, plugins, problems)
+    written, data = _build(root, values, plugins, problems)
+    config, chosen = with_profile(written)
     check_whole(config, data, root, problems, called=sections.called_bridges(config.bridges, plugins))
     stamps = {**reader.stamps, **values.stamps}
     problems.raise_all(stamps)
@@ -71,7 +73,7 @@ def load_config(path: Path | None, environ: Mapping[str, str], plugins: Installe
             *_readable_by_others(reader.stamps, secret_values(config)),
             *notes_on(config, root),
         ),
-        origins=values.origins,
+        origins={**values.origins, **chosen},
     )
 
 

@@ -47,6 +47,9 @@ class AgentConfig(Section):
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 32
     busy: Literal["queue", "steer", "interrupt"] = "queue"  # what a message does to a turn in work
     context_tokens: Annotated[int, Field(ge=512)] = 32_000  # window of a model that says nothing of its own
+    offline_wait_s: Annotated[float, Field(ge=0, le=30 * 86400)] = (
+        0  # a turn waits so long for a network that is away; 0: it fails
+    )
 
 
 Usd = Annotated[float, Field(ge=0)]
@@ -265,6 +268,7 @@ class JournalConfig(Section):
     lock_timeout_s: PositiveSeconds = 5
     max_file_bytes: Annotated[int, Field(ge=1)] = 20_000_000  # of a single file
     max_files_bytes: Annotated[int, Field(ge=1)] = 1_000_000_000  # of all files together
+    cache_kb: Annotated[int, Field(ge=64, le=1_000_000)] = 2000  # of pages in memory, for each connection
 
 
 class LoggingConfig(Section):
@@ -288,7 +292,7 @@ class Config(Section):
     """The whole configuration."""
 
     state_dir: ConfigPath | None = None
-    profile: Literal["default"] = "default"
+    profile: Literal["default", "edge"] = "default"  # what the defaults are: `clawd/config/profiles.py`
     # What says nothing is not checked: each check would be built in each start, for defaults that are ours.
     network: NetworkConfig = NetworkConfig.model_construct()
     agent: AgentConfig = AgentConfig.model_construct()

@@ -48,7 +48,7 @@ work when the stream begins; always before the entries), `entry {cursor, turn, r
 attempt, offset, text}`, `reset {turn, attempt, reason}`, `tool {turn, name, phase, summary, duration_s}`,
 `question {id, turn, conversation, asker, about, tool, subject, asked_at, deadline}` (the turn waits for a
 person's word, until its `started` or `ended`; one that is open when the stream begins comes behind the
-entries), `ended {turn, outcome, text, model, exit_code}`, `handed_back {turn}`, `ping {}` after 15 s
+entries), `ended {turn, outcome, text, model, exit_code}`, `handed_back {turn, why}` (`why` is `offline` where the turn waits for the network), `ping {}` after 15 s
 without another, and `error {error}` as the last one when the journal fails. A client that reads too
 slowly is given the state anew in the middle of the stream: `snapshot`, the entries it has not had, an
 `ended` for each turn that these end, and the open `question`.
@@ -204,6 +204,7 @@ class Status:
     route: Sequence[str]  # names of the default route, in order
     today: UsageRow  # of the day in UTC
     budgets: Sequence[BudgetStatus] = ()  # of all, and of single models
+    offline_since: datetime | None = None  # no model could be reached since then; turns wait for the network
     switches: Sequence[SwitchSeen] = ()  # from one model to another, the newest first
     alerts: Sequence[Alert] = ()  # that fire, the gravest first; those under a silence too
     totals: Totals = field(default_factory=Totals)

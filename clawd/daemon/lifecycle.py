@@ -164,11 +164,13 @@ class Lifecycle:
                 async with asyncio.TaskGroup() as work:
                     workers = work.create_task(parts.workers.run(), name="workers")
                     feeding = work.create_task(watchdog.run(proofs), name="watchdog")
+                    outage = work.create_task(parts.outage.run(), name="outage")
                     await self._take_in(operations)
                     parts.workers.stop_claiming()
                     await self._stop.wait_for(workers, shutdown.grace_s)
                     workers.cancel()
                     feeding.cancel()
+                    outage.cancel()
                 # An answer whose preview is on the wire is no delivery yet: without its id it would double.
                 previews = delivery.create_task(parts.live_view.idle(), name="previews")
                 await self._stop.wait_for(previews, shutdown.delivery_s)

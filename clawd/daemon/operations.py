@@ -84,6 +84,7 @@ class DaemonOperations:
             bridges=parts.supervisor.statuses(),
             models=self.models(),
             route=parts.minds.default_route(),
+            offline_since=parts.outage.since,
             switches=parts.minds.traffic.switches(),
             today=await parts.accounts.today(),
             budgets=parts.accounts.budgets(),
@@ -117,7 +118,12 @@ class DaemonOperations:
                 fixed["tls"] = old.gateway.tls
             gateway = new.gateway.model_copy(update=fixed)
             kept = new.model_copy(
-                update={"state_dir": old.state_dir, "journal": old.journal, "gateway": gateway}
+                update={
+                    "state_dir": old.state_dir,
+                    "profile": old.profile,
+                    "journal": old.journal,
+                    "gateway": gateway,
+                }
             )
             parts.logs.redactor.add(loaded.secrets)
             try:
@@ -254,7 +260,7 @@ def differences(old: Config, new: Config) -> tuple[tuple[str, ...], tuple[str, .
     """Return the sections that differ, and the keys that only a restart can change."""
     changed = tuple(name for name in type(new).model_fields if getattr(old, name) != getattr(new, name))
     restart = (
-        *(name for name in ("state_dir", "journal") if name in changed),
+        *(name for name in ("state_dir", "profile", "journal") if name in changed),
         *(f"gateway.{k}" for k in ("host", "port") if getattr(old.gateway, k) != getattr(new.gateway, k)),
     )
     if (old.gateway.tls is None) != (new.gateway.tls is None):  # other files are read at once

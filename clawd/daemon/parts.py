@@ -14,6 +14,7 @@ from clawd import __version__
 from clawd.access import Access
 from clawd.agent.files import Shelf
 from clawd.agent.mailbox import Mailbox
+from clawd.agent.offline import Outage
 from clawd.agent.run import TurnRunner
 from clawd.agent.workers import Workers
 from clawd.alarms import Alarms
@@ -28,24 +29,19 @@ from clawd.delivery.outbox import Outbox
 from clawd.delivery.preview import LiveView
 from clawd.delivery.split import split_reply
 from clawd.fanout import Fanout
-from clawd.gateway.app import Gateway
 from clawd.gateway.auth import TokenStore
-from clawd.gateway.health import Readiness
-from clawd.gateway.openai_models import Offered
-from clawd.gateway.surroundings import Surroundings
+from clawd.gateway.off import NoGateway
 from clawd.inbox import DurableInbox
 from clawd.journal.breakers import BreakerRow
 from clawd.journal.endpoints import EndpointRows
 from clawd.journal.spend_direct import DirectSpend
 from clawd.models.budgets import BudgetLedger, day_limits
-from clawd.models.windows import DEFAULT_ROUTE
 from clawd.observability.counts import Counts
 from clawd.supervisor import Supervisor
 from clawd.texts import say
 
 from .accounts import Accounts
 from .keeper import Keeper
-from .meters import Meters
 from .minds import Minds
 from .states import KeptStates
 from .vitals import VitalsReader
@@ -56,7 +52,8 @@ if TYPE_CHECKING:
     from clawd.bridge import Bridge, BridgeConfig
     from clawd.config.loader import LoadedConfig
     from clawd.config.stamps import Stamp
-    from clawd.ids import Clock, TurnId
+    from clawd.gateway.app import Gateway
+    from clawd.ids import Clock
     from clawd.journal.opening import OpenJournal
     from clawd.messages import Address
     from clawd.observability.logging import Logs
@@ -98,6 +95,7 @@ class Parts:
     accounts: Accounts
     minds: Minds
     mailbox: Mailbox
+    outage: Outage
     inbox: DurableInbox
     workers: Workers
     supervisor: Supervisor
@@ -109,7 +107,7 @@ class Parts:
     alarms: Alarms
     counts: Counts
     tokens: TokenStore
-    gateway: Gateway
+    gateway: Gateway | NoGateway
     keeper: Keeper
 
     async def configure(self) -> None:
@@ -143,6 +141,7 @@ class _Ground:
     opened: OpenJournal
     fanout: Fanout
     mailbox: Mailbox
+    outage: Outage
     alarms: Alarms
     counts: Counts
     callbacks: Callbacks
@@ -172,6 +171,7 @@ def build(
         opened=opened,
         fanout=Fanout(),
         mailbox=Mailbox(),
+        outage=Outage(opened.journal, clock),
         alarms=Alarms(counts),
         counts=counts,
         callbacks=Callbacks(EndpointRows(opened.store), clock, version=__version__, chance=random.random),
@@ -198,6 +198,7 @@ def build(
         accounts=accounts,
         minds=minds,
         mailbox=ground.mailbox,
+        outage=ground.outage,
         inbox=inbox,
         workers=_workers(ground, minds, supervisor),
         supervisor=supervisor,
@@ -270,7 +271,11 @@ def _delivery(ground: _Ground, inbox: DurableInbox, state_dir: Path) -> tuple[Su
         )
         return ground.plugins.bridges[section.type].create(context, section)
 
-    supervisor = Supervisor(inbox, clock, create=create, on_connected=journal.outgoing.set)
+    def connected() -> None:
+        journal.outgoing.set()
+        ground.outage.hint()
+
+    supervisor = Supervisor(inbox, clock, create=create, on_connected=connected)
     live_view = LiveView(journal, ground.fanout, clock, bridges=supervisor.bridges)
     ours: Mapping[str, Bridge] = {each.name: each for each in (ground.callbacks, ground.alert_calls)}
     outbox = Outbox(
@@ -332,6 +337,8 @@ def _workers(ground: _Ground, minds: Minds, supervisor: Supervisor) -> Workers:
         app_events=ground.callbacks.events,
         shelf=Shelf(ground.opened.artifacts.of, supervisor.bridges, ground.clock),
         counts=ground.counts,
+        outage=ground.outage,
+        connected=lambda: {bridge.name for bridge in supervisor.statuses() if bridge.state == "connected"},
     )
     situation = ground.situation
     return Workers(
@@ -347,51 +354,23 @@ def _gateway(
     supervisor: Supervisor,
     tokens: TokenStore,
     alerts: Desk,
-) -> Gateway:
-    situation, opened = ground.situation, ground.opened
-    meters = Meters(
-        minds,
-        accounts.ledger,
-        opened,
-        supervisor,
-        ground.counts,
-        firing=alerts.firing,
-        config_in_force=lambda: not situation.config_error,
-    )
-    around = Surroundings(
+) -> Gateway | NoGateway:
+    if ground.situation.loaded.config.gateway.port is False:
+        return NoGateway(tokens)
+    from .front import gateway_of  # its fifty modules are two megabytes that a daemon without it goes without
+
+    return gateway_of(
+        ground.situation,
+        ground.opened,
         inbox=inbox,
-        views=opened.views,
-        fanout=ground.fanout,
-        readiness=lambda: _readiness(situation, opened, supervisor),
-        metrics=meters.read,
-        bridges=supervisor.http_bridges,
+        minds=minds,
+        accounts=accounts,
+        supervisor=supervisor,
         tokens=tokens,
+        fanout=ground.fanout,
         clock=ground.clock,
-        erase=lambda address, only: _erase(opened, address, only),
-        models=minds.names,
-        offered=lambda: _offered(minds),
-        artifacts=opened.artifacts,
         counts=ground.counts,
-    )
-    return Gateway(situation.loaded.config.gateway, around)
-
-
-async def _erase(opened: OpenJournal, address: Address, only: TurnId) -> None:
-    await opened.admin.delete(address, only=only)
-    await opened.keeping.scrub_if_wanted()
-
-
-def _offered(minds: Minds) -> Offered:
-    brain = minds.brain()
-    return Offered(router=brain.router, models=brain.models, routes=(DEFAULT_ROUTE, *brain.routes))
-
-
-def _readiness(situation: Situation, opened: OpenJournal, supervisor: Supervisor) -> Readiness:
-    return Readiness(
-        replayed=situation.replayed,
-        journal_writable=not opened.store.pause,
-        draining=situation.draining,
-        bridges=supervisor.statuses(),
+        firing=alerts.firing,
     )
 
 

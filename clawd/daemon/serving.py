@@ -25,6 +25,7 @@ from clawd.paths import config_path, own_call, socket_path, state_dir
 from clawd.plugins import find_plugins
 from clawd.texts import LANGUAGES, catalogue
 
+from .economy import economise
 from .lifecycle import Lifecycle
 from .parts import build
 from .process_one import warnings_of
@@ -100,6 +101,8 @@ async def serve(
     loaded = load_config(config_path(config, environ), environ, plugins)
     if standalone:
         loaded = without_gateway(loaded)
+    if loaded.config.profile == "edge":
+        economise()
     state = state_dir(loaded.config.state_dir, environ)
     socket = socket_path(loaded.config.state_dir, environ)
     opened = await open_journal(state, loaded.config.journal, clock)

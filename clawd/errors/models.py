@@ -19,12 +19,14 @@ class ModelError(ClawdError):
 
     `attempts` are the requests that were made on the way to an error of a whole route: they may have cost.
     `passed_over` are the models that were not asked at first.
+    `offline`: nobody was reached, so that surely nothing was asked: no name, no route, nobody listens.
     """
 
     code = "E-MODEL"
     exit_code = EXIT_UNREACHABLE
     attempts: Sequence[ModelAttempt] = ()
     passed_over: Sequence[PassedOver] = ()
+    offline: bool = False
 
     def __init__(self, model: str, what: str, *, where: str = "", why: str = "", remedy: str = "") -> None:
         super().__init__(what, where=where or f"model {model}", why=why, remedy=remedy)
@@ -50,10 +52,12 @@ class ModelUnavailable(ModelError):
         remedy: str = "",
         transient: bool = True,
         local: bool = False,
+        offline: bool = False,
     ) -> None:
         super().__init__(model, what, where=where, why=why, remedy=remedy)
         self.transient = transient
         self.local = local
+        self.offline = offline
 
 
 class ModelUnknown(ModelUnavailable):
@@ -164,6 +168,7 @@ class ModelsExhausted(ModelError):
             remedy=next((c.remedy for c in causes if c.remedy), "try again in a minute"),
         )
         self.causes = tuple(causes)
+        self.offline = bool(causes) and all(cause.offline for cause in causes)
         codes = {cause.exit_code for cause in self.causes}
         if len(codes) == 1:
             self.exit_code = codes.pop()

@@ -172,7 +172,7 @@ class Lease:
     accepted_at_ms: int = 0  # wall time of its message's commit
     told: int = 0  # characters of its visible text that were delivered before a question
     merged: tuple[int, ...] = ()  # seqs of the messages that became part of it
-    expired: bool = False  # the deadline of its question has passed
+    expired: bool = False  # the deadline of its question, or of its waiting for the network, has passed
     asked_seq: int | None = None  # the conversation's newest message when the question was asked
 
 
@@ -325,7 +325,8 @@ class Journal(Protocol):
         conversation's settings. A reserved preview row becomes the first part of the outbox; a turn that
         ends without an outbox gives it up. `TurnMerged` takes the messages that it names out of the queue,
         which must be the next ones; the turn's end ends them too. `TurnWaiting` ends the lease: the turn
-        waits for a person until its deadline. `SummaryResult` becomes the session's snapshot. The attempts of
+        waits for a person until its deadline. So does `TurnOffline`: the turn waits for the network until then, or
+        until `wake_offline`, and this attempt is not counted. `SummaryResult` becomes the session's snapshot. The attempts of
         results, and of an end, are counted as spend (`journal/spend.py`) in the same commit; what is open
         when the lease ends, by this or by `release` and `recover`, becomes possible spend in theirs.
 
@@ -392,6 +393,13 @@ class Journal(Protocol):
 
     async def move_address(self, old: Address, new: Address) -> None:
         """A chat moved: its conversation, with all that waits, continues at the new address."""
+        ...
+
+    async def wake_offline(self, count: int | None) -> int:
+        """Let those turns be claimed that wait for the network (`TurnOffline`), longest first; return how many.
+
+        At most `count`, None: all of them.
+        """
         ...
 
     async def recover(self, hold: Collection[str]) -> int:

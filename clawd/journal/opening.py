@@ -57,7 +57,9 @@ async def open_journal(state_dir: Path, config: JournalConfig, clock: Clock) -> 
         SchemaTooNew: a newer clawd wrote it.
         JournalError: the directory or the file can't be used.
     """
-    store = await Store.open(state_dir, highest, lock_timeout_s=config.lock_timeout_s)
+    store = await Store.open(
+        state_dir, highest, lock_timeout_s=config.lock_timeout_s, cache_kb=config.cache_kb
+    )
     try:
         instance, restored = await store.write(lambda db: (_instance(db), told(db)))
     except BaseException:

@@ -40,6 +40,7 @@ class TurnView:
     steps: int = 0
     merged_into: TurnId | None = None  # the turn that answers this message together with its own
     notice: str = ""  # told beside the answer
+    waits_for: Literal["network"] | None = None  # what keeps it in the queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +127,7 @@ class QueueStats:
     last_id: int  # highest journal id
     waiting: int = 0  # for a person's word
     ready_age_s: float = 0.0  # how long the conversation that waits longest for a worker has; 0: none does
+    offline: int = 0  # for the network; among those that are queued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

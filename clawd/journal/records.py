@@ -93,6 +93,20 @@ class TurnWaiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TurnOffline:
+    """No model could be reached: the turn waits for the network; it holds no lease and no attempt counts.
+
+    `attempts` are those of the request that found that out.
+    """
+
+    kind: ClassVar[str] = "turn.offline"
+    since: datetime  # it waits since then, over how many tries in vain
+    until: datetime  # then it fails
+    error: str  # code and detail for the operator
+    attempts: tuple[ModelAttempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionAnswered:
     """The word on the call of this step came; without one the deadline, or other text, said no."""
 
@@ -203,6 +217,7 @@ Record = (
     | ToolIntent
     | ToolDone
     | TurnWaiting
+    | TurnOffline
     | QuestionAnswered
     | TurnMerged
     | SummaryIntent

@@ -16,6 +16,7 @@ from clawd.journal.records import (
     ToolIntent,
     TurnFinished,
     TurnMerged,
+    TurnOffline,
     TurnStarted,
     TurnWaiting,
 )
@@ -70,6 +71,7 @@ class _Builder:
     questions: dict[int, Draft] = field(default_factory=dict)  # by step, the latest
     asked: Draft | None = None  # the question that nobody has answered
     idle_since: datetime | None = None  # nobody works on it; None: somebody does
+    idle: str = "queued"  # why nobody does; as the name of a `queue` span
     last: datetime = field(init=False)
     claims: int = 0
     committed: datetime | None = None
@@ -151,6 +153,9 @@ class _Builder:
                 self._waiting(waiting, at)
             case QuestionAnswered() as answered:
                 self._answered(answered)
+            case TurnOffline() as offline:
+                self._last_attempts(offline.attempts, at, entry.claim, shift)
+                self.idle_since, self.idle = at, "network"
             case TurnFinished() as finished:
                 self._finished(finished, at, entry.claim, shift)
             case _:
@@ -163,10 +168,9 @@ class _Builder:
             self.asked.end, self.asked.open, self.asked = at, False, None
         else:
             # Nothing is written when a process dies, so the gap begins with its last row.
-            name = "gap" if self.claims else "queued"
             begun = self.idle_since if self.idle_since is not None else self.last
-            self._add("queue", name, begun, at, some(claim=claim))
-        self.idle_since = None
+            self._add("queue", self.idle, begun, at, some(claim=claim))
+        self.idle_since, self.idle = None, "gap"
         self.claims = claim
 
     def _request_of(self, result: ModelResult | SummaryResult, entry: Entry) -> _Request:
@@ -237,11 +241,17 @@ class _Builder:
             answer = "approved" if answered.approved else "denied"
             question.attributes += some(answer=answer, why=answered.why, by=answered.by)
 
-    def _finished(self, finished: TurnFinished, at: datetime, claim: int, shift: timedelta) -> None:
-        if finished.attempts:  # of a last request that no model answered
+    def _last_attempts(
+        self, attempts: Sequence[ModelAttempt], at: datetime, claim: int, shift: timedelta, model: str = ""
+    ) -> None:
+        """Add the attempts of a request that no model answered."""
+        if attempts:
             _, request = self.requests.popitem() if self.requests else (0, None)
-            request = request or _Request(self.last, self.last, claim, 0, finished.model or "", "answer")
-            self._attempts(request, finished.attempts, at, shift)
+            request = request or _Request(self.last, self.last, claim, 0, model, "answer")
+            self._attempts(request, attempts, at, shift)
+
+    def _finished(self, finished: TurnFinished, at: datetime, claim: int, shift: timedelta) -> None:
+        self._last_attempts(finished.attempts, at, claim, shift, finished.model or "")
         self._cut(at)
         if self.idle_since is not None:  # cancelled, or given up, before anybody took it
             self._add("queue", "queued", self.idle_since, at)
@@ -284,10 +294,9 @@ class _Builder:
             self.asked.end, self.asked.open = end, is_open
         elif turn.state == "queued" or (self.idle_since is not None and self.committed is None):
             self._cut(self.last)
-            name = "gap" if self.claims else "queued"
             begun = self.idle_since if self.idle_since is not None else self.last
             details = some(merged_into=turn.merged_into)
-            self._add("queue", name, begun, end, details).open = is_open
+            self._add("queue", self.idle, begun, end, details).open = is_open
         self._cut(end, is_open=is_open)
 
     def _messages(self) -> None:

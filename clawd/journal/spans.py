@@ -43,7 +43,7 @@ class Span:
     id: int  # its place in the sequence
     parent: int | None  # the id of the span around it; always a smaller one
     kind: SpanKind
-    name: str  # the model's, the tool's, the delivery's id; queued, gap, merged
+    name: str  # the model's, the tool's, the delivery's id; queued, gap, network, merged
     start: datetime
     end: datetime  # of an open one the moment of reading
     attributes: tuple[Attribute, ...] = ()

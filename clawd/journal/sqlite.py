@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from clawd.errors import JournalCorrupt
 from clawd.journal import sqlite_inbox as inbox
+from clawd.journal import sqlite_offline as offline
 from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_questions as questions
 from clawd.journal import sqlite_snapshots as snapshots
@@ -203,6 +204,11 @@ class SqliteJournal:
         await self._write(lambda db: outbox.move(db, old, new), after=lambda _: self.outgoing.set())
 
     # --- process ----------------------------------------------------------------------------------------
+
+    async def wake_offline(self, count: int | None) -> int:
+        return await self._write(
+            lambda db: offline.wake(db, count), after=lambda woken: self.work.set() if woken else None
+        )
 
     async def recover(self, hold: Collection[str]) -> int:
         count = await self._write(lambda db: turns.recover(db, hold, self._context), kinds=("recover",))

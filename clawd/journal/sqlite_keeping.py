@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from clawd.errors import JournalUnavailable
 from clawd.ids import from_ms, to_ms
 from clawd.journal.backing_up import back_up
-from clawd.journal.checking import Report, check_file
 from clawd.journal.erasing import SCRUB
 from clawd.journal.export import export
 from clawd.journal.keeping import JournalFacts, Progress
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clawd.artifacts.store import ArtifactStore
+    from clawd.journal.checking import Report
     from clawd.journal.keeping import Exported
     from clawd.journal.sqlite_context import Context
     from clawd.messages import Address
@@ -90,6 +90,8 @@ class SqliteKeeping:
         mark, owner = await asyncio.to_thread(lambda: self._store.mark), self._context.owner
 
         def work(step: Callable[[int, int], bool]) -> Report:
+            from clawd.journal.checking import check_file  # four modules that hardly any daemon ever needs
+
             return check_file(
                 self._store.path, mark=mark, owner=owner, quick=quick, tell=lambda rows: step(rows, 0)
             )

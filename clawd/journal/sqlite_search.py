@@ -133,18 +133,19 @@ def _fill(db: sqlite3.Connection) -> bool:
     done = int(stored[0]) if stored is not None else 0
     rows = db.execute(
         f"{_COLUMNS.format(source='journal j')} WHERE j.id > ? ORDER BY j.id LIMIT ?", (done, BATCH)
-    ).fetchall()
-    if not rows:
-        return False
-    for row in rows:
+    )
+    count = 0
+    for row in rows:  # one at a time: a batch of long answers would be megabytes
+        count, done = count + 1, row[0]
         try:
             said = _found(row)
         except JournalCorrupt:
             continue  # it is reported where its turn is loaded
         if said is not None and said.text.strip():
             db.execute("INSERT OR REPLACE INTO search (rowid, text) VALUES (?, ?)", _entry(row, said))
-    db.execute("INSERT OR REPLACE INTO kv (key, value) VALUES (?, ?)", (_DONE, rows[-1][0]))
-    return len(rows) == BATCH
+    if count:
+        db.execute("INSERT OR REPLACE INTO kv (key, value) VALUES (?, ?)", (_DONE, done))
+    return count == BATCH
 
 
 def _entry(row: Sequence[Any], said: Found) -> tuple[int, str]:

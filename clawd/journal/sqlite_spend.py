@@ -11,7 +11,14 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from clawd.journal.records import ModelIntent, ModelResult, SummaryIntent, SummaryResult, TurnFinished
+from clawd.journal.records import (
+    ModelIntent,
+    ModelResult,
+    SummaryIntent,
+    SummaryResult,
+    TurnFinished,
+    TurnOffline,
+)
 from clawd.journal.spend import Tally, day_of, micros, tallies
 
 if TYPE_CHECKING:
@@ -66,7 +73,7 @@ def settle(db: sqlite3.Connection, lease: Lease, records: Iterable[Record], now_
             case ModelResult(step=step, response=response) | SummaryResult(step=step, response=response):
                 db.execute("DELETE FROM spend_open WHERE conv = ? AND step = ?", (lease.conv, step))
                 _count(db, lease, response.attempts, now_ms)
-            case TurnFinished(attempts=attempts) if attempts:
+            case TurnFinished(attempts=attempts) | TurnOffline(attempts=attempts) if attempts:
                 # They are those of the last request; an earlier one that is still open remains unknown.
                 db.execute(
                     "DELETE FROM spend_open WHERE conv = ?1 AND step = (SELECT step FROM spend_open"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from clawd.artifacts import rows as artifacts
 from clawd.errors import Fenced, JournalCorrupt, JournalError
 from clawd.journal import sqlite_merging as merging
+from clawd.journal import sqlite_offline as offline
 from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_questions as questions
 from clawd.journal import sqlite_snapshots as snapshots
@@ -35,6 +36,7 @@ from clawd.journal.records import (
     SummaryResult,
     TurnFinished,
     TurnMerged,
+    TurnOffline,
     TurnStarted,
     TurnWaiting,
     step_of,
@@ -99,7 +101,11 @@ def shift(db: sqlite3.Connection, jump_ms: int) -> None:
     """Move what is due later, because the wall clock was set."""
     if jump_ms:
         db.execute("UPDATE conv SET ready_at = ready_at + ? WHERE ready_at IS NOT NULL", (jump_ms,))
-        db.execute("UPDATE inbox SET deadline = deadline + ? WHERE state = 'waiting'", (jump_ms,))
+        db.execute(
+            "UPDATE inbox SET deadline = deadline + ? WHERE deadline IS NOT NULL"
+            " AND state IN ('queued', 'running', 'waiting')",
+            (jump_ms,),
+        )
 
 
 def _candidates(db: sqlite3.Connection, count: int, now: int) -> list[tuple[Any, ...]]:
@@ -252,6 +258,10 @@ def _apply(db: sqlite3.Connection, lease: Lease, records: Sequence[Record], now:
                 questions.wait(db, lease, item)
                 spend.lose_requests(db, lease.conv)
                 waits = True
+            case TurnOffline(until=until):
+                offline.wait(db, lease, until)
+                spend.lose_requests(db, lease.conv)
+                waits = True
             case _:
                 pass
     return waits
@@ -304,7 +314,9 @@ def _append_record(
 def _trust_again(db: sqlite3.Connection, lease: Lease) -> bool:
     """A step was committed: the turn gets on. Return whether that makes room for another suspect."""
     db.execute(
-        "UPDATE inbox SET attempts = 0 WHERE conv = ? AND seq = ? AND attempts <> 0", (lease.conv, lease.seq)
+        "UPDATE inbox SET attempts = 0, deadline = NULL WHERE conv = ? AND seq = ?"
+        " AND (attempts <> 0 OR deadline IS NOT NULL)",
+        (lease.conv, lease.seq),
     )
     if lease.attempts < SUSPECT_ATTEMPTS:
         return False
@@ -388,6 +400,7 @@ def recover(db: sqlite3.Connection, hold: Collection[str], context: Context) -> 
             "UPDATE conv SET owner = NULL, suspect = ?, ready_at = ? WHERE id = ?",
             (int(suspect), now if suspect else at, conv),
         )
+    offline.wake(db, None)  # this process tries for itself
     # Pieces that were waited for: the clock may have been set while nobody looked.
     db.execute(
         "UPDATE conv SET ready_at = ?1 WHERE ready_at > ?1 AND suspect = 0 AND NOT EXISTS (SELECT 1 FROM inbox i"

@@ -23,6 +23,7 @@ from clawd.journal.records import (
     ToolIntent,
     TurnFinished,
     TurnMerged,
+    TurnOffline,
     TurnStarted,
     TurnsUndone,
     TurnWaiting,
@@ -109,6 +110,8 @@ def _detail(record: Record) -> Detail:
             return _some(
                 step=record.step, tool=record.name, about=record.about, deadline=record.deadline.isoformat()
             )
+        case TurnOffline():
+            return _some(since=record.since.isoformat(), until=record.until.isoformat(), error=record.error)
         case QuestionAnswered():
             answer = "approved" if record.approved else "denied"
             return _some(step=record.step, answer=answer, why=record.why, by=record.by)

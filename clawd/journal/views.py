@@ -35,7 +35,7 @@ _CURSOR: Final = re.compile(r"[0-9a-f]{1,15}")  # 60 bits: what SQLite can hold
 
 _TURN: Final = (
     "SELECT c.id, i.seq, coalesce(c.moved_to, c.address), i.state, i.attempts, i.v, i.body, i.at, i.ended_at,"
-    " c.done_seq, c.stuck, i.merged_into,"
+    " c.done_seq, c.stuck, i.merged_into, i.deadline,"
     " (SELECT body FROM journal j WHERE j.conv = i.conv AND j.seq = coalesce(i.merged_into, i.seq)"
     "  AND j.step = 0 AND j.kind = 'turn.finished' AND j.v = 1),"
     " (SELECT sum(json_extract(body, '$.response.usage.input_tokens')) FROM journal j"
@@ -75,7 +75,22 @@ class SqliteViews:
         return [self._turn_view(row) for row in rows]
 
     def _turn_view(self, row: Row) -> TurnView:
-        conv, seq, address, state, attempts, version, body, at, ended_at, done_seq, stuck, merged, *rest = row
+        (
+            conv,
+            seq,
+            address,
+            state,
+            attempts,
+            version,
+            body,
+            at,
+            ended_at,
+            done_seq,
+            stuck,
+            merged,
+            due,
+            *rest,
+        ) = row
         finished_body, input_tokens, output_tokens, steps = rest
         finished = _finished(finished_body)
         return TurnView(
@@ -97,6 +112,7 @@ class SqliteViews:
             steps=steps,
             merged_into=self._context.turn(conv, merged) if merged is not None else None,
             notice=finished.notice if finished is not None else "",
+            waits_for="network" if state == "queued" and due is not None else None,
         )
 
     async def questions(self, *, address: Address | None = None, limit: int = 100) -> Sequence[OpenQuestion]:
@@ -258,11 +274,25 @@ class SqliteViews:
 
     async def stats(self) -> QueueStats:
         (
-            (open_turns, running, waiting, oldest, ready, suspect, deliveries, dead, conversations, last_id),
+            (
+                open_turns,
+                running,
+                waiting,
+                offline,
+                oldest,
+                ready,
+                suspect,
+                deliveries,
+                dead,
+                conversations,
+                last_id,
+            ),
         ) = await self._store.read(
             "SELECT (SELECT value FROM kv WHERE key = ?),"
             " (SELECT count(*) FROM conv WHERE owner IS NOT NULL),"
             " (SELECT count(*) FROM inbox INDEXED BY inbox_waiting WHERE state = 'waiting'),"
+            " (SELECT count(*) FROM inbox INDEXED BY inbox_open WHERE state IN ('queued', 'running', 'waiting')"
+            "  AND state = 'queued' AND deadline IS NOT NULL),"
             " (SELECT min(at) FROM inbox WHERE state IN ('queued', 'running', 'waiting')),"
             " (SELECT min(ready_at) FROM conv WHERE ready_at IS NOT NULL AND suspect = 0),"
             " (SELECT min(ready_at) FROM conv WHERE ready_at IS NOT NULL AND suspect = 1),"
@@ -290,6 +320,7 @@ class SqliteViews:
             last_id=last_id,
             waiting=waiting,
             ready_age_s=(now - since) / 1000,
+            offline=offline,
         )
 
 

@@ -44,8 +44,10 @@ async def detect_models(
     environ: Mapping[str, str],
     plugins: Mapping[str, ModelPlugin[Any]],
     servers: Sequence[ServerPreset] | None = None,
+    *,
+    one: bool = False,
 ) -> list[Found]:
-    """Return what was found, best first; the last is always the demo model.
+    """Return what was found, best first; the last is always the demo model. With `one`, the best alone.
 
     The bundled local model and the demo answer by themselves only when nothing better was found: a
     toy's answer instead of an error would hide the error.
@@ -54,19 +56,21 @@ async def detect_models(
         environ: Where keys are looked for.
         plugins: The model types that exist; a missing type is passed over.
         servers: The loopback ports to ask, those of the presets by default.
+        one: Look no further than the first that is found.
 
     Raises:
         ConfigError: a variable that moves a provider's address holds none.
     """
     presets = load_presets()
     models = from_environment(environ, plugins)
-    models += await _from_loopback(presets, plugins, presets.servers if servers is None else servers)
+    if not (one and models):
+        models += await _from_loopback(presets, plugins, presets.servers if servers is None else servers)
     found = [Found(config=config, found=origin, standby=True) for config, origin in models]
     for kind, origin in ((_LOCAL, "installed"), (_DEMO, "built in")):
         if kind in plugins and (kind != _LOCAL or _local_installed()):
             config = _complete({"name": kind, "type": kind}, None, plugins, _no_variables)
             found.append(Found(config=config, found=origin, standby=not found))
-    return found
+    return found[:1] if one else found
 
 
 def _local_installed() -> bool:

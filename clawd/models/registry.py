@@ -132,7 +132,7 @@ async def build_models(
     if config.models:
         found = [Found(config=model, found="config", standby=True) for model in config.models]
     else:
-        found = await detect_models(context.environ, plugins, servers)
+        found = await detect_models(context.environ, plugins, servers, one=config.profile == "edge")
     # One provider may echo the key of another: that of a bridge, or one that was found in the environment.
     context.redactor.add(
         secret for part in (config, *(f.config for f in found)) for secret in secrets_in(part)

@@ -275,15 +275,16 @@ def _transport_error(
             )
         case aiohttp.ClientConnectorDNSError() | socket.gaierror():
             remedy = "check base_url and the network"
-            return _down(origin, nowhere, f"the name is unknown: {_os_words(failure)}", remedy)
+            why = f"the name is unknown: {_os_words(failure)}"
+            return _down(origin, nowhere, why, remedy, offline=True)
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            what = "the proxy did not let us through"
-            return _down(origin, what, origin.clean(str(failure)), "check network.proxy")
+            what, away = "the proxy did not let us through", isinstance(failure, aiohttp.ClientConnectorError)
+            return _down(origin, what, origin.clean(str(failure)), "check network.proxy", offline=away)
         case aiohttp.ConnectionTimeoutError():
             why = "the connect time-out passed (connect_s)"
-            return _down(origin, nowhere, why, _hint(origin), transient=False)
+            return _down(origin, nowhere, why, _hint(origin), transient=False, offline=True)
         case aiohttp.ClientConnectorError():
-            return _down(origin, nowhere, _os_words(failure), _hint(origin))
+            return _down(origin, nowhere, _os_words(failure), _hint(origin), offline=True)
         case _:
             return _down(
                 origin, "the connection broke off in the middle of the answer", _broken_words(origin, failure)
@@ -291,10 +292,24 @@ def _transport_error(
 
 
 def _down(
-    origin: Origin, what: str, why: str, remedy: str = "", *, transient: bool = True, local: bool = False
+    origin: Origin,
+    what: str,
+    why: str,
+    remedy: str = "",
+    *,
+    transient: bool = True,
+    local: bool = False,
+    offline: bool = False,
 ) -> ModelUnavailable:
     return ModelUnavailable(
-        origin.model, what, where=origin.where, why=why, remedy=remedy, transient=transient, local=local
+        origin.model,
+        what,
+        where=origin.where,
+        why=why,
+        remedy=remedy,
+        transient=transient,
+        local=local,
+        offline=offline,
     )
 
 

@@ -28,6 +28,7 @@ FILE: Final = "clawd.db"
 _MAGIC: Final = b"SQLite format 3\0"
 SPARE_IDS: Final = 1000  # the side file lags some seconds behind, and a row there is not always one elsewhere
 QUICK_CHECK_BYTES: Final = 16 << 20  # a greater file is checked by `clawd doctor`, not at every start
+CACHE_KB: Final = 2000  # of pages in memory, for each connection; SQLite's own default
 VACUUM_BYTES: Final = 256 << 20  # a greater file is not rewritten at a start, nor while others wait
 INCREMENTAL: Final = 2  # PRAGMA auto_vacuum: free pages can be given back bit by bit
 
@@ -48,6 +49,7 @@ def open_database(
     highest: Callable[[sqlite3.Connection], int],
     *,
     lock_timeout_s: float,
+    cache_kb: int = CACHE_KB,
     migrations: Path = MIGRATIONS,
 ) -> Opened:
     """Return the database of a state directory, made if there never was one.
@@ -56,6 +58,7 @@ def open_database(
         state_dir: Made with mode 0700 if missing.
         highest: Reads the highest id that was ever committed, to compare with the side file.
         lock_timeout_s: How long a statement waits for another process's lock.
+        cache_kb: Pages that the connection may keep in memory.
         migrations: Folder of the numbered SQL files.
 
     Raises:
@@ -73,7 +76,7 @@ def open_database(
             found = tidy(state_dir, FILE)
             mark = Mark(state_dir)
             _find_or_make(path, mark)
-            db = _connect(path, lock_timeout_s)
+            db = _connect(path, lock_timeout_s, cache_kb)
             try:
                 migrate(db, path, migrations)
                 _make_shrinkable(db, path)
@@ -116,7 +119,7 @@ def _find_or_make(path: Path, mark: Mark) -> None:
         sync_names(path)  # whoever made it may have died before
 
 
-def _connect(path: Path, lock_timeout_s: float) -> sqlite3.Connection:
+def _connect(path: Path, lock_timeout_s: float, cache_kb: int) -> sqlite3.Connection:
     db = sqlite3.connect(
         f"file:{quote(str(path))}?mode=rw",
         uri=True,
@@ -126,14 +129,14 @@ def _connect(path: Path, lock_timeout_s: float) -> sqlite3.Connection:
         check_same_thread=False,  # opened here, used by the writer's thread alone
     )
     try:
-        _set_up(db, path)
+        _set_up(db, path, cache_kb)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _set_up(db: sqlite3.Connection, path: Path) -> None:
+def _set_up(db: sqlite3.Connection, path: Path, cache_kb: int) -> None:
     if not path.stat().st_size:
         # A property of the file, set before anything is in it; later on it would be a write at every start.
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -144,6 +147,7 @@ def _set_up(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA wal_autocheckpoint = 0")  # upkeep.py does it between batches
     db.execute("PRAGMA temp_store = MEMORY")
+    db.execute(f"PRAGMA cache_size = -{cache_kb}")  # negative: in units of 1024 bytes
     # Old versions of a row are zeroed in the page where they stood: a deletion can't find them any more.
     db.execute("PRAGMA secure_delete = FAST")
     if path.stat().st_size <= QUICK_CHECK_BYTES:

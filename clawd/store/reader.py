@@ -32,10 +32,12 @@ class Reader:
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def open(cls, path: Path, *, limit_s: float = LIMIT_S) -> Reader:
-        """Return a reader of an existing database."""
+    async def open(cls, path: Path, *, limit_s: float = LIMIT_S, cache_kb: int | None = None) -> Reader:
+        """Return a reader of an existing database; `cache_kb` of pages in memory, None: as SQLite does."""
         uri = f"file:{quote(str(path))}?mode=ro"
         db = await aiosqlite.connect(uri, uri=True, isolation_level=None, cached_statements=256)
+        if cache_kb is not None:
+            await db.execute_fetchall(f"PRAGMA cache_size = -{cache_kb}")
         return cls(db, str(path), limit_s)
 
     async def read(self, sql: str, parameters: Parameters = ()) -> list[Row]:

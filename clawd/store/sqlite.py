@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from clawd.store.opening import VACUUM_BYTES, Opened, open_database
+from clawd.store.opening import CACHE_KB, VACUUM_BYTES, Opened, open_database
 from clawd.store.reader import Parameters, Reader, Row
 from clawd.store.schema import MIGRATIONS
 from clawd.store.upkeep import LAZY_S, Job, WalUpkeep, give_back
@@ -49,14 +49,21 @@ class Store:
         *,
         lock_timeout_s: float = 5.0,
         lazy_s: float = LAZY_S,
+        cache_kb: int = CACHE_KB,
         migrations: Path = MIGRATIONS,
     ) -> Self:
         """Return the store of a state directory; errors as `opening.open_database`."""
         opened = await asyncio.to_thread(
-            open_database, state_dir, highest, lock_timeout_s=lock_timeout_s, migrations=migrations
+            open_database,
+            state_dir,
+            highest,
+            lock_timeout_s=lock_timeout_s,
+            cache_kb=cache_kb,
+            migrations=migrations,
         )
         try:
-            reader = await Reader.open(opened.path)
+            # To set it opens the file, and a reader that nobody has asked leaves less behind when it is closed.
+            reader = await Reader.open(opened.path, cache_kb=None if cache_kb == CACHE_KB else cache_kb)
         except BaseException:
             opened.db.close()
             opened.lock.release()

@@ -12,9 +12,12 @@ import aiohttp
 
 from clawd.config.schema import GatewayConfig
 from clawd.control.application import RemoteControl
-from clawd.gateway import Gateway, Readiness, Surroundings, Times, TokenStore
+from clawd.gateway.app import Gateway
+from clawd.gateway.auth import TokenStore
+from clawd.gateway.health import Readiness
 from clawd.gateway.places import StreamTimes
 from clawd.gateway.remote import TOKEN
+from clawd.gateway.surroundings import Surroundings, Times
 from clawd.ids import SystemClock
 from clawd.observability.counts import Counts
 from tests.fakes.control_services import World

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from clawd.access import Access
 from clawd.agent.files import Shelf
 from clawd.agent.mailbox import Mailbox
+from clawd.agent.offline import Outage
 from clawd.agent.run import Brain, TurnRunner
 from clawd.agent.workers import Workers
 from clawd.alarms import Alarms, GivenUp
@@ -181,6 +182,7 @@ class Inner:
             "outbox": self.outbox.run,
             "live-view": self.live_view.run,
             "workers": self.workers.run,
+            "outage": self.outage.run,
         }
         self._tasks = [tasks.create_task(run(), name=name) for name, run in parts.items()]
         while self.supervisor.bridges().keys() != self.sections.keys():
@@ -234,6 +236,7 @@ class Inner:
             chance=self._chance,
             counts=self.counts,
         )
+        self.outage = Outage(self.journal, self.clock)
         self.runner = TurnRunner(
             self.journal,
             self.fanout,
@@ -246,6 +249,8 @@ class Inner:
             app_events=self.callbacks.events,
             shelf=Shelf(self.opened.artifacts.of, self.supervisor.bridges, self.clock),
             counts=self.counts,
+            outage=self.outage,
+            connected=self.supervisor.connected,
         )
         self.workers = Workers(
             self.journal, self.fanout, self.runner, concurrency=lambda: self.agent.concurrency
@@ -282,7 +287,7 @@ class Inner:
 
     async def stop(self) -> None:
         """End as after SIGTERM without any grace: nothing comes in, turns are handed back, deliveries go out."""
-        supervisor, outbox, view, workers = self._tasks
+        supervisor, outbox, view, workers, _outage = self._tasks
         supervisor.cancel()
         await asyncio.wait({supervisor})
         self.workers.stop_claiming()

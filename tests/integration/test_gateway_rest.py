@@ -16,7 +16,9 @@ from clawd.config.base import Secret
 from clawd.config.schema import GatewayConfig, TokenConfig
 from clawd.conformance import MemoryInbox
 from clawd.errors import InboxFull, JournalUnavailable
-from clawd.gateway import CannotListen, Gateway, Readiness, TokenStore
+from clawd.gateway.app import CannotListen, Gateway
+from clawd.gateway.auth import TokenStore
+from clawd.gateway.health import Readiness
 from clawd.gateway.surroundings import Surroundings
 from clawd.ids import SystemClock
 from clawd.messages import Refused

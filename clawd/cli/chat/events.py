@@ -99,9 +99,13 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class HandedBack:
-    """The daemon stopped working on a turn that is not over; it goes on after the restart."""
+    """The daemon stopped working on a turn that is not over.
+
+    It goes on after the restart; with `offline`, when the network is back.
+    """
 
     turn: str
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,8 @@ class Presenter:
                 self._at(event.turn)
                 self._output.settle()
                 self._output.note(tool_line(event))
+            case HandedBack(offline=True):
+                self._output.note("no model can be reached; this waits for the network")
             case HandedBack():
                 self._output.note("the daemon is stopping; this goes on when it is back")
             case Said(role="user"):

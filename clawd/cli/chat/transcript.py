@@ -108,7 +108,7 @@ class Transcript:
                     notice=_text(frame, "notice"),
                 )
             case "handed_back":
-                return [HandedBack(turn)]
+                return [HandedBack(turn, offline=_text(frame, "why") == "offline")]
             case _:
                 return []
 

@@ -1,0 +1,92 @@
+"""Turns that wait for the network: what every journal must do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from clawd.errors import Fenced
+from clawd.journal.base import Lease
+from clawd.journal.records import TurnOffline
+from clawd.response import ModelAttempt
+from tests.conformance.journals import Bench, result, stop
+
+
+async def go_offline(bench: Bench, lease: Lease, *, hours: float = 1) -> None:
+    now = bench.clock.now()
+    cost = ModelAttempt(model="m", outcome="error", duration_s=0.1, detail="no connection")
+    until = now + timedelta(hours=hours)
+    await bench.journal.record(lease, TurnOffline(since=now, until=until, error="E", attempts=(cost,)))
+
+
+async def test_a_turn_that_waits_for_the_network_is_queued_and_nobodys(bench: Bench) -> None:
+    turn = await bench.say()
+    lease = await bench.claim()
+    await go_offline(bench, lease)
+    view = await bench.views.turn(turn)
+    assert (view.state, view.waits_for, view.attempts) == ("queued", "network", 0)
+    stats = await bench.views.stats()
+    assert (stats.offline, stats.queued, stats.running, stats.waiting) == (1, 1, 0, 0)
+    assert await bench.journal.claim(1) == []
+    assert bench.journal.next_due_s == pytest.approx(3600)
+    with pytest.raises(Fenced):
+        await bench.journal.record(lease, result())
+
+
+async def test_those_that_wait_longest_are_woken_first(bench: Bench) -> None:
+    await bench.answer(chat="3")
+    for chat in ("1", "2", "3"):
+        await bench.say(chat=chat)
+        await go_offline(bench, await bench.claim())
+        await bench.clock.advance(1)
+    assert await bench.journal.wake_offline(1) == 1
+    assert [lease.address.chat for lease in await bench.journal.claim(9)] == ["1"]
+    assert await bench.journal.wake_offline(None) == 2
+    assert [lease.address.chat for lease in await bench.journal.claim(9)] == ["2", "3"]
+    assert await bench.journal.wake_offline(None) == 0
+
+
+async def test_the_end_of_its_waiting_is_told_with_the_lease_and_forgotten_with_a_result(
+    bench: Bench,
+) -> None:
+    turn = await bench.say()
+    await go_offline(bench, await bench.claim())
+    await bench.clock.advance(3601)
+    lease = await bench.claim()
+    assert lease.expired
+    await bench.journal.record(lease, result())
+    await bench.journal.release(lease)
+    assert (await bench.views.turn(turn)).waits_for is None
+    assert (await bench.views.stats()).offline == 0
+    assert not (await bench.claim()).expired
+
+
+async def test_a_stop_wakes_it(bench: Bench) -> None:
+    turn = await bench.say()
+    await go_offline(bench, await bench.claim())
+    await bench.journal.accept([stop(turn=turn)])
+    lease = await bench.claim()
+    assert [control.kind for control in (await bench.journal.load(lease)).controls] == ["stop"]
+
+
+async def test_a_start_wakes_all_in_the_order_of_their_messages(bench: Bench) -> None:
+    await bench.answer(chat="2")
+    for chat in ("1", "2"):
+        await bench.say(chat=chat)
+        await go_offline(bench, await bench.claim())
+        await bench.clock.advance(1)
+    assert await bench.restart() == 2
+    assert [lease.address.chat for lease in await bench.journal.claim(9)] == ["1", "2"]
+    assert bench.journal.next_due_s is None
+
+
+async def test_the_wait_moves_with_a_clock_that_is_set(bench: Bench) -> None:
+    await bench.say()
+    await go_offline(bench, await bench.claim())
+    bench.clock.jump(86_400)
+    await bench.push(chat="9")
+    assert await bench.journal.claim(1) == []
+    assert bench.journal.next_due_s == pytest.approx(3600, abs=1)
+    await bench.journal.wake_offline(None)
+    assert not (await bench.claim()).expired

@@ -1,0 +1,128 @@
+"""The network goes away under a real daemon, and comes back: what waits goes on in order, and nothing doubles."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.crash.world import World, answer_to, world
+from tests.fakes.line import Line
+from tests.fakes.openai_api import Reply
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+WAIT_S = 90.0  # Telegram's supervisor may take up to a minute to try again
+
+
+@asynccontextmanager
+async def lines(here: World, profile: str) -> AsyncIterator[tuple[Line, Line]]:
+    """A world whose Telegram and whose model are reached over lines that can be cut."""
+    async with Line(here.telegram.url) as to_telegram, Line(here.model.base_url) as to_model:
+        bot = {"token": here.telegram.token, "api_base": to_telegram.url, "allow": ["*"]}
+        model = {"name": "main", "type": "chat", "base_url": to_model.url, "model": "fake-1"}
+        gateway = {} if profile == "edge" else {"port": 0}
+        here.configure(profile=profile, bridges={"telegram": bot}, models=[model], gateway=gateway)
+        await here.start()
+        await here.bridge_is("connected")
+        yield to_telegram, to_model
+
+
+async def post(here: World, text: str) -> str:
+    """Send a message by the control socket; return its turn."""
+    connector = aiohttp.UnixConnector(str(here.state_dir / "state" / "clawd.sock"))
+    async with aiohttp.ClientSession(connector=connector) as session:
+        answer = await session.post("http://clawd/control/v1/messages", json={"text": text})
+        return str((await answer.json())["id"])
+
+
+async def until(here: World, turn: str, **fields: Any) -> dict[str, Any]:
+    """Return a turn's view once these fields of it are so."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            view: dict[str, Any] = await here.control(f"turns/{turn}")
+            if all(view[name] == value for name, value in fields.items()):
+                return view
+            await asyncio.sleep(0.05)
+
+
+def logged(here: World) -> int:
+    return len(here.output.read_bytes().splitlines())
+
+
+async def test_an_edge_daemon_waits_for_the_network_over_a_kill_and_answers_in_order(state_dir: Path) -> None:
+    async with world(state_dir) as here, lines(here, "edge") as (to_telegram, to_model):
+        here.say(7, "before")
+        await here.all_answered()
+        await here.settled()
+        to_telegram.cut()
+        to_model.cut()
+        here.say(7, "one")  # Telegram keeps them
+        here.say(7, "two")
+        first = await post(here, "three")
+        second = await post(here, "four")
+        await until(here, first, state="queued", waits_for="network", attempts=0)
+        await here.bridge_is("transient_disconnect")
+        status = await here.control("status")
+        assert status["offline_since"] is not None
+        assert status["queue"]["offline"] == 1, "the other stands behind it"
+        assert status["gateway"] is None
+        await here.kill()
+        await here.start()
+        await until(here, first, state="queued", waits_for="network", attempts=0)
+        before = logged(here)
+        await asyncio.sleep(20)  # the claim is about time: nothing spins while there is no network
+        assert logged(here) - before <= 2, here.tail(10)
+        await to_telegram.mend()
+        await to_model.mend()
+        views = [await until(here, turn, state="answered") for turn in (first, second)]
+        assert [view["answer"] for view in views] == [answer_to("three"), answer_to("four")]
+        await here.all_answered(WAIT_S)
+        await here.settled()
+        assert here.answers(7) == [answer_to(text) for text in ("before", "one", "two")]
+        asked = [seen.last_user_text for seen in here.model.requests]
+        assert sorted(asked) == sorted(["before", "one", "two", "three", "four"]), "each was asked once"
+        assert (await here.control("status"))["offline_since"] is None
+        await here.stop()
+
+
+@pytest.mark.parametrize("profile", ["default", "edge"])
+async def test_replies_wait_for_telegram_over_a_kill_and_arrive_once_in_order(
+    state_dir: Path, profile: str
+) -> None:
+    async with world(state_dir) as here, lines(here, profile) as (to_telegram, _):
+        here.say(7, "before")
+        await here.all_answered()
+        await here.settled()
+        here.model.replies.append(Reply(hang="headers"))
+        for text in ("one", "two"):
+            here.say(7, text)
+        await here.model.arrived(2)
+        to_telegram.cut()
+        here.model.release.set()
+        async with asyncio.timeout(WAIT_S):
+            while (await here.control("status"))["queue"]["deliveries_open"] < 2:
+                await asyncio.sleep(0.05)
+        await here.kill()
+        await here.start()
+        await to_telegram.mend()
+        await here.all_answered(WAIT_S)
+        await here.settled()
+        assert here.answers(7) == [answer_to(text) for text in ("before", "one", "two")]
+        await here.stop()
+
+
+async def test_a_default_daemon_fails_a_turn_at_once_and_says_why(state_dir: Path) -> None:
+    async with world(state_dir) as here, lines(here, "default") as (to_telegram, to_model):
+        to_telegram.cut()
+        to_model.cut()
+        view = await until(here, await post(here, "hello"), state="failed")
+        assert view["exit_code"] == 69
+        assert "no connection to 127.0.0.1" in json.dumps(view)
+        await here.stop()
