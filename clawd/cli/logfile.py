@@ -59,15 +59,12 @@ def new_lines(path: Path, position: Position, wanted: LogFilter) -> Iterator[Log
             except FileNotFoundError:  # it went away just now
                 continue
             with watch:
-                known = _identity(place)
                 while True:
                     for raw in tail.ready():
                         if (line := wanted.line(raw)) is not None:
                             yield line
-                    nearest = _existing(path.parent)
-                    if nearest != place or _identity(nearest) != known:
+                    if _existing(path.parent) != place or not watch.wait():
                         break
-                    watch.wait()
     finally:
         tail.close()
 
@@ -108,7 +105,8 @@ class _Tail:
         """Return the file that comes after this one, None when this is the newest."""
         if self._file is None:
             return _open(self._path, 0)
-        own = _inode_of(self._file)
+        # The number of a file that was removed may be another's by now.
+        own = _inode_of(self._file) if os.fstat(self._file.fileno()).st_nlink else -1
         while True:
             number = self._number(own)
             if number == 0:
@@ -224,11 +222,3 @@ def _size(file: BinaryIO) -> int:
 def _existing(directory: Path) -> Path:
     """Return the directory, or the nearest one above it that is there."""
     return next((place for place in (directory, *directory.parents) if place.is_dir()), directory.absolute())
-
-
-def _identity(directory: Path) -> tuple[int, int] | None:
-    try:
-        status = directory.stat()
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino)
