@@ -138,15 +138,17 @@ class Attempt:
             possible_usd=self._possible_usd(error) if cost_usd is None else 0.0,
             begun_at=self._begun_at,
         )
-        self._log(result)
+        self._log(result, error)
         self._books.ledger.settle(self._request.tags, (result,))
         self._holding.close()
         if self._begun is not None:  # who left the line, or was turned away by it, never reached the model
             self._books.traffic.attempt(result)
             self.member.ended(result, error)
 
-    def _log(self, result: ModelAttempt) -> None:
-        level = logging.DEBUG if result.outcome in ("ok", "hedge", "cancelled") else logging.INFO
+    def _log(self, result: ModelAttempt, error: ModelError | None) -> None:
+        # While the network is away each try would say the same, for hours.
+        again = error is not None and error.offline and str(error) == self.member.last_error
+        level = logging.DEBUG if again or result.outcome in ("ok", "hedge", "cancelled") else logging.INFO
         if not log.isEnabledFor(level):
             return
         extra = {"model": result.model, "outcome": result.outcome, "seconds": round(result.duration_s, 3)}

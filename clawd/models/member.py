@@ -105,6 +105,11 @@ class Member:
         return line
 
     @property
+    def last_error(self) -> str:
+        """What its last request failed with; empty where it was answered."""
+        return self._last_error
+
+    @property
     def first_token_s(self) -> float:
         """Later than that it is slow."""
         return self.breaker.limits.first_token_s
