@@ -71,10 +71,18 @@ class Batch:
 class Batches:
     """Reads them from the journal."""
 
-    def __init__(self, ended: EndedRows, story: Callable[[str], Awaitable[Story]], clock: Clock) -> None:
+    def __init__(
+        self,
+        ended: EndedRows,
+        story: Callable[[str], Awaitable[Story]],
+        clock: Clock,
+        *,
+        max_open: int = MAX_OPEN,
+    ) -> None:
         self._ended = ended
         self._story = story
         self._clock = clock
+        self._max_open = max_open
 
     async def after(self, place: Place, around: Surroundings) -> Batch | None:
         """Return what is to be told next, None when there is nothing; raises JournalError."""
@@ -105,9 +113,9 @@ class Batches:
                     spans += await asyncio.to_thread(tell, story, around, turn=True)
                     still += [row for each in story.outgoing for row in _open(each)]
             batch.place = Place(id=ended.id, open=tuple(still))
-        if len(still) > MAX_OPEN:
-            batch.given_up += len(still) - MAX_OPEN
-            batch.place = replace(batch.place, open=batch.place.open[-MAX_OPEN:])
+        if len(still) > self._max_open:
+            batch.given_up += len(still) - self._max_open
+            batch.place = replace(batch.place, open=batch.place.open[-self._max_open :])
         batch.parts = [spans] if spans else []
         return batch if batch.place != place else None
 

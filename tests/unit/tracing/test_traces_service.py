@@ -15,8 +15,10 @@ from clawd.journal.deliveries import Sent
 from clawd.models.base import ModelInfo
 from clawd.observability.counts import Counts
 from clawd.observability.redact import Redactor
-from clawd.tracing.batch import MAX_AGE
+from clawd.tracing.batch import MAX_AGE, Batches, Place
 from clawd.tracing.service import GATHER_S, KEEP_S, MAX_DELAY_S, Traces
+from clawd.tracing.telling import Surroundings
+from clawd.tracing.wording import Wording
 from tests.conformance.journals import address
 from tests.fakes.collector import CONTENT, Collector, Trouble
 from tests.fakes.rich_journal import bench_of, fill
@@ -402,9 +404,9 @@ async def test_nothing_sleeps_or_wakes_while_nothing_ends(opened: OpenJournal, c
         await bench_of(opened).answer("hi", "hello")
         await site.gathered()
         await collector.until(lambda: collector.spans)
-        await site.gathered()  # one more round finds nothing
-        async with asyncio.timeout(5):
-            while clock.sleepers or site.traces._stirred.is_set():
+        async with asyncio.timeout(30):
+            while clock.sleepers or site.traces._stirred.is_set():  # a round more may find nothing
+                await clock.advance(GATHER_S)
                 await asyncio.sleep(0.01)
         assert len(collector.bodies) == 1
 
@@ -422,3 +424,64 @@ async def test_a_conversation_that_was_erased_meanwhile_is_passed_over(opened: O
         await site.gathered()
         await collector.until(lambda: len(collector.named("invoke_agent")) == 2)
         assert not collector.named("clawd.delivery")
+
+
+async def test_a_redirect_is_not_followed_with_the_keys_of_the_collector(opened: OpenJournal) -> None:
+    async with Collector() as other, Collector() as collector, at_work(opened, collector.url) as site:
+        collector.always = Trouble(status=307, headers={"Location": f"{other.url}/v1/traces"})
+        await bench_of(opened).answer("hi", "hello")
+        await site.gathered()
+        await site.clock.sleeping()  # it is waited for
+        assert (len(collector.bodies), other.bodies) == (1, [])
+
+
+async def test_a_collector_that_says_when_is_not_asked_before(
+    opened: OpenJournal, clock: ManualClock
+) -> None:
+    async with Collector() as collector, at_work(opened, collector.url) as site:
+        collector.always = Trouble(status=429, headers={"Retry-After": "30"})
+        await bench_of(opened).answer("hi", "hello")
+        await site.gathered()
+        await clock.sleeping()
+        await clock.advance(29)
+        await clock.sleeping()
+        assert len(collector.bodies) == 1
+        collector.always = None
+        await clock.advance(1)
+        await collector.until(lambda: collector.spans)
+
+
+async def test_a_collector_that_never_ends_its_answer_has_taken_what_it_said_it_took(
+    opened: OpenJournal,
+) -> None:
+    async with Collector() as collector, at_work(opened, collector.url) as site:
+        collector.always = Trouble(kind="drip")
+        await bench_of(opened).answer("hi", "hello")
+        await site.drained()
+        assert len(collector.bodies) == 1
+    assert site.counted()["sent"] >= 1
+
+
+async def test_a_key_of_the_collector_is_hidden_in_what_it_is_sent(opened: OpenJournal) -> None:
+    environ = {"OTEL_EXPORTER_OTLP_HEADERS": "x-key=a-key-of-the-collector"}
+    async with (
+        Collector() as collector,
+        at_work(opened, collector.url, content=True, environ=environ) as site,
+    ):
+        await bench_of(opened).answer("is it a-key-of-the-collector", "hello")
+        await site.drained()
+        (turn,) = collector.named("invoke_agent")
+        assert "is it ***" in turn.told["gen_ai.input.messages"]
+        assert collector.headers[0]["x-key"] == "a-key-of-the-collector"
+
+
+async def test_of_too_many_open_deliveries_the_oldest_are_given_up_and_counted(opened: OpenJournal) -> None:
+    bench = bench_of(opened)
+    for chat in ("1", "2", "3"):
+        await bench.answer("hi", "hello", chat=chat)
+    batches = Batches(opened.ended, opened.views.story, bench.clock, max_open=2)
+    around = Surroundings(models={}, tools=(), wording=Wording(Redactor(), content=False))
+    batch = await batches.after(Place(id=0), around)
+    assert batch is not None
+    assert (batch.place.open, batch.given_up) == ((2, 3), 1)
+    assert Place.parse(batch.place.to_text()) == batch.place
