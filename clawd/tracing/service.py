@@ -14,11 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from clawd.errors import JournalError
-from clawd.tracing.batch import Batches, Place
-from clawd.tracing.collector import MAX_ANSWER, Answer, post
 from clawd.tracing.settings import read_settings
-from clawd.tracing.telling import Surroundings, facts_of
-from clawd.tracing.wording import Wording
 from clawd.until import Interrupted, until
 
 if TYPE_CHECKING:
@@ -32,9 +28,11 @@ if TYPE_CHECKING:
     from clawd.models.base import ModelInfo
     from clawd.observability.counts import Counts
     from clawd.observability.redact import Redactor
-    from clawd.tracing.batch import Batch
+    from clawd.tracing.batch import Batch, Batches, Place
+    from clawd.tracing.collector import Answer
     from clawd.tracing.settings import Settings
     from clawd.tracing.spans import SentSpan
+    from clawd.tracing.telling import Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +76,8 @@ class Traces:
         chance: Callable[[], float],
     ) -> None:
         self._ended = ended
-        self._batches = Batches(ended, story, clock)
+        self._story = story
+        self._batches: Batches | None = None
         self._clock = clock
         self._environ = environ
         self._redactor = redactor
@@ -156,7 +155,7 @@ class Traces:
             # What else ends meanwhile stirs anew.
             while (settings := self._settings) is not None:
                 place = await self._begin()
-                batch = await self._batches.after(place, self._around(settings))
+                batch = await self._read().after(place, self._around(settings))
                 if batch is None or not await self._send(batch, settings) or self._settings is not settings:
                     return
                 if batch.given_up:
@@ -167,8 +166,19 @@ class Traces:
         except (JournalError, sqlite3.Error) as error:
             log.warning("traces_put_off", extra={"error": str(error)})
 
+    # What only a daemon that sends spans needs is imported when it does: it is a quarter of a megabyte.
+
+    def _read(self) -> Batches:
+        from clawd.tracing.batch import Batches
+
+        if self._batches is None:
+            self._batches = Batches(self._ended, self._story, self._clock)
+        return self._batches
+
     async def _begin(self) -> Place:
         """Return how far it has got; at first where an earlier run was, without one where the journal ends now."""
+        from clawd.tracing.batch import Place
+
         async with self._placing:
             if self._place is None:
                 kept, last = Place.parse(await self._ended.place()), await self._ended.last()
@@ -198,6 +208,9 @@ class Traces:
                 self._kept, self._kept_at = self._place, now
 
     def _around(self, settings: Settings) -> Surroundings:
+        from clawd.tracing.telling import Surroundings, facts_of
+        from clawd.tracing.wording import Wording
+
         return Surroundings(
             models=facts_of(self._models()),
             tools=frozenset(self._tools()),
@@ -249,6 +262,8 @@ class Traces:
         return True
 
     async def _post(self, spans: Sequence[SentSpan], settings: Settings) -> Answer:
+        from clawd.tracing.collector import post
+
         def body() -> bytes:
             from clawd.tracing.encoding import encode  # the extra `otel`, and in a thread: it takes a while
 
@@ -257,6 +272,7 @@ class Traces:
         return await post(settings, await asyncio.to_thread(body))
 
     async def _taken(self, spans: Sequence[SentSpan], answer: Answer, settings: Settings) -> None:
+        from clawd.tracing.collector import MAX_ANSWER
         from clawd.tracing.encoding import refused_of
 
         refused, why = refused_of(answer.body) if len(answer.body) < MAX_ANSWER else (0, "")
