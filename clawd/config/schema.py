@@ -15,6 +15,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Inst
 from clawd.config.alerts import AlertsConfig
 from clawd.config.base import ConfigPath, PluginConfig, Secret, Section
 from clawd.config.callbacks import AppCallbackConfig, CallbacksConfig
+from clawd.config.otel import OtelConfig
 
 PositiveSeconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
@@ -279,6 +280,7 @@ class LoggingConfig(Section):
     file: bool = True  # STATE_DIR/clawd.log, read by `clawd logs`
     max_bytes: Annotated[int, Field(ge=10_000)] = 10_000_000
     backups: Annotated[int, Field(ge=0, le=100)] = 3
+    otel: OtelConfig | None = None  # None: the standard variables of OpenTelemetry alone
 
 
 class ShutdownConfig(Section):

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 _LIFELINE: Final = 0
 """A standalone daemon's standard input: it ends when whoever started the daemon is gone."""
+_TRACES_S: Final = 1.0
+"""For the last spans; what a collector has not taken by then is sent after the next start."""
 
 
 class StopRequest:
@@ -160,6 +162,7 @@ class Lifecycle:
             outbox = delivery.create_task(parts.outbox.run(), name="outbox")
             view = delivery.create_task(parts.live_view.run(), name="live-view")
             keeper = delivery.create_task(parts.keeper.run(), name="keeper")
+            traces = delivery.create_task(parts.traces.run(), name="traces")
             async with parts.gateway:
                 async with asyncio.TaskGroup() as work:
                     workers = work.create_task(parts.workers.run(), name="workers")
@@ -176,6 +179,9 @@ class Lifecycle:
                 await self._stop.wait_for(previews, shutdown.delivery_s)
                 parts.outbox.drain()
                 await self._stop.wait_for(outbox, shutdown.delivery_s)
+                parts.traces.drain()
+                await self._stop.wait_for(traces, _TRACES_S)
+            traces.cancel()
             outbox.cancel()
             previews.cancel()
             view.cancel()

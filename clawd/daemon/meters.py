@@ -118,6 +118,7 @@ def _counted(counts: Counts) -> Sequence[Family]:
         (names.GIVEN_UP, counts.given_up),
         (names.JOURNAL_ERRORS, counts.journal_errors),
         (names.REQUESTS, counts.requests),
+        (names.SPANS, counts.spans),
     )
     return (
         *(metric.family(list(counter.numbers().items())) for metric, counter in counters),

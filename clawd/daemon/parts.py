@@ -39,6 +39,7 @@ from clawd.models.budgets import BudgetLedger, day_limits
 from clawd.observability.counts import Counts
 from clawd.supervisor import Supervisor
 from clawd.texts import say
+from clawd.tracing.service import Traces
 
 from .accounts import Accounts
 from .keeper import Keeper
@@ -106,6 +107,7 @@ class Parts:
     live_view: LiveView
     alarms: Alarms
     counts: Counts
+    traces: Traces
     tokens: TokenStore
     gateway: Gateway | NoGateway
     keeper: Keeper
@@ -119,6 +121,7 @@ class Parts:
         self.callbacks.configure(config.gateway, config.network)
         self.alert_calls.configure(config.alerts.targets, config.network)
         self.alerts.configure(config.alerts, tuple(config.bridges))
+        await self.traces.configure(config.logging.otel, config.network)
         self.outbox.configure(config.delivery, config.bridges)
         # With the network that applies inside, a change of it counts as a change of the bridge.
         # With the standalone one, what is for bridges waits for the next daemon.
@@ -209,6 +212,7 @@ def build(
         live_view=live_view,
         alarms=ground.alarms,
         counts=ground.counts,
+        traces=_traces(ground, minds, environ),
         tokens=tokens,
         gateway=_gateway(ground, inbox, minds, accounts, supervisor, tokens, alerts),
         keeper=Keeper(opened.keeping, clock),
@@ -316,6 +320,22 @@ def _alerts(
     ground.counts.changed = desk.stir
     supervisor.watch(desk.stir)
     return desk
+
+
+def _traces(ground: _Ground, minds: Minds, environ: Mapping[str, str]) -> Traces:
+    traces = Traces(
+        ground.opened.ended,
+        ground.opened.views.story,
+        ground.clock,
+        environ=environ,
+        redactor=ground.redactor,
+        models=minds.infos,
+        tools=lambda: minds.brain().tools.names,
+        counts=ground.counts,
+        chance=random.random,
+    )
+    ground.counts.ended = traces.stir
+    return traces
 
 
 def _workers(ground: _Ground, minds: Minds, supervisor: Supervisor) -> Workers:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from clawd.artifacts.store import ArtifactStore
 from clawd.journal.admin import SqliteAdmin
+from clawd.journal.ended import EndedRows
 from clawd.journal.restoring import told
 from clawd.journal.spend_views import SqliteSpending
 from clawd.journal.sqlite import SqliteJournal
@@ -40,6 +41,7 @@ class OpenJournal:
     search: SearchIndex
     spending: SqliteSpending
     artifacts: ArtifactStore
+    ended: EndedRows
     store: Store
     warnings: tuple[str, ...]
 
@@ -85,6 +87,7 @@ async def open_journal(state_dir: Path, config: JournalConfig, clock: Clock) -> 
         search=search,
         spending=SqliteSpending(store, context),
         artifacts=artifacts,
+        ended=EndedRows(store, context),
         store=store,
         warnings=(*((restored,) if restored else ()), *store.warnings),
     )

@@ -41,31 +41,47 @@ class SqliteTraces:
     async def trace(self, identifier: str) -> Trace:
         """Return the path of a turn, or of the delivery that has this id; raises NotFound."""
         found = await self._turn_of(identifier)
-        now = self._context.clock.now()
         if isinstance(found, int):
-            outgoing = await self._outgoing("o.id = ?", (found,))
-            return _trace(Story(turn=None, entries=(), outgoing=outgoing, merged=(), now=now))
-        turn = await self._views.turn(found)
-        parsed = self._context.parse_turn(turn.id)
-        assert parsed is not None  # noqa: S101 - the views found it
-        records = await self._store.read(
-            "SELECT ts, kind, v, body, attempt FROM journal WHERE conv = ? AND seq = ? ORDER BY id", parsed
-        )
+            return _trace(await self._pushed(found))
+        parsed = self._context.parse_turn(found)
+        assert parsed is not None  # noqa: S101 - made by this very context
+        records = await self._records(*parsed)
         controls = await self._store.read(
             "SELECT at, kind, applied_at FROM control WHERE conv = ? AND target_seq = ?", parsed
         )
-        story = Story(
-            turn=turn,
-            entries=[entry_of(*row) for row in records],
-            outgoing=await self._outgoing("o.conv = ? AND o.seq = ? ORDER BY o.part", parsed),
-            merged=await self._merged(*parsed),
-            now=now,
-        )
         return _trace(
-            story,
+            await self._story(found, parsed, records),
             *(line for row in records for line in record_lines(*row)),
             *(line for row in controls for line in control_lines(*row)),
         )
+
+    async def story(self, identifier: str) -> Story:
+        """Return all that spans are built from, of a turn or of the delivery that has this id; raises NotFound."""
+        found = await self._turn_of(identifier)
+        if isinstance(found, int):
+            return await self._pushed(found)
+        parsed = self._context.parse_turn(found)
+        assert parsed is not None  # noqa: S101 - made by this very context
+        return await self._story(found, parsed, await self._records(*parsed))
+
+    async def _records(self, conv: int, seq: int) -> list[Row]:
+        return await self._store.read(
+            "SELECT ts, kind, v, body, attempt FROM journal WHERE conv = ? AND seq = ? ORDER BY id",
+            (conv, seq),
+        )
+
+    async def _story(self, turn: TurnId, parsed: tuple[int, int], records: Sequence[Row]) -> Story:
+        return Story(
+            turn=await self._views.turn(turn),
+            entries=[entry_of(*row) for row in records],
+            outgoing=await self._outgoing("o.conv = ? AND o.seq = ? ORDER BY o.part", parsed),
+            merged=await self._merged(*parsed),
+            now=self._context.clock.now(),
+        )
+
+    async def _pushed(self, row: int) -> Story:
+        outgoing = await self._outgoing("o.id = ?", (row,))
+        return Story(turn=None, entries=(), outgoing=outgoing, merged=(), now=self._context.clock.now())
 
     async def _turn_of(self, identifier: str) -> TurnId | int:
         """Return the turn that is meant; for a delivery that no turn made its row."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from clawd.ids import TurnId
     from clawd.journal.base import OpenQuestion, TurnState
+    from clawd.journal.spans import Story
     from clawd.messages import Address
     from clawd.store.sqlite import Row, Store
 
@@ -269,6 +270,10 @@ class SqliteViews:
 
     async def trace(self, identifier: str) -> Trace:
         return await self._traces.trace(identifier)
+
+    async def story(self, identifier: str) -> Story:
+        """Return what the spans of a trace are built from; raises NotFound."""
+        return await self._traces.story(identifier)
 
     # --- figures ----------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ LAG_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 
 
 
 DELIVERY_OUTCOMES: Final = ("sent", "retry", "parked", "unknown", "dead")
+SPAN_OUTCOMES: Final = ("sent", "rejected", "given_up")
 
 
 class Counter:
@@ -62,27 +63,33 @@ class Counts:
     """All of them.
 
     `changed` belongs to whoever wants to know that something happened: it is called whenever a counter moved, and
-    must be quick and not raise.
+    must be quick and not raise. `ended`, in the same way, when a turn ended or an attempt to deliver did.
     """
 
     def __init__(self) -> None:
         self.changed: Callable[[], None] = _nothing
+        self.ended: Callable[[], None] = _nothing
 
         def moved() -> None:
             self.changed()
 
+        def over() -> None:
+            self.changed()
+            self.ended()
+
         self.received = Counter("bridge", changed=moved)  # messages accepted
         # Ends that are committed: answered, failed, cancelled or dead. What was merged ends with its turn, as one.
-        self.turns = Counter("outcome", changed=moved)
+        self.turns = Counter("outcome", changed=over)
         # From acceptance to the committed end, with the time that a person took to answer.
         self.turn_s = Histogram(TURN_S)
         self.tools = Counter("tool", "outcome", changed=moved)
         # Attempts, by DELIVERY_OUTCOMES.
-        self.deliveries = Counter("bridge", "outcome", changed=moved)
+        self.deliveries = Counter("bridge", "outcome", changed=over)
         self.given_up = Counter("kind", changed=moved)  # dead letters: turn, delivery, alert or update
         self.commit_s = Histogram(COMMIT_S)  # of the journal's batches that were committed
         self.journal_errors = Counter("kind", changed=moved)  # full, locked or failed
         self.requests = Counter("route", "method", "status", changed=moved)  # at the gateway; status as 2xx
+        self.spans = Counter("outcome", changed=_nothing)  # for the collector, by SPAN_OUTCOMES
         self.lag_s = Histogram(LAG_S)  # how long the event loop did not come round
         self._expect_fixed()
         self.worst_lag_s = 0.0  # the longest of them since somebody last asked, see `take_worst_lag`
@@ -104,6 +111,7 @@ class Counts:
             (self.turns, ("answered", "failed", "cancelled", "dead")),
             (self.given_up, ("turn", "delivery", "alert", "update")),
             (self.journal_errors, ("full", "locked", "failed")),
+            (self.spans, SPAN_OUTCOMES),
         ):
             for word in words:
                 counter.expect(word)

@@ -233,6 +233,13 @@ TASKS: Final = Metric(
     kind="gauge",
     help="Tasks of the event loop: those of turns, deliveries and connections, and some that are always there.",
 )
+SPANS: Final = Metric(
+    name="clawd_otel_spans_total",
+    kind="counter",
+    help="Spans for the collector of traces by what came of them.",
+    labels=("outcome",),
+    note="`sent`, `rejected` (the collector did not want them) or `given_up` (turns and deliveries, each as one: it was away for a day)",
+)
 LOOP_LAG: Final = Metric(
     name="clawd_event_loop_lag_seconds",
     kind="histogram",
@@ -296,6 +303,7 @@ TABLE: Final[Mapping[str, tuple[Metric, ...]]] = {
         CONFIG,
         REQUESTS,
         FIRING,
+        SPANS,
         LOOP_LAG,
         TASKS,
         CPU,
