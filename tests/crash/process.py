@@ -23,8 +23,10 @@ START_S = 60.0  # on a machine that is busy with other things
 class DaemonProcess:
     """The daemon, which may die at any time; `output` has its log."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, forks: bool = True) -> None:
+        """Make it; without `forks` each is a Python of its own, as where its memory is measured."""
         self.home = home
+        self._forks = forks
         self.output = home / "output.log"
         self.process: asyncio.subprocess.Process | Forked | None = None
         self.starts = 0
@@ -37,7 +39,7 @@ class DaemonProcess:
             env["CLAWD_FAULT"] = fault
         self.starts += 1
         with self.output.open("ab") as log:
-            if can_fork(env):
+            if self._forks and can_fork(env):
                 self.process = await fork_daemon(env, ROOT, log.fileno())
                 return
             self.process = await asyncio.create_subprocess_exec(

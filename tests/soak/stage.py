@@ -54,7 +54,7 @@ class Stage:
     """
 
     def __init__(self, home: Path, *, conversations: int, seed: int) -> None:
-        self.daemon = DaemonProcess(home)
+        self.daemon = DaemonProcess(home, forks=False)
         self.ledger = Ledger()
         self.model = Model()
         self.ended = 0  # turns, commands among them
