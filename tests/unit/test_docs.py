@@ -28,6 +28,9 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.M | re.S)
 _SPAN = re.compile(r"(?<!`)`(clawd [^`]+)`(?!`)")
 _CALL = re.compile(r"(?:sudo )?(?:\S*/)?clawd((?: .*)?)$")
+_SEPARATOR = re.compile(
+    r"""(?:&&|&(?=$)|\|(?![a-z])|;|<(?= )|>(?= ))(?=(?:[^"]*"[^"]*")*[^"]*$)"""
+)  # outside quotes
 _HEADING = re.compile(r"^#+ +(.*)$", re.M)
 
 
@@ -51,7 +54,7 @@ def calls(text: str) -> Iterator[list[str]]:
     """Yield the words behind `clawd` wherever a page names a command of it."""
     spans = (re.sub(r"\s+", " ", span) for span in _SPAN.findall(re.sub(_BLOCK, "", text)))
     for line in (*shell_lines(text), *spans):
-        for part in re.split(r"&&|\|(?![a-z])|;|<(?= )|>(?= )", line):
+        for part in _SEPARATOR.split(line):
             if found := _CALL.match(part.strip()):
                 yield shlex.split(found[1])
 
@@ -113,6 +116,10 @@ def test_settings_that_a_page_shows_load(page: Path, tmp_path: Path) -> None:
             continue  # its files are not on the page
         path = tmp_path / "config.yaml"
         path.write_text(code.replace("{credential: ", "{env: "))
+        for name in re.findall(r"\{file: ([^}]+)\}", code):
+            secret = tmp_path / name
+            secret.parent.mkdir(exist_ok=True)
+            secret.write_text(TOKEN)
         names = re.findall(r"\{env: (\w+)\}", path.read_text())
         names += [key for provider in load_presets().providers for key in provider.keys]
         load_config(path, {name: FORMS.get(name, TOKEN) for name in names}, find_plugins())
@@ -128,14 +135,33 @@ def test_each_guarantee_names_a_test_that_exists() -> None:
     assert all("::" in line for line in promises if line != "| promise | held by |")
 
 
-def test_both_readmes_tell_the_same_commands_settings_and_links() -> None:
-    english, chinese = ((ROOT / name).read_text() for name in ("README.md", "README.zh.md"))
+@pytest.mark.parametrize("name", ["README", "docs/tutorial"])
+def test_both_languages_tell_the_same_commands_settings_and_links(name: str) -> None:
+    english, chinese = ((ROOT / f"{name}{end}").read_text() for end in (".md", ".zh.md"))
     assert list(shell_lines(english)) == list(shell_lines(chinese))
     assert list(blocks(english, "yaml")) == list(blocks(chinese, "yaml"))
     there, here = (
         {link.replace(".zh.md", ".md") for link in _LINK.findall(text)} for text in (english, chinese)
     )
     assert there == here, "a page in Chinese counts as its twin"
-    assert "README.zh.md" in _LINK.findall(english)
-    assert "README.md" in _LINK.findall(chinese)
-    assert next(shell_lines(english)) == "make run"
+    own = name.rpartition("/")[2]
+    assert f"{own}.zh.md" in _LINK.findall(english)
+    assert f"{own}.md" in _LINK.findall(chinese)
+
+
+def test_a_first_answer_begins_with_one_command() -> None:
+    assert next(shell_lines((ROOT / "README.md").read_text())) == "make run"
+
+
+def test_every_page_is_in_the_list_of_pages() -> None:
+    index = ROOT / "docs" / "README.md"
+    listed = {(index.parent / link).resolve() for link in _LINK.findall(index.read_text())}
+    missing = {p for p in ROOT.glob("docs/**/*.md") if p != index} - listed
+    assert not missing, f"docs/README.md does not name {sorted(p.name for p in missing)}"
+
+
+def test_a_how_to_page_is_short() -> None:
+    pages = sorted(ROOT.glob("docs/howto/*.md"))
+    assert len(pages) > 8
+    for page in pages:
+        assert len(page.read_text().splitlines()) <= 80, page.name
