@@ -53,6 +53,12 @@ def api(state_dir: Path) -> Iterator[FakeControlApi]:
         open_gate(api, OVER)  # nobody answers any more
 
 
+def listens(api: FakeControlApi, terminal: Terminal) -> None:
+    """Return once the chat takes input, and has its stream: what is said before reaches nobody."""
+    terminal.until("›")
+    api.wait(lambda: api.open_streams > 0)
+
+
 def at_rest(terminal: Terminal, words: str) -> str:
     """Return the screen once a turn that ended in these words is over, and everything about it is printed."""
     return terminal.until(lambda screen: screen.visible().endswith(f"{words}\n›"))
@@ -74,7 +80,7 @@ def test_the_next_line_answers_the_question(
     api: FakeControlApi, typed: str, word: str, body: dict[str, str], note: str
 ) -> None:
     with chat(api) as terminal:
-        terminal.until("›")
+        listens(api, terminal)
         terminal.type("clean up\r")
         terminal.until(f"{WORDS} · ")
         terminal.until("left, then no · Ctrl-C stops")
@@ -90,7 +96,7 @@ def test_the_next_line_answers_the_question(
 def test_the_call_is_shown_in_full_and_hides_nothing(api: FakeControlApi) -> None:
     api.script = lambda api, turn, text: asking(api, turn, text, subject=HIDDEN)
     with chat(api, columns=60) as terminal:
-        terminal.until("›")
+        listens(api, terminal)
         terminal.type("clean up\r")
         seen = terminal.until(f"{WORDS} · ")
         assert r"    rm -rf build\e[2K\e[1Gls\n" + "x" * 100 in seen.replace("\n", "")
@@ -98,7 +104,7 @@ def test_the_call_is_shown_in_full_and_hides_nothing(api: FakeControlApi) -> Non
 
 def test_other_text_is_a_message_and_means_no(api: FakeControlApi) -> None:
     with chat(api) as terminal:
-        terminal.until("›")
+        listens(api, terminal)
         terminal.type("clean up\r")
         terminal.until(WORDS)
         terminal.type("keep the logs\r")
@@ -115,7 +121,7 @@ def test_other_text_is_a_message_and_means_no(api: FakeControlApi) -> None:
 
 def test_a_question_answered_elsewhere_goes_away_with_a_note(api: FakeControlApi) -> None:
     with chat(api) as terminal:
-        terminal.until("›")
+        listens(api, terminal)
         terminal.type("clean up\r")
         terminal.until(WORDS)
         api.settle(Q)
@@ -127,7 +133,7 @@ def test_a_question_answered_elsewhere_goes_away_with_a_note(api: FakeControlApi
 
 def test_an_answer_that_comes_too_late_is_told_so(api: FakeControlApi) -> None:
     with chat(api) as terminal:
-        terminal.until("›")
+        listens(api, terminal)
         terminal.type("clean up\r")
         terminal.until(WORDS)
         del api.questions[Q]  # answered, and the news is still under way
@@ -141,7 +147,7 @@ def test_a_question_without_an_answer_in_time_says_so(api: FakeControlApi) -> No
 
     api.script = script
     with chat(api) as terminal:
-        terminal.until("›")
+        listens(api, terminal)
         terminal.type("clean up\r")
         terminal.until("none left, then no")
         api.settle(Q)
@@ -151,7 +157,7 @@ def test_a_question_without_an_answer_in_time_says_so(api: FakeControlApi) -> No
 @pytest.mark.parametrize("key", [CTRL_C, "\x1b"])
 def test_ctrl_c_stops_the_turn_and_escape_does_nothing(api: FakeControlApi, key: str) -> None:
     with chat(api) as terminal:
-        terminal.until("›")
+        listens(api, terminal)
         terminal.type("clean up\r")
         terminal.until(WORDS)
         terminal.type(key)
@@ -167,7 +173,7 @@ def test_ctrl_c_stops_the_turn_and_escape_does_nothing(api: FakeControlApi, key:
 
 def test_an_open_question_is_there_again_for_a_new_chat_and_once_after_a_restart(api: FakeControlApi) -> None:
     with chat(api) as terminal:
-        terminal.until("›")
+        listens(api, terminal)
         terminal.type("clean up\r")
         terminal.until(WORDS)
         terminal.type(CTRL_D)
@@ -186,7 +192,7 @@ def test_an_open_question_is_there_again_for_a_new_chat_and_once_after_a_restart
 
 def test_an_answer_given_while_the_daemon_is_away_arrives_when_it_is_back(api: FakeControlApi) -> None:
     with chat(api) as terminal:
-        terminal.until("›")
+        listens(api, terminal)
         terminal.type("clean up\r")
         terminal.until(WORDS)
         api.stop()

@@ -121,15 +121,11 @@ def test_without_a_daemon_the_chat_offers_both_ways_on(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_at_a_terminal_the_chat_asks_whether_to_go_on_without_a_daemon(home: Path) -> None:
+def test_at_a_terminal_the_chat_names_both_ways_on_and_one_of_them_needs_no_daemon(home: Path) -> None:
     with Terminal(argv(), environ(home)) as terminal:
-        terminal.until("Chat without one, until you leave? [y/N]")
-        terminal.type("\r")
         assert terminal.wait() == 3
         assert "clawd start --detach, or without a daemon" in terminal.screen.text().replace("\n", " ")
-    with Terminal(argv(), environ(home)) as terminal:
-        terminal.until("Chat without one, until you leave? [y/N]")
-        terminal.type("y\r")
+    with Terminal([*argv(), "--standalone"], environ(home)) as terminal:
         terminal.until("›")
         terminal.type("one\r")
         terminal.until("you said: one")

@@ -12,7 +12,9 @@ import pytest
 import clawd
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(p for p in ROOT.glob("docs/**/*.md") if ".pytest_cache" not in p.parts)]
+)
 PICTURES = sorted(ROOT.glob("docs/**/*.svg"))
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 

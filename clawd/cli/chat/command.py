@@ -6,7 +6,7 @@ import asyncio
 import json
 import shlex
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from io import StringIO, TextIOWrapper
 from typing import TYPE_CHECKING, Annotated
@@ -125,22 +125,11 @@ def _talk(call: Invocation, options: Options) -> int:
                 raise
             own = f"{shlex.join(_program(call))} chat --standalone"
             error.remedy = f"{error.remedy}, or without a daemon: {own}"
-            if prompt or not _wanted_alone():  # of a message nobody knows here whether it was taken
-                raise
-            options = replace(options, standalone=True)
+            raise
     from clawd.cli.chat.standalone import LOST_S, standalone
 
     with standalone(call) as client:
         return _converse(call, options, client, prompt, patience_s=LOST_S)
-
-
-def _wanted_alone() -> bool:
-    """Ask the person at the terminal, who has said nothing yet, whether to go on without a daemon."""
-    if not sys.stderr.isatty():
-        return False
-    sys.stderr.write("No clawd daemon is running. Chat without one, until you leave? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _converse(
