@@ -44,6 +44,7 @@ class FakeControlApi:
         self.models = ["main", "standby"]
         self.snapshot: Frame | None = None
         self.replies: dict[str, str] = {"/status": "all is well"}
+        self.answers: dict[str, Frame] = {}  # to GETs of other paths
         self.refuse: tuple[int, Frame] | None = None
         self.break_posts: list[Literal["before", "after"]] = []
         self.gates: set[str] = set()  # for scripts that wait for a word of the test
@@ -287,6 +288,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, {"questions": list(api.questions.values())})
         elif path.startswith("/turns/") and path.removeprefix("/turns/") in api.turns:
             self._answer(200, api.turns[path.removeprefix("/turns/")])
+        elif path in api.answers:
+            self._answer(200, api.answers[path])
         else:
             self._answer(404, {"error": {"code": "E-NOT-FOUND", "what": "not here", "exit_code": 1}})
 

@@ -26,6 +26,7 @@ from clawd.journal.opening import highest
 from clawd.store.mark import Mark
 from clawd.store.opening import open_database
 from tests.fakes.certificates import make_certificate
+from tests.fakes.control_api import FakeControlApi
 from tests.fakes.doctor_site import ALIVE, MakeSite, failed, make, only
 
 __all__ = ["make"]  # the fixture
@@ -221,7 +222,7 @@ def test_what_keeps_users_from_namespaces_is_named(make: MakeSite, tmp_path: Pat
 
 
 def test_nobody_who_decides_and_nobody_who_is_told_are_warnings(make: MakeSite) -> None:
-    site = make(f"bridges: {{{HOOK}}}\n")
+    site = make(f"bridges: {{{HOOK}}}\n", status=ALIVE)
     failed(people.check_owners(site), "at this terminal alone", "warn")
     failed(people.check_alerts(site), "nobody is told", "warn")
     told = make(
@@ -230,6 +231,27 @@ def test_nobody_who_decides_and_nobody_who_is_told_are_warnings(make: MakeSite) 
     owned = make(f"bridges: {{{HOOK}}}\naccess: {{owners: ['hook:1']}}\n")
     assert only(people.check_alerts(owned)).status == "ok"
     assert only(people.check_owners(told)).status == only(people.check_alerts(told)).status == "ok"
+
+
+def test_owners_that_were_let_in_are_known_to_the_daemon_alone(make: MakeSite) -> None:
+    alone = make(f"bridges: {{{HOOK}}}\n")
+    for check in (people.check_owners, people.check_alerts):
+        assert only(check(alone)).evidence.endswith("a running daemon knows who else was let in as an owner")
+    site = make(f"bridges: {{{HOOK}}}\n", status=ALIVE)
+    with FakeControlApi(site.sockets[0]) as api:
+        api.answers = {
+            "/pairings": {
+                "principals": [
+                    {"principal": "hook:1", "right": "owner"},
+                    {"principal": "hook:2", "right": "chat"},
+                ]
+            },
+            "/alerts": {"targets": ["hook 1"]},
+        }
+        assert only(people.check_owners(site)).evidence == "hook:1"
+        assert (
+            only(people.check_alerts(site)).evidence == "told of trouble: hook 1; clawd alerts test tries it"
+        )
 
 
 def test_an_alert_for_a_bridge_that_is_off_fails(make: MakeSite) -> None:
