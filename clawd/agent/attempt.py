@@ -21,6 +21,7 @@ from clawd.agent.mailbox import Stopped, takes_place_of
 from clawd.agent.memory import Memory, tags_of
 from clawd.agent.merging import followers, pieces
 from clawd.agent.notices import of_question
+from clawd.agent.offline import Whom
 from clawd.agent.questions import word_on
 from clawd.agent.settings import carry_out
 from clawd.agent.skipping import skipped
@@ -38,7 +39,15 @@ from clawd.agent.turn import (
 )
 from clawd.agent.undoing import asked_again, last_exchange
 from clawd.commands import ChooseLanguage, ChooseModel, Compact, NewSession, Retry, Undo, parse
-from clawd.errors import ModelError, ModelUnavailable, ModelUnknown
+from clawd.errors import (
+    BudgetSpent,
+    ContextTooLong,
+    ModelError,
+    ModelsExhausted,
+    ModelUnavailable,
+    ModelUnknown,
+    TurnTooDear,
+)
 from clawd.journal.records import (
     ModelResult,
     PatternAllowed,
@@ -126,6 +135,8 @@ class Attempt:
             wait_for_word=self._wait_for_word,
         )
         box.arrived |= lease.waiting > 0
+        self._asked: Whom | None = None  # who was asked last, or was to be
+        self._whom: Whom | None = None  # who is being asked
 
     async def reach_end(self) -> endings.Ending | None:
         """Return how the turn ends; None when its end is recorded already, or it waits."""
@@ -397,40 +408,55 @@ class Attempt:
         merged = {seq: queued.message for seq, queued in self._merged.items()}
         tools = self._brain.tools.specs(self._lease.right)
         who = self._who()
-        return await self._reached(lambda: self._asking.ask(step, self.turn, merged, who, tools, last=last))
+        whom = Whom(who.route, who.pin, who.strict)
+        return await self._reached(
+            whom, lambda: self._asking.ask(step, self.turn, merged, who, tools, last=last)
+        )
 
     async def _ask_aside(self, request: ModelRequest) -> ModelResponse:
         """Ask a model for something that nobody is shown."""
-        return await self._limited(collect(self._brain.router, request))
+        whom = Whom(request.route, request.pin, request.strict)
+        return await self._reached(whom, lambda: self._limited(collect(self._brain.router, request)))
 
     # --- the network --------------------------------------------------------------------------------------
 
-    async def _reached(self, ask: Callable[[], Awaitable[ModelResponse]]) -> ModelResponse:
-        """Return what a model answers; raises _Waiting, unasked, while the network is known to be away.
+    async def _reached(self, whom: Whom, ask: Callable[[], Awaitable[ModelResponse]]) -> ModelResponse:
+        """Return what a model answers; raises _Waiting, unasked, while these models are known to be out of reach.
 
         A turn that has waited for as long as it may asks in any case.
         """
+        if self._whom is not None:
+            return await ask()  # on the way to a request that was let through
+        self._asked = whom
         outage = self._runner.outage
-        if not self._brain.agent.offline_wait_s:
-            return await ask()
-        if not outage.may_ask() and not self._lease.expired:
+        may_wait = self._brain.agent.offline_wait_s and not self._has_waited
+        if may_wait and not outage.may_ask(whom):
             self._box.check()
             await self._wait_for_network(f"{ModelUnavailable.code}: the network is away", ())
             raise _Waiting
         begun = self._runner.clock.monotonic()
+        self._whom = whom
         try:
             response = await ask()
         except ModelError as error:
-            if error.offline:
-                outage.failed(begun)
-            else:
-                outage.reached()
+            if not error.offline:
+                if _answered(error):
+                    outage.reached(whom)
+            elif self._brain.agent.offline_wait_s:
+                outage.failed(whom, begun)
             raise
-        outage.reached()
+        finally:
+            self._whom = None
+        outage.reached(whom)
         return response
 
+    @property
+    def _has_waited(self) -> bool:
+        """Whether the turn has waited for the network for as long as it may."""
+        return self._lease.expired and self.turn.offline is not None
+
     def _may_wait_for(self, error: ModelError) -> bool:
-        return error.offline and bool(self._brain.agent.offline_wait_s) and not self._lease.expired
+        return error.offline and bool(self._brain.agent.offline_wait_s) and not self._has_waited
 
     async def _wait_for_network(self, error: str, attempts: Sequence[ModelAttempt]) -> None:
         before, now = self.turn.offline, self._runner.clock.now()
@@ -439,6 +465,8 @@ class Attempt:
         until = before.until if before is not None else now + wait
         waiting = TurnOffline(since=since, until=until, error=error, attempts=tuple(attempts))
         await self._runner.wait_for_network(self._lease, waiting, first=before is None)
+        if self._asked is not None:
+            self._runner.outage.waits(self._asked, self._lease.conv)
 
     async def _compact(self) -> endings.Ending:
         messages = await self._memory.compact(self.turn, self._who())
@@ -454,3 +482,14 @@ class Attempt:
 def language_of(lease: Lease) -> str | None:
     """Return the language to speak in a conversation: chosen by /lang, else the sender's."""
     return lease.settings.language or lease.message.sender.language
+
+
+def _answered(error: ModelError) -> bool:
+    """Whether some model was reached, and said what came of it; others are not asked at all."""
+    causes = error.causes if isinstance(error, ModelsExhausted) else (error,)
+    return any(
+        not each.offline
+        and not isinstance(each, BudgetSpent | ContextTooLong | ModelUnknown | TurnTooDear)
+        and not (isinstance(each, ModelUnavailable) and each.local)
+        for each in causes
+    )

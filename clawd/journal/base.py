@@ -395,10 +395,10 @@ class Journal(Protocol):
         """A chat moved: its conversation, with all that waits, continues at the new address."""
         ...
 
-    async def wake_offline(self, count: int | None) -> int:
+    async def wake_offline(self, count: int | None, among: Collection[int] | None = None) -> int:
         """Let those turns be claimed that wait for the network (`TurnOffline`), longest first; return how many.
 
-        At most `count`, None: all of them.
+        At most `count`, None: all of them; only those of the conversations `among`, None: of any.
         """
         ...
 

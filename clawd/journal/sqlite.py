@@ -205,9 +205,9 @@ class SqliteJournal:
 
     # --- process ----------------------------------------------------------------------------------------
 
-    async def wake_offline(self, count: int | None) -> int:
+    async def wake_offline(self, count: int | None, among: Collection[int] | None = None) -> int:
         return await self._write(
-            lambda db: offline.wake(db, count), after=lambda woken: self.work.set() if woken else None
+            lambda db: offline.wake(db, count, among), after=lambda woken: self.work.set() if woken else None
         )
 
     async def recover(self, hold: Collection[str]) -> int:

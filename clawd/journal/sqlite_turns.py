@@ -255,11 +255,11 @@ def _apply(db: sqlite3.Connection, lease: Lease, records: Sequence[Record], now:
             case SummaryResult():
                 snapshots.replace_by_summary(db, lease, item, now)
             case TurnWaiting():
-                questions.wait(db, lease, item)
+                questions.wait(db, lease, item, now)
                 spend.lose_requests(db, lease.conv)
                 waits = True
             case TurnOffline(until=until):
-                offline.wait(db, lease, until)
+                offline.wait(db, lease, until, now)
                 spend.lose_requests(db, lease.conv)
                 waits = True
             case _:
