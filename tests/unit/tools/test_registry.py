@@ -275,6 +275,12 @@ async def test_what_a_tool_that_blocks_raises_is_told_as_of_any_other() -> None:
     with pytest.raises(ZeroDivisionError):
         await Toolbox([Blocks(breaks)]).call("blocks", "", context(), "chat")
 
+    def runs_out() -> ToolResult:
+        return next(iter([]))
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await Toolbox([Blocks(runs_out)]).call("blocks", "", context(), "chat")
+
 
 async def test_a_tool_that_never_ends_is_left_alone_and_so_many_are_the_most() -> None:
     let_go, threads = threading.Event(), ToolThreads(most=2)
