@@ -15,7 +15,7 @@ from clawd.testing import ManualClock, ScriptedModel
 from clawd.texts import say
 from tests.fakes.inner import PATIENCE_S, Inner, Routed
 from tests.fakes.tools import AskingTool, call
-from tests.integration.test_agent_offline import PATIENT, nobody, waits
+from tests.integration.test_agent_offline import PATIENT, nobody, tried, waits
 
 
 async def asleep(clock: ManualClock, count: int = 1) -> None:
@@ -114,8 +114,8 @@ async def test_a_summary_that_was_asked_for_waits_and_is_tried_again(state_dir: 
     async with Inner(state_dir, model=model, clock=clock, agent=PATIENT) as inner:
         await inner.ask("hello")
         turn = await inner.say("/compact")
-        for seconds in (FIRST_S, 2 * FIRST_S):
-            await waits(inner, turn)
+        for count, seconds in ((2, FIRST_S), (3, 2 * FIRST_S)):
+            await tried(inner, model, count, turn)
             await asleep(clock)
             await clock.advance(seconds + 0.1)
         assert (await inner.ended(turn)).answer == say("compacted", None, messages=1)
