@@ -288,8 +288,8 @@ class Journal(Protocol):
         """Return what the conversation's turn waits for, None when it does not wait for a person."""
         ...
 
-    async def claim(self, count: int) -> Sequence[Lease]:
-        """Take up to `count` conversations with waiting work, longest waiting first.
+    async def claim(self, count: int, without: Collection[str] = ()) -> Sequence[Lease]:
+        """Take up to `count` conversations with waiting work, longest waiting first; none of the bridges `without`.
 
         Each gets a new epoch, its turn one more attempt and a `turn.started` record, in one commit. Turns
         at `SUSPECT_ATTEMPTS` or more are taken one at a time over the whole journal. Afterwards

@@ -95,9 +95,9 @@ class SqliteJournal:
         rows = await self._store.read(f"{questions.OPEN_QUESTIONS} AND c.address = ?", (str(address),))
         return questions.read_question(self._context, rows[0]) if rows else None
 
-    async def claim(self, count: int) -> Sequence[Lease]:
+    async def claim(self, count: int, without: Collection[str] = ()) -> Sequence[Lease]:
         leases, self.next_due_s = await self._write(
-            lambda db: turns.claim(db, self._context, count), kinds=("claim",)
+            lambda db: turns.claim(db, self._context, count, without), kinds=("claim",)
         )
         return leases
 
