@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clawd.ids import to_ms
+from clawd.journal.base import SUSPECT_ATTEMPTS
 from clawd.journal.sqlite_questions import is_stopped
 
 if TYPE_CHECKING:
@@ -19,15 +20,18 @@ def wait(db: sqlite3.Connection, lease: Lease, until: datetime, now: int) -> Non
     """End the lease, its attempt not counted; the turn is claimable again at the deadline, or when it is woken.
 
     The deadline of its first wait counts: it was moved along with a wall clock that was set. A stop that came while
-    this was being written is not left waiting.
+    this was being written is not left waiting. A suspect remains one: to wait is no step.
     """
-    (deadline,) = db.execute(
+    attempts, deadline = db.execute(
         "UPDATE inbox SET state = 'queued', attempts = max(0, attempts - 1), deadline = coalesce(deadline, ?)"
-        " WHERE conv = ? AND seq = ? RETURNING deadline",
+        " WHERE conv = ? AND seq = ? RETURNING attempts, deadline",
         (to_ms(until), lease.conv, lease.seq),
     ).fetchone()
     ready_at = min(now, deadline) if is_stopped(db, lease) else deadline
-    db.execute("UPDATE conv SET owner = NULL, suspect = 0, ready_at = ? WHERE id = ?", (ready_at, lease.conv))
+    db.execute(
+        "UPDATE conv SET owner = NULL, suspect = ?, ready_at = ? WHERE id = ?",
+        (int(attempts >= SUSPECT_ATTEMPTS - 1), ready_at, lease.conv),
+    )
 
 
 def wake(db: sqlite3.Connection, count: int | None, among: Collection[int] | None = None) -> int:

@@ -85,7 +85,9 @@ def claim(
             except JournalCorrupt as error:
                 set_aside(db, row[1], str(error))
     (due,) = db.execute(
-        "SELECT min(ready_at) FROM conv WHERE ready_at > ? AND suspect = 0", (now,)
+        "SELECT min(due) FROM (SELECT min(ready_at) AS due FROM conv WHERE ready_at > ?1 AND suspect = 0"
+        " UNION ALL SELECT min(ready_at) FROM conv WHERE ready_at > ?1 AND suspect = 1)",
+        (now,),
     ).fetchone()
     return leases, (due - now) / 1000 if due is not None else None
 

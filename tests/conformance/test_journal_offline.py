@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from clawd.errors import Fenced
-from clawd.journal.base import Lease
+from clawd.journal.base import SUSPECT_ATTEMPTS, Lease
 from clawd.journal.records import TurnOffline, TurnWaiting
 from clawd.response import ModelAttempt
 from tests.conformance.journals import Bench, result, stop
@@ -135,3 +135,17 @@ async def test_only_those_of_some_conversations_are_woken(bench: Bench) -> None:
     assert await bench.journal.wake_offline(1, [convs[1]]) == 1
     assert [lease.address.chat for lease in await bench.journal.claim(9)] == ["2"]
     assert await bench.journal.wake_offline(1, []) == 0
+
+
+async def test_a_turn_that_broke_the_process_before_it_waited_still_runs_alone(bench: Bench) -> None:
+    for chat in ("1", "2"):
+        await bench.say(chat=chat)
+    while (leases := await bench.journal.claim(9)) and leases[0].attempts < SUSPECT_ATTEMPTS:
+        await bench.restart()
+    await go_offline(bench, leases[0])
+    assert bench.journal.next_due_s is None, "asked before"
+    await go_offline(bench, await bench.claim(), hours=0.5)
+    assert await bench.journal.claim(9) == []
+    assert bench.journal.next_due_s == pytest.approx(1800)
+    assert await bench.journal.wake_offline(None) == 2
+    assert len(await bench.journal.claim(9)) == 1, "others are spared"
