@@ -21,7 +21,9 @@ from clawd.agent.mailbox import Stopped, takes_place_of
 from clawd.agent.memory import Memory, tags_of
 from clawd.agent.merging import followers, pieces
 from clawd.agent.notices import of_question
+from clawd.agent.offline import Whom
 from clawd.agent.questions import word_on
+from clawd.agent.reaching import Reaching, TurnWaits
 from clawd.agent.settings import carry_out
 from clawd.agent.skipping import skipped
 from clawd.agent.turn import (
@@ -38,13 +40,15 @@ from clawd.agent.turn import (
 )
 from clawd.agent.undoing import asked_again, last_exchange
 from clawd.commands import ChooseLanguage, ChooseModel, Compact, NewSession, Retry, Undo, parse
-from clawd.errors import ModelError, ModelUnavailable, ModelUnknown
+from clawd.errors import (
+    ModelError,
+    ModelUnknown,
+)
 from clawd.journal.records import (
     ModelResult,
     PatternAllowed,
     ToolDone,
     TurnMerged,
-    TurnOffline,
     TurnsUndone,
     TurnWaiting,
 )
@@ -54,7 +58,7 @@ from clawd.models.routing import prefix_remover
 from clawd.texts import say
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Coroutine
     from typing import Literal, NoReturn
 
     from clawd.agent.mailbox import Box
@@ -64,16 +68,12 @@ if TYPE_CHECKING:
     from clawd.journal.records import Record
     from clawd.messages import InboundMessage
     from clawd.models.base import ModelRequest
-    from clawd.response import ModelAttempt, ModelResponse
+    from clawd.response import ModelResponse
 
 T = TypeVar("T")
 
 _LAST_ANSWER_SHARE: Final = 0.1  # of `agent.max_turn_s`, kept free for a last answer …
 _LAST_ANSWER_S: Final = 90.0  # … up to so much
-
-
-class _Waiting(Exception):
-    """The turn waits for a person, or for the network, now; the lease is over."""
 
 
 class Attempt:
@@ -126,6 +126,7 @@ class Attempt:
             wait_for_word=self._wait_for_word,
         )
         box.arrived |= lease.waiting > 0
+        self._reaching = Reaching(runner, lease, brain.agent, box, lambda: self.turn)
 
     async def reach_end(self) -> endings.Ending | None:
         """Return how the turn ends; None when its end is recorded already, or it waits."""
@@ -147,16 +148,16 @@ class Attempt:
             await self._look_behind()
             await self._open_files()
             return await self._go_on()
-        except _Waiting:
+        except TurnWaits:
             return None
         except Stopped as stopped:
             return endings.stopped(self._voice.text, self._language, cause=stopped.cause)
         except OutOfTime:
             return self._limit("time")
         except ModelError as error:
-            if not self._may_wait_for(error):
+            if not self._reaching.may_wait_for(error):
                 return self._no_model(error)
-            await self._wait_for_network(f"{error.code}: {error}", error.attempts)
+            await self._reaching.wait(error)
             return None
 
     async def _go_on(self) -> endings.Ending | None:
@@ -185,7 +186,7 @@ class Attempt:
         try:
             result = ModelResult(step=step, response=await self._ask(step, why), last=True)
         except ModelError as error:
-            if self._may_wait_for(error):
+            if self._reaching.may_wait_for(error):
                 raise
             return self._limit(why, error)
         except OutOfTime:
@@ -344,7 +345,7 @@ class Attempt:
     # --- people -------------------------------------------------------------------------------------------
 
     async def _settle_question(self) -> None:
-        """Commit the word that an open question waited for; raises _Waiting while there is none."""
+        """Commit the word that an open question waited for; raises TurnWaits while there is none."""
         waiting = self.turn.waiting
         if waiting is None:
             return
@@ -353,7 +354,7 @@ class Attempt:
         records = word_on(waiting, self._lease, self._loaded.controls, behind)
         if not records:
             await self._runner.wait_on(self._lease, waiting)
-            raise _Waiting
+            raise TurnWaits
         await self._commit(*records)
         merged = self.turn.merged
         self._merged |= {queued.seq: queued for queued in behind if queued.seq in merged}
@@ -361,7 +362,7 @@ class Attempt:
     async def _wait_for_word(
         self, action: CallTool, about: Literal["approval", "unknown"], subject: str
     ) -> NoReturn:
-        """Ask a person, and end the lease; raises _Waiting."""
+        """Ask a person, and end the lease; raises TurnWaits."""
         visible = self.turn.visible_text
         timeout = timedelta(seconds=self._brain.asking.approval_timeout_s)
         waiting = TurnWaiting(
@@ -373,7 +374,7 @@ class Attempt:
             told=len(visible),
         )
         await self._runner.ask(self._lease, waiting, visible[self.turn.told :].strip(), self._language)
-        raise _Waiting
+        raise TurnWaits
 
     # --- models -------------------------------------------------------------------------------------------
 
@@ -397,48 +398,15 @@ class Attempt:
         merged = {seq: queued.message for seq, queued in self._merged.items()}
         tools = self._brain.tools.specs(self._lease.right)
         who = self._who()
-        return await self._reached(lambda: self._asking.ask(step, self.turn, merged, who, tools, last=last))
+        whom = Whom(who.route, who.pin, who.strict)
+        return await self._reaching.ask(
+            whom, lambda: self._asking.ask(step, self.turn, merged, who, tools, last=last)
+        )
 
     async def _ask_aside(self, request: ModelRequest) -> ModelResponse:
         """Ask a model for something that nobody is shown."""
-        return await self._limited(collect(self._brain.router, request))
-
-    # --- the network --------------------------------------------------------------------------------------
-
-    async def _reached(self, ask: Callable[[], Awaitable[ModelResponse]]) -> ModelResponse:
-        """Return what a model answers; raises _Waiting, unasked, while the network is known to be away.
-
-        A turn that has waited for as long as it may asks in any case.
-        """
-        outage = self._runner.outage
-        if not self._brain.agent.offline_wait_s:
-            return await ask()
-        if not outage.may_ask() and not self._lease.expired:
-            self._box.check()
-            await self._wait_for_network(f"{ModelUnavailable.code}: the network is away", ())
-            raise _Waiting
-        begun = self._runner.clock.monotonic()
-        try:
-            response = await ask()
-        except ModelError as error:
-            if error.offline:
-                outage.failed(begun)
-            else:
-                outage.reached()
-            raise
-        outage.reached()
-        return response
-
-    def _may_wait_for(self, error: ModelError) -> bool:
-        return error.offline and bool(self._brain.agent.offline_wait_s) and not self._lease.expired
-
-    async def _wait_for_network(self, error: str, attempts: Sequence[ModelAttempt]) -> None:
-        before, now = self.turn.offline, self._runner.clock.now()
-        since = before.since if before is not None else now
-        wait = timedelta(seconds=self._brain.agent.offline_wait_s)
-        until = before.until if before is not None else now + wait
-        waiting = TurnOffline(since=since, until=until, error=error, attempts=tuple(attempts))
-        await self._runner.wait_for_network(self._lease, waiting, first=before is None)
+        whom = Whom(request.route, request.pin, request.strict)
+        return await self._reaching.ask(whom, lambda: self._limited(collect(self._brain.router, request)))
 
     async def _compact(self) -> endings.Ending:
         messages = await self._memory.compact(self.turn, self._who())

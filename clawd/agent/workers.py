@@ -14,7 +14,7 @@ from clawd.memory import end_if_exhausted
 from clawd.observability.about import about
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from clawd.agent.run import TurnRunner
     from clawd.fanout import Fanout
@@ -26,15 +26,22 @@ RETRY_CLAIM_S: Final = 1.0  # while the journal can't commit
 
 
 class Workers:
-    """Up to `concurrency()` turns at once, one per conversation."""
+    """Up to `concurrency()` turns at once, one per conversation; none of the bridges `without()`."""
 
     def __init__(
-        self, journal: Journal, fanout: Fanout, runner: TurnRunner, *, concurrency: Callable[[], int]
+        self,
+        journal: Journal,
+        fanout: Fanout,
+        runner: TurnRunner,
+        *,
+        concurrency: Callable[[], int],
+        without: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._journal = journal
         self._fanout = fanout
         self._runner = runner
         self._concurrency = concurrency
+        self._without = without
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._pings: list[asyncio.Future[None]] = []
@@ -78,7 +85,7 @@ class Workers:
         if free <= 0:
             return None  # a turn that ends wakes us
         try:
-            leases = await self._journal.claim(free)
+            leases = await self._journal.claim(free, self._without())
         except JournalUnavailable as error:
             log.warning("claim_paused", extra={"error": str(error)})
             return RETRY_CLAIM_S

@@ -362,7 +362,12 @@ def _workers(ground: _Ground, minds: Minds, supervisor: Supervisor) -> Workers:
     )
     situation = ground.situation
     return Workers(
-        journal, ground.fanout, runner, concurrency=lambda: situation.loaded.config.agent.concurrency
+        journal,
+        ground.fanout,
+        runner,
+        concurrency=lambda: situation.loaded.config.agent.concurrency,
+        # Without its bridge nothing fetches a message's files, or knows how long its replies may be.
+        without=lambda: situation.loaded.config.bridges if situation.standalone else (),
     )
 
 

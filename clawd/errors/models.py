@@ -168,7 +168,8 @@ class ModelsExhausted(ModelError):
             remedy=next((c.remedy for c in causes if c.remedy), "try again in a minute"),
         )
         self.causes = tuple(causes)
-        self.offline = bool(causes) and all(cause.offline for cause in causes)
+        asked = [cause for cause in causes if not isinstance(cause, BudgetSpent)]
+        self.offline = bool(asked) and all(cause.offline for cause in asked)
         codes = {cause.exit_code for cause in self.causes}
         if len(codes) == 1:
             self.exit_code = codes.pop()

@@ -288,8 +288,8 @@ class Journal(Protocol):
         """Return what the conversation's turn waits for, None when it does not wait for a person."""
         ...
 
-    async def claim(self, count: int) -> Sequence[Lease]:
-        """Take up to `count` conversations with waiting work, longest waiting first.
+    async def claim(self, count: int, without: Collection[str] = ()) -> Sequence[Lease]:
+        """Take up to `count` conversations with waiting work, longest waiting first; none of the bridges `without`.
 
         Each gets a new epoch, its turn one more attempt and a `turn.started` record, in one commit. Turns
         at `SUSPECT_ATTEMPTS` or more are taken one at a time over the whole journal. Afterwards
@@ -395,10 +395,10 @@ class Journal(Protocol):
         """A chat moved: its conversation, with all that waits, continues at the new address."""
         ...
 
-    async def wake_offline(self, count: int | None) -> int:
+    async def wake_offline(self, count: int | None, among: Collection[int] | None = None) -> int:
         """Let those turns be claimed that wait for the network (`TurnOffline`), longest first; return how many.
 
-        At most `count`, None: all of them.
+        At most `count`, None: all of them; only those of the conversations `among`, None: of any.
         """
         ...
 

@@ -95,9 +95,9 @@ class SqliteJournal:
         rows = await self._store.read(f"{questions.OPEN_QUESTIONS} AND c.address = ?", (str(address),))
         return questions.read_question(self._context, rows[0]) if rows else None
 
-    async def claim(self, count: int) -> Sequence[Lease]:
+    async def claim(self, count: int, without: Collection[str] = ()) -> Sequence[Lease]:
         leases, self.next_due_s = await self._write(
-            lambda db: turns.claim(db, self._context, count), kinds=("claim",)
+            lambda db: turns.claim(db, self._context, count, without), kinds=("claim",)
         )
         return leases
 
@@ -205,9 +205,9 @@ class SqliteJournal:
 
     # --- process ----------------------------------------------------------------------------------------
 
-    async def wake_offline(self, count: int | None) -> int:
+    async def wake_offline(self, count: int | None, among: Collection[int] | None = None) -> int:
         return await self._write(
-            lambda db: offline.wake(db, count), after=lambda woken: self.work.set() if woken else None
+            lambda db: offline.wake(db, count, among), after=lambda woken: self.work.set() if woken else None
         )
 
     async def recover(self, hold: Collection[str]) -> int:

@@ -26,8 +26,11 @@ OPEN_QUESTIONS: Final = (
 """Rows for `read_question`."""
 
 
-def wait(db: sqlite3.Connection, lease: Lease, waiting: TurnWaiting) -> None:
-    """End the lease; the conversation becomes ready at the deadline, or by an answer."""
+def wait(db: sqlite3.Connection, lease: Lease, waiting: TurnWaiting, now: int) -> None:
+    """End the lease; the conversation becomes ready at the deadline, or by an answer.
+
+    A stop that came while this was being written is not left waiting.
+    """
     deadline = to_ms(waiting.deadline)
     db.execute(
         "UPDATE inbox SET state = 'waiting', attempts = 0, deadline = ?1, told = ?2,"
@@ -35,7 +38,17 @@ def wait(db: sqlite3.Connection, lease: Lease, waiting: TurnWaiting) -> None:
         " WHERE conv = ?3 AND seq = ?4",
         (deadline, waiting.told, lease.conv, lease.seq),
     )
-    db.execute("UPDATE conv SET owner = NULL, suspect = 0, ready_at = ? WHERE id = ?", (deadline, lease.conv))
+    ready_at = min(now, deadline) if is_stopped(db, lease) else deadline
+    db.execute("UPDATE conv SET owner = NULL, suspect = 0, ready_at = ? WHERE id = ?", (ready_at, lease.conv))
+
+
+def is_stopped(db: sqlite3.Connection, lease: Lease) -> bool:
+    """Whether a stop of the turn is committed and not yet applied."""
+    row = db.execute(
+        "SELECT 1 FROM control WHERE conv = ? AND target_seq = ? AND applied_at IS NULL AND kind = 'stop' LIMIT 1",
+        (lease.conv, lease.seq),
+    ).fetchone()
+    return row is not None
 
 
 def answered(db: sqlite3.Connection, lease: Lease, now: int) -> None:

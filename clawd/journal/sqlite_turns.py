@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
@@ -54,16 +55,22 @@ _READY = (
     " (SELECT max(m.seq) FROM inbox m WHERE m.conv = c.id AND m.merged_into = c.done_seq + 1"
     "  AND m.seq BETWEEN c.done_seq + 2 AND c.done_seq + 1 + {merged})"
     " FROM conv c LEFT JOIN inbox i ON i.conv = c.id AND i.seq = c.done_seq + 1"
-    " WHERE c.ready_at <= ? AND c.suspect = {suspect} ORDER BY c.ready_at, c.id LIMIT ?"
+    " WHERE c.ready_at <= ? AND c.suspect = {suspect}{rest} ORDER BY c.ready_at, c.id LIMIT ?"
 )
-_READY_TRUSTED = _READY.format(suspect=0, merged=merging.MAX_MERGED)
-_READY_SUSPECT = _READY.format(suspect=1, merged=merging.MAX_MERGED)
+_WITHOUT = " AND c.bridge NOT IN (SELECT value FROM json_each(?))"
+_READY_TRUSTED, _READY_SUSPECT, _SOME_TRUSTED, _SOME_SUSPECT = (
+    _READY.format(suspect=suspect, merged=merging.MAX_MERGED, rest=rest)
+    for rest in ("", _WITHOUT)
+    for suspect in (0, 1)
+)
 
 
 # --- claim and release -----------------------------------------------------------------------------------
 
 
-def claim(db: sqlite3.Connection, context: Context, count: int) -> tuple[list[Lease], float | None]:
+def claim(
+    db: sqlite3.Connection, context: Context, count: int, without: Collection[str] = ()
+) -> tuple[list[Lease], float | None]:
     """Take the conversations that wait longest; of suspects one at a time over the whole journal.
 
     Returns the leases, and in how many seconds the next conversation is due by itself.
@@ -71,14 +78,16 @@ def claim(db: sqlite3.Connection, context: Context, count: int) -> tuple[list[Le
     now = context.now_ms()
     leases: list[Lease] = []
     # One that is set aside leaves room for the next, which nobody would be woken for.
-    while len(leases) < count and (rows := _candidates(db, count - len(leases), now)):
+    while len(leases) < count and (rows := _candidates(db, count - len(leases), now, without)):
         for row in rows:
             try:
                 leases.append(_claim_one(db, context, row, now))
             except JournalCorrupt as error:
                 set_aside(db, row[1], str(error))
     (due,) = db.execute(
-        "SELECT min(ready_at) FROM conv WHERE ready_at > ? AND suspect = 0", (now,)
+        "SELECT min(due) FROM (SELECT min(ready_at) AS due FROM conv WHERE ready_at > ?1 AND suspect = 0"
+        " UNION ALL SELECT min(ready_at) FROM conv WHERE ready_at > ?1 AND suspect = 1)",
+        (now,),
     ).fetchone()
     return leases, (due - now) / 1000 if due is not None else None
 
@@ -108,10 +117,14 @@ def shift(db: sqlite3.Connection, jump_ms: int) -> None:
         )
 
 
-def _candidates(db: sqlite3.Connection, count: int, now: int) -> list[tuple[Any, ...]]:
-    trusted = db.execute(_READY_TRUSTED, (now, count)).fetchall()
+def _candidates(
+    db: sqlite3.Connection, count: int, now: int, without: Collection[str]
+) -> list[tuple[Any, ...]]:
+    left_out = (json.dumps(list(without)),) if without else ()
+    all_trusted, all_suspect = (_SOME_TRUSTED, _SOME_SUSPECT) if without else (_READY_TRUSTED, _READY_SUSPECT)
+    trusted = db.execute(all_trusted, (now, *left_out, count)).fetchall()
     busy = db.execute("SELECT 1 FROM conv WHERE owner IS NOT NULL AND suspect = 1 LIMIT 1").fetchone()
-    suspects = [] if busy is not None else db.execute(_READY_SUSPECT, (now, 1)).fetchall()
+    suspects = [] if busy is not None else db.execute(all_suspect, (now, *left_out, 1)).fetchall()
     return sorted([*trusted, *suspects], key=lambda row: row[:2])[:count]
 
 
@@ -255,11 +268,11 @@ def _apply(db: sqlite3.Connection, lease: Lease, records: Sequence[Record], now:
             case SummaryResult():
                 snapshots.replace_by_summary(db, lease, item, now)
             case TurnWaiting():
-                questions.wait(db, lease, item)
+                questions.wait(db, lease, item, now)
                 spend.lose_requests(db, lease.conv)
                 waits = True
             case TurnOffline(until=until):
-                offline.wait(db, lease, until)
+                offline.wait(db, lease, until, now)
                 spend.lose_requests(db, lease.conv)
                 waits = True
             case _:

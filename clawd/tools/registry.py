@@ -35,7 +35,7 @@ MAX_TEXT: Final = 20_000
 _MAX_PROBLEMS = 5
 _NAME = re.compile(r"[a-z0-9_]{1,64}")
 
-ToolOutcome = Literal["ok", "error"]
+ToolOutcome = Literal["ok", "error", "unknown"]
 
 
 class Toolbox:
@@ -104,7 +104,8 @@ class Toolbox:
             right: The sender's; a tool that was not offered does not exist.
 
         What the model did wrong, a time-out and a tool's own failure come back as an "error" with words
-        that it can act on. A bug in a tool passes through.
+        that it can act on; the time-out of one with an effect that can't be stopped as "unknown". A bug in a tool
+        passes through.
         """
         tool = self._tools.get(name)
         if tool is None or not _allowed(tool.spec.effect, right):
@@ -152,8 +153,12 @@ async def _run(tool: Tool, arguments: JsonObject, context: ToolContext) -> tuple
         if not limit.expired():
             raise  # the tool's own bug, not our limit
         log.warning("tool_timed_out", extra={"tool": spec.name, "turn": context.turn})
-        end = "nobody waits for it any more" if isinstance(tool, ThreadedTool) else "was stopped"
-        return f"{spec.name} took longer than {spec.timeout_s:g} s and {end}.", "error"
+        late = f"{spec.name} took longer than {spec.timeout_s:g} s and"
+        if not isinstance(tool, ThreadedTool):
+            return f"{late} was stopped.", "error"
+        if spec.effect == "pure":
+            return f"{late} nobody waits for it any more.", "error"
+        return f"{late} goes on: whether it does what it was asked to is unknown.", "unknown"
     except ToolError as error:
         why = f": {error.why}" if error.why else ""
         return _bounded(f"{error.what}{why}"), "error"

@@ -65,6 +65,9 @@ class ToolThreads:
             failure: Exception | None = None
             try:
                 result = work()
+            except StopIteration as error:  # no future takes it; a coroutine makes the same of it
+                failure = RuntimeError("the tool raised StopIteration")
+                failure.__cause__ = error
             except Exception as error:  # noqa: BLE001 - raised by who waits for it
                 failure = error
             finally:

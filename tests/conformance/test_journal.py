@@ -542,3 +542,12 @@ async def test_an_edit_of_a_message_whose_turn_was_cut_off_comes_too_late(bench:
         Stored(),
     ]
     assert (await bench.claim()).message.text == "first"
+
+
+async def test_what_came_over_a_bridge_that_is_left_out_waits_and_holds_up_nobody(bench: Bench) -> None:
+    await bench.say(bridge="tg")
+    await bench.say(bridge="hook")
+    await bench.say(bridge="terminal")
+    leases = await bench.journal.claim(9, ["tg", "hook"])
+    assert [lease.address.bridge for lease in leases] == ["terminal"]
+    assert [lease.address.bridge for lease in await bench.journal.claim(9)] == ["tg", "hook"]

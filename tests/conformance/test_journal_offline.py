@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from clawd.errors import Fenced
-from clawd.journal.base import Lease
-from clawd.journal.records import TurnOffline
+from clawd.journal.base import SUSPECT_ATTEMPTS, Lease
+from clawd.journal.records import TurnOffline, TurnWaiting
 from clawd.response import ModelAttempt
 from tests.conformance.journals import Bench, result, stop
 
@@ -90,3 +90,62 @@ async def test_the_wait_moves_with_a_clock_that_is_set(bench: Bench) -> None:
     assert bench.journal.next_due_s == pytest.approx(3600, abs=1)
     await bench.journal.wake_offline(None)
     assert not (await bench.claim()).expired
+
+
+async def test_a_clock_that_is_set_ends_no_wait_that_is_taken_up_again(bench: Bench) -> None:
+    await bench.say()
+    first = bench.clock.now()
+    await go_offline(bench, await bench.claim())
+    bench.clock.jump(86_400)  # such as when a box without a clock of its own has heard the time
+    await bench.push(chat="9")
+    await bench.journal.wake_offline(None)
+    again = TurnOffline(since=first, until=first + timedelta(hours=1), error="E")
+    await bench.journal.record(await bench.claim(), again)
+    assert await bench.journal.claim(1) == []
+    assert bench.journal.next_due_s == pytest.approx(3600, abs=1)
+
+
+async def test_a_stop_that_comes_while_its_wait_is_written_is_not_left_waiting(bench: Bench) -> None:
+    turn = await bench.say()
+    lease = await bench.claim()
+    await bench.journal.accept([stop(turn=turn)])
+    await go_offline(bench, lease)
+    lease = await bench.claim()
+    assert [control.kind for control in (await bench.journal.load(lease)).controls] == ["stop"]
+
+
+async def test_a_stop_that_comes_while_a_question_is_written_is_not_left_waiting(bench: Bench) -> None:
+    turn = await bench.say()
+    lease = await bench.claim()
+    await bench.journal.accept([stop(turn=turn)])
+    deadline = bench.clock.now() + timedelta(hours=1)
+    asks = TurnWaiting(step=2, about="approval", name="act", subject="", deadline=deadline)
+    await bench.journal.record(lease, asks)
+    lease = await bench.claim()
+    assert [control.kind for control in (await bench.journal.load(lease)).controls] == ["stop"]
+
+
+async def test_only_those_of_some_conversations_are_woken(bench: Bench) -> None:
+    convs = []
+    for chat in ("1", "2"):
+        await bench.say(chat=chat)
+        lease = await bench.claim()
+        convs.append(lease.conv)
+        await go_offline(bench, lease)
+    assert await bench.journal.wake_offline(1, [convs[1]]) == 1
+    assert [lease.address.chat for lease in await bench.journal.claim(9)] == ["2"]
+    assert await bench.journal.wake_offline(1, []) == 0
+
+
+async def test_a_turn_that_broke_the_process_before_it_waited_still_runs_alone(bench: Bench) -> None:
+    for chat in ("1", "2"):
+        await bench.say(chat=chat)
+    while (leases := await bench.journal.claim(9)) and leases[0].attempts < SUSPECT_ATTEMPTS:
+        await bench.restart()
+    await go_offline(bench, leases[0])
+    assert bench.journal.next_due_s is None, "asked before"
+    await go_offline(bench, await bench.claim(), hours=0.5)
+    assert await bench.journal.claim(9) == []
+    assert bench.journal.next_due_s == pytest.approx(1800)
+    assert await bench.journal.wake_offline(None) == 2
+    assert len(await bench.journal.claim(9)) == 1, "others are spared"

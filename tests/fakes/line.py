@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
@@ -17,7 +18,11 @@ class Line:
     def __init__(self, url: str) -> None:
         self._to = urlsplit(url)
         self._server: asyncio.Server | None = None
-        self._port = 0
+        # Bound and never listening: while the line is cut the port refuses connections, and is nobody else's.
+        self._port_held = socket.socket()
+        self._port_held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._port_held.bind(("127.0.0.1", 0))
+        self._port = int(self._port_held.getsockname()[1])
         self._carrying: set[asyncio.StreamWriter] = set()
 
     @property
@@ -27,8 +32,7 @@ class Line:
 
     async def mend(self) -> None:
         """Let connections through."""
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self._port, reuse_address=True)
 
     def cut(self) -> None:
         """Refuse connections, and break off those that are open."""
@@ -45,6 +49,7 @@ class Line:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.cut()
+        self._port_held.close()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, to_there = await asyncio.open_connection(self._to.hostname, self._to.port)

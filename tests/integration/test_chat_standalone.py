@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import select
@@ -9,16 +10,17 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from clawd.config.schema import JournalConfig
+from clawd.ids import SystemClock
+from clawd.journal.opening import open_journal
+from clawd.messages import Accepted
 from clawd.store.lock import StateLock
+from tests.conformance.journals import message
 from tests.fakes.terminal import Terminal
 from tests.integration.test_chat_daemon import SLOW, argv, daemon, environ, home, model, turns
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["home", "model"]  # the fixtures
 
@@ -74,6 +76,22 @@ def test_a_message_is_answered_without_a_daemon_bridges_and_gateway(home: Path) 
             raise AssertionError("the platform was called")
     assert is_free(home)
     assert not (home / "state" / "clawd.sock").exists()
+
+
+async def test_what_came_from_a_chat_waits_for_the_daemon_that_has_its_bridge(home: Path) -> None:
+    with (home / "config.yaml").open("a") as config:
+        config.write(f"bridges: {{telegram: {{token: '12345678:{'A' * 35}', mode: polling}}}}\n")
+    state, clock = home / "state", SystemClock()
+    opened = await open_journal(state, JournalConfig(), clock)
+    (accepted,) = await opened.journal.accept([message("from a chat", bridge="telegram")])
+    assert isinstance(accepted, Accepted)
+    await opened.close()
+    done = await asyncio.to_thread(chat, home, "--standalone", "hello")
+    assert (done.returncode, done.stdout) == (0, "you said: hello\n")
+    opened = await open_journal(state, JournalConfig(), clock)
+    lines = (await opened.views.trace(accepted.turn)).lines
+    await opened.close()
+    assert [line.what for line in lines] == ["accepted"], "nobody began with it"
 
 
 def test_exit_codes_are_those_of_the_chat(home: Path) -> None:

@@ -240,9 +240,9 @@ def test_the_built_in_tools_are_found_through_their_entry_points() -> None:
 class Blocks(ThreadedTool):
     """A tool that does not let go."""
 
-    def __init__(self, does: Callable[[], ToolResult], timeout_s: float = 5) -> None:
+    def __init__(self, does: Callable[[], ToolResult], timeout_s: float = 5, effect: Effect = "pure") -> None:
         self.spec = ToolSpec(
-            name="blocks", description="", parameters={"type": "object"}, effect="pure", timeout_s=timeout_s
+            name="blocks", description="", parameters={"type": "object"}, effect=effect, timeout_s=timeout_s
         )
         self._does = does
 
@@ -274,6 +274,28 @@ async def test_what_a_tool_that_blocks_raises_is_told_as_of_any_other() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await Toolbox([Blocks(breaks)]).call("blocks", "", context(), "chat")
+
+    def runs_out() -> ToolResult:
+        return next(iter([]))
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await Toolbox([Blocks(runs_out)]).call("blocks", "", context(), "chat")
+
+
+async def test_what_becomes_of_a_tool_that_goes_on_behind_its_time_is_unknown() -> None:
+    let_go = threading.Event()
+
+    def hangs() -> ToolResult:
+        let_go.wait(20)
+        return ToolResult("")
+
+    box = Toolbox([Blocks(hangs, timeout_s=0.01, effect="once")])
+    text, outcome = await box.call("blocks", "", context(), "owner")
+    let_go.set()
+    assert outcome == "unknown"
+    assert text == (
+        "blocks took longer than 0.01 s and goes on: whether it does what it was asked to is unknown."
+    )
 
 
 async def test_a_tool_that_never_ends_is_left_alone_and_so_many_are_the_most() -> None:
