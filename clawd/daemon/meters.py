@@ -118,6 +118,7 @@ def _counted(counts: Counts) -> Sequence[Family]:
         (names.GIVEN_UP, counts.given_up),
         (names.JOURNAL_ERRORS, counts.journal_errors),
         (names.REQUESTS, counts.requests),
+        (names.BROKEN, counts.broken),
     )
     return (
         *(metric.family(list(counter.numbers().items())) for metric, counter in counters),

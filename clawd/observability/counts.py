@@ -83,6 +83,7 @@ class Counts:
         self.commit_s = Histogram(COMMIT_S)  # of the journal's batches that were committed
         self.journal_errors = Counter("kind", changed=moved)  # full, locked or failed
         self.requests = Counter("route", "method", "status", changed=moved)  # at the gateway; status as 2xx
+        self.broken = Counter("service", changed=moved)  # bugs that a service was started again after
         self.lag_s = Histogram(LAG_S)  # how long the event loop did not come round
         self._expect_fixed()
         self.worst_lag_s = 0.0  # the longest of them since somebody last asked, see `take_worst_lag`
@@ -104,6 +105,7 @@ class Counts:
             (self.turns, ("answered", "failed", "cancelled", "dead")),
             (self.given_up, ("turn", "delivery", "alert", "update")),
             (self.journal_errors, ("full", "locked", "failed")),
+            (self.broken, ("alerts",)),
         ):
             for word in words:
                 counter.expect(word)
