@@ -1,4 +1,4 @@
-"""Moments to come, as people write them: a span from now, a clock time, a date. Pure."""
+"""Moments as people write them: a span from now, or of so long ago, a clock time, a date. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Final
 from clawd.errors import EXIT_USAGE, ClawdError
 
 _SPAN: Final = re.compile(r"(\d{1,4})\s*(m|min|h|d|w|y)")
-_UNITS: Final = {"m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
+_AGO: Final = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w|y)")
+_UNITS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 _CLOCK: Final = re.compile(r"(\d{1,2}):(\d{2})")
 
 
@@ -41,7 +42,29 @@ def moment(text: str, now: datetime, *, remedy: str) -> datetime:
             here = now.astimezone()
             found = here.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
             return found if found > here else found + timedelta(days=1)
-        found = datetime.fromisoformat(text)
+        return _date(text)
     except (ValueError, OverflowError) as error:
         raise BadSpan(f"{text!r} is neither a span nor a date", why=str(error), remedy=remedy) from error
+
+
+def past_moment(text: str, now: datetime, *, remedy: str) -> datetime:
+    """Return the time that was so long ago, the last time that a clock showed this, or a date or time.
+
+    What names no time zone is local. Raises BadSpan.
+    """
+    text = text.strip()
+    try:
+        if ago := _AGO.fullmatch(text):
+            return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+        if clock := _CLOCK.fullmatch(text):
+            here = now.astimezone()
+            found = here.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
+            return found if found <= here else found - timedelta(days=1)
+        return _date(text)
+    except (ValueError, OverflowError) as error:
+        raise BadSpan(f"{text!r} is no point in time", why=str(error), remedy=remedy) from error
+
+
+def _date(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
     return found if found.tzinfo is not None else found.astimezone()

@@ -1,6 +1,7 @@
-"""Keeps bridges running: maps what ended one to its next state, waits, starts it again.
+"""Keeps bridges, and services that others can do without, running: whatever ends one, it is started again.
 
-Each bridge runs inside `_supervise`, so none can take another, or the daemon, down with it.
+Each runs inside the same boundary, so none can take another, or the daemon, down with it. What ended a bridge also
+becomes its next state.
 """
 
 from __future__ import annotations
@@ -35,6 +36,40 @@ log = logging.getLogger(__name__)
 FIRST_DELAY_S: Final = 1.0
 MAX_DELAY_S: Final = 60.0
 AUTH_FIRST_DELAY_S: Final = 5.0
+
+
+async def keep(
+    name: str, service: Callable[[], Awaitable[None]], clock: Clock, *, broke: Callable[[str], None]
+) -> None:
+    """Run a service until it ends by itself or is cancelled; after a bug in it, run it again.
+
+    Args:
+        name: In the log, and given to `broke`.
+        service: Runs it from where it is, as often as it is called.
+        clock: For the wait before it is run again, which grows to a minute.
+        broke: Counts a bug.
+
+    Raises:
+        JournalBroken: the daemon itself can't go on.
+    """
+    failures = 0
+    while True:
+        began = clock.monotonic()
+        try:
+            return await service()
+        except JournalBroken:
+            raise
+        except Exception as error:  # the supervised task's boundary: nobody else needs this service
+            end_if_exhausted(error)
+            log.exception("service_broke", extra={"service": name})
+            broke(name)
+        failures = 1 if clock.monotonic() - began >= MAX_DELAY_S else min(failures + 1, 20)
+        await clock.sleep(_delay_s(failures))
+
+
+def _delay_s(failures: int) -> float:
+    ceiling_s = min(FIRST_DELAY_S * 2.0 ** (failures - 1), MAX_DELAY_S)
+    return ceiling_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, nothing secret
 
 
 class _Supervised:
@@ -252,8 +287,7 @@ class Supervisor:
             self._fail(held, "transient_disconnect", error)
         else:
             return 0.0  # `run` returns only when a send was refused: connect again at once
-        ceiling_s = min(FIRST_DELAY_S * 2.0 ** (held.failures - 1), MAX_DELAY_S)
-        return ceiling_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, nothing secret
+        return _delay_s(held.failures)
 
     async def _run_until_refused(self, held: _Supervised) -> None:
         held.refused.clear()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from clawd.alerts.base import Alert
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from clawd.alerts.base import AlertState, RuleName, RuleStatus, Severity
@@ -110,16 +110,25 @@ class Cases:
     # --- judging ----------------------------------------------------------------------------------------
 
     def judge(
-        self, numbers: Sequence[Number], rules: Mapping[RuleName, RuleStatus], mono: float, wall: datetime
+        self,
+        numbers: Sequence[Number],
+        rules: Mapping[RuleName, RuleStatus],
+        mono: float,
+        wall: datetime,
+        *,
+        left_out: Collection[RuleName] = (),
     ) -> None:
-        """Move every case on, given the numbers of this moment; what changed is marked as unwritten."""
+        """Move every case on, given the numbers of this moment; what changed is marked as unwritten.
+
+        Cases of rules that were `left_out` of the reading stay as they are.
+        """
         seen: set[str] = set()
         for number in numbers:
             fingerprint = fingerprint_of(number.rule, number.label)
             seen.add(fingerprint)
             self._judge(fingerprint, number, rules[number.rule], mono, wall)
         for fingerprint, case in tuple(self._live.items()):
-            if fingerprint not in seen:
+            if fingerprint not in seen and case.rule not in left_out:
                 self._vanish(case, rules[case.rule], mono, wall)
         self._tell(mono)
         self._forget(mono, wall)

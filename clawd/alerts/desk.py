@@ -171,7 +171,8 @@ class Desk:
         mono, wall = self._clock.monotonic(), self._clock.now()
         self._read_at, self._busy = mono, vitals.busy
         firing = {case.fingerprint for case in self._cases.live() if case.state == "firing"}
-        self._cases.judge(self._readings.read(vitals, mono), self._rules, mono, wall)
+        numbers = self._readings.read(vitals, mono)
+        self._cases.judge(numbers, self._rules, mono, wall, left_out=self._readings.left_out)
         self._note(firing)
         await self._settle()
         await self._silences.forget_old()

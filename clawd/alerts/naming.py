@@ -21,7 +21,12 @@ class LabelProblem:
 
     what: str
     why: str
-    remedy: str = ""
+    near: str = ""  # what was meant, as RULE or RULE=LABEL
+
+    @property
+    def remedy(self) -> str:
+        """What to try."""
+        return f"did you mean {self.near}?" if self.near else ""
 
 
 def rule_named(text: str) -> tuple[RuleName | None, str]:
@@ -42,7 +47,7 @@ def check_label(
     """
     kind = PER.get(rule)
     if kind is None:
-        return LabelProblem(what=f"the rule {rule} has no label", why=f"got {label!r:.60}", remedy=rule)
+        return LabelProblem(what=f"the rule {rule} has no label", why=f"got {label!r:.60}", near=rule)
     names = {
         "model": models,
         "bridge": bridges,
@@ -54,5 +59,5 @@ def check_label(
     return LabelProblem(
         what=f"there is no {kind} {label!r:.60}",
         why=f"{kind}s: {', '.join(names) or 'none'}",
-        remedy=f"did you mean {rule}={near[0]}?" if near else "",
+        near=f"{rule}={near[0]}" if near else "",
     )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from clawd.alerts.windows import Increase, Peak, percentile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from clawd.alerts.base import RuleName, RuleStatus, Vitals
     from clawd.observability.histogram import Histogram
+
+log = logging.getLogger(__name__)
+
+LEFT_OUT_S: Final = 600.0
+"""For so long a rule is not looked at after a bug in it."""
 
 _SHARE: Final = 0.95  # of the values lie below what `latency` and `first_token` look at
 _BREAKER: Final = {"closed": 0.0, "rest": 0.0, "half_open": 0.5, "open": 1.0}
@@ -48,6 +54,13 @@ class Readings:
         self._first = True
         self._increases: dict[tuple[RuleName, str], Increase] = {}
         self._lag = self._peak()
+        self._at: RuleName | None = None  # the rule whose number is being read
+        self._left_out: dict[RuleName, float] = {}  # until when
+
+    @property
+    def left_out(self) -> Collection[RuleName]:
+        """The rules that are not looked at for a while: a bug ended a reading in them."""
+        return self._left_out.keys()
 
     def configure(self, rules: Mapping[RuleName, RuleStatus]) -> None:
         """Use these rules from now on; a window of another length begins anew."""
@@ -57,6 +70,7 @@ class Readings:
             if before is None or after is None or before.window_s != after.window_s:
                 del self._increases[key]
         self._lag = self._peak()
+        self._left_out.clear()
 
     def _peak(self) -> Peak:
         rule = self._rules.get("loop_lag")
@@ -64,12 +78,34 @@ class Readings:
 
     def read(self, vitals: Vitals, now: float) -> Sequence[Number]:
         """Return the number of every enabled rule and label. What is not known now has none."""
+        self._leave_out(now)
         found = tuple(number for number in self._read(vitals, now) if number.rule in self._rules)
+        self._at = None
         seen = {(number.rule, number.label) for number in found}
         for key in self._increases.keys() - seen:  # its model is gone
             del self._increases[key]
         self._first = False
         return found
+
+    def _leave_out(self, now: float) -> None:
+        """Leave the rule that the last reading broke off at out for a while, so that the others are read."""
+        for rule, until in tuple(self._left_out.items()):
+            if now >= until:
+                del self._left_out[rule]
+        broken, self._at = self._at, None
+        if broken is None:
+            return
+        self._left_out[broken] = now + LEFT_OUT_S
+        for key in tuple(self._increases):  # what its windows remember may be the reason
+            if key[0] == broken:
+                del self._increases[key]
+        log.error("alert_rule_left_out", extra={"rule": broken, "for_s": LEFT_OUT_S})
+
+    def _looked_at(self, name: RuleName) -> RuleStatus | None:
+        if name in self._left_out:
+            return None
+        self._at = name
+        return self._rules.get(name)
 
     def _read(self, vitals: Vitals, now: float) -> Iterator[Number]:
         failed = vitals.turns.get("failed", 0) + vitals.turns.get("dead", 0)
@@ -79,7 +115,8 @@ class Readings:
         for name, model in vitals.models.items():
             yield from self._rate("model_error_rate", name, model.failed, model.attempts, now)
             yield from self._slow("first_token", name, model.first_token, now)
-            yield Number(rule="breaker_open", label=name, value=_BREAKER[model.breaker])
+            if self._looked_at("breaker_open") is not None:
+                yield Number(rule="breaker_open", label=name, value=_BREAKER[model.breaker])
         if vitals.queue_age_s is not None:
             yield Number(rule="queue_age", value=vitals.queue_age_s)
         yield from self._count("dead_letters", vitals.given_up, now)
@@ -91,10 +128,11 @@ class Readings:
             yield Number(rule="budget", label=name, value=used)
         if vitals.disk_used is not None:
             yield Number(rule="disk", value=vitals.disk_used)
-        yield Number(rule="loop_lag", value=self._lag.read(now, vitals.loop_lag_s))
+        if self._looked_at("loop_lag") is not None:
+            yield Number(rule="loop_lag", value=self._lag.read(now, vitals.loop_lag_s))
 
     def _rate(self, name: RuleName, label: str, failed: float, ended: float, now: float) -> Iterator[Number]:
-        rule = self._rules.get(name)
+        rule = self._looked_at(name)
         if rule is None:
             return
         window = self._window(name, label, (failed, ended), rule.window_s, now)
@@ -109,7 +147,7 @@ class Readings:
         )
 
     def _slow(self, name: RuleName, label: str, histogram: Histogram, now: float) -> Iterator[Number]:
-        rule = self._rules.get(name)
+        rule = self._looked_at(name)
         if rule is None:
             return
         numbers = tuple(histogram.counts)
@@ -126,7 +164,7 @@ class Readings:
         )
 
     def _count(self, name: RuleName, number: float, now: float) -> Iterator[Number]:
-        rule = self._rules.get(name)
+        rule = self._looked_at(name)
         if rule is None:
             return
         window = self._window(name, "", (number,), rule.window_s, now)

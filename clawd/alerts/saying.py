@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from clawd.alerts.naming import rule_named
-from clawd.alerts.rules import PER, UNITS
+from clawd.alerts.naming import check_label, rule_named
+from clawd.alerts.rules import UNITS
 from clawd.errors import ClawdError
 from clawd.moments import BadSpan, span
 from clawd.texts import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from clawd.alerts.base import Alert, AlertDesk, RuleName, Silence
@@ -28,11 +28,27 @@ _Which = tuple["RuleName | None", str | None]
 
 
 class AlertsInChat:
-    """Answers owners. Nobody else may reach it."""
+    """Answers owners. Nobody else may reach it.
 
-    def __init__(self, desk: Callable[[], AlertDesk], clock: Clock) -> None:
+    Args:
+        desk: The alerts.
+        clock: For how long something has lasted.
+        models: Return the names of those that are configured.
+        bridges: The same.
+    """
+
+    def __init__(
+        self,
+        desk: Callable[[], AlertDesk],
+        clock: Clock,
+        *,
+        models: Callable[[], Collection[str]],
+        bridges: Callable[[], Collection[str]],
+    ) -> None:
         self._desk = desk
         self._clock = clock
+        self._models = models
+        self._bridges = bridges
 
     def line(self, language: str | None) -> str:
         """Return what fires as one line, empty when nothing does."""
@@ -82,9 +98,10 @@ class AlertsInChat:
         rule, label = None, None
         if which:
             found = self._which(which)
-            if found is None:
-                rule, near = rule_named(which.partition("=")[0])
-                return say("alerts_unknown", language, name=which, near=rule or near or "/alerts")
+            if isinstance(found, str):
+                if rule_named(which.partition(" ")[0])[0] is not None:  # what stands behind it is no span
+                    return say("alerts_usage", language)
+                return say("alerts_unknown", language, name=which, near=found)
             rule, label = found
         until = self._clock.now() + lasting
         silence = self._same(rule, label, until)
@@ -99,19 +116,23 @@ class AlertsInChat:
                 return silence
         return None
 
-    def _which(self, text: str) -> _Which | None:
-        """Return the rule and label that a number of the list, or a name, means."""
+    def _which(self, text: str) -> _Which | str:
+        """Return the rule and label that a number of the list, or a name, means; else what may be meant."""
         if text.isdecimal():
             alerts = self._firing()
             if not 1 <= int(text) <= len(alerts):
-                return None
+                return "/alerts"
             alert = alerts[int(text) - 1]
             return alert.rule, alert.label or None
         name, _, label = text.partition("=")
-        rule, _ = rule_named(name)
-        if rule is None or (label and rule not in PER):
-            return None
-        return rule, label.strip() or None
+        rule, near = rule_named(name)
+        if rule is None:
+            return near or "/alerts"
+        label = label.strip()
+        if not label:
+            return rule, None
+        problem = check_label(rule, label, models=self._models(), bridges=self._bridges())
+        return (rule, label) if problem is None else problem.near or rule
 
     def _firing(self) -> Sequence[Alert]:
         return firing(self._desk().report().alerts)

@@ -170,7 +170,10 @@ def _until(lasting: str | None, until: str | None) -> datetime:
     now = datetime.now(UTC)
     if until is not None:
         return moment(until, now, remedy=_UNTIL)
-    return now + (timedelta(seconds=_DEFAULT_S) if lasting is None else span(lasting, remedy=_FOR))
+    if lasting is None:
+        return now + timedelta(seconds=_DEFAULT_S)
+    span(lasting, remedy=_FOR)  # no clock time and no date
+    return moment(lasting, now, remedy=_FOR)
 
 
 def _body(which: str | None, until: datetime, why: str) -> dict[str, JsonValue]:

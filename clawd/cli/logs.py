@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +21,7 @@ from clawd.cli.logfilter import LogFilter, LogLine
 from clawd.cli.printing import clean, out, paint
 from clawd.client import Client
 from clawd.errors import EXIT_USAGE, ClawdError, ControlError, NotFound
+from clawd.moments import BadSpan, past_moment
 from clawd.observability.fields import field_text
 from clawd.paths import config_path, configured_state_dir, socket_candidates, state_dir
 
@@ -32,8 +33,6 @@ app = command_app()
 LOG_NAME = "clawd.log"
 _COLOUR = {"debug": "dim", "warning": "yellow", "error": "red", "critical": "red"}
 _EVENT_COLUMNS = 24
-_SPAN = re.compile(r"(\d+)\s*(s|m|min|h|d)")
-_UNIT_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
 class Level(StrEnum):
@@ -57,7 +56,7 @@ def logs(
     ctx: typer.Context,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only from then on: 10m, 2h, 1d, or ISO 8601.")
+        str | None, typer.Option(metavar="TIME", help="Only from then on: 10m, 2h, 1d, 08:30, or ISO 8601.")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Only before then.")] = None,
     level: Annotated[Level, typer.Option(help="Only this level and higher ones.")] = Level.DEBUG,
@@ -163,15 +162,10 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def _moment(text: str, option: str) -> datetime:
-    span = _SPAN.fullmatch(text.strip())
-    if span:
-        return datetime.now(UTC) - timedelta(seconds=int(span[1]) * _UNIT_S[span[2]])
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError as error:
-        raise BadOption(
-            f"{text!r} is no point in time", where=option, why=str(error), remedy=f"clawd logs {option} 10m"
-        ) from error
+        return past_moment(text, datetime.now(UTC), remedy=f"clawd logs {option} 10m")
+    except BadSpan as error:
+        raise BadOption(error.what, where=option, why=error.why, remedy=error.remedy) from error
 
 
 def _show(line: LogLine, *, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from clawd.errors import ClawdError, ConfigError
 from clawd.gateway.remote import TOKEN
 from clawd.notify import Notifier, watchdog_interval
 from clawd.paths import config_candidates
+from clawd.supervisor import keep
 from clawd.watchdog import Watchdog
 
 from . import leftovers
@@ -194,7 +195,10 @@ class Lifecycle:
             tasks = [
                 intake.create_task(parts.supervisor.run(), name="supervisor"),
                 intake.create_task(self._watch_config(operations), name="config-watch"),
-                intake.create_task(parts.alerts.run(), name="alerts"),
+                intake.create_task(
+                    keep("alerts", parts.alerts.run, parts.clock, broke=parts.counts.broken.add),
+                    name="alerts",
+                ),
             ]
             parts.situation.serving = True
             self._notify.ready(

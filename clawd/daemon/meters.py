@@ -119,6 +119,7 @@ def _counted(counts: Counts) -> Sequence[Family]:
         (names.JOURNAL_ERRORS, counts.journal_errors),
         (names.REQUESTS, counts.requests),
         (names.SPANS, counts.spans),
+        (names.BROKEN, counts.broken),
     )
     return (
         *(metric.family(list(counter.numbers().items())) for metric, counter in counters),

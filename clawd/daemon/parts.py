@@ -252,7 +252,12 @@ def _door(
         on_message=ground.mailbox.arrived,
         status_text=status_text,
         usage_text=accounts.text,
-        alerts_text=AlertsInChat(desk, ground.clock),
+        alerts_text=AlertsInChat(
+            desk,
+            ground.clock,
+            models=lambda: [info.name for info in minds.infos()],
+            bridges=lambda: ground.situation.loaded.config.bridges,
+        ),
         alarms=ground.alarms,
         prefixes=minds.prefixes,
         app_events=ground.callbacks.events,

@@ -90,6 +90,7 @@ class Counts:
         self.journal_errors = Counter("kind", changed=moved)  # full, locked or failed
         self.requests = Counter("route", "method", "status", changed=moved)  # at the gateway; status as 2xx
         self.spans = Counter("outcome", changed=_nothing)  # for the collector, by SPAN_OUTCOMES
+        self.broken = Counter("service", changed=moved)  # bugs that a service was started again after
         self.lag_s = Histogram(LAG_S)  # how long the event loop did not come round
         self._expect_fixed()
         self.worst_lag_s = 0.0  # the longest of them since somebody last asked, see `take_worst_lag`
@@ -112,6 +113,7 @@ class Counts:
             (self.given_up, ("turn", "delivery", "alert", "update")),
             (self.journal_errors, ("full", "locked", "failed")),
             (self.spans, SPAN_OUTCOMES),
+            (self.broken, ("alerts",)),
         ):
             for word in words:
                 counter.expect(word)

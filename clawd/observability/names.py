@@ -228,6 +228,13 @@ FIRING: Final = Metric(
     help="Built-in alerts that fire now.",
     labels=("rule",),
 )
+BROKEN: Final = Metric(
+    name="clawd_service_errors_total",
+    kind="counter",
+    help="Bugs that ended a service of the daemon, which was started again.",
+    labels=("service",),
+    note="`alerts`: until it runs again, nobody is told of trouble",
+)
 TASKS: Final = Metric(
     name="clawd_tasks",
     kind="gauge",
@@ -304,6 +311,7 @@ TABLE: Final[Mapping[str, tuple[Metric, ...]]] = {
         REQUESTS,
         FIRING,
         SPANS,
+        BROKEN,
         LOOP_LAG,
         TASKS,
         CPU,

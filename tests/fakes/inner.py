@@ -206,7 +206,9 @@ class Inner:
             on_message=lambda message: self.mailbox.arrived(message),
             status_text=self._status_text,
             usage_text=Accounts(self.opened.spending, self.ledger, self.clock).text,
-            alerts_text=AlertsInChat(lambda: self.desk, self.clock),
+            alerts_text=AlertsInChat(
+                lambda: self.desk, self.clock, models=lambda: ("main",), bridges=lambda: ("telegram", "chat")
+            ),
             alarms=self.alarms,
             prefixes=lambda: prefixes_of(self.routes),
             app_events=self.callbacks.events,

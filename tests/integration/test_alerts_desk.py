@@ -350,3 +350,19 @@ async def test_a_url_stands_in_no_row(state_dir: Path) -> None:
     stored = b"".join(path.read_bytes() for path in state_dir.rglob("*") if path.is_file())
     assert b"ClawdDisk" in stored
     assert b"recognisable-key" not in stored
+
+
+async def test_a_bug_in_one_rule_leaves_the_others_to_be_told(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        site.set(models={"m": idle_model("open")})
+        await site.watch(70)
+        assert await site.states() == ["firing"]
+        site.set(models={"m": idle_model("unheard_of")}, bridges={"chat": DOWN})
+        with pytest.raises(KeyError):
+            await site.desk.look()
+        await site.watch(150)
+        assert await site.states("ClawdBridgeDown") == ["firing"]
+        assert await site.states("ClawdBreakerOpen") == ["firing"]  # nothing is known of its end
+        site.set(models={"m": idle_model("closed")})
+        await site.watch(500)
+        assert await site.states("ClawdBreakerOpen") == ["firing", "resolved"]

@@ -107,6 +107,10 @@ async def test_a_silence_that_makes_no_sense_is_answered_and_changes_nothing(sta
         assert await told(inner, "/alerts silence disk=/ 2h", **OWNER) == [
             "There is no alert disk=/. Did you mean disk?"
         ]
+        assert await told(inner, "/alerts silence bridge_down=telegarm 2h", **OWNER) == [
+            "There is no alert bridge_down=telegarm. Did you mean bridge_down=telegram?"
+        ]
+        assert await told(inner, "/alerts silence error_rate 5x", **OWNER) == [say("alerts_usage")]
         assert await told(inner, "/alerts silence 1 9y", **OWNER) == ["At most 31 days."]
         assert await told(inner, "/alerts loud", **OWNER) == [say("alerts_usage")]
         inner.desk.full = True

@@ -57,7 +57,7 @@ async def daemon(state_dir: Path, **section: Any) -> AsyncIterator[tuple[Site, D
             on_message=lambda _message: None,
             status_text=_status,
             usage_text=_usage,
-            alerts_text=AlertsInChat(FakeDesk, clock),
+            alerts_text=AlertsInChat(FakeDesk, clock, models=tuple, bridges=tuple),
             alarms=Alarms(),
             prefixes=dict,
         )

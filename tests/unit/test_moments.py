@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from clawd.moments import BadSpan, moment, span
+from clawd.moments import BadSpan, moment, past_moment, span
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
@@ -47,3 +48,41 @@ def test_a_span_is_no_date() -> None:
     assert span("2h", remedy="") == timedelta(hours=2)
     with pytest.raises(BadSpan):
         span("2027-01-31", remedy="")
+
+
+@pytest.mark.parametrize(
+    ("text", "ago"),
+    [
+        ("30s", timedelta(seconds=30)),
+        ("10m", timedelta(minutes=10)),
+        ("2 h", timedelta(hours=2)),
+        ("0s", timedelta()),
+    ],
+)
+def test_a_moment_that_has_passed_is_so_long_ago(text: str, ago: timedelta) -> None:
+    assert past_moment(text, NOW, remedy="") == NOW - ago
+
+
+@pytest.mark.parametrize("minutes", [-1, 1])
+def test_a_clock_time_that_has_passed_is_the_last_one(minutes: int) -> None:
+    wanted = (NOW + timedelta(minutes=minutes)).astimezone()
+    found = past_moment(f"{wanted:%H:%M}", NOW, remedy="")
+    assert NOW - timedelta(days=1) < found <= NOW
+    assert (found.hour, found.minute) == (wanted.hour, wanted.minute)
+
+
+@pytest.mark.parametrize("text", ["10x", "", "25:00", "999999y", "99999999999999d"])
+def test_what_is_no_moment_that_has_passed_is_refused(text: str) -> None:
+    with pytest.raises(BadSpan) as caught:
+        past_moment(text, NOW, remedy="--since 10m")
+    assert caught.value.remedy == "--since 10m"
+
+
+def test_a_date_that_no_zone_can_be_given_to_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "UTC")
+        time.tzset()
+        for read in (moment, past_moment):
+            with pytest.raises(BadSpan):
+                read("0001-01-01", NOW, remedy="")
+    time.tzset()

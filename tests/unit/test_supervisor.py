@@ -10,9 +10,9 @@ import pytest
 
 from clawd.bridge import BridgeConfig, BridgeState, Inbox
 from clawd.conformance import MemoryInbox
-from clawd.errors import BridgeAuthError, BridgeNotReady, DeliveryUnauthorized
+from clawd.errors import BridgeAuthError, BridgeNotReady, DeliveryUnauthorized, JournalBroken
 from clawd.messages import BridgeCapabilities, OutboundMessage, Receipt
-from clawd.supervisor import Supervisor
+from clawd.supervisor import Supervisor, keep
 from clawd.testing import ManualClock
 
 Script = Callable[[Callable[[], None]], Awaitable[None]]
@@ -277,3 +277,31 @@ async def test_who_watches_is_told_of_every_state_and_a_bridge_that_is_wanted_is
         await reaches(supervisor, "good", "connected")
         assert seen == [["connecting"], ["connected"]]
         task.cancel()
+
+
+async def test_a_bug_in_a_service_is_counted_and_the_service_runs_again() -> None:
+    clock, broken = ManualClock(), list[str]()
+    runs = 0
+
+    async def service() -> None:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            raise ValueError("surprise")
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(keep("alerts", service, clock, broke=broken.append))
+        for run in (1, 2):
+            await clock.sleeping()
+            assert (runs, broken) == (run, ["alerts"] * run)
+            while runs == run:
+                await clock.advance(0.25)
+    assert runs == 3
+
+
+async def test_a_service_does_not_outlive_the_journal() -> None:
+    async def service() -> None:
+        raise JournalBroken("the disk is gone")
+
+    with pytest.raises(JournalBroken):
+        await keep("alerts", service, ManualClock(), broke=lambda _: None)

@@ -124,6 +124,7 @@ def test_built_in_alerts_and_those_of_prometheus_have_the_same_names() -> None:
         "ClawdRestarts",
         "ClawdConfigRefused",
         "ClawdJournalUnreadable",
+        "ClawdServiceErrors",
     ]
 
 
