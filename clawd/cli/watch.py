@@ -6,19 +6,16 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from clawd.cli import status_view, watch_view
 from clawd.cli.printing import SCHEMA_VERSION, one_line, out, paint
-from clawd.cli.rates import Rates
+from clawd.cli.seen import Seen
 from clawd.client import Disconnected, NoAnswer
-from clawd.errors import ControlError, DaemonNotRunning
+from clawd.errors import DaemonNotRunning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from clawd.client import Client
 
 WATCH_S: Final = 1.0
@@ -41,27 +38,6 @@ def watch(client: Client, *, as_json: bool) -> None:
         _live(client)
     else:
         _blocks(client)
-
-
-@dataclass(slots=True)
-class Seen:
-    """What was seen of a daemon: its last answer, and since when there is none."""
-
-    rates: Rates = field(default_factory=Rates)
-    status: Mapping[str, Any] | None = None
-    answered_at: datetime | None = None
-    error: ControlError | None = None
-
-    def answered(self, status: Mapping[str, Any], at: float, now: datetime) -> None:
-        """Take an answer."""
-        self.status, self.answered_at, self.error = status, now, None
-        lags = status.get("lags")
-        self.rates.add(
-            at,
-            f"{status['pid']} {status['started_at']}",
-            status.get("totals") or {},
-            (lags["bounds_s"], lags["counts"]) if lags else None,
-        )
 
 
 def _live(client: Client) -> None:

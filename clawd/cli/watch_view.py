@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clawd.cli.rates import Rates
-    from clawd.cli.watch import Seen
+    from clawd.cli.seen import Seen
 
 _PAINT: Final = re.compile(r"\x1b\[\d*m")
 _RATES: Final = (("messages", "messages"), ("turns", "turns"), ("deliveries", "deliveries"))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .accounts import Accounts
     from .meters import Firing
     from .minds import Minds
-    from .parts import Situation
+    from .situation import Situation
 
 
 def gateway_of(

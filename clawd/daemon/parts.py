@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +43,7 @@ from clawd.tracing.service import Traces
 from .accounts import Accounts
 from .keeper import Keeper
 from .minds import Minds
+from .situation import Situation
 from .states import KeptStates
 from .vitals import VitalsReader
 
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
     from clawd.bridge import Bridge, BridgeConfig
     from clawd.config.loader import LoadedConfig
-    from clawd.config.stamps import Stamp
     from clawd.gateway.app import Gateway
     from clawd.ids import Clock
     from clawd.journal.opening import OpenJournal
@@ -60,23 +59,6 @@ if TYPE_CHECKING:
     from clawd.observability.logging import Logs
     from clawd.observability.redact import Redactor
     from clawd.plugins import Plugins
-
-
-@dataclass(slots=True, kw_only=True)
-class Situation:
-    """What changes while the daemon runs, for status and readiness."""
-
-    loaded: LoadedConfig
-    config_error: str = ""
-    refused: Mapping[Path, Stamp] = field(
-        default_factory=dict
-    )  # files of the refused configuration, missing ones too
-    replayed: bool = False
-    serving: bool = False  # every side takes messages in
-    draining: bool = False
-    standalone: bool = False  # for one terminal: no bridge runs, and its end is ours
-    started_at: datetime
-    began: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import pytest
 
 from clawd.bridge import BridgeStatus
 from clawd.cli.printing import columns
-from clawd.cli.watch import Seen
+from clawd.cli.seen import Seen
 from clawd.cli.watch_view import clip, frame
 from clawd.client import NoAnswer
 from clawd.control.protocol import BudgetStatus, Lags, Status, Totals
