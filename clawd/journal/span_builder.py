@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clawd.journal.reading import TurnView
-    from clawd.journal.spans import Attribute, Entry, Span, SpanKind, Story
+    from clawd.journal.spans import Attribute, Span, SpanKind
+    from clawd.journal.story import Entry, Story
     from clawd.response import ModelAttempt, ModelResponse
 
 _FINE = frozenset({"ok", "hedge", "cancelled"})  # outcomes of an attempt that are no error

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clawd.journal.span_times import Timeline
-    from clawd.journal.spans import Attribute, Outgoing, SpanKind
+    from clawd.journal.spans import Attribute, SpanKind
+    from clawd.journal.story import Outgoing
 
 _OVER = frozenset({"sent", "unknown", "dead"})  # states of a delivery of which nothing more comes
 _FAILED = frozenset({"unknown", "dead"})

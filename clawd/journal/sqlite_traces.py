@@ -9,9 +9,9 @@ from clawd.ids import from_ms, parse_row_id
 from clawd.journal.codec import decode_delivery
 from clawd.journal.reading import DeliveryView, Trace
 from clawd.journal.span_builder import spans
-from clawd.journal.spans import Merged, Outgoing, Story
 from clawd.journal.sqlite_context import parse_address
 from clawd.journal.sqlite_merging import MAX_MERGED
+from clawd.journal.story import Merged, Outgoing, Story
 from clawd.journal.trace import control_lines, delivery_lines, entry_of, record_lines
 
 if TYPE_CHECKING:

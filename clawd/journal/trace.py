@@ -28,13 +28,13 @@ from clawd.journal.records import (
     TurnsUndone,
     TurnWaiting,
 )
-from clawd.journal.spans import Entry
 from clawd.journal.sqlite_context import ACCEPTED
+from clawd.journal.story import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from clawd.journal.spans import Outgoing
+    from clawd.journal.story import Outgoing
     from clawd.response import ModelAttempt, ModelResponse
 
 Detail = tuple[tuple[str, str], ...]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from clawd.ids import TurnId
     from clawd.journal.base import OpenQuestion, TurnState
-    from clawd.journal.spans import Story
+    from clawd.journal.story import Story
     from clawd.messages import Address
     from clawd.store.sqlite import Row, Store
 

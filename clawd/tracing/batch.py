@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from clawd.ids import Clock
     from clawd.journal.ended import EndedRows
-    from clawd.journal.spans import Outgoing, Story
+    from clawd.journal.story import Outgoing, Story
     from clawd.tracing.spans import SentSpan
     from clawd.tracing.telling import Surroundings
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from clawd.config.schema import NetworkConfig
     from clawd.ids import Clock
     from clawd.journal.ended import EndedRows
-    from clawd.journal.spans import Story
+    from clawd.journal.story import Story
     from clawd.models.base import ModelInfo
     from clawd.observability.counts import Counts
     from clawd.observability.redact import Redactor

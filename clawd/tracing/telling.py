@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clawd.journal.reading import TurnView
-    from clawd.journal.spans import Span, Story
+    from clawd.journal.spans import Span
+    from clawd.journal.story import Story
     from clawd.models.base import ModelInfo
     from clawd.tracing.wording import Wording
 

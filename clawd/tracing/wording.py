@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from clawd.journal.reading import TurnView
-    from clawd.journal.spans import Span, Story
+    from clawd.journal.spans import Span
+    from clawd.journal.story import Story
     from clawd.observability.redact import Redactor
     from clawd.response import JsonObject, ModelResponse
 

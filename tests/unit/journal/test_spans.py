@@ -25,7 +25,8 @@ from clawd.journal.records import (
     TurnWaiting,
 )
 from clawd.journal.span_builder import spans
-from clawd.journal.spans import Entry, Merged, Outgoing, Span, Story
+from clawd.journal.spans import Span
+from clawd.journal.story import Entry, Merged, Outgoing, Story
 from clawd.messages import Address
 from clawd.response import ModelAttempt, ModelResponse, ToolCall, Usage
 

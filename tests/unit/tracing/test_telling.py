@@ -17,7 +17,7 @@ from clawd.journal.records import (
     TurnStarted,
     TurnWaiting,
 )
-from clawd.journal.spans import Story
+from clawd.journal.story import Story
 from clawd.models.base import ModelInfo
 from clawd.observability.redact import Redactor
 from clawd.response import ModelAttempt, ModelResponse, ToolCall, Usage
@@ -30,7 +30,7 @@ from tests.unit.journal.test_spans import TURN, at, outgoing, row, turn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from clawd.journal.spans import Entry, Outgoing
+    from clawd.journal.story import Entry, Outgoing
 
 CALL = ToolCall(id="c1", name="shell", arguments='{"command": "whoami"}')
 ASKED = ModelResponse(
