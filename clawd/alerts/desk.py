@@ -40,6 +40,9 @@ PACE_S: Final = 5.0
 IDLE_S: Final = 60.0
 """Between two readings while nothing is: a disk also fills by what others write."""
 
+LASTS_S: Final = 600.0
+"""What is broken for longer is no reason to read more often: a disk may be full, and a breaker half open, for days."""
+
 
 class Desk:
     """Implements `clawd.alerts.base.AlertDesk`.
@@ -187,7 +190,8 @@ class Desk:
                 log.info("alert_resolved", extra=_fields(case))
 
     def _delay_s(self) -> float:
-        watched = self._busy or bool(self._cases.live())
+        now = self._clock.monotonic()
+        watched = self._busy or any(now - case.began < LASTS_S for case in self._cases.live())
         owed = any(case.owes or case.unwritten for case in self._cases.everyone())
         return PACE_S if watched or owed else IDLE_S
 

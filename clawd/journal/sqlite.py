@@ -207,7 +207,8 @@ class SqliteJournal:
 
     async def wake_offline(self, count: int | None, among: Collection[int] | None = None) -> int:
         return await self._write(
-            lambda db: offline.wake(db, count, among), after=lambda woken: self.work.set() if woken else None
+            lambda db: offline.wake(db, count, self._context.now_ms(), among),
+            after=lambda woken: self.work.set() if woken else None,
         )
 
     async def recover(self, hold: Collection[str]) -> int:

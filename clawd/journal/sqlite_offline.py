@@ -34,14 +34,17 @@ def wait(db: sqlite3.Connection, lease: Lease, until: datetime, now: int) -> Non
     )
 
 
-def wake(db: sqlite3.Connection, count: int | None, among: Collection[int] | None = None) -> int:
-    """Let those be claimed that wait longest, None: all; in the order in which their messages came."""
+def wake(db: sqlite3.Connection, count: int | None, now: int, among: Collection[int] | None = None) -> int:
+    """Let those be claimed that wait longest, None: all; in the order in which their messages came.
+
+    They have not waited for a worker so far: each is ready since a millisecond before the next one, the last `now`.
+    """
     rows = db.execute(
-        "SELECT i.conv, i.at FROM inbox i INDEXED BY inbox_open JOIN conv c ON c.id = i.conv AND c.done_seq + 1 = i.seq"
+        "SELECT i.conv FROM inbox i INDEXED BY inbox_open JOIN conv c ON c.id = i.conv AND c.done_seq + 1 = i.seq"
         " WHERE i.state IN ('queued', 'running', 'waiting') AND i.state = 'queued' AND i.deadline IS NOT NULL"
         " AND c.owner IS NULL AND c.stuck IS NULL ORDER BY i.at, i.conv"
     ).fetchall()
-    chosen = [row for row in rows if among is None or row[0] in among][:count]
-    for conv, at in chosen:
-        db.execute("UPDATE conv SET ready_at = min(ready_at, ?) WHERE id = ?", (at, conv))
+    chosen = [conv for (conv,) in rows if among is None or conv in among][:count]
+    for before, conv in zip(reversed(range(len(chosen))), chosen, strict=True):
+        db.execute("UPDATE conv SET ready_at = min(ready_at, ?) WHERE id = ?", (now - before, conv))
     return len(chosen)

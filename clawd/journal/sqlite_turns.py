@@ -413,7 +413,7 @@ def recover(db: sqlite3.Connection, hold: Collection[str], context: Context) -> 
             "UPDATE conv SET owner = NULL, suspect = ?, ready_at = ? WHERE id = ?",
             (int(suspect), now if suspect else at, conv),
         )
-    offline.wake(db, None)  # this process tries for itself
+    offline.wake(db, None, now)  # this process tries for itself
     # Pieces that were waited for: the clock may have been set while nobody looked.
     db.execute(
         "UPDATE conv SET ready_at = ?1 WHERE ready_at > ?1 AND suspect = 0 AND NOT EXISTS (SELECT 1 FROM inbox i"

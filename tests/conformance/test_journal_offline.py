@@ -47,6 +47,17 @@ async def test_those_that_wait_longest_are_woken_first(bench: Bench) -> None:
     assert await bench.journal.wake_offline(None) == 0
 
 
+async def test_who_waited_for_the_network_did_not_wait_for_a_worker(bench: Bench) -> None:
+    for chat in ("1", "2"):
+        await bench.say(chat=chat)
+        await go_offline(bench, await bench.claim())
+    await bench.clock.advance(1800)
+    await bench.journal.wake_offline(None)
+    assert (await bench.views.stats()).ready_age_s < 1
+    await bench.clock.advance(5)
+    assert (await bench.views.stats()).ready_age_s == pytest.approx(5, abs=1)
+
+
 async def test_the_end_of_its_waiting_is_told_with_the_lease_and_forgotten_with_a_result(
     bench: Bench,
 ) -> None:

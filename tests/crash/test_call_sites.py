@@ -34,6 +34,8 @@ UNLABELLED: Final = {
     "journal/admin.py:retry": "an operator's command",
     "journal/admin.py:resubmit": "an operator's command",
     "journal/admin.py:drop": "an operator's command",
+    "journal/ended.py:keep": "how far traces were sent; lost, the same ones are sent once more",
+    "journal/ended.py:forget": "the same, once nobody is to be sent traces; lost, it is removed once more",
     "journal/endpoints.py:put": "a URL answered 410; until then its delivery is `sending`, and comes again",
     "journal/endpoints.py:delete": "a URL that was insisted on answers again; lost, it is insisted on once more",
     "journal/opening.py:open_journal": "the database's own name, drawn before anything else",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from clawd.alerts.base import RULES
-from clawd.alerts.desk import IDLE_S, PACE_S
+from clawd.alerts.desk import IDLE_S, LASTS_S, PACE_S
 from clawd.errors import NotPossible
 from clawd.testing import ManualClock
 from tests.fakes.alert_site import DOWN, MINUTE, UP, AlertSite, alert_site, begun, idle_model, settings
@@ -366,3 +366,18 @@ async def test_a_bug_in_one_rule_leaves_the_others_to_be_told(state_dir: Path) -
         site.set(models={"m": idle_model("closed")})
         await site.watch(500)
         assert await site.states("ClawdBreakerOpen") == ["firing", "resolved"]
+
+
+async def test_what_lasts_is_looked_at_once_a_minute_while_nothing_else_goes_on(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site, asyncio.TaskGroup() as tasks:
+        site.set(bridges={"chat": DOWN})
+        run = tasks.create_task(site.desk.run())
+        await passes(site, LASTS_S + PACE_S, PACE_S)
+        assert site.readings >= LASTS_S / PACE_S
+        before = site.readings
+        await passes(site, 3600, MINUTE)
+        assert site.readings - before <= 3600 / IDLE_S + 1
+        site.set(bridges={"chat": UP})
+        await passes(site, IDLE_S, PACE_S)
+        assert await site.states() == ["firing", "resolved"]
+        run.cancel()
