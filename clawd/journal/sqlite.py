@@ -208,6 +208,7 @@ class SqliteJournal:
     async def wake_offline(self, count: int | None, among: Collection[int] | None = None) -> int:
         return await self._write(
             lambda db: offline.wake(db, count, self._context.now_ms(), among),
+            kinds=("turn.woken",),
             after=lambda woken: self.work.set() if woken else None,
         )
 

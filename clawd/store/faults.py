@@ -29,6 +29,8 @@ COMMIT_KINDS: Final = frozenset(
         "tool.intent",
         "tool.result",
         "turn.waiting",
+        "turn.offline",
+        "turn.woken",
         "turn.resumed",
         "turn.merged",
         "turn.finished",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
@@ -20,6 +21,10 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 
 LIMIT_S: Final = 1.0
 """No read takes longer: an old snapshot keeps the write-ahead log from being cut."""
+
+
+_LATE_S: Final = 0.01
+"""A timer that fires later than this found a loop that stood still, and perhaps with the answer at its door."""
 
 
 class Reader:
@@ -49,8 +54,9 @@ class Reader:
         """
         async with self._turn:
             try:
-                async with asyncio.timeout(self._limit_s):
-                    rows = await self._db.execute_fetchall(sql, parameters)
+                with _limited(self._limit_s) as limit:
+                    async with limit:
+                        rows = await self._db.execute_fetchall(sql, parameters)
             except TimeoutError as error:
                 await self._db.interrupt()
                 raise JournalUnavailable("a read took too long", why=f"over {self._limit_s:g} s") from error
@@ -74,3 +80,20 @@ class Reader:
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR):
             return JournalCorrupt("the database can't be read", where=self._path, why=str(error))
         return error
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[asyncio.Timeout]:
+    """Return a limit that lasts once more as long where the loop stood still at its end: that time was not the read's."""
+    loop, limit = asyncio.get_running_loop(), asyncio.timeout(None)
+    due = loop.time() + seconds
+
+    def end() -> None:
+        now = loop.time()
+        limit.reschedule(now + seconds if now - due > _LATE_S else now)
+
+    timer = loop.call_at(due, end)
+    try:
+        yield limit
+    finally:
+        timer.cancel()

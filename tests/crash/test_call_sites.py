@@ -29,7 +29,6 @@ UNLABELLED: Final = {
     "gateway/auth.py:revoke": "an operator's command",
     "gateway/token_use.py:note": "when a token was used; a minute of it may be lost",
     "gateway/token_use.py:flush": "when a token was used; a minute of it may be lost",
-    "journal/sqlite.py:wake_offline": "lost, the next try or the next start wakes them",
     "journal/admin.py:reset": "an operator's command",
     "journal/admin.py:retry": "an operator's command",
     "journal/admin.py:resubmit": "an operator's command",

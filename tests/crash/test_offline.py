@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import pytest
 
+from tests.crash.test_points import both
 from tests.crash.world import World, answer_to, world
 from tests.fakes.line import Line
 from tests.fakes.openai_api import Reply
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+KILLS_AT: Final = frozenset(both("turn.offline", "turn.woken"))
 
 WAIT_S = 90.0  # Telegram's supervisor may take up to a minute to try again
 
@@ -50,6 +54,32 @@ async def until(here: World, turn: str, **fields: Any) -> dict[str, Any]:
             if all(view[name] == value for name, value in fields.items()):
                 return view
             await asyncio.sleep(0.05)
+
+
+async def killed(here: World, point: str) -> None:
+    """Return once the daemon has died at this point."""
+    assert await here.wait_dead(60) == -signal.SIGKILL, f"{point}\n{here.tail()}"
+
+
+async def test_a_wait_for_the_network_is_neither_lost_nor_paid_for_whichever_commit_dies(
+    state_dir: Path,
+) -> None:
+    async with world(state_dir) as here, lines(here, "edge") as (_, to_model):
+        await here.stop()
+        to_model.cut()
+        turn = ""
+        for point in sorted(KILLS_AT):
+            await here.start(fault=f"{point}:1:kill")
+            if not turn:
+                turn = await post(here, "one")
+            await killed(here, point)
+        await here.start()
+        await until(here, turn, state="queued", waits_for="network")
+        assert not here.model.requests
+        await to_model.mend()
+        assert (await until(here, turn, state="answered"))["answer"] == answer_to("one")
+        assert [seen.last_user_text for seen in here.model.requests] == ["one"]
+        await here.stop()
 
 
 def logged(here: World) -> int:

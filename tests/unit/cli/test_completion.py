@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -133,7 +134,7 @@ def test_a_daemon_that_answers_drop_by_drop_is_not_waited_for_either(tmp_path: P
 
     def drip(listener: socket.socket) -> None:
         connection, _ = listener.accept()
-        with connection:
+        with connection, suppress(BrokenPipeError):  # it is not waited for any longer
             while not gone.wait(0.02):
                 connection.sendall(b"H")
 

@@ -17,7 +17,10 @@ from clawd.store.faults import COMMIT_KINDS
 
 Reopen = Callable[[Path], Awaitable[OpenJournal]]
 
-KILLED_ELSEWHERE = {"retention", "delete", "vacuum", "breaker", "artifact", "artifact.forget", "alert"}
+KILLED_ELSEWHERE = {
+    *("retention", "delete", "vacuum", "breaker", "artifact", "artifact.forget", "alert"),
+    *("turn.offline", "turn.woken"),  # by the real daemon, in tests/crash/test_offline.py
+}
 
 # What each kind of commit leaves behind: a condition on the database.
 TRACES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,3 +94,18 @@ async def test_a_file_that_is_no_database_is_corrupt(tmp_path: Path, open_reader
     reader = await open_reader(path)
     with pytest.raises(JournalCorrupt):
         await reader.read("SELECT * FROM kv")
+
+
+async def test_a_loop_that_stood_still_takes_no_answer_for_one_that_is_late(
+    store: Store, open_reader: OpenReader
+) -> None:
+    reader = await open_reader(store.path, limit_s=0.05)
+    await reader.read("SELECT 1")
+
+    async def block() -> None:
+        time.sleep(0.2)  # noqa: ASYNC251 - what is tested
+
+    async with asyncio.TaskGroup() as tasks:
+        read = tasks.create_task(reader.read("SELECT 2"))
+        tasks.create_task(block())
+    assert read.result() == [(2,)]
