@@ -32,10 +32,14 @@ NAME: Final = "_alerts"
 """The bridge of the conversations that URLs are told in; no bridge of a configuration can be called so."""
 
 _ACCOUNT: Final = "url"
+_TEST: Final = "test-"  # begins the account of a test
+TEST_S: Final = 60.0
+"""For so long a test is tried; one that comes later proves nothing to whoever asked for it."""
+
 _CAPABILITIES: Final = BridgeCapabilities(
     text_limit=2**31,  # an alert is one call, however long
     marks_repeats=False,  # a receiver knows an alert by its fingerprint and its beginning
-    retry_schedule_s=(5, 10, 30, 60, 120, 300),
+    retry_schedule_s=(5, 15, 30, 60),  # then every minute: a target is back soon, or for long not
     retry_jitter=0.2,
 )
 
@@ -45,9 +49,9 @@ def key_of(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
-def address_of(url: str) -> Address:
-    """Return the address of a URL's deliveries."""
-    return Address(bridge=NAME, account=_ACCOUNT, chat=key_of(url))
+def address_of(url: str, test: str = "") -> Address:
+    """Return the address of a URL's deliveries; each `test` has one of its own, so that it waits behind nothing."""
+    return Address(bridge=NAME, account=f"{_TEST}{test}" if test else _ACCOUNT, chat=key_of(url))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +121,9 @@ class AlertCalls:
         receiver = self._receivers.get(message.address.chat)
         if receiver is None:
             raise DeliveryRejected(NAME, "this target is not configured any more", unreachable=True)
+        age_s = (self._clock.now() - message.created_at).total_seconds()
+        if message.address.account.startswith(_TEST) and age_s > TEST_S:
+            raise DeliveryRejected(NAME, f"the test did not arrive within {TEST_S:g} s", unreachable=True)
         body = message.text.encode(errors="replace")
         headers = headers_of(
             webhook_id(message),

@@ -108,9 +108,10 @@ class Teller:
 
     async def test(self, alert: Alert) -> Sequence[DeliveryId]:
         """Send a test to every target: to a URL its beginning and its end, so that nothing stays open there."""
-        name, pushes = f"alert:test:{secrets.token_hex(8)}", []
+        test, pushes = secrets.token_hex(8), []
+        name = f"alert:test:{test}"
         for target in self._targets():
-            place = await self._place(target)
+            place = address_of(target.url, test) if target.url else await self._place(target)
             if place is None:
                 continue
             if not target.url:

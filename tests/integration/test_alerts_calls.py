@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from clawd.alerts.calls import AlertCalls, address_of
-from clawd.config.alerts import AlertTarget
+from clawd.alerts.calls import TEST_S, AlertCalls, address_of
+from clawd.config.alerts import AlertsConfig, AlertTarget
 from clawd.config.schema import NetworkConfig
 from clawd.errors import DeliveryError, DeliveryRejected, DeliveryRetryLater, DeliveryUnknown
 from clawd.ids import DeliveryId
 from clawd.journal.base import Push
+from clawd.journal.deliveries import RetryAt
 from clawd.messages import Address, MessageId, OutboundMessage
 from clawd.testing import ManualClock
+from tests.fakes.alert_site import alert_site
 from tests.fakes.inner import Inner
 from tests.fakes.webhook_receiver import SECRET, Fault, WebhookReceiver
 
@@ -131,3 +133,31 @@ async def test_a_receiver_that_hangs_holds_nobody_else_up() -> None:
             await calls.send(to(good.url))
             assert not hanging.done()
             hanging.cancel()
+
+
+async def test_a_test_waits_for_nothing_older_and_is_not_sent_late(state_dir: Path) -> None:
+    async with WebhookReceiver() as receiver, alert_site(state_dir) as site:
+        site.desk.configure(AlertsConfig.model_validate({"targets": [{"url": receiver.url}]}), ())
+        site.set(disk_used=0.95)
+        await site.watch(120)
+        journal = site.journal.journal
+        (older,) = (await journal.outbox_take(10, ["_alerts"])).rows
+        await journal.outbox_mark(older.row, RetryAt(delay_s=600, why="down"))
+        for _ in range(2):  # the second does not wait for the first either
+            await site.desk.test()
+            (test,) = (await journal.outbox_take(10, ["_alerts"])).rows
+            await journal.outbox_mark(test.row, RetryAt(delay_s=600, why="down"))
+        calls = AlertCalls(site.clock, version="1")
+        calls.configure([AlertTarget.model_validate({"url": receiver.url})], NetworkConfig())
+        await calls.send(test.message)
+        await site.clock.advance(TEST_S + 1)
+        with pytest.raises(DeliveryRejected, match="did not arrive within 60 s") as raised:
+            await calls.send(test.message)
+        assert raised.value.unreachable, "nobody is told of a test that failed"
+        await calls.send(older.message)
+        assert len(receiver.calls) == 2
+
+
+def test_a_target_that_is_down_is_tried_every_minute() -> None:
+    schedule = AlertCalls(ManualClock(), version="1").capabilities.retry_schedule_s
+    assert schedule == (5, 15, 30, 60)
