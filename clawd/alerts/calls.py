@@ -11,7 +11,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from clawd.errors import DeliveryRejected
+import aiohttp
+
+from clawd.errors import DeliveryError, DeliveryRejected, DeliveryUnknown
 from clawd.messages import Address, BridgeCapabilities, Receipt
 from clawd.webhooks.addresses import is_loopback_host, is_public
 from clawd.webhooks.answers import from_status, kind_of
@@ -134,8 +136,48 @@ class AlertCalls:
         )
         if not receiver.keys:
             headers = {name: value for name, value in headers.items() if not name.startswith("webhook-s")}
-        answer = await receiver.client.request("POST", receiver.url, {**headers, **receiver.headers}, body)
-        if kind_of(answer.status) == "done":
-            return Receipt(remote_id=webhook_id(message))
-        place = place_of(receiver.url)
-        raise from_status(NAME, answer.status, answer.retry_after_s, f"{place} {answer.words}".strip())
+        try:
+            answer = await receiver.client.request(
+                "POST", receiver.url, {**headers, **receiver.headers}, body
+            )
+            if kind_of(answer.status) != "done":
+                raise from_status(NAME, answer.status, answer.retry_after_s, answer.words)
+        except DeliveryError as error:
+            _word(error, receiver.url)
+            raise
+        return Receipt(remote_id=webhook_id(message))
+
+
+def _word(error: DeliveryError, url: str) -> None:
+    """Let an error speak of the target, not of a callback, and say plainly why nobody was reached."""
+    cause = error.__cause__
+    match error:
+        case DeliveryRejected():
+            did = "refused it" if error.why.startswith("HTTP ") else "leads to a private address"
+        case DeliveryUnknown():
+            did = "gave no answer" if cause is not None else "failed"
+        case _:
+            did = "can't be reached" if cause is not None else "did not take it"
+    error.where, error.what = "", f"the alert target {place_of(url).partition('://')[2]} {did}"
+    if cause is not None:
+        error.why = _reason(cause)
+    elif not error.why.startswith("HTTP "):
+        error.why = ""
+
+
+def _reason(cause: BaseException) -> str:
+    match cause:
+        case aiohttp.ClientConnectorDNSError():
+            return f"looking up its name failed: {cause.os_error.strerror or cause.os_error}"
+        case aiohttp.ClientConnectorCertificateError():
+            wrong = cause.certificate_error
+            return f"its certificate is not accepted: {getattr(wrong, 'verify_message', '') or wrong}"
+        case aiohttp.ClientConnectorError():
+            refused = isinstance(cause.os_error, ConnectionRefusedError)
+            return "connection refused" if refused else cause.os_error.strerror or str(cause.os_error)
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy says HTTP {cause.status}"
+        case TimeoutError():
+            return "nothing came in time"
+        case _:
+            return str(cause) or type(cause).__name__

@@ -161,3 +161,16 @@ async def test_a_test_waits_for_nothing_older_and_is_not_sent_late(state_dir: Pa
 def test_a_target_that_is_down_is_tried_every_minute() -> None:
     schedule = AlertCalls(ManualClock(), version="1").capabilities.retry_schedule_s
     assert schedule == (5, 15, 30, 60)
+
+
+async def test_an_error_names_the_target_and_says_plainly_why() -> None:
+    url = "http://127.0.0.1:1/hook?key=recognisable"
+    with pytest.raises(DeliveryRetryLater) as raised:
+        await calls_to({"url": url}).send(to(url))
+    assert str(raised.value) == "the alert target 127.0.0.1:1 can't be reached (connection refused)"
+    async with WebhookReceiver() as receiver:
+        receiver.fault(Fault(status=404))
+        host = receiver.url.split("/")[2]
+        with pytest.raises(DeliveryRetryLater, match=f"the alert target {host} did not take it") as raised:
+            await calls_to({"url": receiver.url}).send(to(receiver.url))
+        assert raised.value.why.startswith("HTTP 404")
