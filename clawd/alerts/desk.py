@@ -184,7 +184,8 @@ class Desk:
         """Write into the log what began and what ended since `before` fired."""
         for case in self._cases.live():
             if case.state == "firing" and case.fingerprint not in before:
-                log.error("alert_firing", extra=_fields(case))
+                level = logging.ERROR if case.severity == "critical" else logging.WARNING
+                log.log(level, "alert_firing", extra=_fields(case))
         for case in self._cases.past():
             if case.fingerprint in before:
                 log.info("alert_resolved", extra=_fields(case))

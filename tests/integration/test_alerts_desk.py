@@ -381,3 +381,13 @@ async def test_what_lasts_is_looked_at_once_a_minute_while_nothing_else_goes_on(
         await passes(site, IDLE_S, PACE_S)
         assert await site.states() == ["firing", "resolved"]
         run.cancel()
+
+
+async def test_the_log_has_an_alert_at_the_level_of_its_severity(
+    state_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with alert_site(state_dir) as site:
+        site.set(models={"m": idle_model("open")}, disk_used=0.95)
+        await site.watch(70)
+    levels = {r.__dict__["rule"]: r.levelname for r in caplog.records if r.message == "alert_firing"}
+    assert levels == {"breaker_open": "WARNING", "disk": "ERROR"}
