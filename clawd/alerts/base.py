@@ -117,6 +117,16 @@ class RuleStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TargetTrouble:
+    """A target that can't be told now, as the last attempt, or its bridge, showed."""
+
+    target: str  # as in `AlertsReport.targets`
+    since: datetime  # at the earliest when the process began
+    why: str
+    attempts: int = 0  # at a URL, since then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertsReport:
     """The answer to `clawd alerts list`."""
 
@@ -128,6 +138,7 @@ class AlertsReport:
         str
     ]  # who is told, as people write them: `telegram 12345`, `https://example.com` (no path)
     rules: Sequence[RuleStatus]
+    trouble: Sequence[TargetTrouble] = ()
 
 
 class AlertDesk(Protocol):

@@ -21,6 +21,7 @@ from clawd.webhooks.sending import WebhookClient, headers_of, place_of, webhook_
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from aiohttp.abc import AbstractResolver
 
@@ -57,6 +58,15 @@ def address_of(url: str, test: str = "") -> Address:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failing:
+    """What is wrong with a URL: every attempt since then has failed, the last one by this."""
+
+    since: datetime
+    why: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Receiver:
     url: str
     keys: tuple[bytes, ...]
@@ -82,6 +92,7 @@ class AlertCalls:
         self._version = version
         self._resolver = resolver
         self._receivers: Mapping[str, _Receiver] = {}
+        self._failing: Mapping[str, Failing] = {}
 
     @property
     def capabilities(self) -> BridgeCapabilities:
@@ -95,6 +106,11 @@ class AlertCalls:
             for target in targets
             if target.url is not None
         }
+        self._failing = {key: each for key, each in self._failing.items() if key in self._receivers}
+
+    def failing(self, url: str) -> Failing | None:
+        """Return what is wrong with a URL; None where its last attempt went well, or none was made yet."""
+        return self._failing.get(key_of(url))
 
     def _receiver(self, target: AlertTarget, url: str, network: NetworkConfig) -> _Receiver:
         free = target.allow_private or is_loopback_host(target.host)
@@ -144,8 +160,18 @@ class AlertCalls:
                 raise from_status(NAME, answer.status, answer.retry_after_s, answer.words)
         except DeliveryError as error:
             _word(error, receiver.url)
+            self._note(message.address.chat, error)
             raise
+        self._failing = {key: each for key, each in self._failing.items() if key != message.address.chat}
         return Receipt(remote_id=webhook_id(message))
+
+    def _note(self, key: str, error: DeliveryError) -> None:
+        before = self._failing.get(key)
+        since, attempts = (before.since, before.attempts) if before else (self._clock.now(), 0)
+        self._failing = {
+            **self._failing,
+            key: Failing(since=since, why=str(error), attempts=attempts + 1),
+        }
 
 
 def _word(error: DeliveryError, url: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clawd.cli import alert_trial, alert_words
-from clawd.cli.folding import fitted_table
+from clawd.cli.folding import fitted_table, put
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
@@ -49,7 +49,15 @@ def list_alerts(
     alerts = [alert for alert in answer["alerts"] if everything or alert["state"] != "resolved"]
     if as_json:
         rules = {"rules": answer["rules"]} if everything else {}
-        emit({"alerts": alerts, "silences": answer["silences"], "targets": answer["targets"], **rules})
+        emit(
+            {
+                "alerts": alerts,
+                "silences": answer["silences"],
+                "targets": answer["targets"],
+                "trouble": answer.get("trouble", []),
+                **rules,
+            }
+        )
         return
     if alerts:
         _show_alerts(alerts)
@@ -63,6 +71,8 @@ def list_alerts(
         _show_rules(answer["rules"])
     out()
     out(f"told: {', '.join(one_line(target, 80) for target in answer['targets']) or 'nobody'}")
+    if trouble := answer.get("trouble"):
+        put(paint(alert_words.untold(trouble), "yellow"), 0)
     if not answer["targets"]:
         say("name somebody in the configuration: alerts: {targets: [{bridge: telegram, chat: 12345}]}")
 
