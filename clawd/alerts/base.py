@@ -66,6 +66,7 @@ class Vitals:
     disk_used: float | None  # share, 0 to 1; None: the system does not tell
     loop_lag_s: float  # the longest since the last reading
     journal_errors: float
+    disk_full: bool = False  # the journal can't be written for want of room, whatever `disk_used` says
     busy: bool = False  # turns are under way or wait: what rules look at may move without being counted
 
 

@@ -301,6 +301,7 @@ def _alerts(
         clock,
         state_dir=state_dir,
         redactor=ground.redactor,
+        pause=lambda: opened.store.pause,
     )
     teller = Teller(
         opened.journal,
