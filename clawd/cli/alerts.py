@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clawd.alerts.rules import MOMENTARY, UNRATED
 from clawd.cli import alert_trial, alert_words
 from clawd.cli.folding import fitted_table, put
 from clawd.cli.invocation import invocation
@@ -258,8 +259,9 @@ def _show_rules(rules: Sequence[Mapping[str, Any]]) -> None:
                     if rule["enabled"]
                     else ["off", "-"]
                 ),
-                str(rule["min"]),
-                *(f"{rule[key]:g} s" for key in ("window_s", "for_s", "cool_down_s")),
+                "-" if rule["rule"] in UNRATED else str(rule["min"]),
+                "-" if rule["rule"] in MOMENTARY else f"{rule['window_s']:g} s",
+                *(f"{rule[key]:g} s" for key in ("for_s", "cool_down_s")),
                 rule["severity"],
             ]
             for rule in rules

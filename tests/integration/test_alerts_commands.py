@@ -109,6 +109,8 @@ async def test_everything_is_what_is_over_and_each_rule_too(clawd: Here, world: 
     shown = await clawd("alerts", "list", "--all")
     assert "over at" in shown.out
     assert "journal_errors" in shown.out
+    cells = {row[0]: row for row in map(str.split, shown.out.splitlines()) if row[-1:] == ["warning"]}
+    assert cells["disk"][-9:-5] == ["off", "-", "-", "-"]  # no `min` and no window
     assert "told: nobody" in shown.out
     assert "alerts: {targets: " in shown.err
     every = (await clawd("alerts", "list", "--all", "--json")).json
