@@ -66,6 +66,7 @@ class Vitals:
     disk_used: float | None  # share, 0 to 1; None: the system does not tell
     loop_lag_s: float  # the longest since the last reading
     journal_errors: float
+    disk_full: bool = False  # the journal can't be written for want of room, whatever `disk_used` says
     busy: bool = False  # turns are under way or wait: what rules look at may move without being counted
 
 
@@ -117,6 +118,16 @@ class RuleStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TargetTrouble:
+    """A target that can't be told now, as the last attempt, or its bridge, showed."""
+
+    target: str  # as in `AlertsReport.targets`
+    since: datetime  # at the earliest when the process began
+    why: str
+    attempts: int = 0  # at a URL, since then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertsReport:
     """The answer to `clawd alerts list`."""
 
@@ -128,6 +139,7 @@ class AlertsReport:
         str
     ]  # who is told, as people write them: `telegram 12345`, `https://example.com` (no path)
     rules: Sequence[RuleStatus]
+    trouble: Sequence[TargetTrouble] = ()
 
 
 class AlertDesk(Protocol):

@@ -11,7 +11,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from clawd.errors import DeliveryRejected
+import aiohttp
+
+from clawd.errors import DeliveryError, DeliveryRejected, DeliveryUnknown
 from clawd.messages import Address, BridgeCapabilities, Receipt
 from clawd.webhooks.addresses import is_loopback_host, is_public
 from clawd.webhooks.answers import from_status, kind_of
@@ -19,6 +21,7 @@ from clawd.webhooks.sending import WebhookClient, headers_of, place_of, webhook_
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from aiohttp.abc import AbstractResolver
 
@@ -32,10 +35,14 @@ NAME: Final = "_alerts"
 """The bridge of the conversations that URLs are told in; no bridge of a configuration can be called so."""
 
 _ACCOUNT: Final = "url"
+_TEST: Final = "test-"  # begins the account of a test
+TEST_S: Final = 60.0
+"""For so long a test is tried; one that comes later proves nothing to whoever asked for it."""
+
 _CAPABILITIES: Final = BridgeCapabilities(
     text_limit=2**31,  # an alert is one call, however long
     marks_repeats=False,  # a receiver knows an alert by its fingerprint and its beginning
-    retry_schedule_s=(5, 10, 30, 60, 120, 300),
+    retry_schedule_s=(5, 15, 30, 60),  # then every minute: a target is back soon, or for long not
     retry_jitter=0.2,
 )
 
@@ -45,9 +52,18 @@ def key_of(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
-def address_of(url: str) -> Address:
-    """Return the address of a URL's deliveries."""
-    return Address(bridge=NAME, account=_ACCOUNT, chat=key_of(url))
+def address_of(url: str, test: str = "") -> Address:
+    """Return the address of a URL's deliveries; each `test` has one of its own, so that it waits behind nothing."""
+    return Address(bridge=NAME, account=f"{_TEST}{test}" if test else _ACCOUNT, chat=key_of(url))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failing:
+    """What is wrong with a URL: every attempt since then has failed, the last one by this."""
+
+    since: datetime
+    why: str
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +92,7 @@ class AlertCalls:
         self._version = version
         self._resolver = resolver
         self._receivers: Mapping[str, _Receiver] = {}
+        self._failing: Mapping[str, Failing] = {}
 
     @property
     def capabilities(self) -> BridgeCapabilities:
@@ -89,6 +106,11 @@ class AlertCalls:
             for target in targets
             if target.url is not None
         }
+        self._failing = {key: each for key, each in self._failing.items() if key in self._receivers}
+
+    def failing(self, url: str) -> Failing | None:
+        """Return what is wrong with a URL; None where its last attempt went well, or none was made yet."""
+        return self._failing.get(key_of(url))
 
     def _receiver(self, target: AlertTarget, url: str, network: NetworkConfig) -> _Receiver:
         free = target.allow_private or is_loopback_host(target.host)
@@ -117,6 +139,9 @@ class AlertCalls:
         receiver = self._receivers.get(message.address.chat)
         if receiver is None:
             raise DeliveryRejected(NAME, "this target is not configured any more", unreachable=True)
+        age_s = (self._clock.now() - message.created_at).total_seconds()
+        if message.address.account.startswith(_TEST) and age_s > TEST_S:
+            raise DeliveryRejected(NAME, f"the test did not arrive within {TEST_S:g} s", unreachable=True)
         body = message.text.encode(errors="replace")
         headers = headers_of(
             webhook_id(message),
@@ -127,8 +152,58 @@ class AlertCalls:
         )
         if not receiver.keys:
             headers = {name: value for name, value in headers.items() if not name.startswith("webhook-s")}
-        answer = await receiver.client.request("POST", receiver.url, {**headers, **receiver.headers}, body)
-        if kind_of(answer.status) == "done":
-            return Receipt(remote_id=webhook_id(message))
-        place = place_of(receiver.url)
-        raise from_status(NAME, answer.status, answer.retry_after_s, f"{place} {answer.words}".strip())
+        try:
+            answer = await receiver.client.request(
+                "POST", receiver.url, {**headers, **receiver.headers}, body
+            )
+            if kind_of(answer.status) != "done":
+                raise from_status(NAME, answer.status, answer.retry_after_s, answer.words)
+        except DeliveryError as error:
+            _word(error, receiver.url)
+            self._note(message.address.chat, error)
+            raise
+        self._failing = {key: each for key, each in self._failing.items() if key != message.address.chat}
+        return Receipt(remote_id=webhook_id(message))
+
+    def _note(self, key: str, error: DeliveryError) -> None:
+        before = self._failing.get(key)
+        since, attempts = (before.since, before.attempts) if before else (self._clock.now(), 0)
+        self._failing = {
+            **self._failing,
+            key: Failing(since=since, why=str(error), attempts=attempts + 1),
+        }
+
+
+def _word(error: DeliveryError, url: str) -> None:
+    """Let an error speak of the target, not of a callback, and say plainly why nobody was reached."""
+    cause = error.__cause__
+    match error:
+        case DeliveryRejected():
+            did = "refused it" if error.why.startswith("HTTP ") else "leads to a private address"
+        case DeliveryUnknown():
+            did = "gave no answer" if cause is not None else "failed"
+        case _:
+            did = "can't be reached" if cause is not None else "did not take it"
+    error.where, error.what = "", f"the alert target {place_of(url).partition('://')[2]} {did}"
+    if cause is not None:
+        error.why = _reason(cause)
+    elif not error.why.startswith("HTTP "):
+        error.why = ""
+
+
+def _reason(cause: BaseException) -> str:
+    match cause:
+        case aiohttp.ClientConnectorDNSError():
+            return f"looking up its name failed: {cause.os_error.strerror or cause.os_error}"
+        case aiohttp.ClientConnectorCertificateError():
+            wrong = cause.certificate_error
+            return f"its certificate is not accepted: {getattr(wrong, 'verify_message', '') or wrong}"
+        case aiohttp.ClientConnectorError():
+            refused = isinstance(cause.os_error, ConnectionRefusedError)
+            return "connection refused" if refused else cause.os_error.strerror or str(cause.os_error)
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy says HTTP {cause.status}"
+        case TimeoutError():
+            return "nothing came in time"
+        case _:
+            return str(cause) or type(cause).__name__

@@ -161,7 +161,7 @@ class Cases:
         elif over:
             case.value = number.value
             self._end(case, rule, mono, wall)
-        elif case.state == "pending" and broken and mono - case.began >= rule.for_s:
+        elif case.state == "pending" and broken and (number.certain or mono - case.began >= rule.for_s):
             case.state, case.fired_at, case.unwritten = "firing", wall, True
             self._past.pop(fingerprint, None)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
-    from clawd.alerts.base import RuleName, RuleStatus, Silence, Vitals
+    from clawd.alerts.base import RuleName, RuleStatus, Silence, TargetTrouble, Vitals
     from clawd.alerts.cases import Case
     from clawd.alerts.rows import AlertRows
     from clawd.alerts.telling import Teller
@@ -42,6 +42,9 @@ IDLE_S: Final = 60.0
 
 LASTS_S: Final = 600.0
 """What is broken for longer is no reason to read more often: a disk may be full, and a breaker half open, for days."""
+
+UNTOLD_S: Final = 180.0
+"""A target that could not be told for so long is not merely restarting: the daemon's status says it."""
 
 
 class Desk:
@@ -107,7 +110,13 @@ class Desk:
             silences=self._silences.in_force(),
             targets=self._teller.shown(),
             rules=tuple(self._rules.values()),
+            trouble=self._teller.trouble(),
         )
+
+    def untold(self) -> Sequence[TargetTrouble]:
+        """Return who could not be told for some minutes by now."""
+        now = self._clock.now()
+        return [each for each in self._teller.trouble() if (now - each.since).total_seconds() >= UNTOLD_S]
 
     async def test(self) -> Sequence[DeliveryId]:
         """Send a test alert to every target, and return its deliveries; raises NotPossible (there is no target)."""
@@ -184,7 +193,8 @@ class Desk:
         """Write into the log what began and what ended since `before` fired."""
         for case in self._cases.live():
             if case.state == "firing" and case.fingerprint not in before:
-                log.error("alert_firing", extra=_fields(case))
+                level = logging.ERROR if case.severity == "critical" else logging.WARNING
+                log.log(level, "alert_firing", extra=_fields(case))
         for case in self._cases.past():
             if case.fingerprint in before:
                 log.info("alert_resolved", extra=_fields(case))

@@ -38,6 +38,7 @@ class Number:
     enough: bool = True
     settled: bool = True
     detail: str = ""
+    certain: bool = False  # it need not last before it fires
 
 
 class Readings:
@@ -126,7 +127,9 @@ class Readings:
             yield Number(rule="bridge_down", label=name, value=down, detail=bridge.why)
         for name, used in vitals.budgets.items():
             yield Number(rule="budget", label=name, value=used)
-        if vitals.disk_used is not None:
+        if vitals.disk_full:  # a quota, or a file system that keeps a reserve, shows in no share
+            yield Number(rule="disk", value=1.0, detail="the journal can't be written", certain=True)
+        elif vitals.disk_used is not None:
             yield Number(rule="disk", value=vitals.disk_used)
         if self._looked_at("loop_lag") is not None:
             yield Number(rule="loop_lag", value=self._lag.read(now, vitals.loop_lag_s))

@@ -69,6 +69,14 @@ PER: Final[Mapping[RuleName, str]] = {
 }
 """What the labels of a rule are; the others have none."""
 
+MOMENTARY: Final[frozenset[RuleName]] = frozenset(
+    {"queue_age", "breaker_open", "bridge_down", "budget", "disk"}
+)
+"""Rules that look at what is so now: they have no window, and no `min`."""
+
+UNRATED: Final[frozenset[RuleName]] = MOMENTARY | {"dead_letters", "loop_lag", "journal_errors"}
+"""Rules without a share or percentile, hence without a `min`."""
+
 
 def rules_of(config: AlertsConfig) -> Mapping[RuleName, RuleStatus]:
     """Return every rule as it is in force."""

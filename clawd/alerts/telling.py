@@ -8,6 +8,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from clawd.alerts.base import TargetTrouble
 from clawd.alerts.calls import address_of
 from clawd.alerts.payload import body_of
 from clawd.alerts.wording import line_of, message_of, title_of
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
     from clawd.access import Access
     from clawd.alerts.base import Alert
+    from clawd.alerts.calls import Failing
     from clawd.alerts.cases import Telling
-    from clawd.bridge import Bridge
+    from clawd.bridge import Bridge, BridgeStatus
     from clawd.config.alerts import AlertsConfig
     from clawd.ids import DeliveryId
     from clawd.journal.base import Journal
@@ -59,6 +61,8 @@ class Teller:
         access: Knows the owners.
         bridges: All bridges by name.
         find: Returns the address of a bridge's chat that it has a conversation in; for bridges that don't know.
+        failing: Tells what is wrong with a URL.
+        statuses: Tell what is wrong with bridges.
     """
 
     def __init__(
@@ -68,11 +72,15 @@ class Teller:
         *,
         bridges: Callable[[], Mapping[str, Bridge]],
         find: Callable[[str, str], Awaitable[Address | None]],
+        failing: Callable[[str], Failing | None] = lambda _: None,
+        statuses: Callable[[], Sequence[BridgeStatus]] = tuple,
     ) -> None:
         self._journal = journal
         self._access = access
         self._bridges = bridges
         self._find = find
+        self._failing = failing
+        self._statuses = statuses
         self._config: AlertsConfig | None = None
         self._names: tuple[str, ...] = ()
         self._instance = socket.gethostname()
@@ -85,6 +93,22 @@ class Teller:
     def shown(self) -> Sequence[str]:
         """Return who is told, as people write them."""
         return tuple(target.shown for target in self._targets())
+
+    def trouble(self) -> Sequence[TargetTrouble]:
+        """Return who can't be told now."""
+        down = {each.name: each for each in self._statuses() if each.state != "connected"}
+        found = []
+        for target in self._targets():
+            if target.url and (failing := self._failing(target.url)) is not None:
+                since, why, attempts = failing.since, failing.why, failing.attempts
+            elif target.bridge in down:
+                bridge = down[target.bridge]
+                since, attempts = bridge.since, 0
+                why = f"the bridge {bridge.name} is not connected" + (bridge.error and f": {bridge.error}")
+            else:
+                continue
+            found.append(TargetTrouble(target=target.shown, since=since, why=why, attempts=attempts))
+        return found
 
     def _targets(self) -> Sequence[_Target]:
         config = self._config
@@ -108,9 +132,10 @@ class Teller:
 
     async def test(self, alert: Alert) -> Sequence[DeliveryId]:
         """Send a test to every target: to a URL its beginning and its end, so that nothing stays open there."""
-        name, pushes = f"alert:test:{secrets.token_hex(8)}", []
+        test, pushes = secrets.token_hex(8), []
+        name = f"alert:test:{test}"
         for target in self._targets():
-            place = await self._place(target)
+            place = address_of(target.url, test) if target.url else await self._place(target)
             if place is None:
                 continue
             if not target.url:

@@ -59,10 +59,23 @@ def headline(alert: Alert) -> str:
 
 def age(alert: Alert, now: datetime | None = None) -> str:
     """Return for how long a rule has been broken, such as `5 min`."""
-    began = datetime.fromisoformat(alert["began_at"])
+    return _since(alert["began_at"], now)
+
+
+def _since(moment: str, now: datetime | None) -> str:
+    began = datetime.fromisoformat(moment)
     seconds = max(((now or datetime.now(UTC)) - began).total_seconds(), 0)
     whole = seconds - seconds % 60 if seconds >= 60 else round(seconds)
     return duration(whole) if whole >= 10 else f"{whole:.0f} s"
+
+
+def untold(trouble: Sequence[Mapping[str, Any]], now: datetime | None = None) -> str:
+    """Return who can't be told in a few words, such as `not reached: https://example.com for 5 min: …`."""
+    told = []
+    for each in trouble:
+        why = one_line(each["why"], 200)
+        told.append(f"{one_line(each['target'], 80)} for {_since(each['since'], now)}: {why}")
+    return "not reached: " + "; ".join(told)
 
 
 def painted(alert: Alert, text: str) -> str:

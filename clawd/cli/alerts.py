@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clawd.alerts.rules import MOMENTARY, UNRATED
 from clawd.cli import alert_trial, alert_words
-from clawd.cli.folding import fitted_table
+from clawd.cli.folding import fitted_table, put
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
@@ -49,7 +50,15 @@ def list_alerts(
     alerts = [alert for alert in answer["alerts"] if everything or alert["state"] != "resolved"]
     if as_json:
         rules = {"rules": answer["rules"]} if everything else {}
-        emit({"alerts": alerts, "silences": answer["silences"], "targets": answer["targets"], **rules})
+        emit(
+            {
+                "alerts": alerts,
+                "silences": answer["silences"],
+                "targets": answer["targets"],
+                "trouble": answer.get("trouble", []),
+                **rules,
+            }
+        )
         return
     if alerts:
         _show_alerts(alerts)
@@ -63,6 +72,8 @@ def list_alerts(
         _show_rules(answer["rules"])
     out()
     out(f"told: {', '.join(one_line(target, 80) for target in answer['targets']) or 'nobody'}")
+    if trouble := answer.get("trouble"):
+        put(paint(alert_words.untold(trouble), "yellow"), 0)
     if not answer["targets"]:
         say("name somebody in the configuration: alerts: {targets: [{bridge: telegram, chat: 12345}]}")
 
@@ -248,8 +259,9 @@ def _show_rules(rules: Sequence[Mapping[str, Any]]) -> None:
                     if rule["enabled"]
                     else ["off", "-"]
                 ),
-                str(rule["min"]),
-                *(f"{rule[key]:g} s" for key in ("window_s", "for_s", "cool_down_s")),
+                "-" if rule["rule"] in UNRATED else str(rule["min"]),
+                "-" if rule["rule"] in MOMENTARY else f"{rule['window_s']:g} s",
+                *(f"{rule[key]:g} s" for key in ("for_s", "cool_down_s")),
                 rule["severity"],
             ]
             for rule in rules

@@ -192,6 +192,10 @@ def _alerts(answer: Mapping[str, Any], hider: Hider) -> JsonObject | None:
         "silences": silences,
         "targets": [_target(str(target), hider) for target in answer["targets"]],
         "rules": answer["rules"],
+        "trouble": [
+            {**each, "target": _target(str(each["target"]), hider), "why": hider.text(each["why"])}
+            for each in answer.get("trouble", ())
+        ],
     }
 
 

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from clawd.alerts.base import Alert
+    from clawd.alerts.base import Alert, TargetTrouble
     from clawd.bridge import BridgeStatus
     from clawd.config.schema import TokenScope
     from clawd.journal.reading import QueueStats
@@ -207,6 +207,7 @@ class Status:
     offline_since: datetime | None = None  # no model could be reached since then; turns wait for the network
     switches: Sequence[SwitchSeen] = ()  # from one model to another, the newest first
     alerts: Sequence[Alert] = ()  # that fire, the gravest first; those under a silence too
+    untold: Sequence[TargetTrouble] = ()  # who could not be told of alerts for some minutes
     totals: Totals = field(default_factory=Totals)
     lags: Lags | None = None
 

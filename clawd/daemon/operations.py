@@ -89,6 +89,7 @@ class DaemonOperations:
             today=await parts.accounts.today(),
             budgets=parts.accounts.budgets(),
             alerts=firing(parts.alerts.report().alerts),
+            untold=parts.alerts.untold(),
             totals=_totals(parts.counts),
             lags=Lags(bounds_s=LAG_S, counts=tuple(parts.counts.lag_s.counts)),
         )

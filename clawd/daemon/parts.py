@@ -301,8 +301,16 @@ def _alerts(
         clock,
         state_dir=state_dir,
         redactor=ground.redactor,
+        pause=lambda: opened.store.pause,
     )
-    teller = Teller(opened.journal, access, bridges=supervisor.bridges, find=opened.views.chat_address)
+    teller = Teller(
+        opened.journal,
+        access,
+        bridges=supervisor.bridges,
+        find=opened.views.chat_address,
+        failing=ground.alert_calls.failing,
+        statuses=supervisor.statuses,
+    )
     desk = Desk(AlertRows(opened.store, clock), teller, clock, read=vitals.read)
     ground.counts.changed = desk.stir
     supervisor.watch(desk.stir)

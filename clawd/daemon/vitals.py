@@ -48,7 +48,9 @@ class VitalsReader:
         *,
         state_dir: Path,
         redactor: Redactor,
+        pause: Callable[[], str],
     ) -> None:
+        self._room = Room(counts, pause)
         self._counts = counts
         self._minds = minds
         self._ledger = ledger
@@ -67,6 +69,7 @@ class VitalsReader:
         """Return what is so now."""
         counts = self._counts
         queue = await self._queue_now()
+        disk_full = self._room.is_gone()
         return Vitals(
             turns={outcome: number for (outcome,), number in counts.turns.numbers().items()},
             turn_s=counts.turn_s,
@@ -78,6 +81,7 @@ class VitalsReader:
             disk_used=await self._disk_now(),
             loop_lag_s=counts.take_worst_lag(),
             journal_errors=sum(counts.journal_errors.numbers().values()),
+            disk_full=disk_full,
             busy=queue is None or queue.running > 0 or queue.ready_age_s > 0,
         )
 
@@ -123,6 +127,28 @@ class VitalsReader:
             # In a thread: a file system of a network may take its time.
             self._disk, self._disk_at = await asyncio.to_thread(used_share, self._state_dir), now
         return self._disk
+
+
+class Room:
+    """Knows whether the journal can't be written for want of room.
+
+    Args:
+        counts: Of the journal's errors.
+        pause: Tells why nothing could be committed the last time, empty when it could.
+    """
+
+    def __init__(self, counts: Counts, pause: Callable[[], str]) -> None:
+        self._counts = counts
+        self._pause = pause
+        self._seen = 0.0
+        self._gone = False
+
+    def is_gone(self) -> bool:
+        """Return whether it is so now: it was once the reason, and nothing was committed since then."""
+        errors = self._counts.journal_errors.numbers().get(("full",), 0.0)
+        grown, self._seen = errors > self._seen, errors
+        self._gone = bool(self._pause()) and (grown or self._gone)
+        return self._gone
 
 
 def used_share(folder: Path, stat: Callable[[Path], os.statvfs_result] = os.statvfs) -> float | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from clawd.alerts.base import RULES, Alert, AlertsReport, RuleStatus, Silence
+from clawd.alerts.base import RULES, Alert, AlertsReport, RuleStatus, Silence, TargetTrouble
 from clawd.errors import NotFound, NotPossible
 from clawd.ids import DeliveryId
 
@@ -54,6 +54,7 @@ class FakeDesk:
     alerts: list[Alert] = field(default_factory=list)
     silences: list[Silence] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
+    trouble: list[TargetTrouble] = field(default_factory=list)
     deliveries: list[DeliveryId] = field(default_factory=list)
     tested: int = 0
     full: bool = False
@@ -78,6 +79,7 @@ class FakeDesk:
             silences=tuple(self.silences),
             targets=tuple(self.targets),
             rules=rules,
+            trouble=tuple(self.trouble),
         )
 
     def firing(self) -> Mapping[str, int]:

@@ -580,6 +580,7 @@ class _Operations:
             today=total_of(self.world.used),
             budgets=self.world.budgets,
             alerts=firing(self.world.desk.alerts),
+            untold=tuple(self.world.desk.trouble),
             totals=self.world.totals,
             lags=self.world.lags,
         )

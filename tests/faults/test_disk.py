@@ -87,6 +87,9 @@ async def test_a_full_disk_refuses_at_every_door_pauses_what_runs_and_resumes_by
         assert min(int(answer.headers["Retry-After"]) for answer in (hook, rest)) >= 1
         ready = await doors.request("GET", "/readyz")
         assert (ready.status, (await doors.request("GET", "/healthz")).status) == (503, 200), ready
+        await until(
+            lambda: any('"disk"' in line for line in here.tail(400).splitlines() if "alert_firing" in line)
+        )
         here.say(12, "refused for now")
         await until(lambda: said_on_stderr(here, "updates_wait"))
         here.model.release.set()  # what the model answers can't be committed either

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clawd.alerts.base import Silence
+from clawd.alerts.base import Silence, TargetTrouble
 from clawd.cli.main import run
 from clawd.errors import EXIT_FAILED, EXIT_TRY_LATER, EXIT_USAGE
 from clawd.ids import delivery_id
@@ -109,6 +109,8 @@ async def test_everything_is_what_is_over_and_each_rule_too(clawd: Here, world: 
     shown = await clawd("alerts", "list", "--all")
     assert "over at" in shown.out
     assert "journal_errors" in shown.out
+    cells = {row[0]: row for row in map(str.split, shown.out.splitlines()) if row[-1:] == ["warning"]}
+    assert cells["disk"][-9:-5] == ["off", "-", "-", "-"]  # no `min` and no window
     assert "told: nobody" in shown.out
     assert "alerts: {targets: " in shown.err
     every = (await clawd("alerts", "list", "--all", "--json")).json
@@ -139,6 +141,18 @@ async def test_the_status_tells_what_fires_in_one_line_the_gravest_first(clawd: 
     coloured = (await clawd("status", FORCE_COLOR="1")).out
     assert "\x1b[31mtelegram is down" in coloured
     assert "\x1b[33m25.4 %" in coloured
+
+
+async def test_a_target_that_is_not_reached_is_shown(clawd: Here, world: World) -> None:
+    world.desk.targets = TARGETS
+    since = datetime.now(UTC) - timedelta(minutes=5, seconds=2)
+    assert "not reached" not in (await clawd("alerts", "list")).out + (await clawd("status")).out
+    world.desk.trouble = [TargetTrouble(target=TARGETS[1], since=since, why="connection refused", attempts=7)]
+    line = "not reached: https://hooks.example.com for 5 min: connection refused"
+    assert line in (await clawd("alerts", "list")).out.splitlines()
+    assert line in (await clawd("status")).out
+    (told,) = (await clawd("alerts", "list", "--json")).json["trouble"]
+    assert (told["target"], told["attempts"]) == (TARGETS[1], 7)
 
 
 async def test_the_summary_tells_what_fires_and_leads_to_the_list(state_dir: Path, world: World) -> None:

@@ -305,6 +305,24 @@ async def test_what_begins_while_the_journal_is_locked_is_told_afterwards(state_
         assert await site.states() == ["firing"]
 
 
+async def test_a_disk_without_room_for_the_journal_fires_at_once_and_is_told_afterwards(
+    state_dir: Path,
+) -> None:
+    async with alert_site(state_dir) as site:
+        with locked(state_dir):
+            site.set(disk_full=True, disk_used=0.5)  # a quota: the share says nothing
+            await site.look(5)
+            assert site.desk.firing()["disk"] == 1
+            (shown,) = site.desk.report().alerts
+            assert (shown.value, shown.detail) == (1.0, "the journal can't be written")
+        assert await site.told() == []
+        await site.look(5)
+        assert await site.states("ClawdDisk") == ["firing"]
+        site.set(disk_full=False)
+        await site.look(5)
+        assert await site.states("ClawdDisk") == ["firing", "resolved"]
+
+
 async def test_what_began_and_ended_while_the_journal_was_locked_is_one_message(state_dir: Path) -> None:
     async with alert_site(state_dir) as site:
         with locked(state_dir):
@@ -381,3 +399,13 @@ async def test_what_lasts_is_looked_at_once_a_minute_while_nothing_else_goes_on(
         await passes(site, IDLE_S, PACE_S)
         assert await site.states() == ["firing", "resolved"]
         run.cancel()
+
+
+async def test_the_log_has_an_alert_at_the_level_of_its_severity(
+    state_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with alert_site(state_dir) as site:
+        site.set(models={"m": idle_model("open")}, disk_used=0.95)
+        await site.watch(70)
+    levels = {r.__dict__["rule"]: r.levelname for r in caplog.records if r.message == "alert_firing"}
+    assert levels == {"breaker_open": "WARNING", "disk": "ERROR"}

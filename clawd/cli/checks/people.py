@@ -46,7 +46,7 @@ def _asked(site: Site, path: str, key: str) -> Sequence[Any]:
     if site.status is None:
         return ()
     try:
-        found: Sequence[Any] = site.client().get(path)[key]
+        found: Sequence[Any] = site.client().get(path).get(key, ())
     except ClawdError:
         return ()
     return found
@@ -55,6 +55,11 @@ def _asked(site: Site, path: str, key: str) -> Sequence[Any]:
 def check_alerts(site: Site) -> Iterator[Finding]:
     """Trouble is told to somebody, by bridges that are there."""
     if site.loaded is None:
+        return
+    if trouble := _asked(site, "/alerts", "trouble"):
+        first = trouble[0]
+        more = f"; {len(trouble) - 1} more" if len(trouble) > 1 else ""
+        yield warn("alerts", f"{first['target']} can't be told: {first['why']}{more}", "clawd alerts test")
         return
     targets = site.config.alerts.targets
     if not targets:

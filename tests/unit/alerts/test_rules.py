@@ -9,21 +9,12 @@ import yaml
 from clawd.alerts.base import RULES, RuleName
 from clawd.alerts.numbers import _BREAKER
 from clawd.alerts.payload import name_of
-from clawd.alerts.rules import DEFAULTS, PER, rules_of
+from clawd.alerts.rules import DEFAULTS, MOMENTARY, PER, UNRATED, rules_of
 from clawd.alerts.wording import number_of
 from clawd.config.alerts import AlertRule, AlertRules, AlertsConfig
 from clawd.texts import LANGUAGES, catalogue
 
 ROOT = Path(__file__).parents[3]
-WINDOWED = {
-    "error_rate",
-    "model_error_rate",
-    "latency",
-    "first_token",
-    "dead_letters",
-    "loop_lag",
-    "journal_errors",
-}
 STATES = {"bridge_down": ("down", "connected"), "breaker_open": ("open", "closed")}
 
 
@@ -62,8 +53,8 @@ def test_the_page_has_the_defaults() -> None:
     for rule, default in DEFAULTS.items():
         limits = STATES.get(rule, (number_of(rule, default.above), number_of(rule, default.clear)))
         cells = (
-            f"`{rule}`", PER.get(rule, "–"), *limits, str(default.min or "–"),
-            f"{default.window_s:g} s" if rule in WINDOWED else "–",
+            f"`{rule}`", PER.get(rule, "–"), *limits, "–" if rule in UNRATED else str(default.min),
+            "–" if rule in MOMENTARY else f"{default.window_s:g} s",
             f"{default.for_s:g} s", f"{default.cool_down_s:g} s", default.severity,
         )  # fmt: skip
         assert f"| {' | '.join(cells)} |" in page, cells
