@@ -58,6 +58,8 @@ def _bridges(bridges: list[dict[str, Any]]) -> str:
 
 
 def _next(status: dict[str, Any]) -> str:
+    if pause := status.get("journal_pause"):
+        return f"clawd doctor: the journal can't commit ({one_line(pause, 80)})"
     if status["config_error"]:
         return "clawd config check: the last reload was refused"
     for bridge in status["bridges"]:
