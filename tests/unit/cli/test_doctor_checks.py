@@ -124,8 +124,12 @@ def test_state_directory_that_may_not_be_made_fails(make: MakeSite) -> None:
     site = make()
     site.state_dir.rmdir()
     asked: list[Path] = []
-    host = replace(site.host, writable=lambda path: bool(asked.append(path)))
-    site = replace(site, host=host)
+
+    def refuse(path: Path) -> bool:
+        asked.append(path)
+        return False
+
+    site = replace(site, host=replace(site.host, writable=refuse))
     above = site.state_dir.parent
     assert failed(files.check_permissions(site), f"may not write into {above}").fix == f"chmod u+rwx {above}"
     assert asked == [above]
