@@ -43,6 +43,9 @@ UPLOAD_S = 300.0
 ANSWER_S = 30.0
 """How long a request may take; `wait` in a query is added to it."""
 
+GLANCE_S = 5.0
+"""How long a look at the state may take where a person waits: a daemon that works gives it at once."""
+
 SILENCE_S = 45.0
 """Three pings of the daemon, which come every 15 s."""
 

@@ -115,13 +115,12 @@ def socket_candidates(explicit: str | None, config: str | None, environ: Mapping
         environ: $CLAWD_SOCKET, and what the functions above read.
 
     Raises:
-        ConfigError: the configuration file that was named does not exist.
+        ConfigError: the configuration file that was named does not exist, or can't be read as far as `state_dir`.
     """
     named = explicit or environ.get("CLAWD_SOCKET")
     if named:
         return [_absolute(named, environ)]
-    path = config_path(config, environ)
-    configured = configured_state_dir(path, environ) if path else None
+    configured = meant_state_dir(config, environ)
     if configured and (config or environ.get("CLAWD_CONFIG")):
         return [Path(configured) / SOCKET_NAME]
     if environ.get("CLAWD_HOME"):
@@ -132,6 +131,29 @@ def socket_candidates(explicit: str | None, config: str | None, environ: Mapping
     return list(dict.fromkeys(found))
 
 
+def meant_state_dir(config: str | None, environ: Mapping[str, str]) -> str | None:
+    """Return `state_dir` of the configuration in force as an absolute path, None when unset.
+
+    Without it the default's daemon would be meant, so a file that was named must say whether it has one. A file that
+    was not named only adds a place, as long as it can be read.
+
+    Args:
+        config: The value of `--config`.
+        environ: What `config_path` reads.
+
+    Raises:
+        ConfigError: the file that was named, or is in $CLAWD_HOME, does not exist or can't be read so far.
+    """
+    path = config_path(config, environ)
+    if path is None:
+        return None
+    if config or environ.get("CLAWD_CONFIG"):
+        return _state_dir_in(path, environ, whole=True)
+    if environ.get("CLAWD_HOME"):
+        return _state_dir_in(path, environ)  # if it names none, the home's own is meant and no other
+    return configured_state_dir(path, environ)
+
+
 def configured_state_dir(path: Path, environ: Mapping[str, str]) -> str | None:
     """Return `state_dir` of a configuration file as an absolute path, None when unset or not readable.
 
@@ -139,16 +161,9 @@ def configured_state_dir(path: Path, environ: Mapping[str, str]) -> str | None:
     file is the loader's to tell.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        return _state_dir_in(path, environ)
+    except ConfigError:
         return None
-    found = _STATE_DIR_LINE.search(text)
-    value = (found[1] or found[2] or found[3]) if found else None
-    if value and "/" in value:  # without one it may be `null`, or another of YAML's words
-        return str(resolve_in(value, path.parent, environ))
-    if "state_dir" not in text and "include" not in text:
-        return None
-    return _state_dir_by_yaml(path, environ, frozenset())
 
 
 def own_call(config: str | None, program: Path, environ: Mapping[str, str]) -> str:
@@ -185,27 +200,80 @@ def home_dir(environ: Mapping[str, str]) -> Path:
     return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
 
 
+def _state_dir_in(path: Path, environ: Mapping[str, str], *, whole: bool = False) -> str | None:
+    """Return what a file says; with `whole` its silence counts only when it can be read to its end."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+    found = _STATE_DIR_LINE.search(text)
+    value = (found[1] or found[2] or found[3]) if found else None
+    if value and "/" in value:  # without one it may be `null`, or another of YAML's words
+        return str(resolve_in(value, path.parent, environ))
+    if "state_dir" in text or "include" in text or whole:
+        return _state_dir_by_yaml(path, environ, frozenset())
+    return None
+
+
 def _state_dir_by_yaml(path: Path, environ: Mapping[str, str], seen: frozenset[Path]) -> str | None:
-    import yaml  # only for the unusual: includes, flow style, variables
+    import yaml  # only for the unusual: includes, flow style, variables, a named file without it
 
     if path in seen:
         return None
     try:
         data = yaml.safe_load(path.read_bytes())
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise _unreadable(path, error) from error
+    if data is None:
         return None
     if not isinstance(data, dict):
-        return None
+        raise _unknown(path, "it holds no settings")
     value = data.get("state_dir")
     if isinstance(value, str) and value:
-        return str(resolve_in(_VARIABLE.sub(lambda m: environ.get(m[1], ""), value), path.parent, environ))
+        return str(resolve_in(_filled_in(value, path, environ), path.parent, environ))
+    if value is not None:
+        raise _unknown(path, "its state_dir is no path")
     includes = data.get("include") or []
+    broken: ConfigError | None = None
     for name in [includes] if isinstance(includes, str) else includes:
         if isinstance(name, str):
-            found = _state_dir_by_yaml(resolve_in(name, path.parent, environ), environ, seen | {path})
+            try:
+                found = _state_dir_by_yaml(resolve_in(name, path.parent, environ), environ, seen | {path})
+            except ConfigError as error:
+                broken = broken or error
+                continue
             if found:
                 return found
+    if broken is not None:
+        raise broken
     return None
+
+
+def _filled_in(value: str, path: Path, environ: Mapping[str, str]) -> str:
+    missing = [name for name in _VARIABLE.findall(value) if not environ.get(name)]
+    if missing:
+        raise _unknown(path, f"its state_dir needs ${missing[0]}, which is not set here")
+    return _VARIABLE.sub(lambda m: environ[m[1]], value)
+
+
+def _unreadable(path: Path, error: Exception) -> ConfigError:
+    mark = getattr(error, "problem_mark", None)  # of YAML
+    if mark is not None:
+        return _unknown(path, str(getattr(error, "problem", "") or "no YAML"), mark.line + 1, mark.column + 1)
+    reason = error.strerror if isinstance(error, OSError) else ""
+    return _unknown(path, reason or str(error).partition("\n")[0] or type(error).__name__)
+
+
+def _unknown(path: Path, why: str, line: int = 0, column: int = 0) -> ConfigError:
+    problem = ConfigProblem(
+        path=str(path),
+        key="",
+        line=line,
+        column=column,
+        message=f"can't tell which daemon is meant: {why}",
+        remedy=f"clawd --config {path} config check",
+    )
+    return ConfigError([problem])
 
 
 def _socket_place(configured: str | None, environ: Mapping[str, str]) -> Path:

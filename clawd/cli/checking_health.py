@@ -15,7 +15,7 @@ PATIENCE_S: Final = 3.0
 
 
 class NotReadyYet(ControlError):
-    """The daemon starts, or drains before its end."""
+    """The daemon starts, or drains before its end, or its journal takes nothing now."""
 
     code = "E-NOT-READY"
     exit_code = EXIT_TRY_LATER
@@ -31,7 +31,14 @@ def print_health(call: Invocation, *, as_json: bool) -> None:
         DaemonNotRunning, SocketDenied, NoAnswer, RemoteError: as the client's `get`.
     """
     client = call.client(timeout_s=PATIENCE_S)
-    state = client.get("/status")["state"]
+    status = client.get("/status")
+    state = status["state"]
+    if state == "ready" and (pause := status.get("journal_pause")):
+        raise NotReadyYet(
+            f"not ready: the journal can't commit ({pause})",
+            where=status["state_dir"],
+            remedy="clawd doctor --only disk",
+        )
     if state != "ready":
         raise NotReadyYet(
             f"the daemon is {state}", where=", ".join(client.places), remedy="clawd status --watch"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -161,7 +162,7 @@ def _places(call: Invocation, path: Path | None) -> list[dict[str, Any]]:
     state = paths.configured_state_dir(path, call.environ) if path else None
     places = [("config", candidate) for candidate in (*named, *found)]
     places.append(("state", paths.state_dir(state, call.environ)))
-    places += [
-        ("socket", socket) for socket in paths.socket_candidates(call.socket, call.config, call.environ)
-    ]
+    with contextlib.suppress(ConfigError):  # a broken file has its own place, and no daemon
+        sockets = paths.socket_candidates(call.socket, call.config, call.environ)
+        places += [("socket", socket) for socket in sockets]
     return [{"what": what, "path": str(place), "exists": place.exists()} for what, place in places]

@@ -96,6 +96,7 @@ def doctor(
     elif fix:
         from clawd.cli.mending import mend
 
+        call.state_dir()  # a named file that does not tell its own must not have another's mended
         _end(mend(call, dry_run=dry_run, yes=yes, as_json=as_json))
     else:
         _end(_check(call, timeout_s=timeout, offline=offline, only=only or "", as_json=as_json))

@@ -14,5 +14,5 @@ app = command_app()
 
 @app.command()
 def health(ctx: typer.Context, as_json: Json = False) -> None:
-    """Tell by the exit code whether the daemon works: 0 ready, 3 not running, 75 starting, stopping or stuck."""
+    """Tell by the exit code whether the daemon works: 0 ready, 3 not running, 75 not ready or stuck."""
     print_health(invocation(ctx), as_json=as_json)

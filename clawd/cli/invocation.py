@@ -88,14 +88,12 @@ class Invocation:
         """Return the state directory that these options mean, for what is done without a daemon.
 
         Raises:
-            ConfigError: the configuration file that was named does not exist.
+            ConfigError: the configuration file that was named does not exist, or can't be read as far as `state_dir`.
             JournalError: there is no file `holding` in it.
         """
         from clawd import paths
 
-        path = paths.config_path(self.config, self.environ)
-        configured = paths.configured_state_dir(path, self.environ) if path else None
-        found = paths.state_dir(configured, self.environ)
+        found = paths.state_dir(paths.meant_state_dir(self.config, self.environ), self.environ)
         if holding is not None and not (found / holding).exists():
             raise JournalError("there is no journal", where=str(found), remedy="clawd start makes one")
         return found

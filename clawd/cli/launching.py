@@ -17,7 +17,7 @@ import typer
 
 from clawd.cli.printing import clean, one_line, say
 from clawd.client import Client
-from clawd.errors import EXIT_FAILED, EXIT_TRY_LATER, ClawdError, ControlError
+from clawd.errors import EXIT_FAILED, EXIT_TRY_LATER, ClawdError, ControlError, JournalError
 from clawd.paths import config_path, configured_state_dir, own_call, socket_path, state_dir
 
 if TYPE_CHECKING:
@@ -92,9 +92,12 @@ class Launch:
 
     @classmethod
     def begin(cls, places: Places, environ: Mapping[str, str], *, attached: bool = False) -> Launch:
-        """Start one. An `attached` one serves the terminal alone, and ends with this process or by `end`."""
-        places.log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(places.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Start one. An `attached` one serves the terminal alone, and ends with this process or by `end`.
+
+        Raises:
+            JournalError: the state directory can't be made, or its log can't be written.
+        """
+        descriptor = _log_to_append(places.log)
         try:
             begin = os.fstat(descriptor).st_size
             child = subprocess.Popen(
@@ -155,6 +158,20 @@ class Launch:
     def warnings(self) -> Iterator[str]:
         """Yield what it warned of while it started, each in one line."""
         return warnings_since(self.places.log, self._begin)
+
+
+def _log_to_append(log: Path) -> int:
+    """Return a descriptor of the log, made if missing; the daemon itself would tell the same in the same words."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise JournalError(
+            "the state directory can't be used",
+            where=str(error.filename or log.parent),
+            why=error.strerror or str(error),
+            remedy="choose another state_dir, or correct its owner and permissions",
+        ) from error
 
 
 @contextmanager

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 _MODELS: Final = ("model", "from_model", "to_model")
 _BEGINNING: Final = re.compile(rb'\{"ts": "(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)", "level": "([a-z]+)"')
+# What a start says to people on standard output (`clawd.daemon.serving.announce`), which is the log of a detached one.
+_BANNER: Final = re.compile(r"clawd is ready|  (?:model|gateway|socket|next): +\S.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,9 @@ class LogFilter:
         data = line.data
         if data is None:
             if self.is_by_field or self.since is not None or self.until is not None:
+                return False
+            # Of what is no event a crash's last words are the gravest there is, and a start's no trouble at all.
+            if LEVELS.index(self.level) > LEVELS.index("info") and _BANNER.fullmatch(line.raw):
                 return False
             return self.grep is None or self.grep.search(line.raw) is not None
         level = str(data.get("level"))

@@ -23,7 +23,7 @@ from clawd.client import Client
 from clawd.errors import EXIT_USAGE, ClawdError, ControlError, NotFound
 from clawd.moments import BadSpan, past_moment
 from clawd.observability.fields import field_text
-from clawd.paths import config_path, configured_state_dir, socket_candidates, state_dir
+from clawd.paths import config_path, socket_candidates
 
 if TYPE_CHECKING:
     from clawd.cli.invocation import Invocation
@@ -114,7 +114,7 @@ def _log_file(call: Invocation, *, follow: bool) -> Path:
     Raises:
         NotFound: there is no such file.
     """
-    path = (_running_state(call) or _own_state(call)) / LOG_NAME
+    path = (_running_state(call) or call.state_dir()) / LOG_NAME
     if not path.exists():
         raise NotFound(
             "there is no log file",
@@ -134,11 +134,6 @@ def _of_journald(call: Invocation, *, follow: bool) -> str:
     user = config_path(call.config, call.environ)
     of_system = os.geteuid() == 0 or (user is not None and user.is_relative_to("/etc"))
     return f"journalctl {'' if of_system else '--user '}-u clawd{' -f' if follow else ''}"
-
-
-def _own_state(call: Invocation) -> Path:
-    config = config_path(call.config, call.environ)
-    return state_dir(configured_state_dir(config, call.environ) if config else None, call.environ)
 
 
 def _running_state(call: Invocation) -> Path | None:

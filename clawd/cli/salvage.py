@@ -46,11 +46,10 @@ def run(call: Invocation, *, as_json: bool) -> None:
 
 
 def _state_dir(call: Invocation) -> Path:
-    """The state directory that the configuration names, even when that is broken in other places."""
-    path = None
+    """Return the state directory that the configuration names, even when that is broken in other places."""
     try:
         path = paths.config_path(call.config, call.environ)
         configured = load_config(path, call.environ, find_plugins()).config.state_dir
     except ConfigError:
-        configured = paths.configured_state_dir(path, call.environ) if path else None
+        configured = paths.meant_state_dir(call.config, call.environ)
     return paths.state_dir(configured, call.environ)

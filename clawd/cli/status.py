@@ -11,6 +11,7 @@ from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
 from clawd.cli.printing import emit, out, say
+from clawd.client import GLANCE_S
 from clawd.errors import EXIT_USAGE, ClawdError
 
 if TYPE_CHECKING:
@@ -42,15 +43,16 @@ def status(
     if everything:
         _report(call, watch=watch, as_json=as_json)
         return
-    client = call.client()
     if watch:
         from clawd.cli.watch import watch as keep_showing
 
-        keep_showing(client, as_json=as_json)
-    elif as_json:
-        emit(client.get("/status"))
+        keep_showing(call.client(), as_json=as_json)
+        return
+    found = call.client(timeout_s=GLANCE_S).get("/status")
+    if as_json:
+        emit(found)
     else:
-        status_view.show(client.get("/status"))
+        status_view.show(found)
 
 
 def _report(call: Invocation, *, watch: bool, as_json: bool) -> None:

@@ -34,6 +34,11 @@ def show(status: Mapping[str, Any]) -> None:
     if status["config_error"]:
         put(paint(f"refused  {one_line(status['config_error'], 200)}", "red"), _HEAD)
     out(f"state    {status['state_dir']}")
+    if pause := status.get("journal_pause"):
+        put(
+            paint(f"journal  paused: {one_line(pause, 200)}; no message is taken (clawd doctor)", "red"),
+            _HEAD,
+        )
     out(f"config   {status['config_path'] or 'none, the defaults hold'}")
     out(f"socket   {status['socket']}")
     out(f"gateway  {status['gateway'] or 'off'}")

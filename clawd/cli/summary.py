@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import clawd
 from clawd.cli.folding import put
 from clawd.cli.printing import duration, emit, one_line, out, paint
+from clawd.client import GLANCE_S
 from clawd.errors import DaemonNotRunning
 from clawd.paths import config_path
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def summary(call: Invocation, *, as_json: bool) -> None:
     """Print the daemon's state in short, or that there is none."""
     try:
-        status = call.client().get("/status")
+        status = call.client(timeout_s=GLANCE_S).get("/status")
     except DaemonNotRunning as error:
         if call.remote_url is not None:
             raise
@@ -58,6 +59,8 @@ def _bridges(bridges: list[dict[str, Any]]) -> str:
 
 
 def _next(status: dict[str, Any]) -> str:
+    if pause := status.get("journal_pause"):
+        return f"clawd doctor: the journal can't commit ({one_line(pause, 80)})"
     if status["config_error"]:
         return "clawd config check: the last reload was refused"
     for bridge in status["bridges"]:

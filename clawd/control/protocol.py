@@ -204,6 +204,7 @@ class Status:
     route: Sequence[str]  # names of the default route, in order
     today: UsageRow  # of the day in UTC
     budgets: Sequence[BudgetStatus] = ()  # of all, and of single models
+    journal_pause: str = ""  # why nothing could be committed the last time, empty when it could
     offline_since: datetime | None = None  # no model could be reached since then; turns wait for the network
     switches: Sequence[SwitchSeen] = ()  # from one model to another, the newest first
     alerts: Sequence[Alert] = ()  # that fire, the gravest first; those under a silence too

@@ -84,6 +84,7 @@ class DaemonOperations:
             bridges=parts.supervisor.statuses(),
             models=self.models(),
             route=parts.minds.default_route(),
+            journal_pause=parts.opened.store.pause,
             offline_since=parts.outage.since,
             switches=parts.minds.traffic.switches(),
             today=await parts.accounts.today(),

@@ -125,6 +125,7 @@ class World:
         )
     )
     state: str = "ready"
+    journal_pause: str = ""
     pid: int = 4242
     while_asking: Callable[[], None] | None = None  # happens once, between a read of a turn and its answer
     models: list[ModelInfo] = field(
@@ -566,6 +567,7 @@ class _Operations:
             started_at=AT,
             uptime_s=90061.0,
             state="draining" if self.world.state == "draining" else "ready",
+            journal_pause=self.world.journal_pause,
             rss_bytes=44 * 1024 * 1024,
             state_dir="/var/lib/clawd",
             config_path="/etc/clawd/config.yaml",

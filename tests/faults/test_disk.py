@@ -90,6 +90,7 @@ async def test_a_full_disk_refuses_at_every_door_pauses_what_runs_and_resumes_by
         await until(
             lambda: any('"disk"' in line for line in here.tail(400).splitlines() if "alert_firing" in line)
         )
+        assert (await here.control("status"))["journal_pause"]
         here.say(12, "refused for now")
         await until(lambda: said_on_stderr(here, "updates_wait"))
         here.model.release.set()  # what the model answers can't be committed either
@@ -105,5 +106,6 @@ async def test_a_full_disk_refuses_at_every_door_pauses_what_runs_and_resumes_by
         assert not here.judge().broken, here.tail()
         assert here.paid_for("in work") == 1
         assert (await doors.request("GET", "/readyz")).status == 200
+        assert not (await here.control("status"))["journal_pause"]
         assert events(here, "log_lines_lost"), "the log was on the full disk as well"
         assert await here.stop() == 0

@@ -221,3 +221,35 @@ def _both(model: str, telegram: str) -> str:
         f"models: [{{name: main, type: chat, base_url: '{model}', api_key: {{env: KEY}}}}]\n"
         f"bridges: {{telegram: {{token: {{env: TOKEN}}, api_base: '{telegram}'}}}}\n"
     )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["stop"],
+        ["status"],
+        ["health"],
+        ["logs"],
+        ["backup"],
+        ["doctor", "--salvage"],
+        ["doctor", "--fix", "--dry-run"],
+    ],
+)
+async def test_command_with_a_broken_configuration_touches_no_other_daemon(
+    shell: Shell, command: list[str]
+) -> None:
+    bad = shell.home / "bad.yaml"
+    bad.write_text("models: [\n", encoding="utf-8")
+    result = await shell.run("--config", str(bad), *command)
+    assert (result.code, result.out) == (78, "")
+    assert "can't tell which daemon is meant" in result.err
+
+
+async def test_what_looks_at_a_broken_configuration_still_works_on_it(shell: Shell) -> None:
+    bad = shell.home / "bad.yaml"
+    bad.write_text("models: [\n", encoding="utf-8")
+    assert (await shell.run("--config", str(bad), "doctor", "--offline")).code == 1
+    assert "bad.yaml:2" in (await shell.run("--config", str(bad), "config", "check")).err
+    assert str(bad) in (await shell.run("--config", str(bad), "config", "path", "--all")).out
+    told = await shell.run("--config", str(bad), "status", "--all")
+    assert (told.code, "can't tell which daemon is meant" in told.out) == (0, True)

@@ -42,6 +42,31 @@ async def test_a_daemon_that_ends_is_not(
 
 
 @BOTH
+async def test_a_daemon_that_can_commit_nothing_is_not(
+    clawd: Shell, world: World, server: ControlServer, arguments: list[str]
+) -> None:
+    assert server.path.exists()
+    world.journal_pause = "database or disk is full"
+    result = await clawd(*arguments)
+    assert (result.code, result.out) == (75, "")
+    what, where, remedy = result.err.splitlines()
+    assert what == "error[E-NOT-READY]: not ready: the journal can't commit (database or disk is full)"
+    assert where.startswith("where: ")
+    assert remedy == "try: clawd doctor --only disk"
+
+
+async def test_status_tells_that_nothing_can_be_committed(
+    clawd: Shell, world: World, server: ControlServer
+) -> None:
+    assert server.path.exists()
+    assert "journal  " not in (await clawd("status")).out
+    world.journal_pause = "database or disk is full"
+    result = await clawd("status")
+    assert "journal  paused: database or disk is full" in result.out
+    assert (await clawd("--json")).json["journal_pause"] == "database or disk is full"
+
+
+@BOTH
 async def test_no_daemon_is_not(clawd: Shell, arguments: list[str]) -> None:
     result = await clawd(*arguments)
     assert (result.code, result.out) == (3, "")

@@ -169,6 +169,62 @@ def test_client_that_names_a_configuration_never_reaches_another_daemon(
     assert paths.socket_candidates(None, None, environ) == [tmp_path / "h/state" / SOCK]
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("models: [\n", "expected the node content"),
+        ("# state_dir: /elsewhere\nmodels: [\n", "expected the node content"),
+        ("state_dir: [broken\n", "expected ',' or ']'"),
+        ("state_dir: 5\n", "its state_dir is no path"),
+        ("state_dir: ${NOT_SET_HERE}/x\n", "its state_dir needs $NOT_SET_HERE"),
+        ("include: gone.yaml\n", "No such file or directory"),
+        ("- one\n", "it holds no settings"),
+        (None, "Is a directory"),
+    ],
+)
+@pytest.mark.parametrize("named", ["--config", "$CLAWD_CONFIG"])
+def test_named_file_that_does_not_tell_its_daemon_means_no_other(
+    tmp_path: Path, environ: dict[str, str], text: str | None, why: str, named: str
+) -> None:
+    path = tmp_path / "bad.yaml"
+    if text is None:
+        path.mkdir()
+    else:
+        write(path, text)
+    option = str(path) if named == "--config" else None
+    if option is None:
+        environ["CLAWD_CONFIG"] = str(path)
+    with pytest.raises(ConfigError, match="can't tell which daemon is meant") as raised:
+        paths.socket_candidates(None, option, environ)
+    assert why in raised.value.why
+    assert raised.value.exit_code == 78
+    assert paths.configured_state_dir(path, environ) is None
+    assert paths.socket_candidates("/named", option, environ) == [Path("/named")]
+
+
+def test_named_file_with_mistakes_behind_its_state_dir_still_tells_its_daemon(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    config = write(tmp_path / "bad.yaml", f"state_dir: {tmp_path}/mine\nmodels: [\n")
+    assert paths.socket_candidates(None, str(config), environ) == [tmp_path / "mine" / SOCK]
+
+
+def test_file_of_a_home_means_another_place_only_when_it_says_so(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    environ["CLAWD_HOME"] = str(tmp_path)
+    config = write(tmp_path / "config.yaml", "models: [\n")
+    assert paths.socket_candidates(None, None, environ) == [tmp_path / "state" / SOCK]
+    config.write_text("models: [\nstate_dir: {\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="can't tell which daemon is meant"):
+        paths.socket_candidates(None, None, environ)
+
+
+def test_broken_file_that_nobody_named_leaves_the_usual_places(environ: dict[str, str]) -> None:
+    write(Path(environ["HOME"]) / ".config/clawd/config.yaml", "state_dir: [\n")
+    assert Path("/run/clawd") / SOCK in paths.socket_candidates(None, None, environ)
+
+
 def test_client_without_a_choice_tries_the_user_then_the_system(
     tmp_path: Path, environ: dict[str, str]
 ) -> None:

@@ -48,6 +48,7 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _FREELY: Final = frozenset({"workspace"})  # the shell tool's: what is made there is its commands' business
 MOST_ENTRIES: Final = 20_000  # that are looked at
+_OWN: Final = "set state_dir to a directory of your own on a disk that can be written"
 _TOLD: Final = 5  # files that get a line each
 
 
@@ -55,7 +56,7 @@ def check_permissions(site: Site) -> Iterator[Finding]:
     """Nobody else reads conversations and secrets, nobody else writes the configuration."""
     check = "permissions"
     found = [*_config_files(site, check), *_state_files(site, check)]
-    made = "belongs to you alone" if site.state_dir.exists() else "is not made yet"
+    made = "belongs to you alone" if _mode(site.state_dir) is not None else "is not made yet"
     yield from found or [ok(check, f"{site.state_dir} {made}")]
 
 
@@ -69,19 +70,28 @@ def _config_files(site: Site, check: str) -> Iterator[Finding]:
 def _state_files(site: Site, check: str) -> Iterator[Finding]:
     mode = _mode(site.state_dir)
     if mode is None:
+        yield from _not_makeable(site, check)
         return
     owner = site.state_dir.stat().st_uid
     if not site.state_dir.is_dir():
         yield fail(check, f"{site.state_dir} is not a directory", f"mv {site.state_dir} {site.state_dir}.old")
         return
+    if site.host.read_only(site.state_dir):
+        evidence = f"{site.state_dir} can't be written: its file system is read-only"
+        yield fail(check, evidence, "set state_dir to a disk that can be written")
+        return
     if owner != os.geteuid() and os.geteuid() != 0:
+        if site.status is None and not site.host.writable(site.state_dir):  # a daemon of ours could not start
+            evidence = f"{site.state_dir} can't be written by you: it belongs to uid {owner}"
+            yield fail(check, evidence, f"{_OWN}, or run clawd as its owner")
+            return
         yield warn(
             check,
             f"{site.state_dir} belongs to uid {owner}, you are {os.geteuid()}",
             f"sudo -u '#{owner}' clawd doctor",
         )
         return
-    if not os.access(site.state_dir, os.W_OK | os.X_OK):
+    if not site.host.writable(site.state_dir):
         yield fail(
             check, f"{site.state_dir} can't be written (mode {mode:o})", f"chmod u+rwx {site.state_dir}"
         )
@@ -103,6 +113,19 @@ def _state_files(site: Site, check: str) -> Iterator[Finding]:
         yield fail(
             check, f"{evidence}{more}: the daemon may not write it", f"sudo chown -R {owner} {site.state_dir}"
         )
+
+
+def _not_makeable(site: Site, check: str) -> Iterator[Finding]:
+    """Tell when a state directory that is not there can't be made either."""
+    above = _nearest(site.state_dir)
+    if not above.is_dir():
+        yield fail(check, f"{site.state_dir} can't be made: {above} is not a directory", _OWN)
+    elif site.host.read_only(above):
+        yield fail(check, f"{site.state_dir} can't be made: the file system at {above} is read-only", _OWN)
+    elif not site.host.writable(above):
+        mine = above.stat().st_uid == os.geteuid()
+        fix = f"chmod u+rwx {above}" if mine else _OWN
+        yield fail(check, f"{site.state_dir} can't be made: you may not write into {above}", fix)
 
 
 def _loose(folder: Path, owner: int) -> tuple[list[tuple[Path, int]], list[tuple[Path, int]]]:
@@ -192,7 +215,7 @@ def file_system(path: Path, mountinfo: str) -> tuple[str, Path]:
 
 def _nearest(path: Path) -> Path:
     """Return the path, or the nearest directory above it that exists."""
-    return next(place for place in (path, *path.parents) if place.exists())
+    return next(place for place in (path, *path.parents) if _mode(place) is not None)
 
 
 def _mode(path: Path) -> int | None:

@@ -71,6 +71,8 @@ class Host:
         (found := os.statvfs(path)).f_files,
         found.f_favail,
     )  # total and free; (0, 0) where the file system has no such limit
+    writable: Callable[[Path], bool] = lambda path: os.access(path, os.W_OK | os.X_OK)  # by who asks
+    read_only: Callable[[Path], bool] = lambda path: bool(os.statvfs(path).f_flag & os.ST_RDONLY)
     file_limit: Callable[[], int] = lambda: resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     mounts: Callable[[], str] = lambda: Path("/proc/self/mountinfo").read_text(encoding="utf-8")
     root: Path = Path("/")  # where systemd's files are below

@@ -111,6 +111,47 @@ def test_file_in_place_of_the_state_directory_fails(make: MakeSite) -> None:
     failed(files.check_permissions(site), "is not a directory")
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_state_directory_on_a_read_only_disk_fails(make: MakeSite, there: bool) -> None:
+    site = make()
+    if not there:
+        site.state_dir.rmdir()
+    site = replace(site, host=replace(site.host, read_only=lambda _: True))
+    assert "set state_dir" in failed(files.check_permissions(site), "read-only").fix
+
+
+def test_state_directory_that_may_not_be_made_fails(make: MakeSite) -> None:
+    site = make()
+    site.state_dir.rmdir()
+    asked: list[Path] = []
+
+    def refuse(path: Path) -> bool:
+        asked.append(path)
+        return False
+
+    site = replace(site, host=replace(site.host, writable=refuse))
+    above = site.state_dir.parent
+    assert failed(files.check_permissions(site), f"may not write into {above}").fix == f"chmod u+rwx {above}"
+    assert asked == [above]
+
+
+def test_state_directory_below_a_file_fails(make: MakeSite) -> None:
+    site = make()
+    (site.state_dir / "file").touch()
+    site = replace(site, state_dir=site.state_dir / "file" / "state")
+    failed(files.check_permissions(site), "file is not a directory")
+
+
+def test_state_directory_that_is_anothers_fails_unless_a_daemon_uses_it(
+    make: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make()
+    monkeypatch.setattr(os, "geteuid", lambda: site.state_dir.stat().st_uid + 1)
+    site = replace(site, host=replace(site.host, writable=lambda _: False))
+    assert "set state_dir" in failed(files.check_permissions(site), "can't be written by you").fix
+    failed(files.check_permissions(replace(site, status={"version": "1"})), "belongs to uid", "warn")
+
+
 @pytest.mark.parametrize(("free", "status"), [(10 << 20, "fail"), (100 << 20, "warn")])
 def test_disk_without_room_is_told(make: MakeSite, free: int, status: str) -> None:
     failed(files.check_disk(make(disk=lambda _: (100 << 30, free))), "MB free", status)

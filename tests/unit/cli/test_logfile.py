@@ -11,6 +11,8 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +22,7 @@ from clawd.cli import logfile, logs, start
 from clawd.cli.logfile import last_lines, new_lines
 from clawd.cli.logfilter import LogFilter, LogLine
 from clawd.config.schema import LoggingConfig
+from clawd.daemon.serving import announce
 from clawd.observability.logging import LOG_FILE
 
 AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -56,6 +59,22 @@ def test_the_last_lines_are_counted_over_rotated_files(log: Path) -> None:
 def test_a_level_holds_for_it_and_the_higher_ones(log: Path) -> None:
     assert shown(log, LogFilter(level="warning")) == ["e2", "e4", "Traceback: torn words", "e6"]
     assert shown(log, LogFilter(level="error"), count=2) == ["e4", "Traceback: torn words"]
+
+
+@pytest.mark.parametrize("level", ["warning", "error"])
+def test_what_a_start_says_is_no_trouble_but_a_crash_is(
+    log: Path, level: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = SimpleNamespace(name="main", model="gpt", found="")
+    minds = SimpleNamespace(default_route=lambda: ["main"], infos=lambda: [model])
+    parts: Any = SimpleNamespace(minds=minds, gateway=SimpleNamespace(url=None), socket="/s")
+    announce(parts, program="/opt/my clawd/bin/clawd --config x.yaml")
+    banner = capsys.readouterr().out
+    crash = "error[E-JOURNAL-IO]: the disk failed\nwhere: /s/clawd.db\n"
+    log.write_text(line(7, "error") + crash + line(8) + banner)
+    assert shown(log, LogFilter(level=level), count=3) == ["e7", *crash.splitlines()]
+    assert shown(log, LogFilter(level="info"), count=5) == banner.splitlines()
+    assert shown(log, LogFilter(grep=re.compile("ready"))) == ["clawd is ready"]
 
 
 def test_a_time_leaves_out_what_was_before(log: Path) -> None:
