@@ -183,6 +183,16 @@ class Lags:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LastEnd:
+    """How the run before this one ended; what its note does not tell is 0 or None."""
+
+    how: Literal["clean", "crash"]  # crash: without a stop, as when it is killed or the power fails
+    at: datetime | None  # of a crash: when something was last written
+    pid: int
+    started_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The daemon at a glance."""
 
@@ -209,6 +219,7 @@ class Status:
     alerts: Sequence[Alert] = ()  # that fire, the gravest first; those under a silence too
     totals: Totals = field(default_factory=Totals)
     lags: Lags | None = None
+    last_end: LastEnd | None = None  # None: the first run, or the earlier one left no note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
