@@ -6,7 +6,6 @@ places: `write_backup`, and `stage` in `restoring.py`.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import sqlite3
@@ -70,11 +69,11 @@ def place_of(target: Path | None, state_dir: Path, now: datetime) -> Path:
         return target
     folder = target if target is not None else state_dir / FOLDER
     name = f"clawd-{now:%Y%m%dT%H%M%SZ}"
-    for number in itertools.count(1):
-        path = folder / (f"{name}.db" if number == 1 else f"{name}-{number}.db")
-        if not path.exists() and not path.with_name(f"{path.name}{PARTIAL}").exists():
-            break
-    return path
+    paths = (folder / f"{name}{ending}.db" for ending in ("", *(f"-{number}" for number in range(2, 1000))))
+    return next(
+        (path for path in paths if not (path.exists() or path.with_name(f"{path.name}{PARTIAL}").exists())),
+        folder / f"{name}.db",
+    )
 
 
 def write_backup(

@@ -208,6 +208,7 @@ def test_a_configuration_that_others_may_change_and_read_is_told_once(make: Make
     finding = failed(iter(told), "and read the secret in it")
     assert finding.fix == f"chmod 600 {site.config_path}"
     assert [each for each in told if each.status != "ok"] == [finding]
+    assert site.config_path is not None
     site.config_path.chmod(0o644)
     site = survey(None, None, site.environ, site.host)
     failed(configuration.check_config(site), "others may read it", "warn")
