@@ -73,10 +73,21 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandedBack:
-    """This process stopped working on a turn that is not over; with `offline`, it waits for the network."""
+    """This process stopped working on a turn that is not over; with `offline`, it waits for the network.
+
+    With `held`, it rests for a moment after the journal could not be written, and goes on by itself.
+    """
 
     turn: TurnId
-    why: Literal["", "offline"] = ""
+    why: Literal["", "offline", "held"] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The turn is in work, and stands still while the journal can't be written; `why` is the database's word."""
+
+    turn: TurnId
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +103,7 @@ class Arrived:
     """A push or a message entered the conversation: there is something new to read in the journal."""
 
 
-Event = Started | Delta | Reset | ToolNote | Asked | Ended | HandedBack | Arrived
+Event = Started | Delta | Reset | ToolNote | Asked | Ended | HandedBack | Held | Arrived
 
 
 class GrowingText:
@@ -233,5 +244,5 @@ class Fanout:
                     live.attempt = event.attempt
             case Ended() | HandedBack() | Asked():
                 self._live.pop(address, None)
-            case ToolNote() | Arrived():
+            case ToolNote() | Held() | Arrived():
                 pass

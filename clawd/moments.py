@@ -66,5 +66,10 @@ def past_moment(text: str, now: datetime, *, remedy: str) -> datetime:
 
 
 def _date(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        if text in str(error):  # in Python's own words, which name its format and nothing else
+            raise ValueError("expected such as 10m, 2h, 1d, 08:30, 2026-01-31 or 2026-01-31T08:30") from error
+        raise
     return found if found.tzinfo is not None else found.astimezone()

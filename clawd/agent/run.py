@@ -16,7 +16,7 @@ from clawd.agent.questions import choices, wording
 from clawd.agent.voice import Voice
 from clawd.alarms import GivenUp
 from clawd.errors import JournalUnavailable
-from clawd.fanout import Asked, Ended, HandedBack, Started, ToolNote
+from clawd.fanout import Asked, Ended, HandedBack, Held, Started, ToolNote
 from clawd.ids import question_id, to_ms
 from clawd.journal.base import OpenQuestion
 from clawd.journal.deliveries import NewDelivery
@@ -190,14 +190,16 @@ class TurnRunner:
     async def patiently(self, lease: Lease, write: Callable[[], Awaitable[T]]) -> T:
         """Return what `write` returns, called until the disk takes it."""
         pauses = iter(PAUSE_S)
-        pause_s = PAUSE_S[-1]
+        told = False
         while True:
             try:
                 return await write()
             except JournalUnavailable as error:
-                pause_s = next(pauses, PAUSE_S[-1])
                 log.warning("turn_paused", extra={"error": str(error)})
-                await self._clock.sleep(pause_s)
+                if not told:  # once: who watches sees by itself when it goes on
+                    self._fanout.publish(lease.address, Held(turn=lease.turn, why=error.why or error.what))
+                    told = True
+                await self._clock.sleep(next(pauses, PAUSE_S[-1]))
 
     async def ask(self, lease: Lease, waiting: TurnWaiting, untold: str, language: str | None) -> None:
         """Commit that the turn waits, together with the question's delivery; the lease ends with it.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from clawd.agent import ending as endings
 from clawd.agent.attempt import language_of
 from clawd.errors import Fenced, JournalBroken, JournalError, JournalUnavailable
-from clawd.fanout import HandedBack
+from clawd.fanout import HandedBack, Held
 from clawd.memory import end_if_exhausted
 from clawd.observability.about import about
 
@@ -120,6 +120,7 @@ class Workers:
             raise
         except JournalUnavailable as error:
             log.warning("turn_paused", extra={"error": str(error)})
+            self._fanout.publish(lease.address, Held(turn=lease.turn, why=error.why or error.what))
             await self._give_up(lease, count=False)  # not the turn's fault
         except Exception as error:  # the turn boundary: rows that can't be read, or an end that failed too
             end_if_exhausted(error)
@@ -146,7 +147,7 @@ class Workers:
                 log.warning("release_paused", extra={"error": str(error)})
             else:
                 break
-        self._fanout.publish(lease.address, HandedBack(turn=lease.turn))
+        self._fanout.publish(lease.address, HandedBack(turn=lease.turn, why="" if count else "held"))
 
     async def _hand_back(self, lease: Lease) -> None:
         """Hand the turn back at the end of this process, without counting the attempt."""

@@ -24,7 +24,7 @@ app = command_app()
 def backup(
     ctx: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(help="Where to; by default in the state directory's folder backups.")
+        Path | None, typer.Argument(help="File or folder; by default the state directory's folder backups.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
     as_json: Json = False,
@@ -54,14 +54,14 @@ def _without_daemon(call: Invocation, target: Path | None, *, force: bool) -> di
 
     from clawd.journal.backing_up import back_up
     from clawd.jsonable import json_object
-    from clawd.store.backup import default_name
+    from clawd.store.backup import place_of
     from clawd.store.lock import StateLock
     from clawd.store.opening import FILE
 
     state_dir = call.state_dir(holding=FILE)
     lock = StateLock.take(state_dir)
     try:
-        goal = target or default_name(state_dir, datetime.now(UTC))
+        goal = place_of(target, state_dir, datetime.now(UTC))
         return dict(json_object(back_up(state_dir / FILE, goal, force=force, progress=_progress)))
     finally:
         lock.release()

@@ -18,7 +18,7 @@ from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.logfile import last_lines, new_lines
 from clawd.cli.logfilter import LogFilter, LogLine
-from clawd.cli.printing import clean, out, paint
+from clawd.cli.printing import clean, out, paint, say
 from clawd.client import Client
 from clawd.errors import EXIT_USAGE, ClawdError, ControlError, NotFound
 from clawd.moments import BadSpan, past_moment
@@ -101,6 +101,8 @@ def logs(
     position, found = last_lines(path, wanted, count)
     for line in found:
         _show(line, as_json=as_json)
+    if not found and count != 0 and not follow:
+        say("nothing matches")
     if follow:
         sys.stdout.flush()
         for line in new_lines(path, position, wanted):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _HEAD = 9  # columns of what a line is about
+_YOUNG_S = 900  # for so long it is told that the run before ended without a stop
 SWITCHES = 5  # lines of them; `--json` has all that the daemon remembers
 _COLOUR = {
     "ready": "green",
@@ -33,6 +34,8 @@ def show(status: Mapping[str, Any]) -> None:
     )
     if status["config_error"]:
         put(paint(f"refused  {one_line(status['config_error'], 200)}", "red"), _HEAD)
+    if crash := _crash(status):
+        put(paint(crash, "yellow"), _HEAD)
     out(f"state    {status['state_dir']}")
     if pause := status.get("journal_pause"):
         put(
@@ -58,6 +61,16 @@ def show(status: Mapping[str, Any]) -> None:
     _list("models", _models(status["models"], status["route"]))
     if switches := status.get("switches"):
         _list("switches", traffic.switches(switches, SWITCHES))
+
+
+def _crash(status: Mapping[str, Any]) -> str:
+    """Return how the run before this one ended, where that was without a stop and this one is young; else nothing."""
+    last = status.get("last_end")
+    if not last or last["how"] != "crash" or status["uptime_s"] > _YOUNG_S:
+        return ""
+    who = f"process {last['pid']}" if last["pid"] else "the daemon before"
+    seen = f", last seen {when(last['at'])}" if last["at"] else ""
+    return f"before   {who} ended without a stop{seen}; clawd logs --level warning"
 
 
 def state(word: str) -> str:

@@ -29,6 +29,8 @@ _MISSPELT: Final = ("token", "secret", "password", "credential", "authorization"
 
 _URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
 _URL_VALUE = re.compile(r"([?&]([^=&\s#]+)=)([^&\s#]+)")
+# A part of a URL that nobody would write by hand: long, with digits or capitals among the letters.
+_RANDOM = re.compile(r"(?=.*[0-9A-Z])[\w.~%=:+-]{16,}")
 _URL_NAMES: Final = frozenset({"code", "sig", "sign"})  # name a secret in a URL's query, and nowhere else
 
 
@@ -69,6 +71,20 @@ def secrets_in_urls(text: str) -> Iterator[str]:
     for match in _URL_VALUE.finditer(text):
         if names_secret_in_url(match[2]):
             yield match[3]
+
+
+def is_plain_url(text: str) -> bool:
+    """Whether a text is a URL that carries no secret as far as one can see: no password, no key, nothing random."""
+    address, _, query = text.partition("?")
+    scheme, separator, rest = address.partition("://")
+    host, _, path = rest.partition("/")
+    if not separator or scheme.lower() not in ("http", "https") or "@" in host:
+        return False
+    pairs = [pair.partition("=") for pair in query.partition("#")[0].split("&")]
+    values = [value for _, _, value in pairs]
+    return not any(names_secret_in_url(name) for name, _, _ in pairs) and not any(
+        _RANDOM.fullmatch(part) for part in (*path.split("/"), *values)
+    )
 
 
 def secret_values(value: object) -> Iterator[Secret]:

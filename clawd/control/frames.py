@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, assert_never
 
-from clawd.fanout import Arrived, Asked, Delta, Ended, HandedBack, LiveTurn, Reset, Started, ToolNote
+from clawd.fanout import Arrived, Asked, Delta, Ended, HandedBack, Held, LiveTurn, Reset, Started, ToolNote
 from clawd.journal.base import OpenQuestion
 from clawd.journal.reading import EntryView, TurnView
 from clawd.jsonable import json_object
@@ -40,6 +40,8 @@ def frame_of(shown: Shown) -> JsonObject | None:
             return {"type": "ended", **json_object(shown)}
         case HandedBack():
             return {"type": "handed_back", **json_object(shown)}
+        case Held():
+            return {"type": "held", **json_object(shown)}
         case Asked(question=question):
             return _question_frame(question)
         case Arrived():

@@ -48,7 +48,8 @@ work when the stream begins; always before the entries), `entry {cursor, turn, r
 attempt, offset, text}`, `reset {turn, attempt, reason}`, `tool {turn, name, phase, summary, duration_s}`,
 `question {id, turn, conversation, asker, about, tool, subject, asked_at, deadline}` (the turn waits for a
 person's word, until its `started` or `ended`; one that is open when the stream begins comes behind the
-entries), `ended {turn, outcome, text, model, exit_code}`, `handed_back {turn, why}` (`why` is `offline` where the turn waits for the network), `ping {}` after 15 s
+entries), `ended {turn, outcome, text, model, exit_code}`, `handed_back {turn, why}` (`why` is `offline` where the turn waits for the network, `held` where it rests after a `held`), `held {turn, why}`
+(the journal can't be written: the turn stands still and goes on by itself), `ping {}` after 15 s
 without another, and `error {error}` as the last one when the journal fails. A client that reads too
 slowly is given the state anew in the middle of the stream: `snapshot`, the entries it has not had, an
 `ended` for each turn that these end, and the open `question`.
@@ -183,6 +184,16 @@ class Lags:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LastEnd:
+    """How the run before this one ended; what its note does not tell is 0 or None."""
+
+    how: Literal["clean", "crash"]  # crash: without a stop, as when it is killed or the power fails
+    at: datetime | None  # of a crash: when something was last written
+    pid: int
+    started_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The daemon at a glance."""
 
@@ -211,6 +222,7 @@ class Status:
     untold: Sequence[TargetTrouble] = ()  # who could not be told of alerts for some minutes
     totals: Totals = field(default_factory=Totals)
     lags: Lags | None = None
+    last_end: LastEnd | None = None  # None: the first run, or the earlier one left no note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

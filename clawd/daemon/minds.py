@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from clawd import __version__
 from clawd.agent.choosing import names_of
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from clawd.plugins import Plugins
 
 log = logging.getLogger(__name__)
+
+_OUT_OF_SERVICE: Final = ("closed", "half_open", "rest", "open")  # states of a breaker, the least so first
 
 
 class Minds:
@@ -192,6 +194,20 @@ class Minds:
             self._upkeep.cancel()
         if models is not None:
             await models.close()
+
+
+def would_answer(route: Sequence[str], infos: Sequence[ModelInfo]) -> str | None:
+    """Return which model of a route a request would go to first: one that is in service before one that is not.
+
+    A route's own strategy may choose another among those that are in service. Where all are out of service it is the
+    route's first; None where it has none.
+    """
+    known = {info.name: info for info in infos}
+    return min(
+        (name for name in route if name in known),
+        key=lambda name: (bool(known[name].spent), _OUT_OF_SERVICE.index(known[name].breaker.state)),
+        default=None,
+    )
 
 
 async def _retire(

@@ -93,6 +93,7 @@ class DaemonOperations:
             untold=parts.alerts.untold(),
             totals=_totals(parts.counts),
             lags=Lags(bounds_s=LAG_S, counts=tuple(parts.counts.lag_s.counts)),
+            last_end=situation.last_end,
         )
 
     def stop(self) -> None:

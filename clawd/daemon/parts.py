@@ -42,7 +42,7 @@ from clawd.tracing.service import Traces
 
 from .accounts import Accounts
 from .keeper import Keeper
-from .minds import Minds
+from .minds import Minds, would_answer
 from .situation import Situation
 from .states import KeptStates
 from .vitals import VitalsReader
@@ -402,7 +402,7 @@ async def _status_text(situation: Situation, opened: OpenJournal, minds: Minds, 
         language,
         version=__version__,
         uptime=f"{minutes // 60} h {minutes % 60} min",
-        model=next(iter(minds.brain().models), "–"),
+        model=would_answer(minds.default_route(), minds.infos()) or "–",
         queued=stats.queued,
         running=stats.running,
     )

@@ -26,6 +26,7 @@ from clawd.plugins import find_plugins
 from clawd.texts import LANGUAGES, catalogue
 
 from .economy import economise
+from .last_run import RunNote, last_written
 from .lifecycle import Lifecycle
 from .parts import build
 from .process_one import warnings_of
@@ -105,6 +106,7 @@ async def serve(
         economise()
     state = state_dir(loaded.config.state_dir, environ)
     socket = socket_path(loaded.config.state_dir, environ)
+    seen = last_written(state)
     opened = await open_journal(state, loaded.config.journal, clock)
     try:
         with setup_logging(loaded.config.logging, state, environ, loaded.secrets) as logs:
@@ -131,7 +133,8 @@ async def serve(
                 selector.count_into(parts.counts)  # a start is long rounds, and held up nobody
                 watch.start()
 
-            with CrashStacks(state), LoopWatch(selector) as watch:
+            with CrashStacks(state), RunNote(state, clock, seen=seen) as note, LoopWatch(selector) as watch:
+                parts.situation.last_end = note.last_end
                 await Lifecycle(parts, announce=ready).run()
     finally:
         await opened.close()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from clawd.config.loader import LoadedConfig
     from clawd.config.stamps import Stamp
+    from clawd.control.protocol import LastEnd
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,3 +29,4 @@ class Situation:
     standalone: bool = False  # for one terminal: no bridge runs, and its end is ours
     started_at: datetime
     began: float = field(default_factory=time.monotonic)
+    last_end: LastEnd | None = None  # of the run before this one

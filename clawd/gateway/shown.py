@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, assert_never
 
-from clawd.fanout import Arrived, Asked, Delta, Ended, HandedBack, LiveTurn, Reset, Started, ToolNote
+from clawd.fanout import Arrived, Asked, Delta, Ended, HandedBack, Held, LiveTurn, Reset, Started, ToolNote
 from clawd.journal.base import OpenQuestion
 from clawd.journal.reading import EntryView, TurnView
 from clawd.jsonable import moment
@@ -73,7 +73,7 @@ class Telling:
                     "summary": shown.summary,
                     "duration_s": shown.duration_s,
                 }
-            case Ended() | TurnView() | HandedBack() | Arrived():
+            case Ended() | TurnView() | HandedBack() | Held() | Arrived():
                 return None  # the entry said it, or the turn's next snapshot will
         assert_never(shown)
 

@@ -15,7 +15,7 @@ from clawd.journal.export import export
 from clawd.journal.keeping import JournalFacts, Progress
 from clawd.journal.retention import Position, forget_batch
 from clawd.journal.sqlite_spend import forget_days
-from clawd.store.backup import FOLDER, Backup, default_name, list_backups
+from clawd.store.backup import FOLDER, Backup, list_backups, place_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -78,10 +78,10 @@ class SqliteKeeping:
     async def backup(
         self, target: Path | None, *, force: bool, tell: Callable[[Progress], Awaitable[None]]
     ) -> Backup:
-        goal = target if target is not None else default_name(self._state_dir, self._context.clock.now())
-        database = self._store.path
+        database, now = self._store.path, self._context.clock.now()
 
         def work(step: Callable[[int, int], bool]) -> Backup:
+            goal = place_of(target, self._state_dir, now)
             return back_up(database, goal, force=force, progress=step)
 
         return await _in_thread(work, tell)

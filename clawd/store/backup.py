@@ -59,9 +59,21 @@ class Backup:
     duration_s: float
 
 
-def default_name(state_dir: Path, now: datetime) -> Path:
-    """Return where a backup goes that nobody named: `STATE_DIR/backups/clawd-20261125T184738Z.db`."""
-    return state_dir / FOLDER / f"clawd-{now:%Y%m%dT%H%M%SZ}.db"
+def place_of(target: Path | None, state_dir: Path, now: datetime) -> Path:
+    """Return the file that a backup goes to; asks the disk.
+
+    A `target` that is no folder is that file. Within a folder, by default `STATE_DIR/backups`, it gets a name that
+    nothing has: `clawd-20261125T184738Z.db`, the next one of the same second `clawd-20261125T184738Z-2.db`.
+    """
+    if target is not None and not target.is_dir():
+        return target
+    folder = target if target is not None else state_dir / FOLDER
+    name = f"clawd-{now:%Y%m%dT%H%M%SZ}"
+    paths = (folder / f"{name}{ending}.db" for ending in ("", *(f"-{number}" for number in range(2, 1000))))
+    return next(
+        (path for path in paths if not (path.exists() or path.with_name(f"{path.name}{PARTIAL}").exists())),
+        folder / f"{name}.db",
+    )
 
 
 def write_backup(

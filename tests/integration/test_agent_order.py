@@ -9,7 +9,7 @@ import pytest
 
 from clawd.config.schema import AgentConfig
 from clawd.errors import JournalUnavailable
-from clawd.fanout import Started
+from clawd.fanout import Held, Started
 from clawd.journal.base import SUSPECT_ATTEMPTS
 from clawd.models.base import UserMessage
 from clawd.testing import ScriptedModel, Step
@@ -149,6 +149,23 @@ async def test_claiming_goes_on_after_the_journal_could_not_commit(state_dir: Pa
             inner.journal.work.set()
             await asyncio.sleep(0.2)  # a claim fails meanwhile; only the absence of a crash shows it
         assert (await inner.ask("taken")).answer == "ok"
+
+
+async def test_who_watches_is_told_once_that_the_journal_holds_the_turn(state_dir: Path) -> None:
+    gate = asyncio.Event()
+    model = ScriptedModel([gate, "ok"])
+    async with Inner(state_dir, model=model) as inner, asyncio.TaskGroup() as tasks:
+        turn = await inner.say()
+        await model.asked()
+        async with inner.locked():
+            held = tasks.create_task(inner.seen(Held))
+            await asyncio.sleep(0)
+            gate.set()
+            event = await held
+            assert isinstance(event, Held)
+            assert event.turn == turn
+            assert event.why
+        assert (await inner.ended(turn)).answer == "ok"
 
 
 async def test_started_is_told_before_anything_else_of_a_turn(state_dir: Path) -> None:

@@ -181,6 +181,15 @@ async def test_every_line_of_the_log_is_json_on_request(clawd: Shell, state_dir:
     assert [json.loads(line)["event"] for line in result.out.splitlines()] == ["output", "ready"]
 
 
+async def test_logs_say_where_nothing_matches(clawd: Shell, state_dir: Path) -> None:
+    (state_dir / "state").mkdir()
+    (state_dir / "state" / "clawd.log").write_text('{"ts": "x", "event": "ready"}\n')
+    result = await clawd("logs", "--turn", "nope")
+    assert (result.code, result.out, result.err) == (0, "", "nothing matches\n")
+    result = await clawd("logs")
+    assert (result.code, result.err) == (0, "")
+
+
 async def test_logs_without_a_file_say_what_to_do(clawd: Shell) -> None:
     result = await clawd("logs")
     assert result.code == 1

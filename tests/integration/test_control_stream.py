@@ -15,7 +15,7 @@ from clawd.control.server import ControlServer
 from clawd.control.stream import ConversationStream
 from clawd.control.waiting import OpenRequests
 from clawd.errors import JournalUnavailable
-from clawd.fanout import Arrived, Delta, Ended, HandedBack, Reset, ToolNote
+from clawd.fanout import Arrived, Delta, Ended, HandedBack, Held, Reset, ToolNote
 from clawd.ids import TurnId
 from clawd.journal.reading import BEGINNING
 from clawd.messages import Address
@@ -225,6 +225,14 @@ async def test_a_turn_handed_back_is_told(world: World) -> None:
         await stream.until("entry")
         world.fanout.publish(MINE, HandedBack(turn=turn))
         assert await stream.until("handed_back") == ["entry", "handed_back"]
+
+
+async def test_a_turn_that_stands_still_is_told(world: World) -> None:
+    turn = world.ask(MINE, "hi")
+    async with following(world) as stream:
+        await stream.until("entry")
+        world.fanout.publish(MINE, Held(turn=turn, why="full"))
+        assert await stream.until("held") == ["entry", "held"]
 
 
 async def test_a_journal_that_fails_ends_the_stream_with_the_error(world: World) -> None:

@@ -153,3 +153,17 @@ async def test_a_disk_that_fails_stops_the_daemon_with_74_before_anything_is_ack
         await here.start()
         await here.all_answered()
         assert not here.judge().broken
+
+
+async def test_a_start_after_a_kill_says_that_nobody_stopped_the_daemon(state_dir: Path) -> None:
+    async with world(state_dir) as here:
+        await here.start()
+        assert (await here.control("status"))["last_end"] is None
+        await here.kill()
+        await here.start()
+        await until_logged(here, "ended_without_stop")
+        assert (await here.control("status"))["last_end"]["how"] == "crash"
+        assert await here.stop() == 0
+        await here.start()
+        assert (await here.control("status"))["last_end"]["how"] == "clean"
+        assert await here.stop() == 0

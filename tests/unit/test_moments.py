@@ -86,3 +86,12 @@ def test_a_date_that_no_zone_can_be_given_to_is_refused(monkeypatch: pytest.Monk
             with pytest.raises(BadSpan):
                 read("0001-01-01", NOW, remedy="")
     time.tzset()
+
+
+@pytest.mark.parametrize("text", ["banana", "2026-1-1", ""])
+def test_the_forms_of_a_moment_are_named_where_none_is_met(text: str) -> None:
+    for read in (moment, past_moment):
+        with pytest.raises(BadSpan) as caught:
+            read(text, datetime.now(UTC), remedy="try")
+        assert "08:30, 2026-01-31" in (caught.value.why or "")
+        assert "isoformat" not in str(caught.value)

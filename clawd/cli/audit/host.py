@@ -15,7 +15,7 @@ from clawd.cli.audit.risk import Risk, Severity
 from clawd.cli.checks.files import check_permissions
 from clawd.cli.checks.site import Status
 from clawd.cli.units import unit_paths
-from clawd.config.secrecy import names_secret, secret_values
+from clawd.config.secrecy import is_plain_url, names_secret, secret_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,8 @@ def secrets(site: Site) -> Iterator[Risk]:
         return
     found = False
     held = {str(file): file for file in site.loaded.files}
-    origins = dict.fromkeys(secret.origin for secret in secret_values(site.config))
+    held_back = [secret for secret in secret_values(site.config) if not is_plain_url(secret.reveal())]
+    origins = dict.fromkeys(secret.origin for secret in held_back)
     literal = [origin for origin in origins if origin.rpartition(":")[0] in held]
     holders = [held[origin.rpartition(":")[0]] for origin in literal]
     holders += [Path(origin.removeprefix("file ")) for origin in origins if origin.startswith("file ")]

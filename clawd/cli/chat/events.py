@@ -109,6 +109,14 @@ class HandedBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The turn stands still while the daemon's journal can't be written, and goes on by itself."""
+
+    turn: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """The turn waits for a person's word; told again only for another question."""
 
@@ -133,7 +141,19 @@ class Merged:
 
 
 Event = (
-    Began | Grew | Rewrote | Switched | ToolRan | Asked | Resumed | Over | Ended | Merged | Said | HandedBack
+    Began
+    | Grew
+    | Rewrote
+    | Switched
+    | ToolRan
+    | Asked
+    | Resumed
+    | Over
+    | Ended
+    | Merged
+    | Said
+    | HandedBack
+    | Held
 )
 
 

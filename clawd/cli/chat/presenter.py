@@ -13,6 +13,7 @@ from clawd.cli.chat.events import (
     Event,
     Grew,
     HandedBack,
+    Held,
     Merged,
     Over,
     Resumed,
@@ -97,6 +98,10 @@ class Presenter:
                 self._at(event.turn)
                 self._output.settle()
                 self._output.note(tool_line(event))
+            case Held(_, why):
+                self._output.note(
+                    f"the journal can't be written ({one_line(why, 120)}); this goes on when it can"
+                )
             case HandedBack(offline=True):
                 self._output.note("no model can be reached; this waits for the network")
             case HandedBack():

@@ -19,6 +19,7 @@ from clawd.cli.chat.events import (
     Frame,
     Grew,
     HandedBack,
+    Held,
     Merged,
     Outcome,
     Over,
@@ -107,6 +108,10 @@ class Transcript:
                     exit_code=_int(frame, "exit_code", 1),
                     notice=_text(frame, "notice"),
                 )
+            case "held":
+                return [Held(turn, _text(frame, "why"))]
+            case "handed_back" if _text(frame, "why") == "held":
+                return []  # told by the frame before
             case "handed_back":
                 return [HandedBack(turn, offline=_text(frame, "why") == "offline")]
             case _:

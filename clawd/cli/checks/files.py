@@ -63,8 +63,24 @@ def check_permissions(site: Site) -> Iterator[Finding]:
 def _config_files(site: Site, check: str) -> Iterator[Finding]:
     for file in site.loaded.files if site.loaded else ():
         mode = _mode(file)
-        if mode is not None and mode & _OTHERS_WRITE:
+        if mode is None or not mode & _OTHERS_WRITE:
+            continue
+        if site.loaded and any(shows_secret(note) == file for note in site.loaded.notes):
+            evidence = f"others may change {file}, and read the secret in it (mode {mode:o})"
+            yield fail(check, evidence, f"chmod 600 {file}")
+        else:
             yield fail(check, f"others may change {file} (mode {mode:o})", f"chmod go-w {file}")
+
+
+def shows_secret(note: str) -> Path | None:
+    """Return the file that a note of the configuration is about, where that says that others may read a secret there."""
+    file, found, _ = note.partition(" holds a secret and others may read it")
+    return Path(file) if found else None
+
+
+def others_may_change(file: Path) -> bool:
+    """Whether anybody but its user may write a file."""
+    return bool((_mode(file) or 0) & _OTHERS_WRITE)
 
 
 def _state_files(site: Site, check: str) -> Iterator[Finding]:

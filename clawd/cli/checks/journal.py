@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from clawd.cli.checks.reliance import relied_on
 from clawd.cli.checks.site import Finding, fail, ok, warn
 from clawd.cli.printing import counted
 from clawd.errors import ClawdError, JournalLocked
@@ -28,6 +29,7 @@ ID: Final = "journal"
 MOST_WAL_BYTES: Final = 64 << 20
 MOST_BYTES: Final = 1 << 30
 OLD_BACKUP_DAYS: Final = 30.0
+_BACKUP_FIX: Final = "clawd backup, and have it made regularly (cron, a systemd timer)"
 _BUSY_MS: Final = 1000
 _OPS: Final = 100_000  # of SQLite's own instructions between two looks at the clock
 
@@ -118,12 +120,16 @@ def _rows(findings: Sequence[Mapping[str, Any]]) -> Finding:
 def _backups(site: Site) -> Finding:
     found = list_backups(site.state_dir / FOLDER)
     if not found:
+        if relied_on(site):
+            return warn(
+                "backup", "none in the state directory", f"{_BACKUP_FIX}; or see that yours is elsewhere"
+            )
         return ok("backup", "none yet in the state directory; clawd backup makes one")
     path, at = found[-1]
     days = (site.host.now() - at) / 86400
     evidence = f"the last of {len(found)} is {days:.1f} days old: {path}"
     if days > OLD_BACKUP_DAYS:
-        return warn("backup", evidence, "clawd backup, and have it made regularly (cron, a systemd timer)")
+        return warn("backup", evidence, _BACKUP_FIX)
     return ok("backup", evidence)
 
 
@@ -147,7 +153,7 @@ def _locked(site: Site, path: Path, error: JournalLocked) -> Iterator[Finding]:
         fix = f"kill {error.pid}, if it does not end by itself" if error.pid else "one daemon per state_dir"
         yield fail(ID, f"{holder} holds {error.where}, but no daemon answers", fix)
         return
-    yield ok(ID, f"{path}: in use by the daemon; clawd stop first, then doctor reads it whole")
+    yield ok(ID, f"{path}: in use by the daemon; clawd journal check reads it whole beside that")
     yield from _wal(path)
 
 

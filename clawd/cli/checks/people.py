@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from clawd.cli.checks.reliance import relied_on
 from clawd.cli.checks.site import Finding, fail, ok, warn
 from clawd.cli.printing import counted
 from clawd.errors import ClawdError
@@ -72,6 +73,8 @@ def check_alerts(site: Site) -> Iterator[Finding]:
             yield ok("alerts", f"no target in the configuration; {_UNKNOWN}")
         elif _enabled(site):
             yield warn("alerts", evidence, "alerts: {targets: [{bridge: NAME, chat: ID}]}")
+        elif relied_on(site):
+            yield warn("alerts", evidence, "alerts: {targets: [{url: URL}]}, or one with bridge and chat")
         else:
             yield ok("alerts", evidence)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from clawd.cli.checks.catalogue import ABOUT as CHECKS
 from clawd.cli.lazy import COMMANDS, load
 from clawd.cli.root import program
 
@@ -38,6 +39,11 @@ OPTIONS: Final[dict[str, str]] = {
     "approvals list --conversation": "conversation",
     "chat --conversation": "own_conversation",
     "chat --model": "model",
+    "doctor --only": "check",
+    "logs --bridge": "bridge",
+    "logs --conversation": "address",
+    "logs --model": "model",
+    "logs --turn": "turn",
     "turns list --conversation": "conversation",
 }
 """The same for the value of an option."""
@@ -89,6 +95,8 @@ def _option(param: Any, path: str) -> dict[str, Any]:
 def _value(param: Any, kind: str) -> dict[str, Any]:
     # Typer's own answer: which attribute holds the choices has changed from one version to the next.
     choices = [item.value for item in param.shell_complete(None, "") if item.type == "plain"]
+    if kind == "check":  # of this version, whatever the daemon's is
+        return {"choices": list(CHECKS)}
     if choices:
         return {"choices": choices}
     return {"kind": kind} if kind else {}

@@ -16,7 +16,7 @@ import pytest
 from clawd.cli.completion.answering import answer, candidates
 from clawd.cli.completion.generating import ARGUMENTS, OPTIONS, tree_text
 from clawd.cli.completion.names import KINDS, LIMIT_S, limit_of, names
-from clawd.cli.completion.tree import TREE_FILE, Command, Value, load_tree
+from clawd.cli.completion.tree import TREE_FILE, Command, Value, load_tree, locate
 from clawd.client import Client
 from clawd.errors import DaemonNotRunning
 
@@ -34,7 +34,8 @@ def test_the_tree_is_that_of_the_commands() -> None:
 
 
 def test_every_kind_of_name_is_known_and_belongs_to_a_command() -> None:
-    assert {kind for kinds in ARGUMENTS.values() for kind in kinds} | set(OPTIONS.values()) <= KINDS.keys()
+    wanted = {kind for kinds in ARGUMENTS.values() for kind in kinds} | set(OPTIONS.values())
+    assert wanted - {"check"} <= KINDS.keys()
     root = load_tree()
     for path in (*ARGUMENTS, *(line.partition(" --")[0] for line in OPTIONS)):
         command = root
@@ -56,6 +57,8 @@ def test_every_kind_of_name_is_known_and_belongs_to_a_command() -> None:
         ("clawd turns list --state qu", ["queued"]),
         ("clawd turns list --state=wai", ["--state=waiting"]),
         ("clawd start --de", ["--detach"]),
+        ("clawd doctor --only m", ["model", "models"]),
+        ("clawd doctor --only=back", ["--only=backup"]),
         ("clawd nonsense ", []),
         ("clawd start --config ", []),  # a file, which the shell knows better
         ("clawd send a --unknown=x --fi", ["--file"]),
@@ -68,10 +71,18 @@ def test_what_fits_is_offered(line: str, expected: list[str]) -> None:
     assert sorted(offered(line)) == expected
 
 
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [("logs --model ", "model"), ("logs --bridge ", "bridge"), ("logs --turn ", "turn")],
+)
+def test_the_log_is_asked_for_by_names_that_the_daemon_knows(line: str, kind: str) -> None:
+    position = locate(load_tree(), line.split(" "))
+    assert position is not None
+    assert position.value == Value(kind=kind)
+
+
 def test_the_last_argument_may_repeat() -> None:
     root = Command(commands={"all": Command(arguments=(Value(choices=("a", "b")),), repeats=True)})
-    from clawd.cli.completion.tree import locate
-
     position = locate(root, ["all", "a", "a", ""])
     assert position is not None
     assert position.value == Value(choices=("a", "b"))

@@ -20,7 +20,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from clawd.cli.checks import connections, daemon, files, host, journal, kernel, people, surroundings, tls
+from clawd.cli.checks import (
+    configuration,
+    connections,
+    daemon,
+    files,
+    host,
+    journal,
+    kernel,
+    people,
+    surroundings,
+    tls,
+)
+from clawd.cli.checks.site import survey
 from clawd.gateway.token_file import TOKEN_FILE
 from clawd.journal.opening import highest
 from clawd.store.mark import Mark
@@ -171,6 +183,35 @@ def test_a_database_too_large_to_read_in_time_is_a_warning(make: MakeSite, tmp_p
         db.commit()
     finding = failed(journal.check_journal(site), "not read to its end within", "warn")
     assert "clawd journal check" in finding.fix
+
+
+@pytest.mark.parametrize(("rows", "days", "status"), [(10, 1, "ok"), (1_001, 1, "warn"), (10, 8, "warn")])
+def test_no_backup_and_nobody_told_are_warnings_once_it_is_relied_on(
+    make: MakeSite, rows: int, days: int, status: str
+) -> None:
+    site = make(now=lambda: NOW)
+    real_database(site)
+    Mark(site.state_dir).write(rows)
+    for path in site.state_dir.iterdir():
+        os.utime(path, (NOW, NOW))
+    os.utime(site.state_dir / "clawd.db", (NOW - days * DAY_S, NOW - days * DAY_S))
+    assert journal._backups(site).status == status
+    assert only(people.check_alerts(site)).status == status
+
+
+def test_a_configuration_that_others_may_change_and_read_is_told_once(make: MakeSite) -> None:
+    site = make(f"bridges: {{{HOOK}}}\n")
+    assert site.config_path is not None
+    site.config_path.chmod(0o666)
+    site = survey(None, None, site.environ, site.host)
+    told = [*configuration.check_config(site), *files.check_permissions(site)]
+    finding = failed(iter(told), "and read the secret in it")
+    assert finding.fix == f"chmod 600 {site.config_path}"
+    assert [each for each in told if each.status != "ok"] == [finding]
+    assert site.config_path is not None
+    site.config_path.chmod(0o644)
+    site = survey(None, None, site.environ, site.host)
+    failed(configuration.check_config(site), "others may read it", "warn")
 
 
 def test_an_old_backup_and_endless_keeping_are_warnings(make: MakeSite) -> None:

@@ -135,6 +135,20 @@ def test_secrets_that_others_read_are_grave_and_literal_ones_are_told(make: Make
     one(site, "secrets", "low", f"its group may read {tmp_path}/s")
 
 
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("https://alerts.example.com/api/v2/alerts", False),
+        ("https://alerts.example.com/incoming-webhook-receiver?team=operations", False),
+        ("https://hooks.example.com/services/T0001/B0001/q3Zx81LmPv0aTrk29Bnd", True),
+        ("https://alerts.example.com/in?key=abc", True),
+    ],
+)
+def test_an_alerts_url_is_a_secret_only_where_it_carries_one(make: MakeSite, url: str, secret: bool) -> None:
+    site = make(f"alerts: {{targets: [{{url: '{url}'}}]}}\n")
+    assert bool(of(site, "secrets")) is secret
+
+
 def test_a_loose_state_directory_and_socket_are_grave(make: MakeSite) -> None:
     site = make()
     site.state_dir.chmod(0o777)

@@ -225,3 +225,21 @@ def test_status_tells_the_budgets_that_are_near_their_end(capsys: pytest.Capture
     status["budgets"] = [budget("other", 7.9)]
     show_status(status)
     assert "budgets" not in capsys.readouterr().out
+
+
+def test_status_tells_for_some_minutes_that_the_run_before_ended_without_a_stop(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    last = {"how": "crash", "at": NOW.isoformat(), "pid": 77, "started_at": None}
+    status: dict[str, Any] = {
+        "version": "1", "state": "ready", "uptime_s": 60.0, "pid": 1, "rss_bytes": 1, "config_error": "",
+        "state_dir": "/s", "config_path": None, "socket": "/s/s", "gateway": None, "bridges": [],
+        "queue": {"queued": 0, "running": 0, "oldest_age_s": 0.0, "deliveries_open": 0, "dead": 0,
+                  "conversations": 0, "last_id": 0},
+        "models": [], "route": [], "today": json_object(UsageRow()), "last_end": last,
+    }  # fmt: skip
+    show_status(status)
+    assert "before   process 77 ended without a stop, last seen " in capsys.readouterr().out
+    for changed in ({"uptime_s": 3600.0}, {"last_end": {**last, "how": "clean"}}, {"last_end": None}):
+        show_status(status | changed)
+        assert "before" not in capsys.readouterr().out

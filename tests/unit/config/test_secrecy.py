@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clawd.config.secrecy import names_secret, secrets_in
+from clawd.config.secrecy import is_plain_url, names_secret, secrets_in
 from clawd.config.view import view
 
 if TYPE_CHECKING:
@@ -79,3 +79,23 @@ def test_secrets_are_masked_at_any_depth_by_the_name_of_their_key(files: Files) 
     assert "https://h/x?code=**********&v=**********" in shown
     assert set(loaded.secrets) == {SECRET}
     assert list(secrets_in(loaded.config)) == [SECRET] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("https://a.example/api/v2/alerts", True),
+        ("http://a.example:9093", True),
+        ("https://me:pw@a.example/in", False),
+        ("https://me@a.example/in", False),
+        ("https://a.example/in?token=x", False),
+        ("https://a.example/in?id=0f3a9c17d2b84e65", False),
+        ("https://a.example/0f3a9c17d2b84e65", False),
+        ("swordfish", False),
+        ("redis://a.example/1", False),
+    ],
+)
+def test_a_plain_url_carries_neither_a_password_nor_a_key_nor_what_looks_random(
+    text: str, plain: bool
+) -> None:
+    assert is_plain_url(text) is plain

@@ -16,8 +16,8 @@ from clawd.store.backup import (
     FOLDER,
     BackupExists,
     BackupStopped,
-    default_name,
     list_backups,
+    place_of,
     write_backup,
 )
 from clawd.store.sqlite import Store
@@ -38,7 +38,7 @@ def mode(path: Path) -> int:
 async def test_a_copy_is_made_while_the_writer_goes_on(state_dir: Path, store: Store) -> None:
     for number in range(200):
         await store.write(put(number, "x" * 20_000))
-    target = default_name(state_dir, datetime(2026, 11, 25, 18, 47, 38, tzinfo=UTC))
+    target = place_of(None, state_dir, datetime(2026, 11, 25, 18, 47, 38, tzinfo=UTC))
     assert target == state_dir / "backups" / "clawd-20261125T184738Z.db"
     committed, before = 200, 200
     for _ in range(50):  # until one is not over before anything could be written
@@ -169,3 +169,22 @@ async def test_a_folder_that_is_not_there_is_told_and_not_made(state_dir: Path, 
     with pytest.raises(JournalError, match="can't be written"):
         await asyncio.to_thread(write_backup, store.path, state_dir / "mistyped" / "a.db")
     assert not (state_dir / "mistyped").exists()
+
+
+def test_a_name_that_nobody_gave_is_one_that_nothing_has(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 25, 18, 47, 38, tzinfo=UTC)
+    folder = tmp_path / FOLDER
+    folder.mkdir()
+    names = []
+    for ending in ("", ".partial", ""):
+        names.append(place_of(None, tmp_path, now))
+        names[-1].with_name(f"{names[-1].name}{ending}").touch()
+    stem = "clawd-20261125T184738Z"
+    assert [path.name for path in names] == [f"{stem}.db", f"{stem}-2.db", f"{stem}-3.db"]
+    assert {path.parent for path in names} == {folder}
+
+
+def test_a_backup_into_a_folder_gets_a_name_there(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 25, 18, 47, 38, tzinfo=UTC)
+    assert place_of(tmp_path, Path("/elsewhere"), now) == tmp_path / "clawd-20261125T184738Z.db"
+    assert place_of(tmp_path / "a.db", Path("/elsewhere"), now) == tmp_path / "a.db"

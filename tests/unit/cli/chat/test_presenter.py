@@ -12,6 +12,7 @@ from clawd.cli.chat.events import (
     Event,
     Grew,
     HandedBack,
+    Held,
     Outcome,
     Rewrote,
     Said,
@@ -157,6 +158,11 @@ def test_an_interruption_is_told() -> None:
     lines = told(HandedBack(T), Began(T, 2))
     assert lines[0][1].startswith("the daemon is stopping")
     assert "attempt 2" in lines[1][1]
+
+
+def test_a_turn_that_a_full_disk_holds_is_told() -> None:
+    line = "the journal can't be written (database or disk is full); this goes on when it can"
+    assert told(Held(T, "database or disk is full")) == [("note", line)]
 
 
 @pytest.mark.parametrize(("text", "line"), [("a\n  b", "a b"), ("x" * 9, "xxxx…")])

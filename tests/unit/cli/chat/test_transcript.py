@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clawd.cli.chat.events import Began, Ended, Event, Grew, Merged, Over, Rewrote, Said, Switched
+from clawd.cli.chat.events import (
+    Began,
+    Ended,
+    Event,
+    Grew,
+    HandedBack,
+    Held,
+    Merged,
+    Over,
+    Rewrote,
+    Said,
+    Switched,
+)
 from clawd.cli.chat.transcript import Transcript, unshown
 
 T = "turn:x-1-1"
@@ -51,6 +63,12 @@ def test_deltas_add_up_to_the_answer_and_nothing_is_left_for_the_end() -> None:
     events = run(delta("Hel", 0), delta("lo", 3), ended("Hello"))
     assert seen(events) == "Hello"
     assert events[-1] == Ended(turn=T, outcome="answered", text="Hello", rest="", model="m", exit_code=0)
+
+
+def test_a_turn_that_stands_still_is_told_once() -> None:
+    back: dict[str, Any] = {"type": "handed_back", "turn": T}
+    assert run({"type": "held", "turn": T, "why": "full"}, back | {"why": "held"}) == [Held(T, "full")]
+    assert run(back) == [HandedBack(T)]
 
 
 def test_a_snapshot_after_a_reconnection_adds_only_what_was_missed() -> None:

@@ -1,0 +1,110 @@
+"""How the run before this one ended: a note in the state directory, which a stop completes and a kill does not."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from clawd.control.protocol import LastEnd
+from clawd.observability.logging import LOG_FILE
+from clawd.store.opening import FILE as DATABASE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from clawd.ids import Clock
+
+log = logging.getLogger(__name__)
+
+FILE: Final = "run.json"
+
+
+class RunNote:
+    """Notes that this run goes on, and when it stopped; says of the earlier one what its note tells.
+
+    Opened under the lock of the state directory. The note is never waited for on the disk: one that a power cut left
+    empty speaks of an end without a stop too. Where it can't be written, the next run knows nothing of this one.
+
+    Args:
+        folder: The state directory.
+        clock: Tells when this run began and ended.
+        seen: When the earlier run last wrote, see `last_written`; asked before this one writes.
+    """
+
+    def __init__(self, folder: Path, clock: Clock, *, seen: datetime | None) -> None:
+        self._path = folder / FILE
+        self._clock = clock
+        self._began = clock.now()
+        self.last_end = _end_of(self._path, seen)
+
+    def __enter__(self) -> Self:
+        last = self.last_end
+        if last is not None and last.how == "crash":
+            log.warning(
+                "ended_without_stop",
+                extra={"pid": last.pid, "started_at": last.started_at, "last_seen": last.at},
+            )
+        self._write(ended_at=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._write(ended_at=self._clock.now())
+
+    def _write(self, *, ended_at: datetime | None) -> None:
+        note = {
+            "pid": os.getpid(),
+            "started_at": self._began.isoformat(),
+            "ended_at": ended_at.isoformat() if ended_at else None,
+        }
+        new = self._path.with_name(f"{FILE}.new")
+        try:
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(fd, f"{json.dumps(note)}\n".encode())
+            finally:
+                os.close(fd)
+            new.replace(self._path)
+        except OSError as error:
+            log.warning("run_not_noted", extra={"path": str(self._path), "error": error.strerror})
+
+
+def last_written(folder: Path) -> datetime | None:
+    """Return when a daemon last wrote its log or its journal; None where there is neither."""
+    times = []
+    for name in (LOG_FILE, f"{DATABASE}-wal"):
+        with suppress(OSError):
+            times.append((folder / name).stat().st_mtime)
+    return datetime.fromtimestamp(max(times), UTC) if times else None
+
+
+def _end_of(path: Path, seen: datetime | None) -> LastEnd | None:
+    try:
+        text = path.read_bytes()
+    except OSError:
+        return None  # the first run, or one of a version that left no note
+    note: dict[str, Any] = {}
+    with suppress(ValueError):
+        read = json.loads(text)
+        note = read if isinstance(read, dict) else {}
+    pid = note.get("pid")
+    ended = _moment(note.get("ended_at"))
+    return LastEnd(
+        how="crash" if ended is None else "clean",
+        at=ended or seen,
+        pid=pid if isinstance(pid, int) else 0,
+        started_at=_moment(note.get("started_at")),
+    )
+
+
+def _moment(value: object) -> datetime | None:
+    with suppress(ValueError):
+        return datetime.fromisoformat(value) if isinstance(value, str) else None
+    return None
