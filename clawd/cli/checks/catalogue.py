@@ -81,7 +81,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     _look(people.check_owners, owners="somebody can let people in from a chat"),
     _look(
         people.check_alerts,
-        alerts="somebody is told of trouble, by a bridge that is there; nobody is a warning as with `backup`",
+        alerts="somebody is told of trouble, by a bridge that is there; with a running daemon, every target can be told;"
+        " nobody is a warning as with `backup`",
     ),
     _look(host.check_unit, unit="the installed systemd unit is the one that this version writes"),
     _look(host.check_open_files, open_files="enough file descriptors"),
