@@ -137,12 +137,12 @@ def test_socket_of_a_service_is_in_its_runtime_directory(environ: dict[str, str]
 
 
 def test_socket_of_a_user_is_in_the_runtime_dir_if_that_exists(
-    tmp_path: Path, environ: dict[str, str]
+    state_dir: Path, environ: dict[str, str]
 ) -> None:
-    environ["XDG_RUNTIME_DIR"] = str(tmp_path)
-    assert paths.socket_path(None, environ) == tmp_path / "clawd" / SOCK
-    environ["XDG_RUNTIME_DIR"] = str(tmp_path / "gone")
-    assert paths.socket_path(None, environ) == tmp_path / "home/.local/state/clawd" / SOCK
+    environ |= {"HOME": str(state_dir / "home"), "XDG_RUNTIME_DIR": str(state_dir)}
+    assert paths.socket_path(None, environ) == state_dir / "clawd" / SOCK
+    environ["XDG_RUNTIME_DIR"] = str(state_dir / "gone")
+    assert paths.socket_path(None, environ) == state_dir / "home/.local/state/clawd" / SOCK
 
 
 def test_socket_path_of_107_bytes_is_the_longest(environ: dict[str, str]) -> None:
