@@ -52,17 +52,19 @@ async def load(store: Store, lease: Lease) -> Loaded:
 
 
 async def behind(store: Store, lease: Lease) -> tuple[Queued, ...]:
-    """Return the messages queued right behind a turn, up to the first that was stopped."""
+    """Return the messages queued right behind a turn, up to the first that was stopped, or that is not queued."""
     rows = await store.read(
         'SELECT i.seq, i.v, i.body, i."right", EXISTS (SELECT 1 FROM control k WHERE k.conv = i.conv'
-        " AND k.target_seq = i.seq AND k.applied_at IS NULL) FROM inbox i"
-        " WHERE i.conv = ? AND i.seq > ? AND i.state = 'queued' AND i.merged_into IS NULL"
-        " ORDER BY i.seq LIMIT ?",
+        " AND k.target_seq = i.seq AND k.applied_at IS NULL), (SELECT coalesce(max(m.seq), ?2) FROM inbox m"
+        "  WHERE m.conv = ?1 AND m.seq BETWEEN ?2 + 1 AND ?2 + ?3 AND m.merged_into = ?2) FROM inbox i"
+        " WHERE i.conv = ?1 AND i.seq > ?2 AND i.state = 'queued' AND i.merged_into IS NULL"
+        " ORDER BY i.seq LIMIT ?3",
         (lease.conv, lease.seq, MAX_MERGED),
     )
     found: list[Queued] = []
-    for seq, version, body, right, stopped in rows:
-        if stopped:
+    for seq, version, body, right, stopped, last in rows:
+        # Of a database that was salvaged, what was merged into a lost turn stands between them.
+        if stopped or seq != last + 1 + len(found):
             break
         found.append(Queued(seq=seq, message=decode_message(version, body), right=right))
     return tuple(found)
