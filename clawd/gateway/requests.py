@@ -270,8 +270,8 @@ class Upload(Body):
         description="The file, with its name and its type.",
         json_schema_extra={"format": "binary", "contentMediaType": "application/octet-stream"},
     )
-    purpose: Annotated[str | None, Field(max_length=1024)] = Field(
-        default=None, description="Comes back in the answer, and has no other effect."
+    purpose: Annotated[str, Field(max_length=1024)] = Field(  # no null: all of a form is text
+        default="", description="Comes back in the answer, and has no other effect."
     )
 
 

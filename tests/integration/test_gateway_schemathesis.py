@@ -53,6 +53,8 @@ async def run(url: str, state_dir: Path, tmp_path: Path, *options: str) -> str:
         described = await response.json()
     for name in ("ChatBody", "ResponsesBody"):  # so that it gets further than "there is no such model"
         described["components"]["schemas"][name]["properties"]["model"]["enum"] = ["clawd", "demo"]
+    # In a form a number arrives as its digits, which is a string; that is taken for a breach of the description.
+    del described["components"]["schemas"]["Upload"]["properties"]["purpose"]["type"]
     (tmp_path / "openapi.json").write_text(json.dumps(described))
     (tmp_path / "schemathesis.toml").write_text(RULES)
     token = (state_dir / "state" / "gateway.token").read_text().strip()
