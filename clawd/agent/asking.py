@@ -12,57 +12,43 @@ from clawd.models.tool_calls import without_tools
 from clawd.texts import say
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Mapping
 
+    from clawd.agent.brain import Brain
     from clawd.agent.choosing import Choice
     from clawd.agent.memory import Memory
-    from clawd.agent.turn import Turn, Why
+    from clawd.agent.open_turn import OpenTurn
+    from clawd.agent.turn import Why
+    from clawd.agent.turn_time import TurnTime
     from clawd.agent.voice import Voice
-    from clawd.journal.records import Record
     from clawd.messages import InboundMessage
     from clawd.models.base import ModelRequest, Reserve, RoutedProvider
     from clawd.response import ModelAttempt, ModelResponse
-    from clawd.tools.base import ToolSpec
-
-    Limited = Callable[[Coroutine[None, None, ModelResponse]], Awaitable[ModelResponse]]
 
 
 class Asking:
     """Asks models for one attempt at one turn.
 
     Args:
-        router: Chooses among the models.
+        brain: Has the router, the tools that are offered, and what a turn may cost.
+        turn: Notes what is asked.
         memory: Makes the requests.
-        note: Queues a record.
-        limited: Returns what its work returns, within the turn's own limits.
+        time: Limits each of them.
         voice: Is shown what a model says while it says it.
-        max_usd: What a turn may cost.
     """
 
-    def __init__(
-        self,
-        router: RoutedProvider,
-        memory: Memory,
-        *,
-        note: Callable[[Record], None],
-        limited: Limited,
-        voice: Voice,
-        max_usd: float,
-    ) -> None:
-        self._router = router
+    def __init__(self, brain: Brain, turn: OpenTurn, memory: Memory, time: TurnTime, voice: Voice) -> None:
+        self._brain = brain
+        self._turn = turn
         self._memory = memory
-        self._note = note
-        self._limited = limited
+        self._time = time
         self._voice = voice
-        self._max_usd = max_usd
 
     async def ask(
         self,
         step: int,
-        turn: Turn,
         merged: Mapping[int, InboundMessage],
         choice: Choice,
-        tools: tuple[ToolSpec, ...],
         *,
         last: Why | None = None,
     ) -> ModelResponse:
@@ -73,22 +59,19 @@ class Asking:
 
         Args:
             step: The step's number.
-            turn: What has happened in this turn.
-            merged: Further messages that became part of it, by their sequence number.
+            merged: Further messages that became part of the turn, by their sequence number.
             choice: Whom to ask.
-            tools: What is offered, but for a last answer.
-            last: Why it is the last time that the turn asks.
+            last: Why it is the last time that the turn asks; no tools are offered then.
 
         Raises:
             ModelError: no model answered, or the turn's first request is dearer than a whole turn may be.
         """
         told = say(f"last_{last}", "en") if last is not None else ""
+        tools = () if last else self._brain.tools.specs(self._turn.lease.right)
         refused, only_small = 0, False
         earlier: tuple[ModelAttempt, ...] = ()
         while True:
-            request = await self._memory.fit(
-                turn, () if last else tools, merged, choice, told, only_small=only_small
-            )
+            request = await self._memory.fit(tools, merged, choice, told, only_small=only_small)
             if last is not None:  # some providers refuse calls of tools that are not offered
                 request = without_tools(request)
             try:
@@ -109,11 +92,12 @@ class Asking:
                 return with_attempts(response, (*earlier, *response.attempts)) if earlier else response
 
     async def _ask(self, step: int, request: ModelRequest) -> ModelResponse:
-        reserve = reserved(self._router, request)
-        if step == 1 and reserve is not None and reserve.input_usd > self._max_usd:
-            raise TurnTooDear(reserve.model, input_usd=reserve.input_usd, limit_usd=self._max_usd)
+        reserve = reserved(self._brain.router, request)
+        max_usd = self._brain.agent.max_turn_usd
+        if step == 1 and reserve is not None and reserve.input_usd > max_usd:
+            raise TurnTooDear(reserve.model, input_usd=reserve.input_usd, limit_usd=max_usd)
         # The router itself asks again what may pass; a step is asked once.
-        self._note(
+        self._turn.note(
             ModelIntent(
                 step=step,
                 route=request.route,
@@ -122,7 +106,7 @@ class Asking:
                 reserve_usd=reserve.usd if reserve is not None else None,
             )
         )
-        return await self._limited(collect(self._router, request, self._voice.hear))
+        return await self._time.limited(collect(self._brain.router, request, self._voice.hear))
 
 
 def reserved(router: RoutedProvider, request: ModelRequest) -> Reserve | None:

@@ -15,16 +15,16 @@ from clawd.agent.choosing import Choice
 from clawd.agent.context import Block, Layout, Shown, lay_out, past_blocks
 from clawd.agent.cutting import CUT, squeeze
 from clawd.agent.fitting import SPARE, Fitting, Shelf
-from clawd.agent.turn import Turn, fold
 from clawd.errors import ContextTooLong, ModelError, ModelsExhausted, ModelUnavailable
 from clawd.journal.base import Snapshot
-from clawd.journal.records import Record, SummaryIntent, SummaryResult, TurnsUndone
+from clawd.journal.records import SummaryIntent, SummaryResult, TurnsUndone
 from clawd.models.base import ChatMessage, ModelRequest, RequestTags
 from clawd.models.windows import DEFAULT_ROUTE, SUMMARY_ROUTE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from clawd.agent.open_turn import OpenTurn
     from clawd.config.schema import AgentConfig
     from clawd.journal.base import Lease, Loaded, PastTurn
     from clawd.messages import InboundMessage
@@ -42,8 +42,6 @@ TIMES_TOO_LONG: Final = 3
 """How often a request is made shorter and asked again when a model finds it too long."""
 
 Ask = Callable[[ModelRequest], Awaitable["ModelResponse"]]
-Commit = Callable[[Record], Awaitable[None]]
-Note = Callable[[Record], None]
 Reserving = Callable[[ModelRequest], "Reserve | None"]
 
 
@@ -51,41 +49,32 @@ class Memory:
     """The context of one attempt at one turn.
 
     Args:
-        lease: Of the turn.
-        loaded: What the journal had of it.
+        turn: Whose context it is; summaries are committed as steps of it.
         agent: Instructions and limits.
         windows: Of the models in use.
         ask: Asks a model; ends with the turn's own limits.
-        commit: Commits a record and applies it to the turn.
-        note: Queues a record.
         reserve: Says whom a request will be asked of, and what that may cost.
         shown: Makes of a message what a model is shown of it.
     """
 
     def __init__(
         self,
-        lease: Lease,
-        loaded: Loaded,
+        turn: OpenTurn,
         *,
         agent: AgentConfig,
         windows: Windows,
         ask: Ask,
-        commit: Commit,
-        note: Note,
         reserve: Reserving,
         shown: Shown,
     ) -> None:
-        self._lease = lease
-        self._loaded = loaded
+        self._turn = turn
         self._agent = agent
         self._windows = windows
         self._ask = ask
-        self._commit = commit
-        self._note = note
         self._reserve = reserve
         self._shown = shown
-        self._tags = tags_of(lease)
-        own = fold(loaded.records).summary
+        self._tags = tags_of(turn.lease)
+        loaded, own = turn.loaded, turn.state.summary
         # A session that was begun anew meanwhile has no snapshot; the turn's own beginning is still needed.
         self._summary = loaded.summary or (own.text if own is not None else "")
         self._through_seq = loaded.summary_seq
@@ -101,15 +90,10 @@ class Memory:
         self.question_cut: tuple[int, int] | None = None
         """How many characters of the person's own message the last request showed, and of how many; None: all."""
 
-    def see(self, message: InboundMessage) -> None:
-        """Use this form of the turn's own message from now on."""
-        self._lease = replace(self._lease, message=message)
-
     # --- requests ---------------------------------------------------------------------------------------
 
     async def fit(
         self,
-        turn: Turn,
         tools: tuple[ToolSpec, ...],
         merged: Mapping[int, InboundMessage],
         choice: Choice,
@@ -123,7 +107,6 @@ class Memory:
         the route alone, as far as there are any; in the largest window the oldest messages are left out.
 
         Args:
-            turn: What has happened in this turn.
             tools: What is offered to the model.
             merged: Further messages that became part of this turn, by their sequence number.
             choice: Whom to ask.
@@ -134,11 +117,11 @@ class Memory:
         window, *larger = self._windows.levels(
             choice.route, choice.pin, unknown_tokens=self._agent.context_tokens, strict=choice.alone
         )
-        shelf = self._shelf(turn, merged, note)
+        shelf = self._shelf(merged, note)
         draft = self._fitting.draft(shelf, tools, window)
         if not draft.fits and not self._given_up:
             await self._make_room(shelf.layout, draft.budget, self._fitting.counter(window))
-            shelf = self._shelf(turn, merged, note)
+            shelf = self._shelf(merged, note)
             draft = self._fitting.draft(shelf, tools, window)
         least: int | None = None
         while larger and not only_small and not draft.whole:
@@ -147,7 +130,7 @@ class Memory:
         if not draft.fits:
             draft = self._fitting.shortened(draft, shelf, window)
         if tools and not draft.tools:
-            log.warning("tools_do_not_fit", extra={"turn": self._lease.turn, "tokens": window.input})
+            log.warning("tools_do_not_fit", extra={"turn": self._turn.lease.turn, "tokens": window.input})
         self._estimate = draft.tokens
         self.question_cut = self._fitting.question_cut(draft, shelf, window)
         return ModelRequest(
@@ -186,18 +169,19 @@ class Memory:
     def _too_long(self, model: str, words: str, estimated: int) -> bool:
         return self._windows.too_long(model, words, estimated, unknown_tokens=self._agent.context_tokens)
 
-    def _shelf(self, turn: Turn, merged: Mapping[int, InboundMessage], note: str) -> Shelf:
-        layout = self._layout(turn, merged)
-        return Shelf(layout=layout, summary=self._summary, omitted=self._loaded.omitted, note=note)
+    def _shelf(self, merged: Mapping[int, InboundMessage], note: str) -> Shelf:
+        layout = self._layout(merged)
+        return Shelf(layout=layout, summary=self._summary, omitted=self._turn.loaded.omitted, note=note)
 
-    def _layout(self, turn: Turn, merged: Mapping[int, InboundMessage]) -> Layout:
+    def _layout(self, merged: Mapping[int, InboundMessage]) -> Layout:
+        turn = self._turn.state
         key = (turn.undone, self._through_seq)
         if self._past is None or self._past[0] != key:
             self._past = (key, past_blocks(self._history, turn, self._shown))
         return lay_out(
-            self._loaded.history,
+            self._turn.loaded.history,
             self._past[1],
-            self._lease.message,
+            self._turn.lease.message,
             turn,
             merged,
             through_step=self._through_step,
@@ -206,11 +190,10 @@ class Memory:
 
     # --- summaries --------------------------------------------------------------------------------------
 
-    async def compact(self, turn: Turn, choice: Choice) -> int | None:
+    async def compact(self, choice: Choice) -> int | None:
         """Summarise the whole session before this turn; `/compact`.
 
         Args:
-            turn: What has happened in this turn.
             choice: Whose window the summary is for.
 
         Returns:
@@ -220,7 +203,7 @@ class Memory:
             ModelError: no model made one.
         """
         self._choice = choice
-        layout = self._layout(turn, {})
+        layout = self._layout({})
         window = self._windows.of(
             choice.route, choice.pin, unknown_tokens=self._agent.context_tokens, strict=choice.alone
         )
@@ -229,7 +212,7 @@ class Memory:
             await self._summarise(layout, covered, 0, compact.summary_cap(window.input), counter)
         if not self._summary:
             return None
-        return self._through_seq - self._lease.settings.session_seq
+        return self._through_seq - self._turn.lease.settings.session_seq
 
     async def _make_room(self, layout: Layout, budget: int, counter: TokenCounter) -> None:
         """Summarise what is oldest; after a failure nothing more is tried in this attempt."""
@@ -244,7 +227,7 @@ class Memory:
             await self._summarise(layout, past, steps, cap, counter)
         except ModelError as error:
             self._given_up = True
-            log.warning("summary_failed", extra={"turn": self._lease.turn, "error": str(error)})
+            log.warning("summary_failed", extra={"turn": self._turn.lease.turn, "error": str(error)})
 
     async def _summarise(
         self, layout: Layout, past: int, steps: int, cap: int, counter: TokenCounter
@@ -290,7 +273,7 @@ class Memory:
             input_tokens=tokens,
         )
         reserve = self._reserve(request)
-        self._note(
+        self._turn.note(
             SummaryIntent(
                 step=self._step - 1,
                 route=request.route,
@@ -313,26 +296,31 @@ class Memory:
     ) -> None:
         """Commit a summary, then use it."""
         covered = compact.boundary(layout, covered)
-        seq = compact.through_seq(layout, covered, self._lease.seq, self._through_seq)
+        seq = compact.through_seq(layout, covered, self._turn.lease.seq, self._through_seq)
         step = max(self._through_step, last.step)
         text = counter.cut(response.text.strip(), cap, CUT)
         record = SummaryResult(
             step=self._step - 1, through_seq=seq, through_step=step, text=text, response=response
         )
-        await self._commit(record)
+        await self._turn.commit(record)
         self._step, self._through_seq, self._through_step, self._summary = record.step, seq, step, text
         self._history = [past for past in self._history if past.seq > seq]
         self._made += 1
-        extra = {"turn": self._lease.turn, "model": response.model, "through_seq": seq, "through_step": step}
+        extra = {
+            "turn": self._turn.lease.turn,
+            "model": response.model,
+            "through_seq": seq,
+            "through_step": step,
+        }
         log.info("summary_made", extra=extra)
 
     # --- snapshots --------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot | None:
         """Return the session before this turn as its next turn should load it; None when that is not due."""
-        if self._loaded.behind <= SNAPSHOT_AFTER or self._made:
+        if self._turn.loaded.behind <= SNAPSHOT_AFTER or self._made:
             return None
-        return snapshot_of(self._lease, self._loaded)
+        return snapshot_of(self._turn.lease, self._turn.loaded)
 
 
 def snapshot_of(lease: Lease, loaded: Loaded) -> Snapshot:

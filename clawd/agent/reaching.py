@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
     from clawd.agent.mailbox import Box
     from clawd.agent.offline import Whom
-    from clawd.agent.run import TurnRunner
-    from clawd.agent.turn import Turn
+    from clawd.agent.open_turn import OpenTurn
+    from clawd.agent.workplace import Workplace
     from clawd.config.schema import AgentConfig
-    from clawd.journal.base import Lease
     from clawd.response import ModelAttempt, ModelResponse
 
 
@@ -36,21 +35,17 @@ class Reaching:
     """Asks for one attempt at one turn.
 
     Args:
-        runner: Knows what is out of reach, and commits.
-        lease: Ends when the turn begins to wait.
+        workplace: Knows what is out of reach, and commits.
+        turn: Its lease ends when it begins to wait.
         agent: Says how long it may.
         box: May have been told to stop.
-        turn: Returns what is known of the turn.
     """
 
-    def __init__(
-        self, runner: TurnRunner, lease: Lease, agent: AgentConfig, box: Box, turn: Callable[[], Turn]
-    ) -> None:
-        self._runner = runner
-        self._lease = lease
+    def __init__(self, workplace: Workplace, turn: OpenTurn, agent: AgentConfig, box: Box) -> None:
+        self._workplace = workplace
+        self._turn = turn
         self._agent = agent
         self._box = box
-        self._turn = turn
         self._whom: Whom | None = None  # who was asked last, or was to be
         self._is_asking = False
 
@@ -62,12 +57,12 @@ class Reaching:
         """
         if self._is_asking:
             return await ask()
-        self._whom, outage = whom, self._runner.outage
+        self._whom, outage = whom, self._workplace.outage
         if self._agent.offline_wait_s and not self._has_waited and not outage.may_ask(whom):
             self._box.check()
             await self._wait(f"{ModelUnavailable.code}: the network is away", ())
             raise TurnWaits
-        begun = self._runner.clock.monotonic()
+        begun = self._workplace.clock.monotonic()
         self._is_asking = True
         try:
             response = await ask()
@@ -93,16 +88,16 @@ class Reaching:
     @property
     def _has_waited(self) -> bool:
         """Whether the turn has waited for as long as it may; what else has a deadline is a question."""
-        return self._lease.expired and self._turn().offline is not None
+        return self._turn.lease.expired and self._turn.state.offline is not None
 
     async def _wait(self, error: str, attempts: Sequence[ModelAttempt]) -> None:
-        before, now = self._turn().offline, self._runner.clock.now()
+        before, now = self._turn.state.offline, self._workplace.clock.now()
         since = before.since if before is not None else now
         until = before.until if before is not None else now + timedelta(seconds=self._agent.offline_wait_s)
         waiting = TurnOffline(since=since, until=until, error=error, attempts=tuple(attempts))
-        await self._runner.wait_for_network(self._lease, waiting, first=before is None)
+        await self._workplace.recorder.wait_for_network(self._turn.lease, waiting, first=before is None)
         if self._whom is not None:
-            self._runner.outage.waits(self._whom, self._lease.conv)
+            self._workplace.outage.waits(self._whom, self._turn.lease.conv)
 
 
 def _answered(error: ModelError) -> bool:

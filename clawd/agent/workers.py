@@ -6,8 +6,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from clawd.agent import ending as endings
-from clawd.agent.attempt import language_of
 from clawd.errors import Fenced, JournalBroken, JournalError, JournalUnavailable
 from clawd.fanout import HandedBack, Held
 from clawd.memory import end_if_exhausted
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
 
     from clawd.agent.run import TurnRunner
     from clawd.fanout import Fanout
+    from clawd.ids import Clock
     from clawd.journal.base import Journal, Lease
 
 log = logging.getLogger(__name__)
@@ -33,6 +32,7 @@ class Workers:
         journal: Journal,
         fanout: Fanout,
         runner: TurnRunner,
+        clock: Clock,
         *,
         concurrency: Callable[[], int],
         without: Callable[[], Collection[str]] = tuple,
@@ -40,6 +40,7 @@ class Workers:
         self._journal = journal
         self._fanout = fanout
         self._runner = runner
+        self._clock = clock
         self._concurrency = concurrency
         self._without = without
         self._tasks: set[asyncio.Task[None]] = set()
@@ -135,12 +136,12 @@ class Workers:
         except Exception as error:  # the turn boundary: a bug ends this turn, visibly
             end_if_exhausted(error)
             log.exception("turn_broke")
-            await self._runner.finish(lease, endings.broken(error, language_of(lease)), whole=True)
+            await self._runner.break_off(lease, error)
 
     async def _give_up(self, lease: Lease, *, count: bool) -> None:
         """Hand the turn back after a rest, while this process goes on: nobody else would ever free it."""
         while True:
-            await self._runner.clock.sleep(RETRY_CLAIM_S)
+            await self._clock.sleep(RETRY_CLAIM_S)
             try:
                 await self._journal.release(lease, count=count)
             except JournalUnavailable as error:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from clawd import __version__
+from clawd.agent.brain import Brain
 from clawd.agent.choosing import names_of
-from clawd.agent.run import Brain
 from clawd.commands import parse
 from clawd.models.base import ModelContext, RequestTags
 from clawd.models.budgets import day_limits

@@ -14,8 +14,10 @@ from clawd.access import Access
 from clawd.agent.files import Shelf
 from clawd.agent.mailbox import Mailbox
 from clawd.agent.offline import Outage
+from clawd.agent.recorder import Recorder
 from clawd.agent.run import TurnRunner
 from clawd.agent.workers import Workers
+from clawd.agent.workplace import Workplace
 from clawd.alarms import Alarms
 from clawd.alerts.calls import AlertCalls
 from clawd.alerts.desk import Desk
@@ -340,26 +342,29 @@ def _workers(ground: _Ground, minds: Minds, supervisor: Supervisor) -> Workers:
         bridge = supervisor.bridges().get(address.bridge)
         return split_reply(text, bridge.capabilities) if bridge is not None else [text]
 
-    runner = TurnRunner(
+    recorder = Recorder(
         journal,
         ground.fanout,
-        ground.mailbox,
         ground.clock,
-        brain=minds.brain,
         split=split,
         alarms=ground.alarms,
-        history=ground.opened.search,
-        app_events=ground.callbacks.events,
-        shelf=Shelf(ground.opened.artifacts.of, supervisor.bridges, ground.clock),
-        counts=ground.counts,
-        outage=ground.outage,
         connected=lambda: {bridge.name for bridge in supervisor.statuses() if bridge.state == "connected"},
+        app_events=ground.callbacks.events,
+        counts=ground.counts,
+    )
+    workplace = Workplace(
+        recorder=recorder,
+        clock=ground.clock,
+        shelf=Shelf(ground.opened.artifacts.of, supervisor.bridges, ground.clock),
+        outage=ground.outage,
+        history=ground.opened.search,
     )
     situation = ground.situation
     return Workers(
         journal,
         ground.fanout,
-        runner,
+        TurnRunner(journal, ground.fanout, ground.mailbox, workplace, brain=minds.brain),
+        ground.clock,
         concurrency=lambda: situation.loaded.config.agent.concurrency,
         # Without its bridge nothing fetches a message's files, or knows how long its replies may be.
         without=lambda: situation.loaded.config.bridges if situation.standalone else (),

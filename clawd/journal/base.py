@@ -175,6 +175,11 @@ class Lease:
     expired: bool = False  # the deadline of its question, or of its waiting for the network, has passed
     asked_seq: int | None = None  # the conversation's newest message when the question was asked
 
+    @property
+    def language(self) -> str | None:
+        """The language to speak in: chosen by /lang, else the sender's."""
+        return self.settings.language or self.message.sender.language
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastTurn:

@@ -13,11 +13,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from clawd.access import Access
+from clawd.agent.brain import Brain
 from clawd.agent.files import Shelf
 from clawd.agent.mailbox import Mailbox
 from clawd.agent.offline import Outage
-from clawd.agent.run import Brain, TurnRunner
+from clawd.agent.recorder import Recorder
+from clawd.agent.run import TurnRunner
 from clawd.agent.workers import Workers
+from clawd.agent.workplace import Workplace
 from clawd.alarms import Alarms, GivenUp
 from clawd.alerts.saying import AlertsInChat
 from clawd.bridge import BridgeConfig
@@ -239,23 +242,27 @@ class Inner:
             counts=self.counts,
         )
         self.outage = Outage(self.journal, self.clock)
-        self.runner = TurnRunner(
+        self.recorder = Recorder(
             self.journal,
             self.fanout,
-            self.mailbox,
             self.clock,
-            brain=self._brain,
             split=self._split,
             alarms=self.alarms,
-            history=self.opened.search,
-            app_events=self.callbacks.events,
-            shelf=Shelf(self.opened.artifacts.of, self.supervisor.bridges, self.clock),
-            counts=self.counts,
-            outage=self.outage,
             connected=self.supervisor.connected,
+            app_events=self.callbacks.events,
+            counts=self.counts,
         )
+        self.shelf = Shelf(self.opened.artifacts.of, self.supervisor.bridges, self.clock)
+        workplace = Workplace(
+            recorder=self.recorder,
+            clock=self.clock,
+            shelf=self.shelf,
+            outage=self.outage,
+            history=self.opened.search,
+        )
+        self.runner = TurnRunner(self.journal, self.fanout, self.mailbox, workplace, brain=self._brain)
         self.workers = Workers(
-            self.journal, self.fanout, self.runner, concurrency=lambda: self.agent.concurrency
+            self.journal, self.fanout, self.runner, self.clock, concurrency=lambda: self.agent.concurrency
         )
 
     def configure(self) -> None:

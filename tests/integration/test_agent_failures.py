@@ -127,9 +127,9 @@ async def test_a_bug_in_cutting_the_reply_ends_that_turn_with_a_sentence(state_d
         raise ValueError("a bug")
 
     async with Inner(state_dir, model=ScriptedModel("a", "b")) as inner:
-        whole, inner.runner._split = inner.runner._split, broken
+        whole, inner.recorder._split = inner.recorder._split, broken
         assert (await inner.ask()).answer == say("failed_internal")
-        inner.runner._split = whole
+        inner.recorder._split = whole
         assert (await inner.ask()).answer == "b"
         await inner.delivered(say("failed_internal"), "b")
 

@@ -127,7 +127,7 @@ async def test_a_file_that_drips_in_leaves_the_turn_its_time(state_dir: Path) ->
 
     model, chat = ScriptedModel(), Dripping()
     async with Inner(state_dir, model=model, bridges=[chat]) as inner:
-        inner.runner.shelf.file_s = 0.1
+        inner.shelf.file_s = 0.1
         await send(inner, Text("look"), File(ref="tg-1", name="a.pdf"))
         ((_, note),) = asked(model)
         assert isinstance(note, Text)
