@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from clawd.errors import ConfigError, ConfigProblem
+from clawd.lookups import Lookups
 
 if TYPE_CHECKING:
     from clawd.config.schema import NetworkConfig
@@ -39,6 +40,7 @@ def client_session(network: NetworkConfig, **options: Any) -> aiohttp.ClientSess
     if _is_socks(network):
         connector: aiohttp.BaseConnector = _socks_connector(network.proxy or "", **tls, **limits)
     else:
+        limits.setdefault("resolver", Lookups())
         connector = aiohttp.TCPConnector(**tls, **limits)
         options["proxy"] = network.proxy
     return aiohttp.ClientSession(connector=connector, trust_env=False, **options)

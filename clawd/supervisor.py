@@ -130,11 +130,13 @@ class Supervisor:
         *,
         create: Callable[[str, BridgeConfig], Bridge],
         on_connected: Callable[[], None],
+        clean: Callable[[str], str] = str,
     ) -> None:
         self._inbox = inbox
         self._clock = clock
         self._create = create
         self._on_connected = on_connected
+        self._clean = clean  # takes out secrets: platforms quote what they were sent, and a state is shown
         self._bridges: dict[str, _Supervised] = {}
         self._wanted: Mapping[str, BridgeConfig] = {}
         self._changed = asyncio.Event()
@@ -231,7 +233,7 @@ class Supervisor:
     def refused(self, name: str, error: BridgeError) -> None:
         """A send found the credentials refused: connect again before anything else is sent."""
         if held := self._bridges.get(name):
-            held.error = str(error)
+            held.error = self._clean(str(error))
             held.refused.set()
 
     async def probe(self, name: str) -> str:
@@ -246,7 +248,11 @@ class Supervisor:
             known = ", ".join(self._bridges) or "none"
             raise NotFound(f"no bridge is called {name}", why=f"configured and enabled: {known}")
         if isinstance(held.bridge, ProbeBridge):
-            return await held.bridge.probe()
+            try:
+                return await held.bridge.probe()
+            except BridgeError as error:
+                error.what, error.why = self._clean(error.what), self._clean(error.why)
+                raise
         if isinstance(held.bridge, HttpBridge):
             return f"{name} has nothing to connect to; it waits for calls"
         if held.state != "connected":  # it has no test of its own, so its state has to tell
@@ -312,6 +318,7 @@ class Supervisor:
         if isinstance(error, BridgeError):
             held.error += f" ({error.why})" if error.why else ""
             held.remedy = error.remedy
+        held.error = self._clean(held.error)
         if held.failures == 1 or held.state != state:
             log.warning(
                 "bridge_down", extra={"bridge": held.bridge.name, "state": state, "error": held.error}

@@ -31,6 +31,8 @@ _URL_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)(?=@)")
 _URL_VALUE = re.compile(r"([?&]([^=&\s#]+)=)([^&\s#]+)")
 # A part of a URL that nobody would write by hand: long, with digits or capitals among the letters.
 _RANDOM = re.compile(r"(?=.*[0-9A-Z])[\w.~%=:+-]{16,}")
+# Keys of addresses that others gave out, perhaps with a key in their path: chat services do.
+_CALLED: Final = frozenset({"url", "callback_url"})
 _URL_NAMES: Final = frozenset({"code", "sig", "sign"})  # name a secret in a URL's query, and nowhere else
 
 
@@ -64,6 +66,14 @@ def mask_urls(text: str) -> str:
     return _URL_VALUE.sub(rf"\1{MASK}", _URL_PASSWORD.sub(rf"\1:{MASK}", text))
 
 
+def mask_paths(key: str, url: str) -> str:
+    """Return the address behind this key with what looks like a key in its path masked."""
+    if key not in _CALLED or "://" not in url:
+        return url
+    path, mark, rest = url.partition("?")
+    return "/".join(MASK if _RANDOM.fullmatch(part) else part for part in path.split("/")) + mark + rest
+
+
 def secrets_in_urls(text: str) -> Iterator[str]:
     """Yield the passwords and keys that URLs in the text carry: of proxies, endpoints, callbacks."""
     for match in _URL_PASSWORD.finditer(text):
@@ -71,6 +81,18 @@ def secrets_in_urls(text: str) -> Iterator[str]:
     for match in _URL_VALUE.finditer(text):
         if names_secret_in_url(match[2]):
             yield match[3]
+
+
+def secrets_in_path(url: str) -> Iterator[str]:
+    """Yield what is secret of a URL that may hold a key anywhere: servers quote the path alone, or a part of it."""
+    address, _, query = url.partition("#")[0].partition("?")
+    host, _, path = address.partition("://")[2].partition("/")
+    if not host:
+        return
+    if any(_RANDOM.fullmatch(part) for part in path.split("/")):
+        yield f"/{path}"
+        yield from (part for part in path.split("/") if _RANDOM.fullmatch(part))
+    yield from (value for pair in query.split("&") if _RANDOM.fullmatch(value := pair.partition("=")[2]))
 
 
 def is_plain_url(text: str) -> bool:
@@ -99,10 +121,13 @@ def secrets_in(value: object) -> Iterator[str]:
     for key, leaf in _leaves(value, ""):
         if isinstance(leaf, Secret):
             yield leaf.reveal()
+            yield from secrets_in_path(leaf.reveal())
         elif isinstance(leaf, str):
             if names_secret(key):
                 yield leaf
             yield from secrets_in_urls(leaf)
+            if key in _CALLED:
+                yield from secrets_in_path(leaf)
 
 
 def hide_values(line: str, hide: Callable[[str], str]) -> str:

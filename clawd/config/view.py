@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from clawd.config.base import Secret
-from clawd.config.secrecy import MASK, mask_urls, names_secret
+from clawd.config.secrecy import MASK, mask_paths, mask_urls, names_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def _plain(value: object, key: str = "") -> Any:
     if isinstance(value, str | int | float) and not isinstance(value, bool) and names_secret(key):
         return MASK
     if isinstance(value, str):
-        return mask_urls(value)
+        return mask_paths(key, mask_urls(value))
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,7 @@ from .vitals import VitalsReader
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from clawd.alerts.calls import Failing
     from clawd.bridge import Bridge, BridgeConfig
     from clawd.config.loader import LoadedConfig
     from clawd.gateway.app import Gateway
@@ -268,7 +269,7 @@ def _delivery(ground: _Ground, inbox: DurableInbox, state_dir: Path) -> tuple[Su
         journal.outgoing.set()
         ground.outage.hint()
 
-    supervisor = Supervisor(inbox, clock, create=create, on_connected=connected)
+    supervisor = Supervisor(inbox, clock, create=create, on_connected=connected, clean=ground.redactor.clean)
     live_view = LiveView(journal, ground.fanout, clock, bridges=supervisor.bridges)
     ours: Mapping[str, Bridge] = {each.name: each for each in (ground.callbacks, ground.alert_calls)}
     outbox = Outbox(
@@ -280,6 +281,7 @@ def _delivery(ground: _Ground, inbox: DurableInbox, state_dir: Path) -> tuple[Su
         settle=live_view.settle,
         alarms=ground.alarms,
         counts=ground.counts,
+        clean=ground.redactor.clean,
     )
     supervisor.close_when(outbox.idle)
     return supervisor, live_view, outbox
@@ -305,12 +307,17 @@ def _alerts(
         redactor=ground.redactor,
         pause=lambda: opened.store.pause,
     )
+
+    def failing(url: str) -> Failing | None:
+        found = ground.alert_calls.failing(url)  # receivers quote the call, and this is shown
+        return replace(found, why=ground.redactor.clean(found.why)) if found is not None else None
+
     teller = Teller(
         opened.journal,
         access,
         bridges=supervisor.bridges,
         find=opened.views.chat_address,
-        failing=ground.alert_calls.failing,
+        failing=failing,
         statuses=supervisor.statuses,
     )
     desk = Desk(AlertRows(opened.store, clock), teller, clock, read=vitals.read)

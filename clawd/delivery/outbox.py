@@ -62,6 +62,7 @@ class Outbox:
         alarms: Alarms,
         chance: Callable[[], float] = random.random,
         counts: Counts | None = None,
+        clean: Callable[[str], str] = str,
     ) -> None:
         """Create the service.
 
@@ -75,6 +76,7 @@ class Outbox:
             alarms: Told of deliveries that were given up, and of those that an owner must decide on.
             chance: Draws numbers from 0 to 1, for the jitter of retries.
             counts: Counts what became of each attempt.
+            clean: Takes secrets out of what an error says: receivers quote the call, and it is kept and shown.
         """
         self._journal = journal
         self._clock = clock
@@ -85,6 +87,7 @@ class Outbox:
         self._alarms = alarms
         self._chance = chance
         self._counts = counts or Counts()
+        self._clean = clean
         self._config: DeliveryConfig | None = None
         self._policies: Mapping[str, BridgeConfig] = {}
         self._sending: dict[asyncio.Task[None], str] = {}  # to the bridge's name
@@ -229,25 +232,28 @@ class Outbox:
             return self._later(row, bridge, error)
         except DeliveryUnauthorized as error:
             self._refused(message.address.bridge, error)
-            return RetryAt(delay_s=1, why=str(error))
+            return RetryAt(delay_s=1, why=self._why(error))
         except DeliveryParked as error:
-            log.info("delivery_parked", extra={"why": str(error)})
-            return Parked(why=str(error))
+            log.info("delivery_parked", extra={"why": self._why(error)})
+            return Parked(why=self._why(error))
         except DeliveryMoved as error:
             moved = replace(message.address, chat=error.chat)
             await self._commit(lambda: self._journal.move_address(message.address, moved))
-            return RetryAt(delay_s=0, why=str(error))
+            return RetryAt(delay_s=0, why=self._why(error))
         except DeliveryRejected as error:
             log.info("delivery_dead", extra={"error": str(error)})
-            return Dead(why=str(error), unreachable=error.unreachable)
+            return Dead(why=self._why(error), unreachable=error.unreachable)
         except Exception as error:  # noqa: BLE001 - whatever a bridge raises, the message may have arrived
             end_if_exhausted(error)
             return self._ambiguous(row, bridge, error)
         log.info("delivery_sent", extra={"attempt": row.attempt, "remote_id": receipt.remote_id})
         return Sent(remote_id=receipt.remote_id)
 
+    def _why(self, error: Exception) -> str:
+        return self._clean(str(error)) or type(error).__name__
+
     def _ambiguous(self, row: OutboxRow, bridge: Bridge, error: Exception) -> DeliveryOutcome:
-        why = str(error) or type(error).__name__
+        why = self._why(error)
         log.warning("delivery_unknown", extra={"error": why})
         if row.message.address.bridge in self.holding():
             return Held(why=why)
@@ -256,11 +262,11 @@ class Outbox:
     def _later(self, row: OutboxRow, bridge: Bridge, error: DeliveryRetryLater) -> DeliveryOutcome:
         if error.refused and row.refusals + 1 >= MAX_REFUSALS:
             log.info("delivery_dead", extra={"error": str(error)})
-            return Dead(why=f"refused {MAX_REFUSALS} times: {error}")
+            return Dead(why=f"refused {MAX_REFUSALS} times: {self._why(error)}")
         delay_s = error.retry_after_s
         return RetryAt(
             delay_s=self._delay(bridge, row.attempt) if delay_s is None else delay_s,
-            why=str(error),
+            why=self._why(error),
             refused=error.refused,
             tried=error.tried,
         )

@@ -6,10 +6,11 @@ import math
 import re
 from typing import TYPE_CHECKING, Final
 
-from clawd.observability.secret_forms import MIN_SECRET, forms_of
+from clawd.observability.secret_forms import MIN_SECRET, forms_of, without_escapes
+from clawd.observability.unescaping import is_escaped, unescape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from clawd.response import JsonValue
 
@@ -44,102 +45,127 @@ _SHAPES: Final = tuple(
 )
 
 
-# Where a secret may stand in part: masked by a provider (`sk-abc***wxyz`), or in front of where a text was cut.
-_STARS: Final = re.compile(r"\*{3,}")
+# Where a secret may stand in part: masked by a provider (`sk-abc***wxyz`), or beside where a text was cut.
+_MASKS: Final = re.compile(r"\*{3,}|[\u2022\u25cf]{3,}|x{4,}|X{4,}")
 _ENDS: Final = re.compile(r"[^\s'\",;:=*]*")  # of what is masked
-_CUTS: Final = re.compile(r"…|\.\.\.|\Z")
-_MIN_MASKED: Final = 3  # characters in front of the stars that give a secret away, and behind them
+_CUTS: Final = re.compile(r"[\[(<]?(?:…|\.\.\.)[\])>]?")
+_MIN_MASKED: Final = 3  # characters in front of a mask that give a secret away, and behind it
 _MAX_MASKED: Final = 64  # characters that are looked at there
-_LONG: Final = 200  # no shorter text was cut by anybody
+_LONG: Final = 200  # no shorter text was cut by anybody without a sign of it
+
+_Span = tuple[int, int]
+
+
+class _Needles:
+    """What is looked for in a text, and where it stands in one."""
+
+    def __init__(self, forms: Iterable[str]) -> None:
+        # Longest first, else a secret that contains another would be hidden only in part.
+        self._forms = sorted(forms, key=len, reverse=True)
+        self._longest = len(self._forms[0]) if self._forms else 0
+        self._shortest = len(self._forms[-1]) if self._forms else 0
+        self._pattern = re.compile("|".join(map(re.escape, self._forms)))
+        # The beginnings and ends of all, so that a text is searched for them once and not for each.
+        self._heads = _any_of(form[:MIN_SECRET] for form in self._forms)
+        self._tails = _any_of(form[-MIN_SECRET:] for form in self._forms)
+
+    def whole(self, text: str) -> Sequence[_Span]:
+        """Return where secrets stand."""
+        if len(text) < self._shortest:
+            return ()
+        # Looking for each is faster than the pattern, and hardly any text holds one.
+        for form in self._forms:
+            if form in text:
+                return [found.span() for found in self._pattern.finditer(text)]
+        return ()
+
+    def parts(self, text: str) -> Iterator[_Span]:
+        """Yield where something is left of secrets that somebody masked or cut."""
+        if not self._forms:
+            return
+        for mask in _MASKS.finditer(text) if _is_masked(text) else ():
+            before = text[max(0, mask.start() - _MAX_MASKED) : mask.start()]
+            head = _matched(before[::-1])[::-1]
+            tail = _matched(text[mask.end() : mask.end() + _MAX_MASKED])
+            if self._shows(head, tail):
+                yield mask.start() - len(head), mask.end() + len(tail)
+        low = 0
+        if len(text) >= _LONG and (end := self._end_in(text, 0)):
+            yield 0, end
+        for cut in _CUTS.finditer(text):
+            yield from self._beside(text, low, cut.start(), cut.end())
+            low = cut.end()
+        yield from self._beside(text, low, len(text), len(text))
+
+    def _shows(self, head: str, tail: str) -> bool:
+        """Whether what stands around a mask is the beginning or the end of a secret."""
+        return (len(head) >= _MIN_MASKED and any(form.startswith(head) for form in self._forms)) or (
+            len(tail) >= _MIN_MASKED and any(form.endswith(tail) for form in self._forms)
+        )
+
+    def _beside(self, text: str, low: int, cut: int, behind: int) -> Iterator[_Span]:
+        """Yield what is left of a secret in front of a cut, and behind it."""
+        begin = max(low, cut - self._longest)
+        for head in self._heads.finditer(text, begin, cut):
+            rest = text[head.start() : cut]
+            if any(form.startswith(rest) for form in self._forms):
+                yield head.start(), cut
+                break
+        if behind < len(text) and (end := self._end_in(text, behind)):
+            yield behind, end
+
+    def _end_in(self, text: str, begin: int) -> int:
+        """Return where a secret ends whose end this piece begins with; 0 where there is none."""
+        for tail in self._tails.finditer(text, begin, min(len(text), begin + self._longest)):
+            end = tail.start() + MIN_SECRET
+            if any(form.endswith(text[begin:end]) for form in self._forms):
+                return end
+        return 0
 
 
 class Redactor:
     """Replaces known secrets, and whatever has the shape of one, by `***`.
 
-    A known secret is found in all of its forms, and in part where a text shows a beginning of it: masked with
-    stars, or at the end of a text that was cut.
+    A known secret is found in all of its forms, however a text escapes it, and in part where a text shows a
+    beginning or an end of it: masked, or beside where the text was cut.
 
     Args:
         secrets: Values that must never appear; those shorter than 6 characters are left to the shapes.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._forms: set[str] = set()
-        self._ordered: list[str] = []
-        self._longest = 0
-        self._shortest = 0
-        self._pattern: re.Pattern[str] | None = None
+        self._forms: frozenset[str] = frozenset()
+        self._plain = self._unescaped = _Needles(())
         self.add(secrets)
 
     def add(self, secrets: Iterable[str]) -> None:
         """Hide these values too. Earlier ones stay hidden: a rotated key may still be in flight."""
-        forms = {form for secret in secrets for form in forms_of(secret)}
-        if forms <= self._forms:
+        forms = self._forms.union(*(forms_of(secret) for secret in secrets))
+        if forms == self._forms:
             return
-        self._forms |= forms
-        # Longest first, else a secret that contains another would be hidden only in part.
-        self._ordered = sorted(self._forms, key=len, reverse=True)
-        self._longest, self._shortest = len(self._ordered[0]), len(self._ordered[-1])
-        self._pattern = re.compile("|".join(map(re.escape, self._ordered)))
+        self._forms = forms
+        self._plain = _Needles(forms)
+        self._unescaped = _Needles({form for form in map(without_escapes, forms) if form})
 
     def clean(self, text: str) -> str:
         """Return the text without secrets; text without any comes back unchanged."""
-        # Looking for each is faster than the pattern, and hardly any text holds one.
-        if self._pattern is not None and len(text) >= self._shortest:
-            for form in self._ordered:
-                if form in text:
-                    text = self._pattern.sub(HIDDEN, text)
-                    break
-        if self._pattern is not None and (
-            "***" in text or "..." in text or "…" in text or len(text) >= _LONG
-        ):
-            text = self._without_parts(text)
+        if self._forms:
+            spans = [*self._plain.whole(text)]
+            if is_escaped(text):
+                before = unescape(text)
+                found = [*self._unescaped.whole(before.text)]
+                if _may_be_in_part(before.text):
+                    found += self._unescaped.parts(before.text)
+                spans += [before.span(*each) for each in found]
+            elif _may_be_in_part(text):
+                spans += self._plain.parts(text)
+            if spans:
+                text = _hidden(text, spans)
         lowered = text.lower()
         for word, shape in _SHAPES:
             if word in lowered:
                 text = shape.sub(rf"\1{HIDDEN}", text)
         return text
-
-    def _without_parts(self, text: str) -> str:
-        """Hide what is left of secrets that somebody masked or cut."""
-        if "***" in text:
-            text = self._unmasked(text)
-        kept, end = [], 0
-        for cut in _CUTS.finditer(text):
-            begin = self._begins_in(text, max(end, cut.start() - self._longest), cut.start())
-            kept += [text[end:begin], HIDDEN if begin < cut.start() else "", cut[0]]
-            end = cut.end()
-        return "".join(kept)
-
-    def _unmasked(self, text: str) -> str:
-        kept, end = [], 0
-        for stars in _STARS.finditer(text):
-            before = text[max(end, stars.start() - _MAX_MASKED) : stars.start()]
-            behind = text[stars.end() : stars.end() + _MAX_MASKED]
-            head = before[len(before) - len(_matched(before[::-1])) :]
-            tail = _matched(behind)
-            if self._shows(head, tail):
-                kept += [text[end : stars.start() - len(head)], HIDDEN]
-                end = stars.end() + len(tail)
-        return "".join([*kept, text[end:]])
-
-    def _shows(self, head: str, tail: str) -> bool:
-        """Whether what stands around stars is the beginning or the end of a secret."""
-        return (len(head) >= _MIN_MASKED and any(form.startswith(head) for form in self._ordered)) or (
-            len(tail) >= _MIN_MASKED and any(form.endswith(tail) for form in self._ordered)
-        )
-
-    def _begins_in(self, text: str, low: int, high: int) -> int:
-        """Return where, at the end of this piece, a secret begins; `high` where none does."""
-        piece = text[low:high]
-        for form in self._ordered:
-            head = form[:MIN_SECRET]
-            at = piece.find(head)
-            while at >= 0:
-                if form.startswith(piece[at:]):
-                    return low + at
-                at = piece.find(head, at + 1)
-        return high
 
     def clean_value(self, value: object, depth: int = 6) -> JsonValue:
         """Return the value as JSON without secrets; what JSON does not know becomes its `str`.
@@ -169,3 +195,27 @@ class Redactor:
 def _matched(text: str) -> str:
     found = _ENDS.match(text)
     return found[0] if found is not None else ""
+
+
+def _any_of(words: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern that matches, empty, wherever one of these begins, also within another."""
+    return re.compile(rf"(?={'|'.join(map(re.escape, sorted(set(words)))) or '(?!)'})")
+
+
+def _may_be_in_part(text: str) -> bool:
+    return len(text) >= _LONG or "..." in text or "…" in text or _is_masked(text)
+
+
+def _is_masked(text: str) -> bool:
+    """Whether the pattern of masks may match; quick."""
+    return "***" in text or "xxxx" in text or "XXXX" in text or "\u2022" * 3 in text or "\u25cf" * 3 in text
+
+
+def _hidden(text: str, spans: Sequence[_Span]) -> str:
+    """Return the text with these pieces of it hidden."""
+    kept, at = [], 0
+    for begin, end in sorted(spans):
+        if begin >= at:
+            kept += [text[at:begin], HIDDEN]
+        at = max(at, end)
+    return "".join([*kept, text[at:]])

@@ -1,12 +1,14 @@
-"""The forms in which a secret may stand in text: plain, encoded, in the middle of something encoded. Pure."""
+"""The forms in which a secret may stand in text: plain, or within something encoded. Pure.
+
+What escapes make of it is no form: they are undone before a text is searched (`unescaping.py`).
+"""
 
 from __future__ import annotations
 
 import base64
-import json
-import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, quote_plus
+
+from clawd.observability.unescaping import unescape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 MIN_SECRET: Final = 6  # a shorter value would blank out ordinary words
 _MIN_LINE: Final = 12  # of a secret of several lines: shorter ones may be anything
 _URLSAFE: Final = str.maketrans("+/", "-_")
-_ESCAPE: Final = re.compile(r"%[0-9A-F]{2}")
 
 
 def forms_of(secret: str) -> set[str]:
@@ -33,17 +34,23 @@ def forms_of(secret: str) -> set[str]:
     return {form for each in whole for form in _encoded(each)}
 
 
+def without_escapes(form: str) -> str:
+    """Return a form as it stands in text without escapes; empty where too little of it is left.
+
+    A stroke at its end looks like the escape of whatever follows.
+    """
+    text = unescape(form).text.rstrip("\\")
+    return text if len(text) >= MIN_SECRET else ""
+
+
 def _encoded(secret: str) -> Iterator[str]:
     yield secret
-    for escaped in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
-        yield escaped
-        yield _ESCAPE.sub(lambda found: found[0].lower(), escaped)
-    in_json = json.dumps(secret)[1:-1]
-    yield in_json
-    yield json.dumps(in_json)[1:-1]  # an answer that quotes an answer
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
-    yield repr(secret)[1:-1]
-    for form in _in_base64(secret.encode("utf-8", "surrogatepass")):
+    if " " in secret:
+        yield secret.replace(" ", "+")  # as forms write it
+    raw = secret.encode("utf-8", "surrogatepass")
+    yield raw.hex()
+    yield raw.hex().upper()
+    for form in _in_base64(raw):
         yield form
         yield form.translate(_URLSAFE)
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from clawd.errors import DeliveryRejected
+from clawd.lookups import Lookups
 from clawd.network import client_session, tls_context
 from clawd.webhooks.addresses import is_ip, is_odd_number
 from clawd.webhooks.answers import from_exception, retry_after
@@ -89,7 +90,7 @@ class WebhookClient:
         clock: Clock,
         *,
         allowed: Callable[[str, str], bool] | None,
-        resolver: Callable[[], AbstractResolver] = aiohttp.ThreadedResolver,
+        resolver: Callable[[], AbstractResolver] = Lookups,
     ) -> None:
         self._name = name
         self._network = network

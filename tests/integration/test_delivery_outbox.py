@@ -11,6 +11,7 @@ from clawd.bridge import BridgeConfig
 from clawd.config.schema import DeliveryConfig
 from clawd.errors import (
     BridgeAuthError,
+    BridgeError,
     BridgeNotReady,
     DeliveryMoved,
     DeliveryParked,
@@ -22,6 +23,7 @@ from clawd.errors import (
 from clawd.journal.base import Push, Pushed
 from clawd.journal.reading import DeliveryView
 from clawd.messages import Address, BridgeCapabilities, MessageId
+from clawd.observability.redact import Redactor
 from clawd.testing import ArrivedBut, ManualClock, RecordingBridge, ScriptedModel
 from tests.fakes.inner import Inner
 
@@ -372,3 +374,27 @@ async def test_a_damaged_delivery_holds_up_none_behind_it(state_dir: Path) -> No
         inner.configure()
         await inner.delivered("b")
         assert [dead.id for dead in await inner.views.dead()] == [damaged]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DeliveryRejected("chat", "refused", why="HTTP 400: Cannot POST /hooks/recognisable"),
+        DeliveryRetryLater("chat", "not taken", why="HTTP 404: Cannot POST /hooks/recognisable"),
+        DeliveryUnknown("chat", "failed", why="HTTP 500: Cannot POST /hooks/recognisable"),
+        DeliveryParked("chat", "quota", why="Cannot POST /hooks/recognisable"),
+        DeliveryUnauthorized("chat", "401", why="Cannot POST /hooks/recognisable"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_a_receiver_quotes_of_a_call_is_not_kept(
+    error: BridgeError, state_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Inner(state_dir, clock=ManualClock()) as inner:
+        inner.outbox._clean = Redactor(["recognisable"]).clean
+        inner.bridge.next_sends(error)
+        delivery = await push(inner, "a")
+        await sent(inner, 1)
+        (view,) = (await inner.views.trace(delivery)).deliveries
+        assert "Cannot POST /hooks/***" in view.why
+    assert "recognisable" not in caplog.text

@@ -12,6 +12,7 @@ from clawd.bridge import BridgeConfig, BridgeState, Inbox
 from clawd.conformance import MemoryInbox
 from clawd.errors import BridgeAuthError, BridgeNotReady, DeliveryUnauthorized, JournalBroken
 from clawd.messages import BridgeCapabilities, OutboundMessage, Receipt
+from clawd.observability.redact import Redactor
 from clawd.supervisor import Supervisor, keep
 from clawd.testing import ManualClock
 
@@ -161,6 +162,36 @@ async def test_credentials_refused_in_a_send_stop_sending_until_the_bridge_is_co
         await clock.sleeping()
         await clock.advance(5)
         await reaches(supervisor, "b", "connected")
+
+
+class Probed(ScriptedBridge):
+    """One with a test of its own, which fails."""
+
+    async def probe(self) -> str:
+        raise BridgeNotReady(self.name, "no such bot", why="Not Found: /bot1:recognisable/getMe")
+
+
+async def quoting(ready: Callable[[], None]) -> None:
+    raise BridgeNotReady("b", "no such bot", why="Not Found: /bot1:recognisable/getMe")
+
+
+async def test_what_a_platform_quotes_of_a_call_is_no_part_of_a_bridges_state_nor_of_its_test() -> None:
+    clean = Redactor(["recognisable"]).clean
+    bridge = Probed("b", quoting)
+    supervisor = Supervisor(
+        MemoryInbox(), ManualClock(), create=lambda *_: bridge, on_connected=lambda: None, clean=clean
+    )
+    supervisor.configure({"b": BridgeConfig(type="scripted")})
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(supervisor.run())
+        await reaches(supervisor, "b", "transient_disconnect")
+        assert supervisor.statuses()[0].error == "no such bot (Not Found: /bot1:***/getMe)"
+        supervisor.refused("b", DeliveryUnauthorized("b", "401 recognisable"))
+        assert "recognisable" not in supervisor.statuses()[0].error
+        with pytest.raises(BridgeNotReady) as raised:
+            await supervisor.probe("b")
+        assert "recognisable" not in str(raised.value)
+        task.cancel()
 
 
 async def test_a_changed_bridge_restarts_alone_and_a_removed_one_ends() -> None:

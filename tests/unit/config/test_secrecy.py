@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clawd.config.secrecy import is_plain_url, names_secret, secrets_in
+from clawd.config.base import Secret
+from clawd.config.secrecy import is_plain_url, mask_paths, names_secret, secrets_in
 from clawd.config.view import view
 
 if TYPE_CHECKING:
@@ -66,6 +67,24 @@ def test_key_that_names_a_secret_is_known(key: str) -> None:
 )
 def test_key_that_only_sounds_like_a_secret_is_none(key: str) -> None:
     assert not names_secret(key)
+
+
+GIVEN_OUT = "https://hooks.example.com/services/T00000000/B00000000/XXXXabcd1234efgh5678ijkl?code=x"
+
+
+def test_an_address_that_was_given_out_is_secret_by_what_a_server_may_quote_of_it() -> None:
+    whole = {"/services/T00000000/B00000000/XXXXabcd1234efgh5678ijkl", "XXXXabcd1234efgh5678ijkl", "x"}
+    assert set(secrets_in({"callback_url": GIVEN_OUT})) == whole
+    assert set(secrets_in({"target": Secret(GIVEN_OUT)})) == {GIVEN_OUT, *whole - {"x"}}
+    assert set(secrets_in({"callback_url": "https://example.com/hooks/clawd"})) == set()
+    assert set(secrets_in({"base_url": "https://example.com/v1/gemini-2.0-flash-latest"})) == set()
+
+
+def test_of_an_address_that_was_given_out_the_key_in_its_path_is_masked() -> None:
+    masked = "https://hooks.example.com/services/T00000000/B00000000/**********?code=x"
+    assert mask_paths("callback_url", GIVEN_OUT) == masked
+    assert mask_paths("base_url", GIVEN_OUT) == GIVEN_OUT
+    assert mask_paths("url", "https://example.com/hooks/clawd") == "https://example.com/hooks/clawd"
 
 
 def test_secrets_are_masked_at_any_depth_by_the_name_of_their_key(files: Files) -> None:

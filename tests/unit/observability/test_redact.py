@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import logging
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from clawd.observability.formatters import JsonFormatter
-from clawd.observability.redact import Redactor
+from clawd.observability.redact import HIDDEN, Redactor
+from clawd.observability.unescaping import unescape
 
 TOKEN = "123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 
@@ -80,6 +85,67 @@ PEM = (
 )
 
 
+SECRETS = ("Zq7RtXw93KmPlaN0vTe5", 'Zq7/Rt+Xw=93"Km\\Pl aN&vT<e5', "Zq7Rtüñ漢字😀93KmPla€Te5")
+
+
+def _by_php(text: str) -> str:
+    return json.dumps(text).replace("/", "\\/")
+
+
+def _by_go(text: str) -> str:
+    plain = json.dumps(text, ensure_ascii=False)
+    return plain.replace("<", "\\u003c").replace(">", "\\u003E").replace("&", "\\u0026")
+
+
+def _by_yarl(text: str) -> str:
+    return str(URL("http://host/").with_query(key=text))  # as errors of aiohttp show an address
+
+
+def _in_units(text: str) -> str:
+    raw = text.encode("utf-16-be").hex()
+    return "".join(f"\\u{raw[at : at + 4]}" for at in range(0, len(raw), 4))
+
+
+ESCAPES: dict[str, Callable[[str], str]] = {
+    "json": json.dumps,
+    "php": _by_php,
+    "go": _by_go,
+    "units": _in_units,
+    "percent": lambda text: quote(text, safe=""),
+    "form": quote_plus,
+    "yarl": _by_yarl,
+    "each byte": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    "html": html.escape,
+    "repr": repr,
+    "bytes": lambda text: repr(text.encode()),
+    "ascii": ascii,
+    "hex": lambda text: text.encode().hex(),
+    "mime": lambda text: base64.encodebytes(f"{'before ' * 9}{text}~".encode()).decode(),
+    "two lines": lambda text: f"{text[:9]}\n    {text[9:]}",
+    "unseen": lambda text: f"{text[:9]}\u200b\x1b[0m{text[9:]}",
+}
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("outer", ["", "json", "percent", "repr"])
+@pytest.mark.parametrize("escape", sorted(ESCAPES))
+def test_a_secret_is_hidden_however_it_was_escaped_also_twice(secret: str, escape: str, outer: str) -> None:
+    text = ESCAPES[escape](f"{secret}")
+    text = ESCAPES[outer](text) if outer else text
+    clean = Redactor([secret]).clean(f"before {text} behind")
+    assert clean.startswith("before ")
+    assert clean.endswith(" behind")
+    assert HIDDEN in clean
+    left = unescape(clean).text
+    assert not any(part in left for part in (secret[:6], secret[-6:], "W93KmPl", secret.encode().hex()[:12]))
+
+
+def test_what_stands_around_an_escaped_secret_stays() -> None:
+    text = 'POST /a%20b?k=ab%2Fcd%3Def&x=%C3%BC: {"why": "no \\"ab\\/cd=ef\\"\\n"}'
+    clean = 'POST /a%20b?k=***&x=%C3%BC: {"why": "no \\"***\\"\\n"}'
+    assert Redactor(["ab/cd=ef"]).clean(text) == clean
+
+
 def test_each_line_of_a_key_in_pem_is_hidden() -> None:
     redactor = Redactor([PEM])
     assert redactor.clean(f"got {PEM.strip()}") == "got ***"
@@ -98,6 +164,11 @@ KEY = "acme-0123456789abcdefghijklmnopqrstuvwxyz"
         ("your key ending in ****wxyz", "your key ending in ***"),
         ("you sent acme-0123456789abc…", "you sent ***…"),
         ("you sent acme-0123456789abc...", "you sent ***..."),
+        ("you sent acme-01[...]wxyz", "you sent ***[...]wxyz"),
+        ("it ends in …pqrstuvwxyz, or so", "it ends in …***, or so"),
+        ("key acme-012•••••wxyz", "key ***"),
+        ("key acme-012XXXXXXXXwxyz", "key ***"),
+        ("ghijklmnopqrstuvwxyz was refused; " + "x " * 100, "*** was refused; " + "x " * 100),
         ("x" * 250 + " acme-0123456789", "x" * 250 + " ***"),
         ("**bold** and ***both***", "**bold** and ***both***"),
         ("waiting... and … so on ...", "waiting... and … so on ..."),
@@ -184,6 +255,13 @@ def test_no_secret_survives_wherever_it_stands(secret: str, before: str, after: 
         "://" * 20_000,
         "://a:" * 20_000,
         "authorization:" * 10_000,
+        "\\" * 50_000,
+        "%25" * 20_000,
+        "&amp;" * 10_000,
+        "\\u00e4" * 10_000,
+        "%c3" * 20_000,
+        "\n" * 50_000,
+        "topsecretx" * 5_000 + "...",
     ],
 )
 @pytest.mark.timeout(5)
