@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from clawd.alerts.base import TargetTrouble
 from clawd.alerts.calls import address_of
 from clawd.alerts.payload import body_of
-from clawd.alerts.wording import line_of, message_of, title_of
+from clawd.alerts.wording import advice, line_of, message_of, title_of
 from clawd.bridge import ChatBridge
 from clawd.journal.base import Push, Pushed
 from clawd.messages import MessageId
@@ -179,8 +179,7 @@ class Teller:
             instance=self._instance,
             annotate=lambda alert: (
                 title_of(alert.rule, None),
-                f"{line_of(alert, told.telling, None)}. "
-                + say("alert_try", None, try_=say(f"alert_try_{alert.rule}", None)),
+                f"{line_of(alert, told.telling, None)}. " + advice([alert], None),
             ),
         )
 
