@@ -160,6 +160,7 @@ class DaemonOperations:
         situation.config_error = "; ".join(f"{p.place}: {p.message}" for p in error.problems)
         situation.refused = stamps
         log.error("config_refused", extra={"problems": situation.config_error})
+        self._parts.alerts.stir()
 
     # --- bridges and models -----------------------------------------------------------------------------
 

@@ -302,6 +302,7 @@ def _alerts(
         state_dir=state_dir,
         redactor=ground.redactor,
         pause=lambda: opened.store.pause,
+        situation=ground.situation,
     )
     teller = Teller(
         opened.journal,

@@ -120,3 +120,54 @@ async def test_what_waits_for_a_url_that_is_no_target_any_more_dies_quietly(stat
         log = here.output.read_text(encoding="utf-8")
         assert "not configured any more" in log
         assert "given_up" not in log
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_a_daemon_that_was_killed_tells_it_once_however_often_it_is_started(state_dir: Path) -> None:
+    async with world(state_dir) as here, WebhookReceiver() as receiver:
+        configure(here, receiver, {"disk": {"enabled": False}}, bridges={})
+        await here.start()
+        await here.settled()
+        await here.kill()
+        await here.start()
+        (call,) = await receiver.wait_for(1)
+        (alert,) = call.event["alerts"]
+        assert (alert["labels"]["alertname"], call.event["status"]) == ("ClawdCrashes", "firing")
+        assert "crashed or was killed (1 ×): process " in alert["annotations"]["description"]
+        await here.settled()
+        await here.kill()
+        await here.start()
+        async with asyncio.timeout(30):
+            while [alert["value"] for alert in (await here.control("alerts"))["alerts"]] != [2]:
+                await asyncio.sleep(0.02)
+        # Whether it is over is judged by its window: one of which nothing is left ends it.
+        configure(here, receiver, {"disk": {"enabled": False}, "crashes": {"window_s": 0.001}}, bridges={})
+        await receiver.wait_for(2)
+        await here.settled()
+        assert [(c.event["groupLabels"]["alertname"], c.event["status"]) for c in receiver.calls] == [
+            ("ClawdCrashes", "firing"),
+            ("ClawdCrashes", "resolved"),
+        ]
+        assert await here.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_a_configuration_that_was_refused_is_told_until_a_good_one_is_loaded(state_dir: Path) -> None:
+    async with world(state_dir) as here, WebhookReceiver() as receiver:
+        rules = {"disk": {"enabled": False}, "config_refused": {"for_s": 0}}
+        configure(here, receiver, rules, bridges={})
+        await here.start()
+        await here.settled()
+        configure(here, receiver, rules, bridges={}, agent={"bussy": "queue"})
+        (call,) = await receiver.wait_for(1)
+        (alert,) = call.event["alerts"]
+        assert alert["labels"]["alertname"] == "ClawdConfigRefused"
+        assert "config.yaml:" in alert["annotations"]["description"]
+        assert "did you mean 'busy'" in alert["annotations"]["description"]
+        assert KEY not in str(call.event)
+        configure(here, receiver, rules, bridges={})
+        await receiver.wait_for(2)
+        await here.settled()
+        assert [each.event["status"] for each in receiver.calls] == ["firing", "resolved"]
