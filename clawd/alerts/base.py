@@ -133,12 +133,20 @@ class RuleStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetTrouble:
-    """A target that can't be told now, as the last attempt, or its bridge, showed."""
+    """A target that can't be told now, as the last attempt there, or its bridge, showed."""
 
     target: str  # as in `AlertsReport.targets`
-    since: datetime  # at the earliest when the process began
+    since: datetime
     why: str
-    attempts: int = 0  # at a URL, since then
+    attempts: int = 0  # since then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Who can't be told now, and whether that is everybody."""
+
+    trouble: Sequence[TargetTrouble]
+    nobody: bool  # something fires that people are to be told of, and none of the targets, or there is none, can be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,13 +162,18 @@ class AlertsReport:
     ]  # who is told, as people write them: `telegram 12345`, `https://example.com` (no path)
     rules: Sequence[RuleStatus]
     trouble: Sequence[TargetTrouble] = ()
+    nobody_told: bool = False  # see `Reach.nobody`
 
 
 class AlertDesk(Protocol):
     """What people can ask of the alerts: from the terminal, the control socket and chats."""
 
     def report(self) -> AlertsReport:
-        """Return what is going on, what is quiet, who is told, and the rules in force."""
+        """Return what is going on, what is quiet, who is told, and the rules in force; see `reach` for trouble."""
+        ...
+
+    async def reach(self) -> Reach:
+        """Return who can't be told now."""
         ...
 
     def firing(self) -> Mapping[str, int]:

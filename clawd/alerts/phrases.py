@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from clawd.alerts.rules import Unit
 
-_UNITS: Final[Mapping[str, Unit]] = {**UNITS}  # a newer daemon has others
+_UNITS: Final[Mapping[str, Unit]] = {
+    str(rule): unit for rule, unit in UNITS.items()
+}  # a newer daemon has others
 _MINUTE_S: Final = 60
 
 

@@ -77,7 +77,7 @@ class AlertsInChat:
         """
         word, _, rest = request.partition(" ")
         if not word:
-            return self._list(language)
+            return await self._list(language)
         try:
             match word.lower():
                 case "silence":
@@ -92,7 +92,7 @@ class AlertsInChat:
             log.warning("alerts_not_silenced", extra={"error": str(error)})
             return say("alerts_unwritten", language)
 
-    def _list(self, language: str | None) -> str:
+    async def _list(self, language: str | None) -> str:
         now, silences = self._clock.now(), self._desk().report().silences
         lines = [
             f"{number}. {alert_line(alert, now, language)}"
@@ -101,6 +101,10 @@ class AlertsInChat:
         lines += [
             say("alerts_silenced", language, what=what_of(silence, language), until=_moment(silence.until))
             for silence in silences[:_MOST]
+        ]
+        lines += [
+            say("alerts_lost", language, target=each.target, why=each.why)
+            for each in (await self._desk().reach()).trouble[:_MOST]
         ]
         if self._firing():
             lines.append(say("alerts_usage", language))

@@ -46,6 +46,14 @@ def untold(trouble: Sequence[Mapping[str, Any]], now: datetime | None = None) ->
     return "not reached: " + "; ".join(told)
 
 
+def reach(trouble: Sequence[Mapping[str, Any]], *, nobody: bool, now: datetime | None = None) -> str:
+    """Return who can't be told in colour; louder where that is everybody; empty where nobody is missed."""
+    if nobody:
+        told = untold(trouble, now) if trouble else "no target is configured (docs/alerts.md)"
+        return paint(f"NOBODY is told of this: {told}", "red")
+    return paint(untold(trouble, now), "yellow") if trouble else ""
+
+
 def painted(alert: Alert, text: str) -> str:
     """Return the text in the colour of an alert's severity; a silenced one is dim."""
     return paint(text, "dim" if alert.get("silenced") else _COLOUR.get(str(alert["severity"]), "yellow"))

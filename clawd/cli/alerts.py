@@ -58,6 +58,7 @@ def list_alerts(
                 "silences": answer["silences"],
                 "targets": answer["targets"],
                 "trouble": answer.get("trouble", []),
+                "nobody_told": bool(answer.get("nobody_told")),
                 **rules,
             }
         )
@@ -74,8 +75,8 @@ def list_alerts(
         _show_rules(answer["rules"])
     out()
     out(f"told: {', '.join(one_line(target, 80) for target in answer['targets']) or 'nobody'}")
-    if trouble := answer.get("trouble"):
-        put(paint(alert_words.untold(trouble), "yellow"), 0)
+    if lost := alert_words.reach(answer.get("trouble", ()), nobody=bool(answer.get("nobody_told"))):
+        put(lost, 0)
     if not answer["targets"]:
         say("name somebody in the configuration: alerts: {targets: [{bridge: telegram, chat: 12345}]}")
 

@@ -31,6 +31,7 @@ from clawd.fanout import Fanout
 from clawd.gateway.auth import TokenStore
 from clawd.gateway.off import NoGateway
 from clawd.inbox import DurableInbox
+from clawd.journal.arrivals import Arrivals
 from clawd.journal.breakers import BreakerRow
 from clawd.journal.endpoints import EndpointRows
 from clawd.journal.spend_direct import DirectSpend
@@ -309,7 +310,8 @@ def _alerts(
         access,
         bridges=supervisor.bridges,
         find=opened.views.chat_address,
-        failing=ground.alert_calls.failing,
+        failing=Arrivals(opened.store).failing,
+        clock=clock,
         statuses=supervisor.statuses,
     )
     desk = Desk(AlertRows(opened.store, clock), teller, clock, read=vitals.read)

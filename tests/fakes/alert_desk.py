@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from clawd.alerts.base import RULES, Alert, AlertsReport, RuleStatus, Silence, TargetTrouble
+from clawd.alerts.base import RULES, Alert, AlertsReport, Reach, RuleStatus, Silence, TargetTrouble
 from clawd.alerts.silences import NoSilence, TooManySilences
 from clawd.errors import JournalUnavailable, NotPossible
 from clawd.ids import DeliveryId
@@ -81,8 +81,11 @@ class FakeDesk:
             silences=tuple(self.silences),
             targets=tuple(self.targets),
             rules=rules,
-            trouble=tuple(self.trouble),
         )
+
+    async def reach(self) -> Reach:
+        fires = any(one.state == "firing" for one in self.alerts)
+        return Reach(trouble=tuple(self.trouble), nobody=fires and len(self.trouble) == len(self.targets))
 
     def firing(self) -> Mapping[str, int]:
         names = [one.rule for one in self.alerts if one.state == "firing"]
