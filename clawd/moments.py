@@ -1,4 +1,4 @@
-"""Moments as people write them: a span from now, or of so long ago, a clock time, a date. Pure."""
+"""Moments as people write them: a span from now, or of so long ago, a clock time, a date; and lengths of time. Pure."""
 
 from __future__ import annotations
 
@@ -73,3 +73,16 @@ def _date(text: str) -> datetime:
             raise ValueError("expected such as 10m, 2h, 1d, 08:30, 2026-01-31 or 2026-01-31T08:30") from error
         raise
     return found if found.tzinfo is not None else found.astimezone()
+
+
+def length(seconds: float) -> str:
+    """Return a length of time in its two greatest units, such as `1 d 2 h`; nothing is less than 0."""
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f} s"
+    left = round(seconds)
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])

@@ -25,6 +25,9 @@ RuleName = Literal[
     "disk",  # used share of the file system of the state directory
     "loop_lag",  # longest time the event loop did not come round, in seconds
     "journal_errors",  # commits that failed within the window
+    "crashes",  # starts within the window behind a run that ended without a stop
+    "restarts",  # starts within the window, however the run before ended
+    "config_refused",  # the configuration on disk is not the one in force
 ]
 """The rules. Each looks at one number, for each of its labels' values, and says when that is too large."""
 
@@ -53,6 +56,15 @@ class BridgeVitals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """A start of the daemon that was not its first; this process' own may be one."""
+
+    at: float  # on the steady clock, also below 0: before the machine was started
+    crash: bool  # the run before it ended without a stop
+    detail: str = ""  # of a crash: who, and when it last wrote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vitals:
     """All that rules look at, read at one moment. What is counted is counted since the process began."""
 
@@ -66,6 +78,8 @@ class Vitals:
     disk_used: float | None  # share, 0 to 1; None: the system does not tell
     loop_lag_s: float  # the longest since the last reading
     journal_errors: float
+    restarts: Sequence[Restart] = ()  # of the last day
+    config_error: str = ""  # why the configuration on disk is refused; empty: it is in force
     disk_full: bool = False  # the journal can't be written for want of room, whatever `disk_used` says
     busy: bool = False  # turns are under way or wait: what rules look at may move without being counted
 
@@ -119,12 +133,20 @@ class RuleStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetTrouble:
-    """A target that can't be told now, as the last attempt, or its bridge, showed."""
+    """A target that can't be told now, as the last attempt there, or its bridge, showed."""
 
     target: str  # as in `AlertsReport.targets`
-    since: datetime  # at the earliest when the process began
+    since: datetime
     why: str
-    attempts: int = 0  # at a URL, since then
+    attempts: int = 0  # since then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Who can't be told now, and whether that is everybody."""
+
+    trouble: Sequence[TargetTrouble]
+    nobody: bool  # something fires that people are to be told of, and none of the targets, or there is none, can be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,13 +162,18 @@ class AlertsReport:
     ]  # who is told, as people write them: `telegram 12345`, `https://example.com` (no path)
     rules: Sequence[RuleStatus]
     trouble: Sequence[TargetTrouble] = ()
+    nobody_told: bool = False  # see `Reach.nobody`
 
 
 class AlertDesk(Protocol):
     """What people can ask of the alerts: from the terminal, the control socket and chats."""
 
     def report(self) -> AlertsReport:
-        """Return what is going on, what is quiet, who is told, and the rules in force."""
+        """Return what is going on, what is quiet, who is told, and the rules in force; see `reach` for trouble."""
+        ...
+
+    async def reach(self) -> Reach:
+        """Return who can't be told now."""
         ...
 
     def firing(self) -> Mapping[str, int]:

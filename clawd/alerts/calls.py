@@ -21,7 +21,6 @@ from clawd.webhooks.sending import WebhookClient, headers_of, place_of, webhook_
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
     from aiohttp.abc import AbstractResolver
 
@@ -35,7 +34,10 @@ NAME: Final = "_alerts"
 """The bridge of the conversations that URLs are told in; no bridge of a configuration can be called so."""
 
 _ACCOUNT: Final = "url"
-_TEST: Final = "test-"  # begins the account of a test
+TEST: Final = "test-"
+"""Begins the account of a test."""
+GONE: Final = "this target is not configured any more"
+"""Why a call is given up whose URL was removed from the configuration."""
 TEST_S: Final = 60.0
 """For so long a test is tried; one that comes later proves nothing to whoever asked for it."""
 
@@ -54,16 +56,7 @@ def key_of(url: str) -> str:
 
 def address_of(url: str, test: str = "") -> Address:
     """Return the address of a URL's deliveries; each `test` has one of its own, so that it waits behind nothing."""
-    return Address(bridge=NAME, account=f"{_TEST}{test}" if test else _ACCOUNT, chat=key_of(url))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failing:
-    """What is wrong with a URL: every attempt since then has failed, the last one by this."""
-
-    since: datetime
-    why: str
-    attempts: int
+    return Address(bridge=NAME, account=f"{TEST}{test}" if test else _ACCOUNT, chat=key_of(url))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +85,6 @@ class AlertCalls:
         self._version = version
         self._resolver = resolver
         self._receivers: Mapping[str, _Receiver] = {}
-        self._failing: Mapping[str, Failing] = {}
 
     @property
     def capabilities(self) -> BridgeCapabilities:
@@ -106,11 +98,6 @@ class AlertCalls:
             for target in targets
             if target.url is not None
         }
-        self._failing = {key: each for key, each in self._failing.items() if key in self._receivers}
-
-    def failing(self, url: str) -> Failing | None:
-        """Return what is wrong with a URL; None where its last attempt went well, or none was made yet."""
-        return self._failing.get(key_of(url))
 
     def _receiver(self, target: AlertTarget, url: str, network: NetworkConfig) -> _Receiver:
         free = target.allow_private or is_loopback_host(target.host)
@@ -138,9 +125,9 @@ class AlertCalls:
         """
         receiver = self._receivers.get(message.address.chat)
         if receiver is None:
-            raise DeliveryRejected(NAME, "this target is not configured any more", unreachable=True)
+            raise DeliveryRejected(NAME, GONE, unreachable=True)
         age_s = (self._clock.now() - message.created_at).total_seconds()
-        if message.address.account.startswith(_TEST) and age_s > TEST_S:
+        if message.address.account.startswith(TEST) and age_s > TEST_S:
             raise DeliveryRejected(NAME, f"the test did not arrive within {TEST_S:g} s", unreachable=True)
         body = message.text.encode(errors="replace")
         headers = headers_of(
@@ -160,18 +147,8 @@ class AlertCalls:
                 raise from_status(NAME, answer.status, answer.retry_after_s, answer.words)
         except DeliveryError as error:
             _word(error, receiver.url)
-            self._note(message.address.chat, error)
             raise
-        self._failing = {key: each for key, each in self._failing.items() if key != message.address.chat}
         return Receipt(remote_id=webhook_id(message))
-
-    def _note(self, key: str, error: DeliveryError) -> None:
-        before = self._failing.get(key)
-        since, attempts = (before.since, before.attempts) if before else (self._clock.now(), 0)
-        self._failing = {
-            **self._failing,
-            key: Failing(since=since, why=str(error), attempts=attempts + 1),
-        }
 
 
 def _word(error: DeliveryError, url: str) -> None:

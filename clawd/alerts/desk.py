@@ -12,7 +12,7 @@ import sqlite3
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from clawd.alerts.base import Alert, AlertsReport
+from clawd.alerts.base import Alert, AlertsReport, Reach
 from clawd.alerts.cases import SHOWN, Cases, fingerprint_of, told
 from clawd.alerts.numbers import Readings
 from clawd.alerts.rules import rules_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
-    from clawd.alerts.base import RuleName, RuleStatus, Silence, TargetTrouble, Vitals
+    from clawd.alerts.base import RuleName, RuleStatus, Silence, Vitals
     from clawd.alerts.cases import Case
     from clawd.alerts.rows import AlertRows
     from clawd.alerts.telling import Teller
@@ -72,6 +72,8 @@ class Desk:
         self._written: frozenset[str] = frozenset()  # fingerprints with a row
         self._busy = False
         self._read_at: float | None = None
+        self._lost: frozenset[str] = frozenset()  # targets that the log has told of
+        self._unheard: frozenset[str] = frozenset()  # alerts of which the log has told that nobody was told
 
     # --- what others ask ----------------------------------------------------------------------------------
 
@@ -110,13 +112,22 @@ class Desk:
             silences=self._silences.in_force(),
             targets=self._teller.shown(),
             rules=tuple(self._rules.values()),
-            trouble=self._teller.trouble(),
         )
 
-    def untold(self) -> Sequence[TargetTrouble]:
-        """Return who could not be told for some minutes by now."""
-        now = self._clock.now()
-        return [each for each in self._teller.trouble() if (now - each.since).total_seconds() >= UNTOLD_S]
+    async def reach(self) -> Reach:
+        """Return who can't be told now."""
+        trouble, targets = await self._teller.trouble(), self._teller.shown()
+        return Reach(trouble=trouble, nobody=bool(self._announced()) and len(trouble) >= len(targets))
+
+    async def untold(self) -> Reach:
+        """Return who could not be told for some minutes by now; at once where nobody can be told of what fires."""
+        reach, now = await self.reach(), self._clock.now()
+        long = [each for each in reach.trouble if (now - each.since).total_seconds() >= UNTOLD_S]
+        return reach if reach.nobody else replace(reach, trouble=long)
+
+    def _announced(self) -> Sequence[Case]:
+        """Return what fires that people are told of."""
+        return [each for each in self._cases.live() if each.telling in ("begin", "begun")]
 
     async def test(self) -> Sequence[DeliveryId]:
         """Send a test alert to every target, and return its deliveries; raises NotPossible (there is no target)."""
@@ -179,6 +190,7 @@ class Desk:
 
     async def look(self) -> None:
         """Read once, judge, and tell what is to be told."""
+        await self._watch_targets()
         vitals = await self._read()
         mono, wall = self._clock.monotonic(), self._clock.now()
         self._read_at, self._busy = mono, vitals.busy
@@ -188,6 +200,31 @@ class Desk:
         self._note(firing)
         await self._settle()
         await self._silences.forget_old()
+
+    async def _watch_targets(self) -> None:
+        """Write into the log, once each, who can't be told of what fires, and of what nobody can be.
+
+        Before anything new is told: what was handed on by then has been tried, or waits for a target that is down.
+        """
+        announced = {f"{case.fingerprint}:{case.fired_at}": case for case in self._announced()}
+        if not announced:
+            self._lost, self._unheard = frozenset(), frozenset()
+            return
+        reach = await self.reach()
+        for each in reach.trouble:
+            if each.target not in self._lost:
+                log.warning("alert_target_lost", extra={"target": each.target, "why": each.why})
+        self._lost = frozenset(each.target for each in reach.trouble)
+        if not reach.nobody:
+            self._unheard = frozenset()
+            return
+        if new := [case for key, case in announced.items() if key not in self._unheard]:
+            why = (
+                "; ".join(f"{each.target}: {each.why}" for each in reach.trouble) or "no target is configured"
+            )
+            named = ", ".join(f"{case.rule}={case.label}" if case.label else case.rule for case in new)
+            log.error("alerts_told_nobody", extra={"alerts": named, "why": why})
+        self._unheard = frozenset(announced)
 
     def _note(self, before: set[str]) -> None:
         """Write into the log what began and what ended since `before` fired."""

@@ -38,6 +38,15 @@ def rule_named(text: str) -> tuple[RuleName | None, str]:
     return None, next(iter(get_close_matches(wanted, RULES, n=1)), "")
 
 
+def means_silence(text: str, rule: str | None, label: str | None) -> bool:
+    """Whether RULE or RULE=LABEL means the silence of this rule and label; a rule alone means its labels' too."""
+    name, equals, wanted = (part.strip() for part in text.partition("="))
+    if rule is None:
+        return label is not None and text.strip() == label
+    same = name.lower().replace("-", "_") == rule
+    return same and (not equals or wanted == label)
+
+
 def check_label(
     rule: RuleName, label: str, *, models: Collection[str], bridges: Collection[str]
 ) -> LabelProblem | None:

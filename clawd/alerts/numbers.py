@@ -11,7 +11,7 @@ from clawd.alerts.windows import Increase, Peak, percentile
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from clawd.alerts.base import RuleName, RuleStatus, Vitals
+    from clawd.alerts.base import Restart, RuleName, RuleStatus, Vitals
     from clawd.observability.histogram import Histogram
 
 log = logging.getLogger(__name__)
@@ -133,6 +133,24 @@ class Readings:
             yield Number(rule="disk", value=vitals.disk_used)
         if self._looked_at("loop_lag") is not None:
             yield Number(rule="loop_lag", value=self._lag.read(now, vitals.loop_lag_s))
+
+        yield from self._restarts(vitals.restarts, now)
+        if self._looked_at("config_refused") is not None:
+            refused = 1.0 if vitals.config_error else 0.0
+            yield Number(rule="config_refused", value=refused, detail=vitals.config_error)
+
+    def _restarts(self, restarts: Sequence[Restart], now: float) -> Iterator[Number]:
+        counted: Mapping[RuleName, Sequence[Restart]] = {
+            "crashes": [each for each in restarts if each.crash],
+            "restarts": restarts,
+        }
+        for name, every in counted.items():
+            rule = self._looked_at(name)
+            if rule is None:
+                continue
+            lately = [each for each in every if now - each.at < rule.window_s]
+            detail = lately[-1].detail if name == "crashes" and lately else ""
+            yield Number(rule=name, value=len(lately), detail=detail)
 
     def _rate(self, name: RuleName, label: str, failed: float, ended: float, now: float) -> Iterator[Number]:
         rule = self._looked_at(name)

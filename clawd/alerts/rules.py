@@ -56,6 +56,12 @@ DEFAULTS: Final[Mapping[RuleName, Default]] = {
     "loop_lag": Default(above=1.0, clear=0.5, unit="seconds", window_s=15, for_s=30, cool_down_s=3600),
     # Nothing is taken while the journal can't be written.
     "journal_errors": Default(above=0, clear=0, unit="count", severity="critical"),
+    # Nothing is lost, but something ends the daemon: told once, and over when half an hour went well.
+    "crashes": Default(above=0, clear=0, unit="count", window_s=1800),
+    # An upgrade that is taken back is two. Also stops are counted: what restarts a service often sends a signal first.
+    "restarts": Default(above=2, clear=1, unit="count", window_s=1800),
+    # Someone who edits saves several times. What stays refused is found by the next restart, which then fails.
+    "config_refused": Default(above=0.5, clear=0, unit="state", for_s=120),
 }
 
 UNITS: Final[Mapping[RuleName, Unit]] = {name: default.unit for name, default in DEFAULTS.items()}
@@ -70,11 +76,17 @@ PER: Final[Mapping[RuleName, str]] = {
 """What the labels of a rule are; the others have none."""
 
 MOMENTARY: Final[frozenset[RuleName]] = frozenset(
-    {"queue_age", "breaker_open", "bridge_down", "budget", "disk"}
+    {"queue_age", "breaker_open", "bridge_down", "budget", "disk", "config_refused"}
 )
 """Rules that look at what is so now: they have no window, and no `min`."""
 
-UNRATED: Final[frozenset[RuleName]] = MOMENTARY | {"dead_letters", "loop_lag", "journal_errors"}
+UNRATED: Final[frozenset[RuleName]] = MOMENTARY | {
+    "dead_letters",
+    "loop_lag",
+    "journal_errors",
+    "crashes",
+    "restarts",
+}
 """Rules without a share or percentile, hence without a `min`."""
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from clawd.alerts.naming import check_label, rule_named
-from clawd.alerts.rules import UNITS
-from clawd.errors import ClawdError
+from clawd.alerts.naming import check_label, means_silence, rule_named
+from clawd.alerts.phrases import headline, lasted
+from clawd.alerts.silences import MAX_SILENCES, NoSilence, TooManySilences, covers
+from clawd.errors import JournalError
 from clawd.moments import BadSpan, span
 from clawd.texts import say
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
     from clawd.alerts.base import Alert, AlertDesk, RuleName, Silence
     from clawd.ids import Clock
+
+log = logging.getLogger(__name__)
 
 _DEFAULT: Final = timedelta(hours=1)
 _LONGEST: Final = timedelta(days=31)
@@ -65,31 +70,47 @@ class AlertsInChat:
         """Return the answer to `/alerts REQUEST`.
 
         Args:
-            request: What stood behind the command: nothing, or `silence [NUMBER|RULE[=LABEL]] [SPAN]`.
+            request: What stood behind the command: nothing, `silence [NUMBER|RULE[=LABEL]] [SPAN]`, or
+                `end [NUMBER|RULE[=LABEL]]`.
             language: To answer in.
             by: Who asks, noted with a silence.
         """
         word, _, rest = request.partition(" ")
         if not word:
-            return self._list(language)
-        if word.lower() != "silence":
-            return say("alerts_usage", language)
+            return await self._list(language)
         try:
-            return await self._silence(rest.strip(), language, by)
-        except ClawdError as error:
-            return error.what
+            match word.lower():
+                case "silence":
+                    return await self._silence(rest.strip(), language, by)
+                case "end":
+                    return await self._end(rest.strip(), language)
+                case _:
+                    return say("alerts_usage", language)
+        except TooManySilences:
+            return say("alerts_full", language, most=MAX_SILENCES)
+        except JournalError as error:
+            log.warning("alerts_not_silenced", extra={"error": str(error)})
+            return say("alerts_unwritten", language)
 
-    def _list(self, language: str | None) -> str:
+    async def _list(self, language: str | None) -> str:
         now, silences = self._clock.now(), self._desk().report().silences
         lines = [
             f"{number}. {alert_line(alert, now, language)}"
             for number, alert in enumerate(self._firing()[:_MOST], start=1)
         ] or [say("alerts_none", language)]
         lines += [
-            say("alerts_silenced", language, what=_what(silence, language), until=_moment(silence.until))
+            say("alerts_silenced", language, what=what_of(silence, language), until=_moment(silence.until))
             for silence in silences[:_MOST]
         ]
-        return "\n".join([*lines, say("alerts_usage", language)] if self._firing() else lines)
+        lines += [
+            say("alerts_lost", language, target=each.target, why=each.why)
+            for each in (await self._desk().reach()).trouble[:_MOST]
+        ]
+        if self._firing():
+            lines.append(say("alerts_usage", language))
+        elif silences:
+            lines.append(say("alerts_end", language, what=what_of(silences[0], language)))
+        return "\n".join(lines)
 
     async def _silence(self, wanted: str, language: str | None, by: str) -> str:
         which, lasting = _cut(wanted)
@@ -107,7 +128,32 @@ class AlertsInChat:
         silence = self._same(rule, label, until)
         if silence is None:
             silence = await self._desk().silence(rule=rule, label=label, until=until, why="", by=by)
-        return say("alerts_silenced", language, what=_what(silence, language), until=_moment(silence.until))
+        return say("alerts_silenced", language, what=what_of(silence, language), until=_moment(silence.until))
+
+    async def _end(self, wanted: str, language: str | None) -> str:
+        silences = self._desk().report().silences
+        if not silences:
+            return say("alerts_no_silence", language)
+        found = self._meant(wanted, silences, language) if wanted else silences
+        if not found:
+            names = ", ".join(what_of(silence, language) for silence in silences[:_MOST])
+            return say("alerts_not_silenced", language, name=wanted, silences=names)
+        for silence in found:
+            with suppress(NoSilence):  # it ended by itself meanwhile
+                await self._desk().end_silence(silence.id)
+        return "\n".join(say("alerts_ended", language, what=what_of(each, language)) for each in found)
+
+    def _meant(self, wanted: str, silences: Sequence[Silence], language: str | None) -> Sequence[Silence]:
+        """Return the silences that a number of the list, a rule, a rule with a label, or their own words mean."""
+        if wanted.isdecimal():
+            number, alerts = int(wanted), self._firing()
+            alert = alerts[number - 1] if 1 <= number <= len(alerts) else None
+            return [each for each in silences if alert is not None and covers(each, alert.rule, alert.label)]
+        return [
+            each
+            for each in silences
+            if wanted in (each.id, what_of(each, language)) or means_silence(wanted, each.rule, each.label)
+        ]
 
     def _same(self, rule: RuleName | None, label: str | None, until: datetime) -> Silence | None:
         """Return the silence that does this already: the same message may come twice."""
@@ -149,8 +195,8 @@ def firing(alerts: Sequence[Alert]) -> list[Alert]:
 
 def alert_line(alert: Alert, now: datetime, language: str | None) -> str:
     """Return an alert in a few words, such as `telegram is down for 5 min`."""
-    what = say(f"alerts_{alert.rule}", language, value=_amount(alert), label=alert.label)
-    line = say("alerts_since", language, what=what, since=_length((now - alert.began_at).total_seconds()))
+    what = headline(alert.rule, alert.value, alert.label, language)
+    line = say("alerts_since", language, what=what, since=lasted((now - alert.began_at).total_seconds()))
     return f"{line} {say('alerts_quiet', language)}" if alert.silenced else line
 
 
@@ -163,27 +209,8 @@ def _cut(text: str) -> tuple[str, timedelta]:
         return text, _DEFAULT
 
 
-def _amount(alert: Alert) -> str:
-    match UNITS[alert.rule]:
-        case "share":
-            return f"{100 * alert.value:.3g} %"
-        case "seconds":
-            return _length(alert.value)
-        case "count" | "state":
-            return f"{alert.value:g}"
-
-
-def _length(seconds: float) -> str:
-    if seconds < 10:
-        return f"{max(seconds, 0):.1f} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h" if seconds < 2 * 86400 else f"{seconds / 86400:.0f} d"
-
-
-def _what(silence: Silence, language: str | None) -> str:
+def what_of(silence: Silence, language: str | None) -> str:
+    """Return what a silence is about, as people write it."""
     if silence.rule is None:
         return say("alerts_everything", language) if silence.label is None else silence.label
     return silence.rule if silence.label is None else f"{silence.rule}={silence.label}"

@@ -20,6 +20,28 @@ MAX_SILENCES: Final = 100
 _MAX_WHY: Final = 500
 
 
+class TooManySilences(NotPossible):
+    """As many are in force as there may be."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"there are {MAX_SILENCES} silences already",
+            remedy="end one first (clawd alerts silence --list), or silence every rule at once",
+        )
+
+
+class NoSilence(NotFound):
+    """It is not in force: it is over by now, or never was."""
+
+    def __init__(self, silence: str) -> None:
+        super().__init__(f"there is no silence {silence!r:.60}", remedy="clawd alerts silence --list")
+
+
+def covers(silence: Silence, rule: RuleName, label: str) -> bool:
+    """Whether it keeps the alert of this rule and label quiet while it is in force."""
+    return silence.rule in (None, rule) and silence.label in (None, label)
+
+
 class Silences:
     """Those in force, and their rows."""
 
@@ -41,23 +63,20 @@ class Silences:
         """Return the id of a silence that covers this rule and label now; empty without one."""
         now = self._clock.now()
         for each in self._all:
-            if each.until > now and each.rule in (None, rule) and each.label in (None, label):
+            if each.until > now and covers(each, rule, label):
                 return each.id
         return ""
 
     async def add(
         self, *, rule: RuleName | None, label: str | None, until: datetime, why: str, by: str
     ) -> Silence:
-        """Return a new one, committed; raises NotPossible, JournalUnavailable."""
+        """Return a new one, committed; raises TooManySilences, NotPossible, JournalUnavailable."""
         if until <= self._clock.now():
             raise NotPossible(
                 "this silence would be over before it begins", why=f"until is {until.isoformat()}"
             )
         if len(self.in_force()) >= MAX_SILENCES:
-            raise NotPossible(
-                f"there are {MAX_SILENCES} silences already",
-                remedy="end one first, or silence every rule at once",
-            )
+            raise TooManySilences
         silence = Silence(
             id=f"silence:{secrets.token_hex(4)}",
             rule=rule,
@@ -71,9 +90,9 @@ class Silences:
         return silence
 
     async def end(self, silence: str) -> None:
-        """Forget one; raises NotFound, JournalUnavailable."""
+        """Forget one; raises NoSilence, JournalUnavailable."""
         if all(each.id != silence for each in self.in_force()):
-            raise NotFound(f"there is no silence {silence}", remedy="clawd alerts list")
+            raise NoSilence(silence)
         await self._rows.remove_silences([silence])
         self._all = [each for each in self._all if each.id != silence]
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
+import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from clawd.alerts.base import TargetTrouble
-from clawd.alerts.calls import address_of
+from clawd.alerts.calls import GONE, TEST, address_of
 from clawd.alerts.payload import body_of
-from clawd.alerts.wording import line_of, message_of, title_of
+from clawd.alerts.wording import advice, line_of, message_of, title_of
 from clawd.bridge import ChatBridge
+from clawd.errors import JournalError
 from clawd.journal.base import Push, Pushed
 from clawd.messages import MessageId
 from clawd.texts import say
@@ -23,17 +25,26 @@ if TYPE_CHECKING:
 
     from clawd.access import Access
     from clawd.alerts.base import Alert
-    from clawd.alerts.calls import Failing
     from clawd.alerts.cases import Telling
     from clawd.bridge import Bridge, BridgeStatus
     from clawd.config.alerts import AlertsConfig
-    from clawd.ids import DeliveryId
+    from clawd.ids import Clock, DeliveryId
+    from clawd.journal.arrivals import Failing
     from clawd.journal.base import Journal
     from clawd.messages import Address
 
 log = logging.getLogger(__name__)
 
 _TEST: Final = "ClawdTest"  # alertname of the test
+_NO_WAY: Final = "the way to this chat is not known before somebody has written from it"
+
+
+class WhatFails(Protocol):
+    """Tells what is wrong with a place, see `clawd.journal.arrivals`."""
+
+    def __call__(self, address: Address, *, tests: str) -> Awaitable[Failing | None]:
+        """Return it; None where nothing is known to be wrong."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +72,9 @@ class Teller:
         access: Knows the owners.
         bridges: All bridges by name.
         find: Returns the address of a bridge's chat that it has a conversation in; for bridges that don't know.
-        failing: Tells what is wrong with a URL.
+        failing: Tells what is wrong with a place, also by the tests of URLs, whose accounts begin so.
         statuses: Tell what is wrong with bridges.
+        clock: For since when a place is not known.
     """
 
     def __init__(
@@ -72,7 +84,8 @@ class Teller:
         *,
         bridges: Callable[[], Mapping[str, Bridge]],
         find: Callable[[str, str], Awaitable[Address | None]],
-        failing: Callable[[str], Failing | None] = lambda _: None,
+        failing: WhatFails,
+        clock: Clock,
         statuses: Callable[[], Sequence[BridgeStatus]] = tuple,
     ) -> None:
         self._journal = journal
@@ -80,6 +93,8 @@ class Teller:
         self._bridges = bridges
         self._find = find
         self._failing = failing
+        self._clock = clock
+        self._configured_at = clock.now()
         self._statuses = statuses
         self._config: AlertsConfig | None = None
         self._names: tuple[str, ...] = ()
@@ -88,27 +103,38 @@ class Teller:
     def configure(self, config: AlertsConfig, bridges: Sequence[str]) -> None:
         """Tell these from now on; `bridges` are the names of the configured ones."""
         self._config = config
+        self._configured_at = self._clock.now()
         self._names = tuple(bridges)
 
     def shown(self) -> Sequence[str]:
         """Return who is told, as people write them."""
         return tuple(target.shown for target in self._targets())
 
-    def trouble(self) -> Sequence[TargetTrouble]:
-        """Return who can't be told now."""
+    async def trouble(self) -> Sequence[TargetTrouble]:
+        """Return who can't be told now: one for each of `shown` of which that is known."""
         down = {each.name: each for each in self._statuses() if each.state != "connected"}
         found = []
         for target in self._targets():
-            if target.url and (failing := self._failing(target.url)) is not None:
-                since, why, attempts = failing.since, failing.why, failing.attempts
-            elif target.bridge in down:
-                bridge = down[target.bridge]
-                since, attempts = bridge.since, 0
-                why = f"the bridge {bridge.name} is not connected" + (bridge.error and f": {bridge.error}")
-            else:
-                continue
-            found.append(TargetTrouble(target=target.shown, since=since, why=why, attempts=attempts))
+            bridge = down.get(target.bridge)
+            trouble = _of_bridge(target, bridge) if bridge is not None else await self._of_place(target)
+            if trouble is not None:
+                found.append(trouble)
         return found
+
+    async def _of_place(self, target: _Target) -> TargetTrouble | None:
+        try:
+            place = await self._place(target)
+            if place is None:
+                why = _NO_WAY if target.bridge in self._names else f"no bridge {target.bridge} is configured"
+                return TargetTrouble(target=target.shown, since=self._configured_at, why=why)
+            failing = await self._failing(place, tests=TEST if target.url else "")
+        except (JournalError, sqlite3.Error):
+            return None  # what can't be read says nothing; the journal has an alert of its own
+        if failing is None or GONE in failing.why:
+            return None
+        return TargetTrouble(
+            target=target.shown, since=failing.since, why=failing.why, attempts=failing.attempts
+        )
 
     def _targets(self) -> Sequence[_Target]:
         config = self._config
@@ -179,8 +205,7 @@ class Teller:
             instance=self._instance,
             annotate=lambda alert: (
                 title_of(alert.rule, None),
-                f"{line_of(alert, told.telling, None)}. "
-                + say("alert_try", None, try_=say(f"alert_try_{alert.rule}", None)),
+                f"{line_of(alert, told.telling, None)}. " + advice([alert], None),
             ),
         )
 
@@ -195,6 +220,11 @@ class Teller:
 
     async def _language(self, place: Address) -> str | None:
         return (await self._journal.settings(place)).language
+
+
+def _of_bridge(target: _Target, bridge: BridgeStatus) -> TargetTrouble:
+    why = f"the bridge {bridge.name} is not connected" + (bridge.error and f": {bridge.error}")
+    return TargetTrouble(target=target.shown, since=bridge.since, why=why)
 
 
 def _chat(bridge: str, chat: str) -> _Target:

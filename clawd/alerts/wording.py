@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
-from clawd.alerts.rules import UNITS
+from clawd.alerts.phrases import headline, limit
+from clawd.moments import length
 from clawd.texts import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from clawd.alerts.base import Alert, RuleName
     from clawd.alerts.cases import Telling
@@ -18,6 +20,7 @@ MAX_LINES: Final = 10
 """Alerts of one rule that a message lists; how many more there are is said."""
 
 _MAX_DETAIL: Final = 200
+_PLAIN: Final = re.compile(r"[\w.-]+")  # a name that a command line takes as it is
 
 
 def message_of(alerts: Sequence[Alert], telling: Telling, language: str | None) -> str:
@@ -37,7 +40,7 @@ def message_of(alerts: Sequence[Alert], telling: Telling, language: str | None) 
         lines.append("- " + say("alert_more", language, count=len(alerts) - MAX_LINES))
     if telling == "begin":
         lines.append("")  # else Markdown takes it for a part of the list's last entry
-        lines.append(say("alert_try", language, try_=say(f"alert_try_{head.rule}", language)))
+        lines.append(advice(alerts, language))
     return "\n".join(lines)
 
 
@@ -49,34 +52,35 @@ def title_of(rule: RuleName, language: str | None) -> str:
 def line_of(
     alert: Alert, telling: Telling, language: str | None, *, quote: Callable[[str], str] = str
 ) -> str:
-    """Return one alert: what it is about, its number against the limit, and since when.
+    """Return one alert: what is wrong, its number against the limit, and since when; of its end, how long it lasted.
 
     `quote` is applied to what others have chosen, such as names.
     """
-    unit = UNITS[alert.rule]
-    what = f"{quote(alert.label)}: " if alert.label else ""
-    if unit != "state":
-        value, above = number_of(alert.rule, alert.value), number_of(alert.rule, alert.above)
-        what += say("alert_number", language, value=value, above=above)
-    elif alert.detail and telling == "begin":
-        what += quote(alert.detail[:_MAX_DETAIL])
     begun = alert.fired_at or alert.began_at
     if telling == "begin" or alert.resolved_at is None:
+        what = _wrong(alert, language, quote)
         when = say("alert_since", language, since=_moment(alert.began_at))
     else:
-        when = say("alert_lasted", language, since=_moment(begun), time=_span(alert.resolved_at - begun))
-    return f"{what.removesuffix(': ')}{say('alert_join', language)}{when}" if what else when
+        what = quote(alert.label) if alert.label else ""
+        time = length((alert.resolved_at - begun).total_seconds())
+        when = say("alert_lasted", language, since=_moment(begun), time=time)
+    return f"{what}{say('alert_join', language)}{when}" if what else when
 
 
-def number_of(rule: RuleName, value: float) -> str:
-    """Return a rule's number with its unit."""
-    match UNITS[rule]:
-        case "share":
-            return f"{value * 100:.1f} %"
-        case "seconds":
-            return f"{value:.1f} s"
-        case "count" | "state":
-            return f"{value:g}"
+def _wrong(alert: Alert, language: str | None, quote: Callable[[str], str]) -> str:
+    what = headline(alert.rule, alert.value, alert.label, language, quote=quote)
+    if above := limit(alert.rule, alert.above):
+        return say("alert_number", language, what=what, above=above)
+    detail = quote(alert.detail[:_MAX_DETAIL]) if alert.detail else ""
+    return say("alert_detail", language, what=what, detail=detail) if detail else what
+
+
+def advice(alerts: Sequence[Alert], language: str | None) -> str:
+    """Return what to try about alerts of one rule, with the name of what they are about where that is one."""
+    names = {alert.label for alert in alerts}
+    name = names.pop() if len(names) == 1 else ""
+    plain = name if _PLAIN.fullmatch(name) else "NAME"
+    return say("alert_try", language, try_=say(f"alert_try_{alerts[0].rule}", language, name=plain))
 
 
 def _code(words: str) -> str:
@@ -87,12 +91,3 @@ def _code(words: str) -> str:
 
 def _moment(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _span(span: timedelta) -> str:
-    seconds = max(int(span.total_seconds()), 0)
-    hours, rest = divmod(seconds, 3600)
-    minutes, seconds = divmod(rest, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

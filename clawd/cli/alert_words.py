@@ -6,55 +6,25 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from clawd.alerts.rules import UNITS
-from clawd.cli.printing import duration, one_line, paint
+from clawd.alerts import phrases
+from clawd.cli.printing import one_line, paint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     Alert = Mapping[str, Any]  # a `clawd.alerts.base.Alert`
 
-_UNITS: Final[Mapping[str, str]] = {
-    str(rule): unit for rule, unit in UNITS.items()
-}  # a newer daemon has others
 _COLOUR: Final = {"critical": "red", "warning": "yellow"}
-
-_WORDS: Final = {
-    "error_rate": "{value} of the turns fail",
-    "model_error_rate": "{value} of what {label} is asked fails",
-    "latency": "turns take {value}",
-    "first_token": "the first token of {label} takes {value}",
-    "queue_age": "a turn has been waiting for {value}",
-    "dead_letters": "{value} given up",
-    "breaker_open": "{label} is out of service",
-    "bridge_down": "{label} is down",
-    "budget": "{value} of the budget {label} is used",
-    "disk": "the disk is {value} full",
-    "loop_lag": "the event loop hung for {value}",
-    "journal_errors": "the journal failed {value} times",
-}
-
-
-def amount(rule: str, value: float) -> str:
-    """Return a rule's number with its unit."""
-    unit = _UNITS.get(rule, "count")
-    if unit == "share":
-        return f"{100 * value:.3g} %"
-    if unit == "state":
-        return "yes" if value > 0 else "no"
-    return duration(value) if unit == "seconds" else f"{value:g}"
 
 
 def limit(rule: str, value: float) -> str:
     """Return what a rule's number is held against; a state has no limit."""
-    return "-" if _UNITS.get(rule) == "state" else amount(rule, value)
+    return "-" if phrases.is_state(rule) else phrases.amount(rule, value)
 
 
 def headline(alert: Alert) -> str:
     """Return what is wrong in a few words, without colour."""
-    rule = str(alert["rule"])
-    words = _WORDS.get(rule, f"{rule} {{label}}: {{value}}")
-    return words.format(value=amount(rule, alert["value"]), label=one_line(alert["label"], 40))
+    return phrases.headline(str(alert["rule"]), alert["value"], one_line(alert["label"], 40))
 
 
 def age(alert: Alert, now: datetime | None = None) -> str:
@@ -64,9 +34,7 @@ def age(alert: Alert, now: datetime | None = None) -> str:
 
 def _since(moment: str, now: datetime | None) -> str:
     began = datetime.fromisoformat(moment)
-    seconds = max(((now or datetime.now(UTC)) - began).total_seconds(), 0)
-    whole = seconds - seconds % 60 if seconds >= 60 else round(seconds)
-    return duration(whole) if whole >= 10 else f"{whole:.0f} s"
+    return phrases.lasted(((now or datetime.now(UTC)) - began).total_seconds())
 
 
 def untold(trouble: Sequence[Mapping[str, Any]], now: datetime | None = None) -> str:
@@ -76,6 +44,14 @@ def untold(trouble: Sequence[Mapping[str, Any]], now: datetime | None = None) ->
         why = one_line(each["why"], 200)
         told.append(f"{one_line(each['target'], 80)} for {_since(each['since'], now)}: {why}")
     return "not reached: " + "; ".join(told)
+
+
+def reach(trouble: Sequence[Mapping[str, Any]], *, nobody: bool, now: datetime | None = None) -> str:
+    """Return who can't be told in colour; louder where that is everybody; empty where nobody is missed."""
+    if nobody:
+        told = untold(trouble, now) if trouble else "no target is configured (docs/alerts.md)"
+        return paint(f"NOBODY is told of this: {told}", "red")
+    return paint(untold(trouble, now), "yellow") if trouble else ""
 
 
 def painted(alert: Alert, text: str) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clawd.alerts import phrases
+from clawd.alerts.naming import means_silence
 from clawd.alerts.rules import MOMENTARY, UNRATED
 from clawd.cli import alert_trial, alert_words
 from clawd.cli.folding import fitted_table, put
@@ -14,7 +16,7 @@ from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
 from clawd.cli.printing import emit, one_line, out, paint, say, table, when
-from clawd.errors import EXIT_USAGE, ClawdError
+from clawd.errors import EXIT_USAGE, ClawdError, NotFound
 from clawd.moments import moment, span
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def list_alerts(
                 "silences": answer["silences"],
                 "targets": answer["targets"],
                 "trouble": answer.get("trouble", []),
+                "nobody_told": bool(answer.get("nobody_told")),
                 **rules,
             }
         )
@@ -72,8 +75,8 @@ def list_alerts(
         _show_rules(answer["rules"])
     out()
     out(f"told: {', '.join(one_line(target, 80) for target in answer['targets']) or 'nobody'}")
-    if trouble := answer.get("trouble"):
-        put(paint(alert_words.untold(trouble), "yellow"), 0)
+    if lost := alert_words.reach(answer.get("trouble", ()), nobody=bool(answer.get("nobody_told"))):
+        put(lost, 0)
     if not answer["targets"]:
         say("name somebody in the configuration: alerts: {targets: [{bridge: telegram, chat: 12345}]}")
 
@@ -119,7 +122,7 @@ def silence(
     why: Annotated[str, typer.Option(metavar="TEXT", help="For whoever wonders later.")] = "",
     show: Annotated[bool, typer.Option("--list", help="List the silences.")] = False,
     end: Annotated[
-        str | None, typer.Option(metavar="ID", help="End a silence now; `all` ends every one.")
+        str | None, typer.Option(metavar="ID|RULE[=LABEL]", help="End a silence now; `all` ends every one.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -154,8 +157,21 @@ def silence(
 
 def _end(client: Client, identifier: str) -> list[JsonValue]:
     ids = [identifier]
-    if identifier == "all":
-        ids = [silence["id"] for silence in client.get("/alerts")["silences"]]
+    if not identifier.startswith("silence:"):
+        silences = client.get("/alerts")["silences"]
+        ids = [
+            silence["id"]
+            for silence in silences
+            if identifier in ("all", _what(silence))
+            or means_silence(identifier, silence["rule"], silence["label"])
+        ]
+        if not ids and identifier != "all":
+            raise NotFound(
+                f"there is no silence about {identifier!r:.60}",
+                where="clawd alerts silence --end",
+                why=f"silent: {', '.join(map(_what, silences)) or 'nothing'}",
+                remedy="an ID, RULE, RULE=LABEL or `all`",
+            )
     for each in ids:
         client.post("/silences/end", {"id": each})
     return [*ids]
@@ -213,7 +229,7 @@ def _show_alerts(alerts: Sequence[Mapping[str, Any]]) -> None:
                 alert_words.painted(alert, alert["severity"]),
                 alert["rule"],
                 one_line(alert["label"], 30) or "-",
-                alert_words.amount(alert["rule"], alert["value"]),
+                phrases.amount(alert["rule"], alert["value"]),
                 alert_words.limit(alert["rule"], alert["above"]),
                 when(alert["began_at"]),
                 one_line(alert["detail"] or alert_words.headline(alert), 200),

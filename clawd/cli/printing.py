@@ -10,6 +10,8 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
+from clawd.moments import length
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -94,15 +96,7 @@ def width_of(rows: Sequence[Sequence[str]]) -> int:
 
 def duration(seconds: float) -> str:
     """Return a length of time in its two greatest units, such as `1 d 2 h`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    left = round(seconds)
-    parts = []
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, left = divmod(left, size)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])
+    return length(seconds)
 
 
 def counted(number: int, noun: str) -> str:

@@ -53,10 +53,11 @@ def show(status: Mapping[str, Any]) -> None:
         from clawd.cli import alert_words  # not for the many times when all is well
 
         put(f"{'alerts':{_HEAD}}{alert_words.summary(alerts)}", _HEAD)
-    if untold := status.get("untold"):
+    untold, nobody = status.get("untold", ()), bool(status.get("nobody_told"))
+    if untold or nobody:
         from clawd.cli import alert_words
 
-        put(f"{'told':{_HEAD}}{paint(alert_words.untold(untold), 'yellow')}", _HEAD)
+        put(f"{'told':{_HEAD}}{alert_words.reach(untold, nobody=nobody)}", _HEAD)
     _list("bridges", [_bridge(bridge) for bridge in status["bridges"]])
     _list("models", _models(status["models"], status["route"]))
     if switches := status.get("switches"):

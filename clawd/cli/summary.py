@@ -39,6 +39,8 @@ def summary(call: Invocation, *, as_json: bool) -> None:
         from clawd.cli import alert_words  # not for the many times when all is well
 
         put(f"alerts:  {alert_words.summary(alerts)}", 9)
+        if status.get("nobody_told"):
+            put(f"told:    {alert_words.reach(status.get('untold', ()), nobody=True)}", 9)
     out(f"next:    {_next(status)}")
 
 

@@ -110,6 +110,9 @@ def _sections(status: Mapping[str, Any], rates: Rates, now: datetime, *, plain: 
             for each in sorted(alerts, key=lambda each: bool(each["silenced"]))
         ]
         sections.append(Section([alert_words.painted(alerts[0], "alerts")], lines))
+    nobody = bool(status.get("nobody_told"))
+    if lost := alert_words.reach(status.get("untold", ()), nobody=nobody, now=now):
+        sections.append(Section([paint("told", "bold")], [f"  {lost}"]))
     return [
         *sections,
         Section(_rates(status, rates, plain=plain)),

@@ -129,6 +129,9 @@ class AlertRules(Section):
     disk: AlertRule = AlertRule.model_construct()
     loop_lag: AlertRule = AlertRule.model_construct()
     journal_errors: AlertRule = AlertRule.model_construct()
+    crashes: AlertRule = AlertRule.model_construct()
+    restarts: AlertRule = AlertRule.model_construct()
+    config_refused: AlertRule = AlertRule.model_construct()
 
 
 class AlertsConfig(Section):

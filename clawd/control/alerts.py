@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -42,7 +43,8 @@ class AlertRoutes:
         ]
 
     async def report(self, _request: web.Request) -> web.Response:
-        return answer(self._desk.report())
+        reach = await self._desk.reach()
+        return answer(replace(self._desk.report(), trouble=reach.trouble, nobody_told=reach.nobody))
 
     async def test(self, _request: web.Request) -> web.Response:
         if not self._desk.report().targets:

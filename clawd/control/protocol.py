@@ -219,7 +219,8 @@ class Status:
     offline_since: datetime | None = None  # no model could be reached since then; turns wait for the network
     switches: Sequence[SwitchSeen] = ()  # from one model to another, the newest first
     alerts: Sequence[Alert] = ()  # that fire, the gravest first; those under a silence too
-    untold: Sequence[TargetTrouble] = ()  # who could not be told of alerts for some minutes
+    untold: Sequence[TargetTrouble] = ()  # who could not be told of alerts for some minutes, or nobody could
+    nobody_told: bool = False  # of what fires: no target, or there is none, can be told
     totals: Totals = field(default_factory=Totals)
     lags: Lags | None = None
     last_end: LastEnd | None = None  # None: the first run, or the earlier one left no note

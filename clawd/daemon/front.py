@@ -51,6 +51,7 @@ def gateway_of(
         counts,
         firing=firing,
         config_in_force=lambda: not situation.config_error,
+        last_end_clean=lambda: situation.last_end is None or situation.last_end.how == "clean",
     )
     around = Surroundings(
         inbox=inbox,

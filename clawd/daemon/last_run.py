@@ -6,14 +6,17 @@ import json
 import logging
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from clawd.alerts.base import Restart
 from clawd.control.protocol import LastEnd
 from clawd.observability.logging import LOG_FILE
 from clawd.store.opening import FILE as DATABASE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FILE: Final = "run.json"
+_REMEMBERED_S: Final = 86_400.0
+"""For so long restarts are remembered: no rule of the alerts looks back further."""
+_MOST: Final = 100  # restarts that are remembered: more say the same
 
 
 class RunNote:
@@ -34,13 +40,34 @@ class RunNote:
         folder: The state directory.
         clock: Tells when this run began and ended.
         seen: When the earlier run last wrote, see `last_written`; asked before this one writes.
+        counts: Whether this run is one that a later one remembers; one for a single terminal is not.
     """
 
-    def __init__(self, folder: Path, clock: Clock, *, seen: datetime | None) -> None:
+    def __init__(self, folder: Path, clock: Clock, *, seen: datetime | None, counts: bool = True) -> None:
         self._path = folder / FILE
         self._clock = clock
         self._began = clock.now()
-        self.last_end = _end_of(self._path, seen)
+        note = _read(self._path)
+        self.last_end = _end_of(note, seen) if note is not None else None
+        self._restarts = _restarts_of(note or {}, self._began)
+        if self.last_end is not None and counts:
+            crash = self.last_end.how == "crash"
+            self._restarts.append(_Restart(self._began, _who(self.last_end) if crash else None))
+            del self._restarts[:-_MOST]
+
+    @property
+    def restarts(self) -> Sequence[Restart]:
+        """The starts of the last day that another run came before, the latest last."""
+        now, mono = self._clock.now(), self._clock.monotonic()
+        return [
+            Restart(
+                # A clock that was set back makes none of them lie in the future.
+                at=mono - max((now - each.at).total_seconds(), 0),
+                crash=each.crash is not None,
+                detail=each.crash or "",
+            )
+            for each in self._restarts
+        ]
 
     def __enter__(self) -> Self:
         last = self.last_end
@@ -63,6 +90,7 @@ class RunNote:
             "pid": os.getpid(),
             "started_at": self._began.isoformat(),
             "ended_at": ended_at.isoformat() if ended_at else None,
+            "restarts": [{"at": each.at.isoformat(), "crash": each.crash} for each in self._restarts],
         }
         new = self._path.with_name(f"{FILE}.new")
         try:
@@ -85,15 +113,41 @@ def last_written(folder: Path) -> datetime | None:
     return datetime.fromtimestamp(max(times), UTC) if times else None
 
 
-def _end_of(path: Path, seen: datetime | None) -> LastEnd | None:
+@dataclass(frozen=True, slots=True)
+class _Restart:
+    at: datetime
+    crash: str | None  # what is known of a run before it that ended without a stop
+
+
+def _read(path: Path) -> Mapping[str, Any] | None:
+    """Return an earlier run's note, empty where it can't be read; None without one."""
     try:
         text = path.read_bytes()
     except OSError:
         return None  # the first run, or one of a version that left no note
-    note: dict[str, Any] = {}
     with suppress(ValueError):
         read = json.loads(text)
-        note = read if isinstance(read, dict) else {}
+        return read if isinstance(read, dict) else {}
+    return {}
+
+
+def _restarts_of(note: Mapping[str, Any], now: datetime) -> list[_Restart]:
+    written = note.get("restarts")
+    found = []
+    for each in written if isinstance(written, list) else ():
+        at = _moment(each.get("at")) if isinstance(each, dict) else None
+        if at is not None and at.tzinfo is not None and (now - at).total_seconds() < _REMEMBERED_S:
+            crash = each.get("crash")
+            found.append(_Restart(at, crash if isinstance(crash, str) else None))
+    return found
+
+
+def _who(last: LastEnd) -> str:
+    who = f"process {last.pid}" if last.pid else "the process before"
+    return f"{who}, last seen {last.at:%Y-%m-%d %H:%M:%S} UTC" if last.at else who
+
+
+def _end_of(note: Mapping[str, Any], seen: datetime | None) -> LastEnd:
     pid = note.get("pid")
     ended = _moment(note.get("ended_at"))
     return LastEnd(

@@ -48,6 +48,7 @@ class Meters:
         counts: What happened so far.
         firing: Tells the alerts.
         config_in_force: Whether the configuration on disk is the one that runs.
+        last_end_clean: Whether the run before this one ended by a stop.
         read_s: How long the journal is waited for.
     """
 
@@ -61,6 +62,7 @@ class Meters:
         *,
         firing: Firing = dict,
         config_in_force: Callable[[], bool] = lambda: True,
+        last_end_clean: Callable[[], bool] = lambda: True,
         read_s: float = READ_S,
     ) -> None:
         self._minds = minds
@@ -70,6 +72,7 @@ class Meters:
         self._counts = counts
         self._firing = firing
         self._config_in_force = config_in_force
+        self._last_end_clean = last_end_clean
         self._read_s = read_s
         database = opened.store.path
         self._disk = Aside(lambda: read_disk(database))
@@ -84,6 +87,7 @@ class Meters:
         return (
             names.BUILD.family([((__version__, platform.python_version()), 1)]),
             names.CONFIG.number(float(self._config_in_force())),
+            names.LAST_END.number(float(self._last_end_clean())),
             *_counted(self._counts),
             *queue,
             names.BRIDGE_UP.family([((each.name,), float(each.state == "connected")) for each in bridges]),

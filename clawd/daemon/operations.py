@@ -67,6 +67,7 @@ class DaemonOperations:
     async def status(self) -> Status:
         """Return the daemon at a glance."""
         parts, situation = self._parts, self._parts.situation
+        untold = await parts.alerts.untold()
         return Status(
             version=__version__,
             protocol=PROTOCOL_VERSION,
@@ -90,7 +91,8 @@ class DaemonOperations:
             today=await parts.accounts.today(),
             budgets=parts.accounts.budgets(),
             alerts=firing(parts.alerts.report().alerts),
-            untold=parts.alerts.untold(),
+            untold=untold.trouble,
+            nobody_told=untold.nobody,
             totals=_totals(parts.counts),
             lags=Lags(bounds_s=LAG_S, counts=tuple(parts.counts.lag_s.counts)),
             last_end=situation.last_end,
@@ -160,6 +162,7 @@ class DaemonOperations:
         situation.config_error = "; ".join(f"{p.place}: {p.message}" for p in error.problems)
         situation.refused = stamps
         log.error("config_refused", extra={"problems": situation.config_error})
+        self._parts.alerts.stir()
 
     # --- bridges and models -----------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ from clawd.fanout import Fanout
 from clawd.gateway.auth import TokenStore
 from clawd.gateway.off import NoGateway
 from clawd.inbox import DurableInbox
+from clawd.journal.arrivals import Arrivals
 from clawd.journal.breakers import BreakerRow
 from clawd.journal.endpoints import EndpointRows
 from clawd.journal.spend_direct import DirectSpend
@@ -52,7 +53,6 @@ from .vitals import VitalsReader
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from clawd.alerts.calls import Failing
     from clawd.bridge import Bridge, BridgeConfig
     from clawd.config.loader import LoadedConfig
     from clawd.gateway.app import Gateway
@@ -306,18 +306,16 @@ def _alerts(
         state_dir=state_dir,
         redactor=ground.redactor,
         pause=lambda: opened.store.pause,
+        situation=ground.situation,
     )
-
-    def failing(url: str) -> Failing | None:
-        found = ground.alert_calls.failing(url)  # receivers quote the call, and this is shown
-        return replace(found, why=ground.redactor.clean(found.why)) if found is not None else None
 
     teller = Teller(
         opened.journal,
         access,
         bridges=supervisor.bridges,
         find=opened.views.chat_address,
-        failing=failing,
+        failing=Arrivals(opened.store).failing,
+        clock=clock,
         statuses=supervisor.statuses,
     )
     desk = Desk(AlertRows(opened.store, clock), teller, clock, read=vitals.read)

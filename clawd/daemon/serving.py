@@ -133,8 +133,10 @@ async def serve(
                 selector.count_into(parts.counts)  # a start is long rounds, and held up nobody
                 watch.start()
 
-            with CrashStacks(state), RunNote(state, clock, seen=seen) as note, LoopWatch(selector) as watch:
+            run = RunNote(state, clock, seen=seen, counts=not standalone)
+            with CrashStacks(state), run as note, LoopWatch(selector) as watch:
                 parts.situation.last_end = note.last_end
+                parts.situation.restarts = note.restarts
                 await Lifecycle(parts, announce=ready).run()
     finally:
         await opened.close()

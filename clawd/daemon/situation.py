@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from clawd.alerts.base import Restart
     from clawd.config.loader import LoadedConfig
     from clawd.config.stamps import Stamp
     from clawd.control.protocol import LastEnd
@@ -30,3 +31,4 @@ class Situation:
     started_at: datetime
     began: float = field(default_factory=time.monotonic)
     last_end: LastEnd | None = None  # of the run before this one
+    restarts: Sequence[Restart] = ()  # of the last day

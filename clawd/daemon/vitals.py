@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from clawd.supervisor import Supervisor
 
     from .minds import Minds
+    from .situation import Situation
 
 KNOWN_S: Final = 60.0
 """So old may be what is known of the disk, and of a queue that was empty."""
@@ -49,7 +50,9 @@ class VitalsReader:
         state_dir: Path,
         redactor: Redactor,
         pause: Callable[[], str],
+        situation: Situation,
     ) -> None:
+        self._situation = situation
         self._room = Room(counts, pause)
         self._counts = counts
         self._minds = minds
@@ -81,6 +84,8 @@ class VitalsReader:
             disk_used=await self._disk_now(),
             loop_lag_s=counts.take_worst_lag(),
             journal_errors=sum(counts.journal_errors.numbers().values()),
+            restarts=self._situation.restarts,
+            config_error=self._redactor.clean(self._situation.config_error),
             disk_full=disk_full,
             busy=queue is None or queue.running > 0 or queue.ready_age_s > 0,
         )

@@ -51,6 +51,11 @@ CONFIG: Final = Metric(
     kind="gauge",
     help="Whether the configuration on disk is in force: 0 while a refused one waits to be mended.",
 )
+LAST_END: Final = Metric(
+    name="clawd_last_end_clean",
+    kind="gauge",
+    help="Whether the run before this one ended by a stop: 0 where it crashed or was killed, 1 too where there was none.",
+)
 RECEIVED: Final = Metric(
     name="clawd_messages_received_total",
     kind="counter",
@@ -308,6 +313,7 @@ TABLE: Final[Mapping[str, tuple[Metric, ...]]] = {
     "Process": (
         BUILD,
         CONFIG,
+        LAST_END,
         REQUESTS,
         FIRING,
         SPANS,

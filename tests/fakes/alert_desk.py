@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from clawd.alerts.base import RULES, Alert, AlertsReport, RuleStatus, Silence, TargetTrouble
-from clawd.errors import NotFound, NotPossible
+from clawd.alerts.base import RULES, Alert, AlertsReport, Reach, RuleStatus, Silence, TargetTrouble
+from clawd.alerts.silences import NoSilence, TooManySilences
+from clawd.errors import JournalUnavailable, NotPossible
 from clawd.ids import DeliveryId
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class FakeDesk:
     deliveries: list[DeliveryId] = field(default_factory=list)
     tested: int = 0
     full: bool = False
+    unwritable: bool = False
 
     def report(self) -> AlertsReport:
         rules = [
@@ -79,8 +81,11 @@ class FakeDesk:
             silences=tuple(self.silences),
             targets=tuple(self.targets),
             rules=rules,
-            trouble=tuple(self.trouble),
         )
+
+    async def reach(self) -> Reach:
+        fires = any(one.state == "firing" for one in self.alerts)
+        return Reach(trouble=tuple(self.trouble), nobody=fires and len(self.trouble) == len(self.targets))
 
     def firing(self) -> Mapping[str, int]:
         names = [one.rule for one in self.alerts if one.state == "firing"]
@@ -96,7 +101,9 @@ class FakeDesk:
         self, *, rule: RuleName | None, label: str | None, until: datetime, why: str, by: str
     ) -> Silence:
         if self.full:
-            raise NotPossible("there are too many silences", remedy="end some")
+            raise TooManySilences
+        if self.unwritable:
+            raise JournalUnavailable("the journal can't be written")
         made = Silence(
             id=f"silence:{len(self.silences):08x}", rule=rule, label=label, until=until, why=why, by=by
         )
@@ -110,5 +117,6 @@ class FakeDesk:
     async def end_silence(self, silence: str) -> None:
         kept = [one for one in self.silences if one.id != silence]
         if len(kept) == len(self.silences):
-            raise NotFound(f"there is no silence {silence!r:.60}", remedy="clawd alerts silence --list")
+            raise NoSilence(silence)
         self.silences = kept
+        self.alerts = [replace(one, silenced="") if one.silenced == silence else one for one in self.alerts]

@@ -16,6 +16,7 @@ from clawd.alerts.telling import Teller
 from clawd.bridge import BridgeConfig
 from clawd.config.alerts import AlertsConfig
 from clawd.config.schema import AccessConfig, JournalConfig
+from clawd.journal.arrivals import Arrivals
 from clawd.journal.opening import open_journal
 from clawd.observability.histogram import Histogram
 from clawd.testing import ManualClock
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from clawd.bridge import BridgeStatus
     from clawd.journal.opening import OpenJournal
 
 MINUTE = 60.0
@@ -62,9 +64,18 @@ class AlertSite:
         self.vitals = QUIET
         self.failed = self.answered = 0
         self.readings = 0
+        self.down: BridgeStatus | None = None
         access = Access(journal.store, clock)
         access.configure(AccessConfig(owners=("chat:1",)), {"chat": BridgeConfig(type="recording")})
-        self.teller = Teller(journal.journal, access, bridges=dict, find=journal.views.chat_address)
+        self.teller = Teller(
+            journal.journal,
+            access,
+            bridges=dict,
+            find=journal.views.chat_address,
+            failing=Arrivals(journal.store).failing,
+            clock=clock,
+            statuses=lambda: [self.down] if self.down is not None else [],
+        )
         self.desk = Desk(AlertRows(journal.store, clock), self.teller, clock, read=self._read)
         self.desk.configure(config, ("chat",))
 

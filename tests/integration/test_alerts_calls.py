@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from clawd.access import Access
-from clawd.alerts.calls import TEST_S, AlertCalls, Failing, address_of
-from clawd.alerts.desk import UNTOLD_S, Desk
-from clawd.alerts.rows import AlertRows
-from clawd.alerts.telling import Teller
-from clawd.bridge import BridgeStatus
+from clawd.alerts.calls import TEST_S, AlertCalls, address_of
 from clawd.config.alerts import AlertsConfig, AlertTarget
 from clawd.config.schema import NetworkConfig
 from clawd.errors import DeliveryError, DeliveryRejected, DeliveryRetryLater, DeliveryUnknown
@@ -22,14 +17,13 @@ from clawd.journal.base import Push
 from clawd.journal.deliveries import RetryAt
 from clawd.messages import Address, MessageId, OutboundMessage
 from clawd.testing import ManualClock
-from tests.fakes.alert_site import QUIET, URL, alert_site
+from tests.fakes.alert_site import alert_site
 from tests.fakes.inner import Inner
 from tests.fakes.webhook_receiver import SECRET, Fault, WebhookReceiver
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from clawd.alerts.base import Vitals
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
@@ -182,53 +176,3 @@ async def test_an_error_names_the_target_and_says_plainly_why() -> None:
         with pytest.raises(DeliveryRetryLater, match=f"the alert target {host} did not take it") as raised:
             await calls_to({"url": receiver.url}).send(to(receiver.url))
         assert raised.value.why.startswith("HTTP 404")
-
-
-async def test_a_target_that_fails_is_known_until_it_takes_something(state_dir: Path) -> None:
-    async with WebhookReceiver() as receiver, alert_site(state_dir) as site:
-        calls = AlertCalls(site.clock, version="1")
-        target = AlertTarget.model_validate({"url": receiver.url})
-        calls.configure([target], NetworkConfig())
-        assert calls.failing(receiver.url) is None
-        receiver.fault(Fault(status=500), Fault(status=404))
-        began = site.clock.now()
-        for _ in range(2):
-            with pytest.raises(DeliveryError):
-                await calls.send(to(receiver.url))
-            await site.clock.advance(60)
-        failing = calls.failing(receiver.url)
-        assert failing is not None
-        assert (failing.since, failing.attempts) == (began, 2)
-        assert "did not take it" in failing.why
-        await calls.send(to(receiver.url))
-        assert calls.failing(receiver.url) is None
-
-
-async def test_the_desk_tells_who_is_not_reached_and_later_the_status_does(state_dir: Path) -> None:
-    async with alert_site(state_dir) as site:
-        config = AlertsConfig.model_validate({"targets": [{"url": URL}, {"bridge": "chat", "chat": "1"}]})
-        down = BridgeStatus(
-            name="chat", type="x", state="transient_disconnect", since=site.clock.now(), error="no route"
-        )
-        failing = Failing(since=site.clock.now(), why="connection refused", attempts=1)
-        teller = Teller(
-            site.journal.journal,
-            Access(site.journal.store, site.clock),
-            bridges=dict,
-            find=site.journal.views.chat_address,
-            failing={URL: failing}.get,
-            statuses=lambda: [down],
-        )
-
-        async def quiet() -> Vitals:
-            return QUIET
-
-        desk = Desk(AlertRows(site.journal.store, site.clock), teller, site.clock, read=quiet)
-        desk.configure(config.model_copy(update={"owners": False}), ("chat",))
-        assert [(each.target, each.why) for each in desk.report().trouble] == [
-            ("https://example.com", "connection refused"),
-            ("chat 1", "the bridge chat is not connected: no route"),
-        ]
-        assert desk.untold() == []
-        await site.clock.advance(UNTOLD_S)
-        assert len(desk.untold()) == 2

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clawd.alerts.base import Silence, TargetTrouble
+from clawd.alerts.base import RULES, Silence, TargetTrouble
 from clawd.cli.main import run
 from clawd.errors import EXIT_FAILED, EXIT_TRY_LATER, EXIT_USAGE
 from clawd.ids import delivery_id
@@ -114,7 +114,7 @@ async def test_everything_is_what_is_over_and_each_rule_too(clawd: Here, world: 
     assert "told: nobody" in shown.out
     assert "alerts: {targets: " in shown.err
     every = (await clawd("alerts", "list", "--all", "--json")).json
-    assert [len(every[key]) for key in ("alerts", "rules", "targets")] == [4, 12, 0]
+    assert [len(every[key]) for key in ("alerts", "rules", "targets")] == [4, len(RULES), 0]
     few = (await clawd("alerts", "list", "--json")).json
     assert ([one["state"] for one in few["alerts"]], "rules" in few) == (
         ["pending", "firing", "firing"],
@@ -261,6 +261,15 @@ async def test_alerts_are_silenced_listed_and_told_again(clawd: Here, world: Wor
     assert (gone.code, "there is no silence" in gone.err) == (EXIT_FAILED, True)
 
 
+async def test_silences_are_ended_by_what_they_are_about(clawd: Here, world: World) -> None:
+    for which in ("bridge-down=telegram", "disk"):
+        await clawd("alerts", "silence", which)
+    wrong = await clawd("alerts", "silence", "--end", "bridge_down=phone")
+    assert (wrong.code, "silent: bridge_down=telegram, disk" in wrong.err) == (EXIT_FAILED, True)
+    assert (await clawd("alerts", "silence", "--end", "bridge-down")).code == 0
+    assert [silence.rule for silence in world.desk.silences] == ["disk"]
+
+
 async def test_without_a_rule_everything_is_silent_for_an_hour(clawd: Here, world: World) -> None:
     made = (await clawd("alerts", "silence", "--json")).json
     assert (made["rule"], made["label"]) == (None, None)
@@ -306,7 +315,7 @@ async def test_a_silence_that_makes_no_sense_is_refused_with_the_way_out(
 async def test_what_the_desk_refuses_is_passed_on(clawd: Here, world: World) -> None:
     world.desk.full = True
     refused = await clawd("alerts", "silence", "disk")
-    assert (refused.code, "there are too many silences" in refused.err) == (EXIT_FAILED, True)
+    assert (refused.code, "there are 100 silences already" in refused.err) == (EXIT_FAILED, True)
 
 
 async def test_a_silenced_alert_is_told_to_be_so(clawd: Here, world: World) -> None:

@@ -120,3 +120,94 @@ async def test_what_waits_for_a_url_that_is_no_target_any_more_dies_quietly(stat
         log = here.output.read_text(encoding="utf-8")
         assert "not configured any more" in log
         assert "given_up" not in log
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_a_chat_that_blocked_the_bot_is_shown_and_the_next_target_told_also_after_a_kill(
+    state_dir: Path,
+) -> None:
+    async with world(state_dir) as here, WebhookReceiver() as receiver:
+        full = {"disk": {"above": 0.0, "clear": 0.0, "for_s": 0}, "crashes": {"enabled": False}}
+        here.telegram.world.chat(OWNER)
+        here.telegram.block(OWNER)
+        targets = [{"bridge": "telegram", "chat": OWNER}, {"url": receiver.url, "secret": SECRET}]
+        here.configure(alerts={"targets": targets, "rules": full})
+        await here.start()
+        await receiver.wait_for(1)
+        await here.settled()
+        chat = f"telegram {OWNER}"
+        for _ in range(2):
+            await here.bridge_is("connected")
+            async with asyncio.timeout(30):
+                while [each["attempts"] for each in (await here.control("alerts"))["trouble"]] != [1]:
+                    await asyncio.sleep(0.02)
+            report = await here.control("alerts")
+            (lost,) = report["trouble"]
+            assert (lost["target"], report["nobody_told"]) == (chat, False)
+            assert "Forbidden: bot was blocked by the user" in lost["why"]
+            await here.kill()
+            await here.start()
+        clawd = Shell(state_dir)
+        assert f"not reached: {chat}" in (await clawd("alerts", "list")).out
+        assert len(receiver.calls) == 1
+        # Without the URL nobody is left who could be told.
+        here.configure(alerts={"targets": targets[:1], "rules": full})
+        async with asyncio.timeout(30):
+            while not (await here.control("status"))["nobody_told"]:
+                await asyncio.sleep(0.02)
+        assert f"NOBODY is told of this: not reached: {chat}" in (await clawd("status")).out
+        async with asyncio.timeout(30):
+            while "alerts_told_nobody" not in here.output.read_text(encoding="utf-8"):
+                await asyncio.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_a_daemon_that_was_killed_tells_it_once_however_often_it_is_started(state_dir: Path) -> None:
+    async with world(state_dir) as here, WebhookReceiver() as receiver:
+        configure(here, receiver, {"disk": {"enabled": False}}, bridges={})
+        await here.start()
+        await here.settled()
+        await here.kill()
+        await here.start()
+        (call,) = await receiver.wait_for(1)
+        (alert,) = call.event["alerts"]
+        assert (alert["labels"]["alertname"], call.event["status"]) == ("ClawdCrashes", "firing")
+        assert "crashed or was killed (1 ×): process " in alert["annotations"]["description"]
+        await here.settled()
+        await here.kill()
+        await here.start()
+        async with asyncio.timeout(30):
+            while [alert["value"] for alert in (await here.control("alerts"))["alerts"]] != [2]:
+                await asyncio.sleep(0.02)
+        # Whether it is over is judged by its window: one of which nothing is left ends it.
+        configure(here, receiver, {"disk": {"enabled": False}, "crashes": {"window_s": 0.001}}, bridges={})
+        await receiver.wait_for(2)
+        await here.settled()
+        assert [(c.event["groupLabels"]["alertname"], c.event["status"]) for c in receiver.calls] == [
+            ("ClawdCrashes", "firing"),
+            ("ClawdCrashes", "resolved"),
+        ]
+        assert await here.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_a_configuration_that_was_refused_is_told_until_a_good_one_is_loaded(state_dir: Path) -> None:
+    async with world(state_dir) as here, WebhookReceiver() as receiver:
+        rules = {"disk": {"enabled": False}, "config_refused": {"for_s": 0}}
+        configure(here, receiver, rules, bridges={})
+        await here.start()
+        await here.settled()
+        configure(here, receiver, rules, bridges={}, agent={"bussy": "queue"})
+        (call,) = await receiver.wait_for(1)
+        (alert,) = call.event["alerts"]
+        assert alert["labels"]["alertname"] == "ClawdConfigRefused"
+        assert "config.yaml:" in alert["annotations"]["description"]
+        assert "did you mean 'busy'" in alert["annotations"]["description"]
+        assert KEY not in str(call.event)
+        configure(here, receiver, rules, bridges={})
+        await receiver.wait_for(2)
+        await here.settled()
+        assert [each.event["status"] for each in receiver.calls] == ["firing", "resolved"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from clawd.alerts.base import RULES
+from clawd.alerts.base import RULES, Restart
 from clawd.alerts.desk import IDLE_S, LASTS_S, PACE_S
 from clawd.errors import NotPossible
 from clawd.testing import ManualClock
@@ -253,6 +253,61 @@ async def test_the_cool_down_goes_on_over_a_restart(state_dir: Path) -> None:
         await site.watch(5 * MINUTE)
         assert site.shown() == {"firing": 1}
         assert await site.states() == ["firing", "resolved"]
+
+
+async def test_a_crash_is_told_once_over_restarts_and_its_end_once_half_an_hour_went_well(
+    state_dir: Path,
+) -> None:
+    clock = ManualClock()
+    crashes: list[Restart] = []
+    for number in range(3):
+        crashes.append(Restart(at=clock.monotonic(), crash=True, detail=f"process {number}"))
+        async with alert_site(state_dir, settings(), clock) as site:
+            site.set(restarts=tuple(crashes))
+            await site.look()
+            assert await site.states("ClawdCrashes") == ["firing"]
+            await site.watch(10 * MINUTE, 30)
+            (told,) = [t for t in await site.told() if t["groupLabels"]["alertname"] == "ClawdCrashes"]
+            assert "process 0" in told["alerts"][0]["annotations"]["description"]
+    async with alert_site(state_dir, settings(), clock) as site:
+        site.set(restarts=tuple(crashes))
+        await site.watch(19 * MINUTE, 30)
+        assert await site.states("ClawdCrashes") == ["firing"]
+        await site.watch(2 * MINUTE, 30)
+        assert await site.states("ClawdCrashes") == ["firing", "resolved"]
+
+
+async def test_restarts_are_told_from_the_third_within_half_an_hour(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site:
+        now = site.clock.monotonic()
+        two = (Restart(at=now - 60, crash=False), Restart(at=now, crash=False))
+        site.set(restarts=(Restart(at=now - 1800, crash=False), *two))
+        await site.look()
+        assert (await site.told(), site.shown()) == ([], {})
+        site.set(restarts=(Restart(at=now - 1799, crash=False), *two))
+        await site.look()
+        assert await site.states() == ["firing"]
+        assert [t["groupLabels"]["alertname"] for t in await site.told()] == ["ClawdRestarts"]
+        await site.watch(1800, 30)
+        assert await site.states() == ["firing", "resolved"]
+
+
+async def test_a_refused_configuration_is_told_while_it_stays_and_its_end_when_a_good_one_is_loaded(
+    state_dir: Path,
+) -> None:
+    async with alert_site(state_dir) as site:
+        site.set(config_error="config.yaml:3:5: unknown key")
+        await site.watch(115)
+        site.set(config_error="")
+        await site.look(5)
+        assert (await site.told(), site.shown()) == ([], {})
+        site.set(config_error="config.yaml:3:5: unknown key")
+        await site.watch(130)
+        (told,) = await site.told()
+        assert "config.yaml:3:5: unknown key" in told["alerts"][0]["annotations"]["description"]
+        site.set(config_error="")
+        await site.look(5)
+        assert await site.states("ClawdConfigRefused") == ["firing", "resolved"]
 
 
 async def test_a_rule_that_is_switched_off_ends_without_a_word(state_dir: Path) -> None:

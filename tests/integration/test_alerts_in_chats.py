@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from clawd.alerts.base import Silence
 from clawd.config.schema import AccessConfig
 from clawd.messages import Replied
@@ -114,8 +116,61 @@ async def test_a_silence_that_makes_no_sense_is_answered_and_changes_nothing(sta
         assert await told(inner, "/alerts silence 1 9y", **OWNER) == ["At most 31 days."]
         assert await told(inner, "/alerts loud", **OWNER) == [say("alerts_usage")]
         inner.desk.full = True
-        assert await told(inner, "/alerts silence 1", **OWNER) == ["there are too many silences"]
+        assert await told(inner, "/alerts silence 1", **OWNER) == [
+            "There are 100 silences already. End one first: /alerts end NAME"
+        ]
+        chinese = await told(inner, "/alerts silence 1", language="zh", **OWNER)
+        assert chinese == ["静音已有 100 条，请先取消一条：/alerts end 名称"]
         assert inner.desk.silences == []
+
+
+async def test_an_owner_ends_silences_by_number_by_rule_and_all(state_dir: Path) -> None:
+    async with inside(state_dir) as inner:
+        fire(inner)
+        assert await told(inner, "/alerts end", **OWNER) == ["Nothing is silenced."]
+        for what in ("1", "error_rate 2h", "disk 3h", "budget=day 4h", "budget=month 5h"):
+            await told(inner, f"/alerts silence {what}", **OWNER)
+        assert await told(inner, "/alerts end 3", **OWNER) == [
+            "There is no silence about 3. Silent: bridge_down=telegram, error_rate, disk, budget=day, budget=month"
+        ]
+        assert await told(inner, "/alerts end 1", **OWNER) == ["No longer silent: bridge_down=telegram"]
+        assert not (await told(inner, "/alerts", **OWNER))[0].endswith("(silenced)")
+        assert await told(inner, "/alerts END error-rate", **OWNER) == ["No longer silent: error_rate"]
+        assert await told(inner, "/alerts end budget=day", **OWNER) == ["No longer silent: budget=day"]
+        assert await told(inner, "/alerts end budget=day", **OWNER) == [
+            "There is no silence about budget=day. Silent: disk, budget=month"
+        ]
+        assert await told(inner, "/alerts end", language="zh", **OWNER) == [
+            "已取消静音：disk",
+            "已取消静音：budget=month",
+        ]
+        assert inner.desk.silences == []
+
+
+async def test_a_silence_about_everything_is_ended_in_its_own_words(state_dir: Path) -> None:
+    async with inside(state_dir) as inner:
+        await told(inner, "/alerts silence", **OWNER)
+        lines = await told(inner, "/alerts", language="zh", **OWNER)
+        assert lines[-1] == "/alerts end 全部 取消该静音，/alerts end 取消全部静音。"
+        assert await told(inner, "/alerts end 全部", language="zh", **OWNER) == ["已取消静音：全部"]
+
+
+async def test_nobody_else_ends_a_silence(state_dir: Path) -> None:
+    async with inside(state_dir) as inner:
+        await told(inner, "/alerts silence", **OWNER)
+        for fields in ({"sender": "42"}, {**OWNER, "group": True}):
+            assert await told(inner, "/alerts end", **fields) == [say("alerts_owners_only")]
+        assert len(inner.desk.silences) == 1
+
+
+@pytest.mark.parametrize(("language", "answer"), [("en", "Nothing has changed"), ("zh", "没有任何更改")])
+async def test_a_journal_that_can_not_be_written_is_told_in_the_senders_language(
+    state_dir: Path, language: str, answer: str
+) -> None:
+    async with inside(state_dir) as inner:
+        inner.desk.unwritable = True
+        (line,) = await told(inner, "/alerts silence", language=language, **OWNER)
+        assert line.startswith(answer)
 
 
 async def test_a_message_that_comes_twice_makes_one_silence(state_dir: Path) -> None:

@@ -60,7 +60,11 @@ def check_alerts(site: Site) -> Iterator[Finding]:
     if trouble := _asked(site, "/alerts", "trouble"):
         first = trouble[0]
         more = f"; {len(trouble) - 1} more" if len(trouble) > 1 else ""
-        yield warn("alerts", f"{first['target']} can't be told: {first['why']}{more}", "clawd alerts test")
+        evidence, fix = f"{first['target']} can't be told: {first['why']}{more}", "clawd alerts test"
+        if len(trouble) >= len(_asked(site, "/alerts", "targets")):
+            yield fail("alerts", f"nobody can be told of trouble: {evidence}", fix)
+        else:
+            yield warn("alerts", evidence, fix)
         return
     targets = site.config.alerts.targets
     if not targets:

@@ -9,13 +9,17 @@ import yaml
 from clawd.alerts.base import RULES, RuleName
 from clawd.alerts.numbers import _BREAKER
 from clawd.alerts.payload import name_of
+from clawd.alerts.phrases import amount
 from clawd.alerts.rules import DEFAULTS, MOMENTARY, PER, UNRATED, rules_of
-from clawd.alerts.wording import number_of
 from clawd.config.alerts import AlertRule, AlertRules, AlertsConfig
 from clawd.texts import LANGUAGES, catalogue
 
 ROOT = Path(__file__).parents[3]
-STATES = {"bridge_down": ("down", "connected"), "breaker_open": ("open", "closed")}
+STATES = {
+    "bridge_down": ("down", "connected"),
+    "breaker_open": ("open", "closed"),
+    "config_refused": ("refused", "in force"),
+}
 
 
 def test_every_rule_has_defaults_a_key_and_its_words() -> None:
@@ -24,6 +28,7 @@ def test_every_rule_has_defaults_a_key_and_its_words() -> None:
     for language in LANGUAGES:
         assert {f"alert_title_{rule}" for rule in RULES} <= catalogue(language).keys()
         assert {f"alert_try_{rule}" for rule in RULES} <= catalogue(language).keys()
+        assert {f"alerts_{rule}" for rule in RULES} <= catalogue(language).keys()
     for rule, default in DEFAULTS.items():
         assert default.clear <= default.above, rule
 
@@ -51,7 +56,7 @@ def test_a_lower_limit_is_never_below_its_end() -> None:
 def test_the_page_has_the_defaults() -> None:
     page = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
     for rule, default in DEFAULTS.items():
-        limits = STATES.get(rule, (number_of(rule, default.above), number_of(rule, default.clear)))
+        limits = STATES.get(rule, (amount(rule, default.above), amount(rule, default.clear)))
         cells = (
             f"`{rule}`", PER.get(rule, "–"), *limits, "–" if rule in UNRATED else str(default.min),
             "–" if rule in MOMENTARY else f"{default.window_s:g} s",

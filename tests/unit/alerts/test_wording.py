@@ -13,15 +13,15 @@ def test_message_says_what_since_when_and_what_to_try() -> None:
     bad = alert("main", rule="model_error_rate", value=0.125, above=0.05)
     assert message_of([bad], "begin", "en") == (
         "Alert (warning): too many requests to a model fail\n"
-        "- `main`: 12.5 %, the limit is 5.0 %; since 2026-01-01 11:59:00 UTC\n\n"
-        "Try: clawd models list; clawd models test NAME"
+        "- 12.5 % of what `main` is asked fails, the limit is 5 %; since 2026-01-01 11:59:00 UTC\n\n"
+        "Try: clawd models list; clawd models test main"
     )
 
 
 def test_end_says_how_long_it_lasted() -> None:
     over = alert("main", state="resolved", resolved_at=NOW + timedelta(minutes=5))
     assert message_of([over], "end", "en") == (
-        "Over: a model is out of service\n- `main`; began 2026-01-01 12:00:00 UTC and lasted 5 min 0 s"
+        "Over: a model is out of service\n- `main`; began 2026-01-01 12:00:00 UTC and lasted 5 min"
     )
 
 
@@ -31,7 +31,22 @@ def test_message_is_in_the_language_of_the_chat() -> None:
 
 def test_others_words_can_not_break_out_of_their_code_span() -> None:
     down = alert("tele`gram", rule="bridge_down", detail="it said\n`*boo*`")
-    assert "- `tele'gram`: `it said '*boo*'`; since" in message_of([down], "begin", None)
+    text = message_of([down], "begin", None)
+    assert "- `tele'gram` is down: `it said '*boo*'`; since" in text
+    assert text.endswith("clawd bridges test NAME"), "a shell would take more out of that name"
+
+
+def test_what_to_try_names_what_it_is_about_where_that_is_one() -> None:
+    one, other = alert("main"), alert("standby")
+    assert message_of([one], "begin", None).endswith("clawd models test main")
+    assert message_of([one, other], "begin", None).endswith("clawd models test NAME")
+
+
+def test_a_count_is_held_against_a_limit_only_where_one_is_set() -> None:
+    three = alert("", rule="dead_letters", value=3, above=0)
+    assert "- 3 given up; since" in message_of([three], "begin", "en")
+    three = alert("", rule="dead_letters", value=3, above=2)
+    assert "- 3 given up, the limit is 2; since" in message_of([three], "begin", "en")
 
 
 def test_of_many_only_some_are_listed() -> None:

@@ -298,8 +298,11 @@ def test_owners_that_were_let_in_are_known_to_the_daemon_alone(make: MakeSite) -
 def test_a_target_that_can_not_be_told_now_is_a_warning(make: MakeSite) -> None:
     site = make(f"bridges: {{{HOOK}}}\nalerts: {{targets: [{{bridge: hook, chat: 1}}]}}\n", status=ALIVE)
     with FakeControlApi(site.sockets[0]) as api:
-        api.answers = {"/alerts": {"trouble": [{"target": "hook 1", "why": "no route"}]}}
+        trouble = [{"target": "hook 1", "why": "no route"}]
+        api.answers = {"/alerts": {"trouble": trouble, "targets": ["hook 1", "hook 2"]}}
         failed(people.check_alerts(site), "hook 1 can't be told: no route", "warn")
+        api.answers = {"/alerts": {"trouble": trouble, "targets": ["hook 1"]}}
+        failed(people.check_alerts(site), "nobody can be told of trouble: hook 1 can't be told: no route")
 
 
 def test_an_alert_for_a_bridge_that_is_off_fails(make: MakeSite) -> None:

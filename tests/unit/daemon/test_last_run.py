@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -65,6 +66,45 @@ def test_a_note_that_the_power_cut_spoiled_tells_of_an_end_without_a_stop(tmp_pa
     last = RunNote(tmp_path, ManualClock(), seen=None).last_end
     assert last is not None
     assert (last.how, last.pid, last.started_at) == ("crash", 0, None)
+
+
+def test_restarts_of_the_last_day_are_remembered_with_what_is_known_of_a_crash(tmp_path: Path) -> None:
+    clock = ManualClock()
+    began = clock.now()
+    with RunNote(tmp_path, clock, seen=None) as first:
+        assert first.restarts == []
+    RunNote(tmp_path, clock, seen=None).__enter__()  # behind a stop, and killed itself
+    clock = ManualClock(began + timedelta(minutes=1))
+    with RunNote(tmp_path, clock, seen=began) as third:
+        stopped, killed = third.restarts
+    assert (stopped.crash, killed.crash) == (False, True)
+    assert killed.at - stopped.at == 60
+    assert killed.at == clock.monotonic()
+    assert killed.detail == f"process {os.getpid()}, last seen {began:%Y-%m-%d %H:%M:%S} UTC"
+    set_back = ManualClock(began - timedelta(days=3))
+    assert {each.at for each in RunNote(tmp_path, set_back, seen=None).restarts} == {set_back.monotonic()}
+    tomorrow = ManualClock(began + timedelta(days=1, seconds=30))
+    assert [each.crash for each in RunNote(tmp_path, tomorrow, seen=None).restarts] == [True, False]
+
+
+def test_a_run_for_one_terminal_is_no_restart(tmp_path: Path) -> None:
+    for _ in range(2):
+        with RunNote(tmp_path, ManualClock(), seen=None, counts=False) as note:
+            assert note.restarts == []
+
+
+def test_only_so_many_restarts_are_remembered(tmp_path: Path) -> None:
+    for _ in range(103):
+        RunNote(tmp_path, ManualClock(), seen=None).__enter__()
+    assert len(RunNote(tmp_path, ManualClock(), seen=None).restarts) == 100
+
+
+@pytest.mark.parametrize("restarts", [5, [5], [{}], [{"at": 5}], [{"at": "2026-01-01T00:00:00"}]])
+def test_restarts_that_can_not_be_read_are_none(tmp_path: Path, restarts: Any) -> None:
+    clock = ManualClock()
+    note = {"pid": 1, "ended_at": clock.now().isoformat(), "restarts": restarts}
+    (tmp_path / FILE).write_text(json.dumps(note), encoding="utf-8")
+    assert [each.crash for each in RunNote(tmp_path, clock, seen=None).restarts] == [False]
 
 
 def test_a_note_that_can_not_be_written_holds_up_no_start(

@@ -121,8 +121,6 @@ def test_built_in_alerts_and_those_of_prometheus_have_the_same_names() -> None:
     assert told[: len(ours)] == ours
     assert told[len(ours) :] == [
         "ClawdAbsent",
-        "ClawdRestarts",
-        "ClawdConfigRefused",
         "ClawdJournalUnreadable",
         "ClawdServiceErrors",
     ]
