@@ -6,6 +6,7 @@ import os
 import pwd
 import shlex
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,42 @@ _STEP_S: Final = 120.0
 _LINES: Final = 5
 _BOOTED: Final = Path("/run/systemd/system")
 _LINGER: Final = Path("/var/lib/systemd/linger")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The unit whose main process a daemon is."""
+
+    scope: Scope
+    unit: str
+
+    @property
+    def restart(self) -> str:
+        """The command that starts it anew, as it is shown to people."""
+        command = "systemctl --user" if self.scope == "user" else "sudo systemctl"
+        return f"{command} restart {shlex.quote(self.unit)}"
+
+
+def service_of(pid: int, proc: Path = Path("/proc")) -> Service | None:
+    """Return the service that a process of this host is, None when no service manager would start it again.
+
+    What was started in a terminal may be in a service's group as well, without being its main process.
+
+    Source: cgroups(7), /proc/PID/cgroup; systemd.special(7), user@.service.
+    """
+    try:
+        lines = (proc / str(pid) / "cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        _, kind, place = [*line.split(":", 2), "", ""][:3]
+        *above, last = place.split("/") if kind in ("", "name=systemd") else [""]
+        if last.endswith(".service") and not last.startswith("user@"):
+            scope: Scope = "user" if any(part.startswith("user@") for part in above) else "system"
+            found, _ = _asked(["systemctl", *_user(scope), "show", last, "--property=MainPID", "--value"])
+            if found.strip() == str(pid):
+                return Service(scope=scope, unit=last)
+    return None
 
 
 def not_running() -> str:

@@ -17,7 +17,7 @@ from clawd.cli.invocation import Invocation, invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json, Yes, confirm
 from clawd.cli.printing import clean, emit, out, say
-from clawd.cli.units import Scope, UnitError, Units, check_reachable, remove, units, write
+from clawd.cli.units import Scope, UnitError, Units, check_reachable, remove, script, units, write
 from clawd.errors import EXIT_NOT_RUNNING, ConfigError
 
 app = command_app()
@@ -40,20 +40,29 @@ def install(
     ctx: typer.Context,
     user: User = None,
     print_only: Annotated[
-        bool, typer.Option("--print", help="Print what would be written, and write nothing.")
+        bool, typer.Option("--print", help="Print a shell script that does it, and write nothing.")
     ] = False,
     now: Annotated[
         bool, typer.Option("--now", help="Enable and start it as well, after asking (--yes answers).")
     ] = False,
     yes: Yes = False,
     root: Root = Path("/"),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --print: print the files and the steps as one JSON object.")
+    ] = False,
 ) -> None:
     """Write the systemd unit, and say what to run next, or run it."""
     call = invocation(ctx)
     call.local_only("clawd service")
     wanted = _units(call, user, root)
+    if as_json and not print_only:
+        raise UnitError("--json tells what --print would", remedy="clawd service install --print --json")
+    if print_only and as_json:
+        files = [{"path": str(file.path), "text": file.text} for file in wanted.files]
+        emit({"scope": wanted.scope, "files": files, "steps": list(wanted.steps)})
+        return
     if print_only:
-        out("\n".join(f"# {file.path}\n{file.text}" for file in wanted.files).rstrip())
+        out(script(wanted).rstrip("\n"))
         return
     if now and root != Path("/"):
         raise UnitError("with --root nothing is started", where=str(root), remedy="leave out --now")

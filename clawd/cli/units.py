@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tempfile
 from dataclasses import dataclass
 from importlib.resources import files
@@ -36,6 +37,19 @@ _STEPS: Final[dict[Scope, tuple[str, ...]]] = {
         "systemctl --user daemon-reload",
         "systemctl --user enable --now clawd",
         "loginctl enable-linger    # keeps it running when you log out",
+    ),
+}
+
+
+_END: Final = "END-OF-FILE"
+_SCRIPT_HEAD: Final[dict[Scope, tuple[str, ...]]] = {
+    "system": (
+        "Each of these files with its place; as a script it writes them:",
+        "clawd service install --system --print | sudo sh",
+    ),
+    "user": (
+        "The unit with its place; as a script this writes it:",
+        "clawd service install --user --print | sh",
     ),
 }
 
@@ -129,6 +143,20 @@ def units(
         ),
         wanted_by=base / "multi-user.target.wants" / UNIT,
     )
+
+
+def script(wanted: Units) -> str:
+    """Return a shell script that puts each file in its place and shows what to run then; a person can read it as well.
+
+    What stands there already is replaced.
+    """
+    lines = ["# " + line for line in _SCRIPT_HEAD[wanted.scope]]
+    for file in wanted.files:
+        if _END in file.text.splitlines():
+            raise UnitError("a file has the line that would end it in a script", where=str(file.path))
+        place = shlex.quote(str(file.path))
+        lines += ["", f"install -D -m 644 /dev/stdin {place} <<'{_END}'", file.text.rstrip("\n"), _END]
+    return "\n".join([*lines, "", "# Then:", *(f"#   {step}" for step in wanted.steps)]) + "\n"
 
 
 def unit_paths(environ: Mapping[str, str], root: Path = Path("/")) -> tuple[Path, Path]:

@@ -222,6 +222,7 @@ class Status:
     untold: Sequence[TargetTrouble] = ()  # who could not be told of alerts for some minutes
     totals: Totals = field(default_factory=Totals)
     lags: Lags | None = None
+    gateway_moved_from: int | None = None  # the port that was taken at the start; `gateway` has another one
     last_end: LastEnd | None = None  # None: the first run, or the earlier one left no note
 
 
