@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from clawd.cli.units import Scope
 
 _ASKED: Final = ("ActiveState", "SubState", "UnitFileState", "MainPID", "NRestarts", "Result", "StatusText")
+_TRIED: Final = ("PrivateUsers=yes", "CapabilityBoundingSet=", "PrivateDevices=yes", "ProtectSystem=strict")
 _TIMEOUT_S: Final = 5
 _STEP_S: Final = 120.0
 _LINES: Final = 5
@@ -54,7 +55,8 @@ def service_of(pid: int, proc: Path = Path("/proc")) -> Service | None:
         _, kind, place = [*line.split(":", 2), "", ""][:3]
         *above, last = place.split("/") if kind in ("", "name=systemd") else [""]
         if last.endswith(".service") and not last.startswith("user@"):
-            scope: Scope = "user" if any(part.startswith("user@") for part in above) else "system"
+            # A user's manager is a service itself, and has its own below it.
+            scope: Scope = "user" if any(part.endswith(".service") for part in above) else "system"
             found, _ = _asked(["systemctl", *_user(scope), "show", last, "--property=MainPID", "--value"])
             if found.strip() == str(pid):
                 return Service(scope=scope, unit=last)
@@ -93,6 +95,16 @@ def last_lines(scope: Scope) -> list[str]:
 def lingers() -> bool:
     """Whether this user's services run while nobody is logged in. Source: loginctl(1), enable-linger."""
     return (_LINGER / pwd.getpwuid(os.geteuid()).pw_name).exists()
+
+
+def sandbox_trouble() -> str:
+    """Return why this user's manager can't start a service in a user namespace of its own, empty when it can.
+
+    A service that does nothing is started with the most telling of the settings of the drop-in.
+    """
+    command = ["systemd-run", "--user", "--wait", "--collect", "--quiet"]
+    _, error = _asked([*command, *(f"--property={each}" for each in _TRIED), "true"])
+    return error
 
 
 def bring_up(steps: Sequence[str]) -> None:
