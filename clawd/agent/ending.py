@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from clawd.agent.notices import spent_text
+from clawd.agent.notices import also_spent, spent_text
 from clawd.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
+    BudgetSpent,
     ClawdError,
     ContextTooLong,
     ModelAuthError,
@@ -128,9 +129,17 @@ def no_model(error: ModelError, language: str | None, right: Right = "chat", *, 
 def _why_none(error: ModelError, causes: Sequence[ModelError], right: Right, language: str | None) -> str:
     if isinstance(error, ModelUnknown):
         return say("failed_gone", language, model=error.model)
-    if (seconds := _busy_s(causes)) is not None:
-        return say("failed_busy", language, seconds=seconds)
-    return spent_text(error, right, language) or say(_sentence_for(causes), language)
+    if (spent := spent_text(error, right, language)) is not None:
+        return spent
+    failed = [cause for cause in causes if not isinstance(cause, BudgetSpent)]
+    seconds = _busy_s(failed)
+    sentence = (
+        say("failed_busy", language, seconds=seconds)
+        if seconds is not None
+        else say(_sentence_for(failed), language)
+    )
+    besides = also_spent(error, right, language)
+    return sentence if besides is None else f"{sentence}\n{besides}"
 
 
 def _busy_s(causes: Sequence[ModelError]) -> int | None:

@@ -107,20 +107,42 @@ def nearly_spent(room: Room | None, right: Right, language: str | None) -> list[
 
 def spent_text(error: ModelError, right: Right, language: str | None) -> str | None:
     """Return the sentence for a turn that only budgets kept from an answer; None where it was something else."""
-    causes = error.causes if isinstance(error, ModelsExhausted) else (error,)
-    spent = [cause for cause in causes if isinstance(cause, BudgetSpent)]
-    if not spent or len(spent) != len(causes):
+    spent, others = _causes(error)
+    if not spent or others:
         return None
-    # Whichever begins anew first lets the next message pass.
-    soonest = min(
-        spent, key=lambda cause: (cause.ends_at is None, cause.ends_at and cause.ends_at.timestamp())
-    )
+    soonest = _soonest(spent)
     name = say(f"budget_{soonest.budget}", language, model=soonest.model)
     text = say("budget_short" if soonest.left_usd > 0 else "budget_spent", language, budget=name)
-    if soonest.ends_at is not None:
-        text += " " + say("budget_anew", language, when=_when(soonest.ends_at))
+    return _with_end(text, soonest, right, language)
+
+
+def also_spent(error: ModelError, right: Right, language: str | None) -> str | None:
+    """Return the sentence for a turn whose models failed, where a budget kept others from being asked; else None."""
+    spent, others = _causes(error)
+    if not spent or not others:
+        return None
+    soonest = _soonest(spent)
+    name = say(f"budget_{soonest.budget}", language, model=soonest.model)
+    return _with_end(say("budget_besides", language, budget=name), soonest, right, language)
+
+
+def _causes(error: ModelError) -> tuple[list[BudgetSpent], list[ModelError]]:
+    """Return the budgets among the causes, and all others."""
+    causes = error.causes if isinstance(error, ModelsExhausted) else (error,)
+    spent = [cause for cause in causes if isinstance(cause, BudgetSpent)]
+    return spent, [cause for cause in causes if not isinstance(cause, BudgetSpent)]
+
+
+def _soonest(spent: Iterable[BudgetSpent]) -> BudgetSpent:
+    """Return the one that begins anew first: it lets the next message pass."""
+    return min(spent, key=lambda cause: (cause.ends_at is None, cause.ends_at and cause.ends_at.timestamp()))
+
+
+def _with_end(text: str, spent: BudgetSpent, right: Right, language: str | None) -> str:
+    if spent.ends_at is not None:
+        text += " " + say("budget_anew", language, when=_when(spent.ends_at))
     if right == "owner":
-        text += " " + say("budget_limit", language, limit=money(soonest.limit_usd))
+        text += " " + say("budget_limit", language, limit=money(spent.limit_usd))
     return text
 
 

@@ -98,7 +98,9 @@ class Workers:
 
     async def _work(self, lease: Lease) -> None:
         with about(turn=lease.turn, bridge=lease.address.bridge, conversation=lease.address):
-            log.debug("turn_claimed", extra={"claim": lease.claims, "waiting": lease.waiting})
+            # Taken up again after a crash, a stop, a question: without this line a log of it would have a hole.
+            level = logging.INFO if lease.claims > 1 else logging.DEBUG
+            log.log(level, "turn_claimed", extra={"claim": lease.claims, "waiting": lease.waiting})
             try:
                 await self._turn(lease)
             except asyncio.CancelledError:

@@ -7,9 +7,10 @@ import getpass
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -17,7 +18,9 @@ from clawd import paths
 from clawd.cli.invocation import Invocation, invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.printing import out, paint, say
+from clawd.client import GLANCE_S
 from clawd.errors import EXIT_AUTH, ClawdError, four_lines
+from clawd.ports import holder_of_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 app = command_app()
 
 TRIES: Final = 3
+PORT: Final = 7373  # in the file that is written
 _MAX_FILE_BYTES: Final = 64 * 1024
 
 
@@ -265,6 +269,36 @@ def _tell(choices: Choices, written: list[Path], call: Invocation) -> None:
     model = "found by itself at each start" if choices.provider == AUTO else choices.model or choices.provider
     say(f"model:    {model}")
     say(f"telegram: {'a bot; then `clawd pair approve CODE --owner`' if choices.telegram_token else 'no'}")
+    status = _running(call)
     say("gateway:  http://127.0.0.1:7373, strangers need an owner's approval")
-    named = f"--config {written[0]} " if call.config else ""
-    say(f"next:     clawd {named}start")
+    holder = holder_of_port(PORT) if status is None else None
+    if holder is not None:
+        say(f"          but {holder} uses that port: end it, or set gateway.port in the file")
+    config = str(written[0]) if call.config else None
+    program = paths.own_call(config, Path(sys.executable).with_name("clawd"), call.environ)
+    say(f"next:     {next_step(written[0], status, program)}")
+
+
+def next_step(written: Path, status: Mapping[str, Any] | None, program: str) -> str:
+    """Return what to do once a configuration is written.
+
+    Args:
+        written: The file.
+        status: What the daemon says that would use it; None: none runs.
+        program: How a person calls clawd here.
+    """
+    if status is None:
+        return f"{program} start"
+    runs, path = f"process {status['pid']} runs", status["config_path"]
+    if path is None:
+        return f"{program} reload ({runs} without a configuration yet)"
+    if Path(path) == written.resolve() or Path(path) == written:
+        return f"{program} reload ({runs} with this file; what it can't change, it names)"
+    return f"{program} stop, then {program} start ({runs} with {path})"
+
+
+def _running(call: Invocation) -> Mapping[str, Any] | None:
+    """Return the status of the daemon that these options mean, None where none answers at once."""
+    with suppress(ClawdError):
+        return call.client(timeout_s=GLANCE_S).get("/status")
+    return None

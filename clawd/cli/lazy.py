@@ -25,6 +25,7 @@ class Entry:
 COMMANDS = (
     Entry("start", "Start the daemon, here or in the background.", "clawd.cli.start"),
     Entry("stop", "Stop the daemon and wait until it is gone.", "clawd.cli.stop"),
+    Entry("restart", "Stop the daemon and start it again.", "clawd.cli.restart"),
     Entry("reload", "Load the configuration again.", "clawd.cli.reload"),
     Entry("status", "Show the daemon at a glance.", "clawd.cli.status"),
     Entry("health", "Tell by the exit code whether the daemon works.", "clawd.cli.health"),
@@ -50,6 +51,8 @@ COMMANDS = (
     Entry("restore", "Put a backup in the journal's place.", "clawd.cli.restore"),
     Entry("usage", "Show what models used and cost.", "clawd.cli.usage"),
     Entry("service", "Install the systemd unit.", "clawd.cli.service"),
+    Entry("help", "Show what a command does and takes.", "clawd.cli.help"),
+    Entry("version", "Print the version.", "clawd.cli.version_command"),
 )
 
 

@@ -79,7 +79,7 @@ def _dispatch(argv: Sequence[str]) -> int:
         from clawd.cli.completion.answering import answer
 
         return answer(os.environ, argv)
-    if argv[:1] == ["--version"]:
+    if argv[:1] == ["--version"] or list(argv) in (["version"], ["version", "--json"]):
         print_version(as_json="--json" in argv)
         return 0
     if argv == ["health"]:

@@ -6,6 +6,7 @@ import os
 import pwd
 import shlex
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,11 +18,49 @@ if TYPE_CHECKING:
     from clawd.cli.units import Scope
 
 _ASKED: Final = ("ActiveState", "SubState", "UnitFileState", "MainPID", "NRestarts", "Result", "StatusText")
+_TRIED: Final = ("PrivateUsers=yes", "CapabilityBoundingSet=", "PrivateDevices=yes", "ProtectSystem=strict")
 _TIMEOUT_S: Final = 5
 _STEP_S: Final = 120.0
 _LINES: Final = 5
 _BOOTED: Final = Path("/run/systemd/system")
 _LINGER: Final = Path("/var/lib/systemd/linger")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """The unit whose main process a daemon is."""
+
+    scope: Scope
+    unit: str
+
+    @property
+    def restart(self) -> str:
+        """The command that starts it anew, as it is shown to people."""
+        command = "systemctl --user" if self.scope == "user" else "sudo systemctl"
+        return f"{command} restart {shlex.quote(self.unit)}"
+
+
+def service_of(pid: int, proc: Path = Path("/proc")) -> Service | None:
+    """Return the service that a process of this host is, None when no service manager would start it again.
+
+    What was started in a terminal may be in a service's group as well, without being its main process.
+
+    Source: cgroups(7), /proc/PID/cgroup; systemd.special(7), user@.service.
+    """
+    try:
+        lines = (proc / str(pid) / "cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        _, kind, place = [*line.split(":", 2), "", ""][:3]
+        *above, last = place.split("/") if kind in ("", "name=systemd") else [""]
+        if last.endswith(".service") and not last.startswith("user@"):
+            # A user's manager is a service itself, and has its own below it.
+            scope: Scope = "user" if any(part.endswith(".service") for part in above) else "system"
+            found, _ = _asked(["systemctl", *_user(scope), "show", last, "--property=MainPID", "--value"])
+            if found.strip() == str(pid):
+                return Service(scope=scope, unit=last)
+    return None
 
 
 def not_running() -> str:
@@ -56,6 +95,16 @@ def last_lines(scope: Scope) -> list[str]:
 def lingers() -> bool:
     """Whether this user's services run while nobody is logged in. Source: loginctl(1), enable-linger."""
     return (_LINGER / pwd.getpwuid(os.geteuid()).pw_name).exists()
+
+
+def sandbox_trouble() -> str:
+    """Return why this user's manager can't start a service in a user namespace of its own, empty when it can.
+
+    A service that does nothing is started with the most telling of the settings of the drop-in.
+    """
+    command = ["systemd-run", "--user", "--wait", "--collect", "--quiet"]
+    _, error = _asked([*command, *(f"--property={each}" for each in _TRIED), "true"])
+    return error
 
 
 def bring_up(steps: Sequence[str]) -> None:

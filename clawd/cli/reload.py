@@ -7,7 +7,7 @@ import typer
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
-from clawd.cli.printing import emit, out, paint
+from clawd.cli.printing import emit, out, paint, say
 
 app = command_app()
 
@@ -22,3 +22,4 @@ def reload(ctx: typer.Context, as_json: Json = False) -> None:
     out(f"changed: {', '.join(report['changed']) or 'nothing'}")
     if report["restart_needed"]:
         out(paint(f"waits for a restart: {', '.join(report['restart_needed'])}", "yellow"))
+        say("next: clawd restart")

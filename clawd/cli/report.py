@@ -35,7 +35,7 @@ MOST: Final = 1000
 
 _STATUS: Final = (
     *("version", "protocol", "pid", "started_at", "uptime_s", "state", "rss_bytes"),
-    *("queue", "route", "today", "totals", "lags"),
+    *("queue", "route", "today", "totals", "lags", "gateway_moved_from"),
 )
 """What of a status holds nothing but numbers and names of ours."""
 

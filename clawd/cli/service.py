@@ -17,7 +17,17 @@ from clawd.cli.invocation import Invocation, invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json, Yes, confirm
 from clawd.cli.printing import clean, emit, out, say
-from clawd.cli.units import Scope, UnitError, Units, check_reachable, remove, units, write
+from clawd.cli.units import (
+    Scope,
+    UnitError,
+    Units,
+    check_reachable,
+    remove,
+    sandbox_path,
+    script,
+    units,
+    write,
+)
 from clawd.errors import EXIT_NOT_RUNNING, ConfigError
 
 app = command_app()
@@ -40,20 +50,42 @@ def install(
     ctx: typer.Context,
     user: User = None,
     print_only: Annotated[
-        bool, typer.Option("--print", help="Print what would be written, and write nothing.")
+        bool, typer.Option("--print", help="Print a shell script that does it, and write nothing.")
     ] = False,
     now: Annotated[
         bool, typer.Option("--now", help="Enable and start it as well, after asking (--yes answers).")
     ] = False,
     yes: Yes = False,
     root: Root = Path("/"),
+    sandbox: Annotated[
+        bool | None,
+        typer.Option(
+            "--sandbox/--no-sandbox",
+            help="With a user's unit: protect it by a user namespace as well. [default: if that works here]",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --print: print the files and the steps as one JSON object.")
+    ] = False,
 ) -> None:
     """Write the systemd unit, and say what to run next, or run it."""
     call = invocation(ctx)
     call.local_only("clawd service")
     wanted = _units(call, user, root)
+    if sandbox is not None and wanted.scope == "system":
+        raise UnitError(
+            "the system's unit has all of it already", remedy="leave out --sandbox, or say --user"
+        )
+    if wanted.scope == "user" and _wants_sandbox(sandbox, sandbox_path(call.environ, root), root):
+        wanted = _units(call, user, root, sandbox=True)
+    if as_json and not print_only:
+        raise UnitError("--json tells what --print would", remedy="clawd service install --print --json")
+    if print_only and as_json:
+        files = [{"path": str(file.path), "text": file.text} for file in wanted.files]
+        emit({"scope": wanted.scope, "files": files, "steps": list(wanted.steps)})
+        return
     if print_only:
-        out("\n".join(f"# {file.path}\n{file.text}" for file in wanted.files).rstrip())
+        out(script(wanted).rstrip("\n"))
         return
     if now and root != Path("/"):
         raise UnitError("with --root nothing is started", where=str(root), remedy="leave out --now")
@@ -61,6 +93,8 @@ def install(
         check_reachable(_command(), Path(sys.executable).resolve())
     for file in wanted.files:
         write(file)
+    if wanted.scope == "user" and len(wanted.files) == 1:
+        _leave_out(sandbox_path(call.environ, root))
     if now:
         out("To run:" if not yes else "Running:")
     else:
@@ -81,7 +115,7 @@ def uninstall(ctx: typer.Context, user: User = None, root: Root = Path("/")) -> 
     """Remove the systemd unit. Configuration and state stay."""
     call = invocation(ctx)
     call.local_only("clawd service")
-    wanted = _units(call, user, root)
+    wanted = _units(call, user, root, sandbox=True)
     flag = "--user " if wanted.scope == "user" else ""
     if wanted.enabled:
         raise UnitError(
@@ -160,10 +194,41 @@ def _drift(wanted: str, present: str) -> list[str]:
     return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
 
 
-def _units(asked: Invocation, user: bool | None, root: Path) -> Units:
+def _wants_sandbox(asked: bool | None, drop_in: Path, root: Path) -> bool:
+    """Whether the drop-in is to be written, and says why it is not. One that is there stays, unless told otherwise."""
+    if asked is not None or drop_in.exists() or root != Path("/"):
+        return asked is not False and (asked is True or drop_in.exists())
+    trouble = manager.sandbox_trouble()
+    if trouble:
+        say(f"without the sandbox of a user namespace ({clean(trouble)}); --sandbox writes it all the same")
+    return not trouble
+
+
+def _leave_out(drop_in: Path) -> None:
+    """Take away the drop-in of an earlier installation; kept as NAME.old, which systemd does not read."""
+    if drop_in.exists():
+        drop_in.replace(drop_in.with_name(f"{drop_in.name}.old"))
+        say(f"took {drop_in} out of use (NAME.old)")
+
+
+def _units(asked: Invocation, user: bool | None, root: Path, *, sandbox: bool = False) -> Units:
     scope: Scope = "user" if (os.geteuid() != 0 if user is None else user) else "system"
     config = str(Path(asked.config).absolute()) if asked.config else None
-    return units(scope, command=_command(), config=config, environ=asked.environ, root=root.absolute())
+    return units(
+        scope,
+        command=_command(),
+        config=config,
+        environ=asked.environ,
+        root=root.absolute(),
+        sandbox=sandbox,
+        writable=_elsewhere(asked) if sandbox else None,
+    )
+
+
+def _elsewhere(asked: Invocation) -> Path | None:
+    """Return the state directory where it is not below the home, with all else that may be written."""
+    state = _state(asked, "user")
+    return None if state.is_relative_to(paths.home_dir(asked.environ)) else state
 
 
 def _command() -> Path:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,11 @@ from clawd.cli.launching import LOG_NAME, Launch, places_of, warnings_since
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
 from clawd.cli.printing import emit, out, say
+from clawd.cli.status_view import gateway
+from clawd.ports import holder_of_port
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 app = command_app()
 
@@ -35,27 +41,33 @@ def start(
     places = places_of(config or call.config, call.environ)
     if detach:
         launch = Launch.begin(places, call.environ)
-        _tell(launch, launch.ready(timeout), places.own_call(call.environ), as_json=as_json)
+        tell_ready(launch, launch.ready(timeout), places.own_call(call.environ), as_json=as_json)
     else:
         sys.stdout.flush()
         command = places.command()
         os.execve(command[0], command, dict(call.environ))  # noqa: S606 - this process becomes the daemon
 
 
-def _tell(launch: Launch, status: dict[str, object], program: str, *, as_json: bool) -> None:
-    found = {
-        "pid": launch.pid,
-        "socket": str(launch.places.socket),
-        "gateway": status["gateway"],
-        "log": str(launch.places.log),
-    }
+def tell_ready(launch: Launch, status: Mapping[str, Any], program: str, *, as_json: bool) -> None:
+    """Print where a daemon that was put into the background is found; `program` is how a person calls clawd here."""
+    tell_status(status, as_json=as_json)
+    if not as_json:
+        for warning in launch.warnings():
+            say(f"warning: {warning}")
+        say(f"next: {program} chat")
+
+
+def tell_status(status: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print where a daemon is found."""
+    log = str(Path(status["state_dir"]) / LOG_NAME)
     if as_json:
-        emit(found)
+        found = {key: status.get(key) for key in ("pid", "socket", "gateway", "gateway_moved_from")}
+        emit({**found, "log": log})
         return
-    out(f"clawd {status['version']} is ready, process {launch.pid}")
-    out(f"socket   {found['socket']}")
-    out(f"gateway  {found['gateway'] or 'off'}")
-    out(f"log      {found['log']}")
-    for warning in launch.warnings():
-        say(f"warning: {warning}")
-    say(f"next: {program} chat")
+    out(f"clawd {status['version']} is ready, process {status['pid']}")
+    out(f"socket   {status['socket']}")
+    out(f"gateway  {gateway(status)}")
+    out(f"log      {log}")
+    if (moved := status.get("gateway_moved_from")) is not None:
+        holder = holder_of_port(moved) or "another program"
+        say(f"warning: port {moved} is used by {holder}; gateway.port sets another one")

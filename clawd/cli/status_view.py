@@ -44,7 +44,7 @@ def show(status: Mapping[str, Any]) -> None:
         )
     out(f"config   {status['config_path'] or 'none, the defaults hold'}")
     out(f"socket   {status['socket']}")
-    out(f"gateway  {status['gateway'] or 'off'}")
+    put(f"gateway  {gateway(status)}", _HEAD)
     put(f"queue    {queue(status['queue'])}", _HEAD)
     put(f"today    {today(status['today'])}", _HEAD)
     if near := [budget for budget in status.get("budgets", ()) if budgets.is_near(budget)]:
@@ -62,6 +62,14 @@ def show(status: Mapping[str, Any]) -> None:
     _list("models", _models(status["models"], status["route"]))
     if switches := status.get("switches"):
         _list("switches", traffic.switches(switches, SWITCHES))
+
+
+def gateway(status: Mapping[str, Any]) -> str:
+    """Return where the gateway listens, and why that is not where it should."""
+    url, meant = status["gateway"] or "off", status.get("gateway_moved_from")
+    if meant is None:
+        return url
+    return f"{url}  {paint(f'port {meant} was taken when it started', 'yellow')}"
 
 
 def _crash(status: Mapping[str, Any]) -> str:

@@ -6,16 +6,18 @@ import os
 import select
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
-from clawd.cli.printing import out, say
+from clawd.cli.printing import counted, out, say
 from clawd.errors import EXIT_TRY_LATER, ClawdError, ControlError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from clawd.client import Client
 
 app = command_app()
@@ -38,21 +40,35 @@ def stop(
     """Stop the daemon and wait until it is gone. Running turns may finish; what can't, goes on later."""
     call = invocation(ctx)
     client = call.client()
-    status = client.get("/status")
+    end(client, client.get("/status"), timeout, here=call.remote_url is None)
+    out("stopped")
+
+
+def end(client: Client, status: Mapping[str, Any], timeout_s: float, *, here: bool) -> None:
+    """Ask the daemon to stop, say so, and return once it is gone.
+
+    Args:
+        client: To the daemon.
+        status: What it has just said.
+        timeout_s: How long to wait.
+        here: Whether it is a process of this host; the number of another host's says nothing here.
+
+    Raises:
+        StillThere: it takes longer.
+    """
     pid = status["pid"]
-    # The number of a process on another host says nothing here.
-    watched = _watch(pid) if call.remote_url is None else None
+    watched = _watch(pid) if here else None
     client.post("/stop")
     running = status["queue"]["running"]
-    say(f"clawd (process {pid}) stops" + (f"; {running} running turns may finish first" if running else ""))
-    gone = _wait_socket(client, timeout) if watched is None else _wait_process(watched, timeout)
+    finish = f"; {counted(running, 'running turn')} may finish first" if running else ""
+    say(f"clawd (process {pid}) stops{finish}")
+    gone = _wait_socket(client, timeout_s) if watched is None else _wait_process(watched, timeout_s)
     if not gone:
         raise StillThere(
             "the daemon has not ended yet",
-            why=f"process {pid} is still there after {timeout:.0f} s",
+            why=f"process {pid} is still there after {timeout_s:.0f} s",
             remedy=f"wait with clawd stop again, or end it: kill -9 {pid} (nothing is lost)",
         )
-    out("stopped")
 
 
 def _watch(pid: int) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tempfile
 from dataclasses import dataclass
 from importlib.resources import files
@@ -36,6 +37,19 @@ _STEPS: Final[dict[Scope, tuple[str, ...]]] = {
         "systemctl --user daemon-reload",
         "systemctl --user enable --now clawd",
         "loginctl enable-linger    # keeps it running when you log out",
+    ),
+}
+
+
+_END: Final = "END-OF-FILE"
+_SCRIPT_HEAD: Final[dict[Scope, tuple[str, ...]]] = {
+    "system": (
+        "Each of these files with its place; as a script it writes them:",
+        "clawd service install --system --print | sudo sh",
+    ),
+    "user": (
+        "The unit with its place; as a script this writes it:",
+        "clawd service install --user --print | sh",
     ),
 }
 
@@ -103,6 +117,8 @@ def units(
     config: str | None,
     environ: Mapping[str, str],
     root: Path = Path("/"),
+    sandbox: bool = False,
+    writable: Path | None = None,
 ) -> Units:
     """Return the files of the service.
 
@@ -112,12 +128,15 @@ def units(
         config: A configuration file to name in the unit, None for the usual places.
         environ: For $XDG_CONFIG_HOME and $HOME, of the user's scope.
         root: Where the file system begins that they are written to; packages and images have their own.
+        sandbox: Of the user's scope: with the drop-in that needs a user namespace, see `manager.sandbox_trouble`.
+        writable: What the drop-in leaves writable beside the home: a state directory elsewhere.
     """
     if scope == "user":
         path = unit_paths(environ, root)[1]
         base = path.parent
         unit = UnitFile(path=path, text=_rendered("clawd-user.service", command, config))
-        return Units(scope=scope, files=(unit,), wanted_by=base / "default.target.wants" / UNIT)
+        files = (unit, UnitFile(path=_drop_in(base), text=_sandbox(writable))) if sandbox else (unit,)
+        return Units(scope=scope, files=files, wanted_by=base / "default.target.wants" / UNIT)
     etc = _below(root, Path("/etc"))
     base = etc / "systemd" / "system"
     return Units(
@@ -129,6 +148,34 @@ def units(
         ),
         wanted_by=base / "multi-user.target.wants" / UNIT,
     )
+
+
+def script(wanted: Units) -> str:
+    """Return a shell script that puts each file in its place and shows what to run then; a person can read it as well.
+
+    What stands there already is replaced.
+    """
+    lines = ["# " + line for line in _SCRIPT_HEAD[wanted.scope]]
+    for file in wanted.files:
+        if _END in file.text.splitlines():
+            raise UnitError("a file has the line that would end it in a script", where=str(file.path))
+        place = shlex.quote(str(file.path))
+        lines += ["", f"install -D -m 644 /dev/stdin {place} <<'{_END}'", file.text.rstrip("\n"), _END]
+    return "\n".join([*lines, "", "# Then:", *(f"#   {step}" for step in wanted.steps)]) + "\n"
+
+
+def sandbox_path(environ: Mapping[str, str], root: Path = Path("/")) -> Path:
+    """Return where the drop-in of the user's unit is installed."""
+    return _drop_in(unit_paths(environ, root)[1].parent)
+
+
+def _drop_in(base: Path) -> Path:
+    return base / f"{UNIT}.d" / "sandbox.conf"
+
+
+def _sandbox(writable: Path | None) -> str:
+    text = _shipped("clawd-user-sandbox.conf")
+    return text if writable is None else f"{text}ReadWritePaths={quoted(str(writable))}\n"
 
 
 def unit_paths(environ: Mapping[str, str], root: Path = Path("/")) -> tuple[Path, Path]:

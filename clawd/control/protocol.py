@@ -223,6 +223,7 @@ class Status:
     nobody_told: bool = False  # of what fires: no target, or there is none, can be told
     totals: Totals = field(default_factory=Totals)
     lags: Lags | None = None
+    gateway_moved_from: int | None = None  # the port that was taken at the start; `gateway` has another one
     last_end: LastEnd | None = None  # None: the first run, or the earlier one left no note
 
 

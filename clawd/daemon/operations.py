@@ -81,6 +81,7 @@ class DaemonOperations:
             config_error=situation.config_error,
             socket=str(parts.socket),
             gateway=parts.gateway.url,
+            gateway_moved_from=parts.gateway.moved_from,
             queue=await parts.opened.views.stats(),
             bridges=parts.supervisor.statuses(),
             models=self.models(),

@@ -23,6 +23,7 @@ from clawd.loop_watch import LoopWatch
 from clawd.observability.logging import setup_logging
 from clawd.paths import config_path, own_call, socket_path, state_dir
 from clawd.plugins import find_plugins
+from clawd.ports import holder_of_port
 from clawd.texts import LANGUAGES, catalogue
 
 from .economy import economise
@@ -163,9 +164,13 @@ def announce(parts: Parts, *, program: str) -> None:
     lines = [
         "clawd is ready",
         f"  model:   {', '.join(words)}",
-        f"  gateway: {parts.gateway.url or 'off'}",
+        f"  gateway: {parts.gateway.url or 'off'}{_moved(parts.gateway.moved_from)}",
         f"  socket:  {parts.socket}",
         f"  next:    {program} chat",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
+
+
+def _moved(port: int | None) -> str:
+    return "" if port is None else f" (port {port} is used by {holder_of_port(port) or 'another program'})"

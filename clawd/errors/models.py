@@ -101,7 +101,7 @@ class BudgetSpent(ModelError):
     """A budget leaves no room for the request; `budget` is as in `clawd.models.base.Room`.
 
     `ends_at` is when the budget begins anew, None when it never does. Where `left_usd` is left of it, that is
-    less than what the request's input alone costs, `input_usd`.
+    less than what the request's input alone costs, `input_usd`. `ill` is why the model would not answer either.
     """
 
     code = "E-BUDGET"
@@ -116,15 +116,17 @@ class BudgetSpent(ModelError):
         ends_at: datetime | None,
         left_usd: float = 0.0,
         input_usd: float = 0.0,
+        ill: str = "",
     ) -> None:
+        anew = [f"it begins anew at {ends_at:%Y-%m-%d %H:%M} UTC"] if ends_at is not None else []
         what, name = "is spent", f"the {budget} budget of {money(limit_usd)}"
         if left_usd > 0:
             what = f"has {money(left_usd)} left, and the request's input alone costs {money(input_usd)}"
         super().__init__(
             model,
             f"{name} {what}",
-            why=f"it begins anew at {ends_at:%Y-%m-%d %H:%M} UTC" if ends_at is not None else "",
-            remedy="raise it in budgets:, or wait",
+            why="; ".join([*anew, *([f"{model} itself is out of service: {ill}"] if ill else [])]),
+            remedy="raise it in budgets:, or wait" + (f"; clawd models test {model}" if ill else ""),
         )
         self.left_usd = left_usd
         self.budget = budget

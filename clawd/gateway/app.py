@@ -22,6 +22,7 @@ from clawd.gateway.problems import ServerLog, problems
 from clawd.gateway.request_ids import RequestIds
 from clawd.gateway.surroundings import Times
 from clawd.gateway.tls import Tls
+from clawd.ports import holder_of_port
 
 if TYPE_CHECKING:
     import ssl
@@ -60,6 +61,9 @@ class Gateway:
         self._config = config
         self._times = times or Times()
         self._tokens = around.tokens
+        self.moved_from: int | None = (
+            None  # the port that was meant, where it was taken and another one is used
+        )
         self._tls = Tls(config.tls, around.clock) if config.tls is not None else None
         self._places = Places(lambda: self._config.max_sockets)
         self._checks = Checks(config.host, config, around, self._places)
@@ -149,7 +153,7 @@ class Gateway:
             raise
         except OSError as error:
             await runner.cleanup()
-            raise _cannot_listen(self._config, error) from error
+            raise await asyncio.to_thread(_cannot_listen, self._config, error) from error
         self._runner, self._server, self._connections = runner, server, connections
         log.info("gateway_listening", extra={"url": self.url})
 
@@ -169,7 +173,12 @@ class Gateway:
         except OSError as error:
             if error.errno != errno.EADDRINUSE or "port" in self._config.model_fields_set:
                 raise
-            log.warning("gateway_port_taken", extra={"port": self._config.port, "used": "any free one"})
+            # Told to people by who shows the URL: nobody looks for the gateway where it is.
+            self.moved_from = self._config.port
+            holder = await asyncio.to_thread(holder_of_port, self._config.port)
+            log.warning(
+                "gateway_port_taken", extra={"port": self._config.port, "by": str(holder or "unknown")}
+            )
             return await create(0)
 
     async def stop(self) -> None:
@@ -228,11 +237,12 @@ class Gateway:
 def _cannot_listen(config: GatewayConfig, error: OSError) -> CannotListen:
     place = f"{config.host}:{config.port}"
     if error.errno == errno.EADDRINUSE:
+        holder = holder_of_port(config.port) if config.port else None
         return CannotListen(
-            f"port {config.port} is in use by another program",
+            f"port {config.port} is in use by {holder or 'another program'}",
             where=f"gateway, {place}",
             why=os.strerror(errno.EADDRINUSE),
-            remedy="set gateway.port to another one, to 0 for any free one, or to false",
+            remedy="end it, or set gateway.port to another one, to 0 for any free one, or to false",
         )
     return CannotListen(
         f"the gateway can't listen on {place}",

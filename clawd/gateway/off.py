@@ -17,6 +17,7 @@ class NoGateway:
     """Stands where `clawd.gateway.app.Gateway` would; a port needs a new start."""
 
     url: str | None = None
+    moved_from: int | None = None
 
     def __init__(self, tokens: TokenStore) -> None:
         self._tokens = tokens

@@ -228,6 +228,9 @@ class Router:
                         ends_at=room.ends_at,
                         left_usd=max(0.0, room.limit_usd - room.spent_usd),
                         input_usd=input_usd,
+                        ill=member.breaker.state.why
+                        if member.breaker.state.state in ("rest", "open")
+                        else "",
                     )
                 )
         if not paying:

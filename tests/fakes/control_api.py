@@ -279,7 +279,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._answer(200, api.page(query))
         elif path == "/status":
-            self._answer(200, {"version": "0.0.0", "route": api.models[:1]})
+            self._answer(200, {"version": "0.0.0", "route": api.models[:1], **api.answers.get(path, {})})
         elif path == "/models":
             self._answer(200, {"models": [{"name": name} for name in api.models], "names": api.models})
         elif path == "/stream":

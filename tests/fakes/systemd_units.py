@@ -87,6 +87,69 @@ def run_units(
     return {name: (out / name).read_text() for name in units}
 
 
+USER_MANAGER = """\
+[Unit]
+DefaultDependencies=no
+[Service]
+User=clawd
+Delegate=yes
+Environment=XDG_RUNTIME_DIR=/run/user/61777 HOME=/var/lib/clawd
+ExecStartPre=+/bin/sh /opt/out/prepare
+ExecStart=/lib/systemd/systemd --user --unit=probe.target
+"""
+PREPARE = """\
+set -e
+# The host's manager makes the first of these when it starts a service in a mount namespace.
+mkdir -p /run/systemd/unit-root /run/user/61777 /var/lib/clawd/.config/systemd
+cp -r /opt/out/user /var/lib/clawd/.config/systemd/user
+chown -R clawd:clawd /var/lib/clawd /run/user/61777
+chmod 700 /run/user/61777
+"""
+LAST = """\
+[Unit]
+DefaultDependencies=no
+After={wants}
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'for n in {wants}; do systemctl --user show $n -p ExecMainStatus --value > /opt/out/$n.code; done'
+ExecStart=/bin/touch /opt/out/done
+"""
+
+
+def run_user_units(
+    directory: Path, units: Mapping[str, tuple[str, Sequence[str]]], script: str, timeout_s: float = 60
+) -> dict[str, tuple[int, str]]:
+    """Run each unit in turn under the manager of the user `clawd`; return its exit code and what it printed.
+
+    Arguments as of `run_units`. That manager is a service of a system's, as on any host; it has no privilege.
+    """
+    system, out = directory / "system", directory / "out"
+    for folder in (system, out, out / "user"):
+        folder.mkdir()
+    out.chmod(0o777)
+    (directory / "run.sh").write_text(script)
+    (out / "prepare").write_text(PREPARE)
+    before = ""
+    for name, (text, drop_in) in units.items():
+        order = f"[Unit]\nAfter={before}.service\n" if before else "[Unit]\n"
+        written = f"StandardOutput=file:/opt/out/{name}\nStandardError=inherit\n[Install]\n"
+        whole = probing(text).replace("[Unit]\n", order, 1).replace("[Install]\n", written)
+        (out / "user" / f"{name}.service").write_text(whole)
+        (out / "user" / f"{name}.service.d").mkdir()
+        (out / "user" / f"{name}.service.d" / "own.conf").write_text("\n".join(["[Service]", *drop_in, ""]))
+        before = name
+    wants = " ".join(f"{name}.service" for name in units)
+    target = f"[Unit]\nDefaultDependencies=no\nWants={wants} last.service\n"
+    (out / "user" / "probe.target").write_text(target)
+    (out / "user" / "last.service").write_text(LAST.format(wants=wants))
+    (system / "manager.service").write_text(USER_MANAGER)
+    (system / "probe.target").write_text("[Unit]\nDefaultDependencies=no\nWants=manager.service\n")
+    _boot(directory, out / "done", timeout_s)
+    return {
+        name: (int((out / f"{name}.service.code").read_text()), (out / name).read_text()) for name in units
+    }
+
+
 def _boot(directory: Path, done: Path, timeout_s: float) -> None:
     place = cgroup2()
     assert place is not None

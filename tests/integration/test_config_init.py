@@ -15,6 +15,7 @@ import pytest
 from clawd.config.loader import load_config
 from clawd.plugins import find_plugins
 from tests.fakes.bot_api import TOKEN, FakeBotApi
+from tests.fakes.control_api import FakeControlApi
 from tests.fakes.openai_api import FakeOpenAI, Reply
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from clawd.config.loader import LoadedConfig
 
+PATH = f"{Path(sys.executable).parent}:/usr/bin:/bin"  # with `clawd` in it
 KEY = "sk-test-0123456789abcdef"
 
 
@@ -61,7 +63,7 @@ async def loaded(shell: Shell) -> LoadedConfig:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "CLAWD_HOME": str(tmp_path / "clawd")}
+    environ = {"HOME": str(tmp_path), "PATH": PATH, "CLAWD_HOME": str(tmp_path / "clawd")}
     return Shell(tmp_path, environ)
 
 
@@ -96,6 +98,28 @@ async def test_existing_file_is_kept_unless_force_is_given(shell: Shell) -> None
     assert shell.config.read_text() == "agent: {max_steps: 3}\n"
     assert (await shell.run("init", "--force")).code == 0
     assert shell.config.with_name("config.yaml.old").read_text() == "agent: {max_steps: 3}\n"
+
+
+@pytest.mark.parametrize(
+    ("config_path", "words"),
+    [
+        (None, "reload (process 7 runs without a configuration yet)"),
+        ("{config}", "reload (process 7 runs with this file; what it can't change, it names)"),
+        ("/else/where.yaml", "stop, then clawd start (process 7 runs with /else/where.yaml)"),
+    ],
+)
+async def test_next_step_with_a_daemon_that_runs_is_no_start(
+    state_dir: Path, config_path: str | None, words: str
+) -> None:
+    shell = Shell(state_dir, {"HOME": str(state_dir), "PATH": PATH, "CLAWD_HOME": str(state_dir / "clawd")})
+    (state_dir / "clawd" / "state").mkdir(parents=True)
+    with FakeControlApi(state_dir / "clawd" / "state" / "clawd.sock") as api:
+        path = config_path.format(config=shell.config) if config_path else None
+        api.answers["/status"] = {"pid": 7, "config_path": path}
+        ended = await shell.run("init")
+    assert ended.code == 0
+    assert ended.err.splitlines()[-1] == f"next:     clawd {words}"
+    assert "uses that port" not in ended.err, "it may be the daemon itself"
 
 
 async def test_named_file_is_where_it_is_written(shell: Shell, tmp_path: Path) -> None:

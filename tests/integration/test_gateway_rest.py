@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -290,7 +291,8 @@ async def test_a_port_in_use_is_named(state_dir: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(CannotListen) as caught:
             await _bare(GatewayConfig(port=port), state_dir).start()
-    assert f"port {port} is in use" in caught.value.what
+    assert f"port {port} is in use by " in caught.value.what
+    assert caught.value.what.endswith(f"(process {os.getpid()})")
     assert "gateway.port" in caught.value.remedy
 
 
@@ -299,6 +301,7 @@ async def test_a_default_port_in_use_gives_way_to_a_free_one(state_dir: Path) ->
         assert first.url is not None
         assert second.url is not None
         assert first.url != second.url
+        assert second.moved_from == GatewayConfig().port
 
 
 async def test_a_host_that_is_not_ours_is_named(state_dir: Path) -> None:

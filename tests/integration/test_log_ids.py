@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import yaml
 
+from clawd.cli.logfile import last_lines
+from clawd.cli.logfilter import LogFilter
+from clawd.client import Client
 from tests.crash.process import DaemonProcess
 from tests.fakes.openai_api import FakeOpenAI, Reply, Seen
 from tests.fakes.webhook_receiver import SECRET as CALLBACK_SECRET
@@ -159,3 +163,28 @@ async def test_a_full_disk_under_the_log_costs_lines_and_nothing_else(state_dir:
         # Whoever reads standard error has all of it, as JSON: it is no terminal.
         told = [json.loads(line) for line in here.daemon.output.read_text(encoding="utf-8").splitlines()]
         assert [line["event"] for line in told].count("message_accepted") == 2
+
+
+async def test_the_filters_find_all_of_a_turn_that_was_killed_and_taken_up_again(state_dir: Path) -> None:
+    (state_dir / "config.yaml").write_text("models: [{name: d, type: demo}]\ngateway: {port: false}\n")
+    daemon, client = DaemonProcess(state_dir), Client([state_dir / "state" / "clawd.sock"])
+    await daemon.spawn(fault="journal.after_commit:llm.intent:1:kill")
+    try:
+        assert await daemon.ready()
+        turn = (await asyncio.to_thread(client.post, "/messages", {"text": "hello"}))["id"]
+        await daemon.dead()
+        await daemon.spawn()
+        assert await daemon.ready()
+        await asyncio.to_thread(client.get, f"/turns/{turn}", wait=50)
+    finally:
+        await daemon.kill()
+    filters = (
+        LogFilter(turn=turn),
+        LogFilter(bridge="terminal"),
+        LogFilter(conversation=f"terminal:{os.getuid()}:default"),
+    )
+    for wanted in filters:
+        _, found = await asyncio.to_thread(last_lines, state_dir / "state" / "clawd.log", wanted, None)
+        events = [(line.data["event"], line.data.get("claim")) for line in found if line.data]
+        assert events == [("message_accepted", None), ("turn_claimed", 2), ("turn_finished", None)], wanted
+        assert {line.data["turn"] for line in found if line.data} == {turn}

@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from clawd.cli.units import UnitError, check_reachable, quoted, units
+from clawd.cli.units import UnitError, check_reachable, quoted, script, units
 from clawd.config.schema import AgentConfig, ShutdownConfig
 from clawd.errors import EXIT_CONFIG, EXIT_LOCKED
 
@@ -197,8 +198,24 @@ def test_printing_writes_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert f'ExecStart={CLAWD} --config "/etc/my clawd.yaml" start\n' in done.stdout
     assert f'ExecReload={CLAWD} --config "/etc/my clawd.yaml" reload\n' in done.stdout
-    assert "# /etc/sysusers.d/clawd.conf" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("scope", ["system", "user"])
+def test_what_is_printed_is_a_script_that_writes_what_an_installation_would(
+    scope: Literal["system", "user"], tmp_path: Path
+) -> None:
+    root = tmp_path / "an image's root"
+    wanted = units(scope, command=CLAWD, config="/etc/$x 'y'.yaml", environ={"HOME": "/h"}, root=root)
+    text = script(wanted)
+    done = subprocess.run(["/bin/sh", "-eu"], input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [file.present for file in wanted.files] == [file.text for file in wanted.files]
+    assert {file.path.stat().st_mode & 0o777 for file in wanted.files} == {0o644}
+    assert sorted(path for path in root.rglob("*") if path.is_file()) == sorted(f.path for f in wanted.files)
+    assert [line for line in text.splitlines() if line.startswith("#   ")] == [
+        f"#   {s}" for s in wanted.steps
+    ]
 
 
 @pytest.mark.parametrize("path", ["/home/ann/venv/bin/clawd", "/root/x/clawd", "/tmp/venv/clawd"])

@@ -11,11 +11,12 @@ import struct
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from clawd import __version__, paths
-from clawd.cli.checks.kernel import holder_of_port
 from clawd.cli.checks.site import Finding, evidence_of, fail, ok, warn
 from clawd.errors import ConfigError, DaemonNotRunning
+from clawd.ports import holder_of_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +121,8 @@ def check_gateway(site: Site) -> Iterator[Finding]:
     gateway = site.config.gateway
     if site.status is not None:
         url = site.status.get("gateway")
-        yield _healthy(check, str(url), site.left_s()) if url else ok(check, "off")
+        odd = _elsewhere(site, url)
+        yield odd or (_healthy(check, str(url), site.left_s()) if url else ok(check, "off"))
         return
     if gateway.port is False:
         yield ok(check, "off")
@@ -145,6 +147,25 @@ def check_gateway(site: Site) -> Iterator[Finding]:
             yield fail(check, f"{gateway.host}:{gateway.port} {why}", fix)
     else:
         yield ok(check, f"{free} is free")
+
+
+def _elsewhere(site: Site, url: str | None) -> Finding | None:
+    """Return that the daemon's gateway is not where its configuration has it; None where it is, or does not answer."""
+    port, check = site.config.gateway.port, "gateway"
+    moved = site.status.get("gateway_moved_from") if site.status is not None else None
+    if moved is not None and url and (found := _healthy(check, url, site.left_s())).status == "ok":
+        holder = holder_of_port(moved, site.host.proc)
+        now = f"; {holder} uses it" if holder else ""
+        fix = "end what uses it and clawd restart, or set gateway.port"
+        return warn(check, f"{found.evidence}, as port {moved} was taken when it started{now}", fix)
+    theirs = site.status.get("config_path") if site.status is not None else None
+    if site.loaded is None or theirs != str(site.config_path) or moved is not None:
+        return None
+    any_port = port == 0 and port is not False
+    if (url is None) != (port is False) or (url and not any_port and urlsplit(url).port != port):
+        wanted = "off" if port is False else f"at port {port}"
+        return warn(check, f"{url or 'off'}; the file has it {wanted} by now", "clawd restart")
+    return None
 
 
 def _healthy(check: str, url: str, limit_s: float) -> Finding:

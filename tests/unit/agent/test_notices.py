@@ -13,6 +13,7 @@ from clawd.errors import (
     BudgetSpent,
     ContextTooLong,
     ModelAuthError,
+    ModelRateLimited,
     ModelsExhausted,
     ModelUnavailable,
 )
@@ -48,10 +49,20 @@ def test_of_several_spent_budgets_the_one_that_begins_anew_first_is_told() -> No
     assert "today's budget of the model b" in told
 
 
-def test_other_failures_beside_a_spent_budget_are_told_as_such() -> None:
+def test_other_failures_beside_a_spent_budget_are_told_with_it() -> None:
     mixed = ModelsExhausted("default", [spent("model"), ModelUnavailable("b", "down")])
     assert spent_text(mixed, "owner", "en") is None
-    assert no_model(mixed, "en").text == say("failed_models")
+    assert no_model(mixed, "en").text == (
+        f"{say('failed_models')}\nBesides, today's budget of the model main is spent, so not every model could be "
+        "asked. It begins anew at 2026-01-02 00:00 UTC."
+    )
+    assert no_model(mixed, "en", "owner").text.endswith("(The limit is $5.00.)")
+    assert "main: the model budget of $5.00 is spent" in no_model(mixed, "en").error
+    assert "b: down" in no_model(mixed, "en").error
+    refused = ModelsExhausted("default", [spent("day"), ModelAuthError("b", "HTTP 401")])
+    assert no_model(refused, "en").text.startswith(say("failed_auth"))
+    busy = ModelsExhausted("default", [spent("day"), ModelRateLimited("b", retry_after_s=7)])
+    assert no_model(busy, "en").text.startswith(say("failed_busy", seconds=7))
     assert spent_text(ModelsExhausted("default", []), "owner", "en") is None
 
 

@@ -8,10 +8,12 @@ import os
 import socket
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -370,6 +372,51 @@ def test_gateway_that_does_not_answer_fails(make: MakeSite) -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
         failed(daemon.check_gateway(make(status={**ALIVE, "gateway": url})), "does not answer")
+
+
+class _Healthy(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's own name
+        """Print nothing."""
+
+
+@contextmanager
+def healthy() -> Iterator[str]:
+    """A gateway that answers 200."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Healthy) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_gateway_that_had_to_take_another_port_is_told_with_who_has_its_own(make: MakeSite) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as meant, healthy() as url:
+        port = meant.getsockname()[1]
+        site = make(status={**ALIVE, "gateway": url, "gateway_moved_from": port})
+        finding = failed(daemon.check_gateway(site), f"{url} answers 200, as port {port} was taken", "warn")
+    assert f"(process {os.getpid()}) uses it" in finding.evidence
+
+
+def test_gateway_that_waits_for_a_restart_is_told(make: MakeSite, tmp_path: Path) -> None:
+    running = {**ALIVE, "config_path": str(tmp_path / "clawd" / "config.yaml")}
+    for config, url, words in (
+        (
+            "gateway: {port: 7400}\n",
+            "http://127.0.0.1:7373",
+            "http://127.0.0.1:7373; the file has it at port 7400",
+        ),
+        ("gateway: {port: false}\n", "http://127.0.0.1:7373", "the file has it off"),
+        ("gateway: {port: 7400}\n", None, "off; the file has it at port 7400"),
+    ):
+        site = make(config, status={**running, "gateway": url})
+        assert failed(daemon.check_gateway(site), words, "warn").fix == "clawd restart"
+    other = make("gateway: {port: 7400}\n", status={**running, "config_path": "/other.yaml", "gateway": None})
+    assert only(daemon.check_gateway(other)).status == "ok", "it uses another file"
 
 
 @pytest.mark.parametrize("site", [{"config": "gateway: {port: false}\n"}, {"status": ALIVE}])

@@ -35,6 +35,7 @@ from clawd.cli.checks import (
 from clawd.cli.checks.site import survey
 from clawd.gateway.token_file import TOKEN_FILE
 from clawd.journal.opening import highest
+from clawd.ports import holder_of_port
 from clawd.store.mark import Mark
 from clawd.store.opening import open_database
 from tests.fakes.certificates import make_certificate
@@ -65,12 +66,12 @@ def test_the_process_behind_a_port_is_named(make: MakeSite) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        holder = kernel.holder_of_port(port, Path("/proc"))
+        holder = holder_of_port(port, Path("/proc"))
         assert holder is not None
         assert holder.pid == os.getpid()
         finding = failed(daemon.check_gateway(make(f"gateway: {{port: {port}}}\n")), f"is used by {holder}")
         assert f"end process {os.getpid()}" in finding.fix
-    assert kernel.holder_of_port(port, Path("/proc")) is None
+    assert holder_of_port(port, Path("/proc")) is None
 
 
 def test_a_port_whose_holder_is_another_users_is_told_without_a_name(make: MakeSite, tmp_path: Path) -> None:

@@ -395,6 +395,22 @@ async def test_when_the_budget_of_all_is_spent_it_says_which_and_until_when() ->
         router.reserve(ask())
 
 
+async def test_a_spent_budget_of_a_model_that_is_out_of_service_says_both() -> None:
+    clock = ManualClock()
+    member = member_of(ScriptedModel(name="a"), clock, min_calls=1)
+    member.breaker.failed(member.breaker.begin(), down("a"))
+    router = router_over(member, clock=clock, ledger=Purse("a"))
+    with pytest.raises(BudgetSpent, match=r"day budget of \$5.00 is spent") as caught:
+        await collect(router, ask())
+    assert caught.value.why.startswith("it begins anew at 2026-01-02 00:00 UTC; a itself is out of service: ")
+    assert "HTTP 500" in caught.value.why
+    assert caught.value.remedy == "raise it in budgets:, or wait; clawd models test a"
+    await clock.advance(3600)
+    with pytest.raises(BudgetSpent) as later:
+        await collect(router, ask())
+    assert later.value.why == "it begins anew at 2026-01-02 00:00 UTC", "nobody knows any more"
+
+
 async def test_a_model_that_costs_nothing_goes_on_and_one_without_a_price_does_not() -> None:
     clock = ManualClock()
     free, unknown = ScriptedModel(name="free"), ScriptedModel(name="unknown")

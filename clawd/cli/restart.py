@@ -1,0 +1,127 @@
+"""`clawd restart`: by the service manager that looks after the daemon, else stopped and started again here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clawd import __version__ as VERSION
+from clawd import paths
+from clawd.cli.invocation import Invocation, invocation
+from clawd.cli.launching import Launch, Places, places_of
+from clawd.cli.lazy import command_app
+from clawd.cli.manager import Service, bring_up, service_of
+from clawd.cli.options import Json
+from clawd.cli.printing import say
+from clawd.cli.start import tell_ready, tell_status
+from clawd.cli.stop import end
+from clawd.errors import ClawdError, DaemonNotRunning
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from clawd.client import Client
+
+app = command_app()
+
+
+class RestartRefused(ClawdError):
+    """What would be started is not what runs; nothing was stopped."""
+
+    code = "E-RESTART"
+
+
+@app.command()
+def restart(
+    ctx: typer.Context,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds to wait for its end, and again for ready.")
+    ] = 60,
+    as_json: Json = False,
+) -> None:
+    """Stop the daemon and start it again, as the service it is, or in the background."""
+    call = invocation(ctx)
+    call.local_only("clawd restart")
+    client = call.client()
+    try:
+        status = client.get("/status")
+    except DaemonNotRunning:
+        say("no daemon was running")
+        _start(places_of(call.config, call.environ), call, timeout, as_json=as_json)
+        return
+    service = service_of(status["pid"])
+    if service is not None:
+        by_manager(client, service, status)
+        tell_status(client.get("/status"), as_json=as_json)
+        return
+    places = places_for(call, status)
+    _check(places, call.environ)
+    end(client, status, timeout, here=True)
+    _start(places, call, timeout, as_json=as_json)
+
+
+def by_manager(client: Client, service: Service, status: Mapping[str, Any]) -> None:
+    """Let the service manager restart a daemon whose `status` is known.
+
+    Raises:
+        RemoteError: its configuration would be refused; it goes on.
+        UnitError: the manager did not do it.
+    """
+    if status["version"] == VERSION:  # an older one may know less than its successor
+        client.post("/reload")
+    bring_up([service.restart])
+
+
+def _start(places: Places, call: Invocation, timeout_s: float, *, as_json: bool) -> None:
+    launch = Launch.begin(places, call.environ)
+    tell_ready(launch, launch.ready(timeout_s), places.own_call(call.environ), as_json=as_json)
+
+
+def places_for(call: Invocation, status: Mapping[str, Any]) -> Places:
+    """Return where the next daemon has its files, which must be where this one has them.
+
+    Raises:
+        RestartRefused: the running daemon is not one that could be started from here.
+    """
+    pid, config = status["pid"], call.config or _running_config(status, call.environ)
+    try:
+        owner = Path(f"/proc/{pid}").stat().st_uid
+    except FileNotFoundError:
+        owner = None
+    if pid == 1 or owner is None:
+        raise RestartRefused(
+            "the daemon runs in a container of its own",
+            why=f"it is process {pid} there, and its end is the container's",
+            remedy="restart the container, such as docker compose restart clawd",
+        )
+    if owner != os.geteuid():
+        remedy = f"the same command as uid {owner}"
+        raise RestartRefused(
+            "the daemon is another user's", why=f"process {pid} has uid {owner}", remedy=remedy
+        )
+    places = places_of(config, call.environ)
+    if places.log.parent != Path(status["state_dir"]):
+        raise RestartRefused(
+            "from here another clawd would be started",
+            where=status["state_dir"],
+            why=f"the state directory would be {places.log.parent}",
+            remedy="clawd stop, then start it as it was started before",
+        )
+    return places
+
+
+def _running_config(status: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
+    """Return the running daemon's file where it is not the one that is found by itself."""
+    running: str | None = status["config_path"]
+    return None if running is None or Path(running) == paths.config_path(None, environ) else running
+
+
+def _check(places: Places, environ: Mapping[str, str]) -> None:
+    """Return if the next daemon would take its configuration; raises ConfigError, and nothing is stopped."""
+    from clawd.config.loader import load_config
+    from clawd.plugins import find_plugins
+
+    load_config(places.config, environ, find_plugins())
