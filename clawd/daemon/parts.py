@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from clawd import __version__
 from clawd.access import Access
+from clawd.admission import Admission
 from clawd.agent.files import Shelf
 from clawd.agent.mailbox import Mailbox
 from clawd.agent.offline import Outage
@@ -39,6 +40,7 @@ from clawd.journal.endpoints import EndpointRows
 from clawd.journal.spend_direct import DirectSpend
 from clawd.models.budgets import BudgetLedger, day_limits
 from clawd.observability.counts import Counts
+from clawd.queries import Queries
 from clawd.supervisor import Supervisor
 from clawd.texts import say
 from clawd.tracing.service import Traces
@@ -82,6 +84,7 @@ class Parts:
     minds: Minds
     mailbox: Mailbox
     outage: Outage
+    admission: Admission
     inbox: DurableInbox
     workers: Workers
     supervisor: Supervisor
@@ -102,7 +105,7 @@ class Parts:
         config = self.situation.loaded.config
         self.counts.expect(bridges=config.bridges, tools=self.minds.brain().tools.names)
         self.access.configure(config.access, config.bridges)
-        self.inbox.configure(config.access)
+        self.admission.configure(config.access)
         self.callbacks.configure(config.gateway, config.network)
         self.alert_calls.configure(config.alerts.targets, config.network)
         self.alerts.configure(config.alerts, tuple(config.bridges))
@@ -168,7 +171,7 @@ def build(
     )
     minds, accounts = _thinking(ground, environ, state_dir)
     access = Access(opened.store, clock)
-    inbox = _door(ground, access, minds, accounts, desk=lambda: alerts)
+    admission, inbox = _door(ground, access, minds, accounts, desk=lambda: alerts)
     supervisor, live_view, outbox = _delivery(ground, inbox, state_dir)
     alerts = _alerts(ground, minds, accounts, access, supervisor, state_dir)
     tokens = TokenStore(state_dir, clock=clock, store=opened.store)
@@ -187,6 +190,7 @@ def build(
         minds=minds,
         mailbox=ground.mailbox,
         outage=ground.outage,
+        admission=admission,
         inbox=inbox,
         workers=_workers(ground, minds, supervisor),
         supervisor=supervisor,
@@ -224,30 +228,34 @@ def _thinking(ground: _Ground, environ: Mapping[str, str], state_dir: Path) -> t
 
 def _door(
     ground: _Ground, access: Access, minds: Minds, accounts: Accounts, *, desk: Callable[[], Desk]
-) -> DurableInbox:
+) -> tuple[Admission, DurableInbox]:
     async def status_text(language: str | None) -> str:
         return await _status_text(ground.situation, ground.opened, minds, language)
 
-    return DurableInbox(
+    alerts_text = AlertsInChat(
+        desk,
+        ground.clock,
+        models=lambda: [info.name for info in minds.infos()],
+        bridges=lambda: ground.situation.loaded.config.bridges,
+    )
+    admission = Admission(
         ground.opened.journal,
         access,
-        ground.fanout,
+        Queries(status=status_text, usage=accounts.text, alerts=alerts_text, prefixes=minds.prefixes),
         ground.clock,
-        on_stop=ground.mailbox.stop,
-        on_message=ground.mailbox.arrived,
-        status_text=status_text,
-        usage_text=accounts.text,
-        alerts_text=AlertsInChat(
-            desk,
-            ground.clock,
-            models=lambda: [info.name for info in minds.infos()],
-            bridges=lambda: ground.situation.loaded.config.bridges,
-        ),
-        alarms=ground.alarms,
         prefixes=minds.prefixes,
         app_events=ground.callbacks.events,
+    )
+    inbox = DurableInbox(
+        ground.opened.journal,
+        admission,
+        ground.fanout,
+        on_stop=ground.mailbox.stop,
+        on_message=ground.mailbox.arrived,
+        alarms=ground.alarms,
         counts=ground.counts,
     )
+    return admission, inbox
 
 
 def _delivery(ground: _Ground, inbox: DurableInbox, state_dir: Path) -> tuple[Supervisor, LiveView, Outbox]:

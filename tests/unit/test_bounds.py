@@ -18,9 +18,9 @@ from bridges.weixin.contexts import MAX_USERS, Context, Contexts
 from clawd.config.base import Secret
 from clawd.config.schema import JournalConfig
 from clawd.delivery.callbacks import Callbacks
-from clawd.gateway.auth import Token
 from clawd.gateway.limits import Limits
 from clawd.gateway.shown import Telling
+from clawd.gateway.token import Token
 from clawd.gateway.token_use import TokenUse
 from clawd.ids import QuestionId, TurnId, to_ms
 from clawd.journal.base import OpenQuestion
