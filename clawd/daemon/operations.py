@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from clawd.config.schema import Config
     from clawd.config.stamps import Stamp
     from clawd.control.protocol import UsageReport
-    from clawd.gateway.auth import Token, TokenStore
+    from clawd.gateway.auth import TokenStore
+    from clawd.gateway.token import Token
     from clawd.journal.spend import UsageBy
     from clawd.models.base import ModelInfo
     from clawd.observability.counts import Counts
