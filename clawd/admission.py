@@ -21,7 +21,7 @@ from clawd.commands import (
 )
 from clawd.errors import JournalError, JournalUnavailable
 from clawd.ids import pairing_code
-from clawd.journal.base import AdmittedControl, AdmittedMessage, Item, Push
+from clawd.journal.items import AdmittedControl, AdmittedMessage, Item, Push
 from clawd.messages import (
     AcceptResult,
     ControlKind,

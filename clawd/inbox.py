@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from clawd.alarms import GivenUp
 from clawd.errors import JournalError, JournalUnavailable
 from clawd.fanout import Arrived
-from clawd.journal.base import AdmittedControl, Push, Pushed, Stored
+from clawd.journal.items import AdmittedControl, Push, Pushed, Stored
 from clawd.messages import (
     Accepted,
     AcceptResult,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from clawd.errors import NotFound
 from clawd.ids import pairing_question
-from clawd.journal.base import Push
+from clawd.journal.items import Push
 from clawd.messages import AcceptResult, Choice, MessageId, Refused, Replied
 from clawd.texts import say
 

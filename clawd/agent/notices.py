@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from clawd.agent.choosing import Choice
     from clawd.journal.base import Right
-    from clawd.models.base import Room
+    from clawd.models.ledger import Room
     from clawd.response import ModelAttempt
 
 OWN_BUDGETS: Final = frozenset({"user", "conversation"})

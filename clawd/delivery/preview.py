@@ -24,7 +24,7 @@ from clawd.errors import (
 )
 from clawd.fanout import Asked, Delta, Ended, HandedBack, Started
 from clawd.ids import draft_id
-from clawd.journal.base import Wake
+from clawd.journal.wake import Wake
 from clawd.messages import Draft, Mark, Preview
 from clawd.observability.about import about
 

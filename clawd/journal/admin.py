@@ -17,8 +17,8 @@ from clawd.journal import sqlite_turns as turns
 from clawd.journal.erasing import erase_conversation
 
 if TYPE_CHECKING:
-    from clawd.journal.base import Wake
     from clawd.journal.sqlite_context import Context
+    from clawd.journal.wake import Wake
     from clawd.messages import Address
     from clawd.store.sqlite import Store
 

@@ -16,11 +16,13 @@ from clawd.journal import sqlite_questions as questions
 from clawd.journal import sqlite_sending as sending
 from clawd.journal import sqlite_snapshots as snapshots
 from clawd.journal import sqlite_turns as turns
-from clawd.journal.base import ConversationSettings, Pushed, Stored, Wake
+from clawd.journal.base import ConversationSettings
 from clawd.journal.codec import decode_settings, encode_record, encode_snapshot
+from clawd.journal.items import Pushed, Stored
 from clawd.journal.jumps import ClockJumps
 from clawd.journal.records import TurnFinished
 from clawd.journal.sqlite_loading import behind, load
+from clawd.journal.wake import Wake
 from clawd.messages import Accepted
 from clawd.store.faults import COMMIT_KINDS
 
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from sqlite3 import Connection
 
-    from clawd.journal.base import Item, Lease, Loaded, OpenQuestion, Queued, Snapshot
+    from clawd.journal.base import Lease, Loaded, OpenQuestion, Queued, Snapshot
     from clawd.journal.deliveries import DeliveryOutcome, NewDelivery, Taken
+    from clawd.journal.items import Item
     from clawd.journal.records import Record
     from clawd.journal.sqlite_context import Context
     from clawd.messages import Address, Cursor, Duplicate, Part

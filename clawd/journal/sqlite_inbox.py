@@ -15,16 +15,9 @@ from clawd.journal import sqlite_line as line
 from clawd.journal import sqlite_moving as moving
 from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_questions as questions
-from clawd.journal.base import (
-    AdmittedControl,
-    AdmittedMessage,
-    ConversationSettings,
-    Item,
-    Push,
-    Pushed,
-    Stored,
-)
+from clawd.journal.base import ConversationSettings
 from clawd.journal.codec import MESSAGE_VERSION, decode_message, encode_message, encode_settings
+from clawd.journal.items import AdmittedControl, AdmittedMessage, Item, Push, Pushed, Stored
 from clawd.journal.sqlite_context import ACCEPTED, OPEN_TURNS, PUSHED, Context, add_open_turns, append
 from clawd.journal.sqlite_merging import MAX_MERGED
 from clawd.messages import (

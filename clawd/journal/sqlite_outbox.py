@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from clawd.journal import sqlite_callbacks as callbacks
 from clawd.journal import sqlite_previews as previews
-from clawd.journal.base import Lease, Push
+from clawd.journal.base import Lease
 from clawd.journal.codec import DELIVERY_VERSION, DeliveryBody, encode_delivery
 from clawd.journal.deliveries import NewDelivery
+from clawd.journal.items import Push
 from clawd.journal.sqlite_line import refresh
 
 

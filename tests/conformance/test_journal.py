@@ -10,7 +10,7 @@ import pytest
 
 from clawd.errors import Fenced, InboxFull, JournalError
 from clawd.ids import draft_id
-from clawd.journal.base import AdmittedMessage, Stored
+from clawd.journal.items import AdmittedMessage, Stored
 from clawd.journal.records import (
     ModelIntent,
     SessionStarted,

@@ -38,9 +38,10 @@ from clawd.ids import (
     question_id,
     turn_id,
 )
-from clawd.journal.base import ConversationSettings, Lease, OpenQuestion, Push, Pushed, TurnState
+from clawd.journal.base import ConversationSettings, Lease, OpenQuestion, TurnState
 from clawd.journal.check import Finding
 from clawd.journal.checking import Report
+from clawd.journal.items import Push, Pushed
 from clawd.journal.keeping import (
     Exported,
     ExportedConversation,
@@ -73,14 +74,14 @@ from clawd.messages import (
     Sender,
     Text,
 )
-from clawd.models.base import ModelInfo, SwitchSeen
+from clawd.models.info import ModelInfo, SwitchSeen
 from clawd.store.backup import Backup
 from tests.fakes.alert_desk import FakeDesk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from clawd.journal.base import Item, Stored
+    from clawd.journal.items import Item, Stored
     from clawd.journal.records import Outcome
     from clawd.journal.spend import UsageBy
     from clawd.messages import AcceptResult, Cursor, Inbound

@@ -66,7 +66,8 @@ if TYPE_CHECKING:
     from clawd.config.schema import RouteConfig
     from clawd.ids import Clock, TurnId
     from clawd.journal.reading import TurnView
-    from clawd.models.base import ModelEvent, ModelProvider, ModelRequest, RequestTags, Room, RoutedProvider
+    from clawd.models.base import ModelEvent, ModelProvider, ModelRequest, RequestTags, RoutedProvider
+    from clawd.models.ledger import Room
     from clawd.tools.base import Tool
 
 PATIENCE_S = 30.0

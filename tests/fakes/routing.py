@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
     from clawd.config.schema import PriceConfig
     from clawd.ids import Clock
-    from clawd.models.base import Ledger, ManagedProvider, StateCache
+    from clawd.models.base import ManagedProvider
+    from clawd.models.ledger import Ledger
     from clawd.models.pacing import KeyPauses, PaceLimits
+    from clawd.models.states import StateCache
     from clawd.models.strategies import Strategy
     from clawd.models.traffic import TrafficBook
     from clawd.models.windows import ModelSize

@@ -27,9 +27,8 @@ from clawd.journal.base import OpenQuestion
 from clawd.journal.endpoints import MAX_ROWS, DisabledEndpoint, EndpointRows
 from clawd.journal.opening import open_journal
 from clawd.messages import Address, InboundMessage, MessageId, Sender
-from clawd.models.base import BreakerState
 from clawd.models.pauses import LONGEST_S, KeyPauses
-from clawd.models.states import RecentStates
+from clawd.models.states import BreakerState, RecentStates
 from clawd.observability.counts import MAX_LABELS, Counts
 from clawd.testing import ManualClock
 from tests.fakes.bridge_context import bridge_context

@@ -18,7 +18,7 @@ from clawd.errors import (
     ModelUnavailable,
 )
 from clawd.journal.base import Right
-from clawd.models.base import Room
+from clawd.models.ledger import Room
 from clawd.response import ModelAttempt
 from clawd.texts import say
 

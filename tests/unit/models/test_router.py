@@ -17,10 +17,11 @@ from clawd.errors import (
     ModelsExhausted,
     ModelUnavailable,
 )
-from clawd.models.base import Completed, RequestTags, Reserve, Room, collect
+from clawd.models.base import Completed, RequestTags, Reserve, collect
 from clawd.models.budgets import BudgetLedger
 from clawd.models.candidates import RETRY_DELAYS_S
 from clawd.models.estimate import ANSWER_TOKENS, Estimate
+from clawd.models.ledger import Room
 from clawd.models.pacing import KeyPauses, PaceLimits
 from clawd.models.router import Route
 from clawd.models.traffic import TrafficBook
