@@ -32,7 +32,8 @@ from clawd.errors import (
 from clawd.ids import TurnId
 from clawd.journal.reading import DeadView
 from clawd.messages import Address
-from tests.fakes.control_services import AT, World, socket_in
+from tests.fakes.control_journal import AT
+from tests.fakes.control_services import World, socket_in
 
 if TYPE_CHECKING:
     from pathlib import Path
