@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +41,12 @@ from clawd.models.budgets import BudgetLedger, day_limits
 from clawd.observability.counts import Counts
 from clawd.queries import Queries
 from clawd.supervisor import Supervisor
-from clawd.texts import say
 from clawd.tracing.service import Traces
 
 from .accounts import Accounts
+from .chat_status import StatusInChat
 from .keeper import Keeper
-from .minds import Minds, would_answer
+from .minds import Minds
 from .situation import Situation
 from .states import KeptStates
 from .vitals import VitalsReader
@@ -229,9 +228,7 @@ def _thinking(ground: _Ground, environ: Mapping[str, str], state_dir: Path) -> t
 def _door(
     ground: _Ground, access: Access, minds: Minds, accounts: Accounts, *, desk: Callable[[], Desk]
 ) -> tuple[Admission, DurableInbox]:
-    async def status_text(language: str | None) -> str:
-        return await _status_text(ground.situation, ground.opened, minds, language)
-
+    status = StatusInChat(ground.situation, ground.opened.views, minds)
     alerts_text = AlertsInChat(
         desk,
         ground.clock,
@@ -241,7 +238,7 @@ def _door(
     admission = Admission(
         ground.opened.journal,
         access,
-        Queries(status=status_text, usage=accounts.text, alerts=alerts_text, prefixes=minds.prefixes),
+        Queries(status=status.text, usage=accounts.text, alerts=alerts_text, prefixes=minds.prefixes),
         ground.clock,
         prefixes=minds.prefixes,
         app_events=ground.callbacks.events,
@@ -409,18 +406,4 @@ def _gateway(
         clock=ground.clock,
         counts=ground.counts,
         firing=alerts.firing,
-    )
-
-
-async def _status_text(situation: Situation, opened: OpenJournal, minds: Minds, language: str | None) -> str:
-    stats = await opened.views.stats()
-    minutes = int((time.monotonic() - situation.began) // 60)
-    return say(
-        "status",
-        language,
-        version=__version__,
-        uptime=f"{minutes // 60} h {minutes % 60} min",
-        model=would_answer(minds.default_route(), minds.infos()) or "–",
-        queued=stats.queued,
-        running=stats.running,
     )
