@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from clawd.access import Access
     from clawd.config.schema import AccessConfig
     from clawd.ids import Clock
-    from clawd.journal.base import Journal, Right
+    from clawd.journal.base import Journal
+    from clawd.journal.items import Right
     from clawd.messages import Address
     from clawd.queries import Queries
 

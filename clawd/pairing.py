@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from clawd.access import Access
-    from clawd.journal.base import Right
+    from clawd.journal.items import Right
     from clawd.messages import Address, InboundControl, InboundMessage
 
 _MAX_NAME = 64

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clawd.agent.choosing import Choice
-    from clawd.journal.base import Right
+    from clawd.journal.items import Right
     from clawd.models.ledger import Room
     from clawd.response import ModelAttempt
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from clawd.ids import QuestionId, TurnId
     from clawd.journal.deliveries import DeliveryOutcome, NewDelivery, Taken
-    from clawd.journal.items import Item, Pushed, Stored
+    from clawd.journal.items import Item, Pushed, Right, Stored
     from clawd.journal.records import Record
     from clawd.journal.wake import Wake
     from clawd.messages import (
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
         Sender,
     )
 
-Right = Literal["chat", "tools", "owner"]
 TurnState = Literal["queued", "running", "waiting", "answered", "failed", "cancelled", "dead"]
 OutboxState = Literal["pending", "sending", "open", "sent", "parked", "unknown", "dead"]
 

@@ -9,8 +9,11 @@ from clawd.messages import Edited, Moved, Unreadable
 
 if TYPE_CHECKING:
     from clawd.ids import DeliveryId, QuestionId, TurnId
-    from clawd.journal.base import Right
     from clawd.messages import Address, Choice, InboundControl, InboundMessage, Media, MessageId
+
+
+Right = Literal["chat", "tools", "owner"]
+"""Of who wrote a message: to talk, to let tools run, or to everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

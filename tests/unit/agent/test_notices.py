@@ -17,7 +17,7 @@ from clawd.errors import (
     ModelsExhausted,
     ModelUnavailable,
 )
-from clawd.journal.base import Right
+from clawd.journal.items import Right
 from clawd.models.ledger import Room
 from clawd.response import ModelAttempt
 from clawd.texts import say
