@@ -15,7 +15,6 @@ from benchmarks.table import table
 from clawd.ids import SystemClock
 from clawd.messages import Text
 from clawd.models.base import (
-    BreakerState,
     Completed,
     ModelEvent,
     ModelProvider,
@@ -26,6 +25,7 @@ from clawd.models.base import (
 )
 from clawd.models.meters import model_families
 from clawd.models.pacing import KeyPauses, Paced, PaceLimits
+from clawd.models.states import BreakerState
 from clawd.models.traffic import TrafficBook
 from clawd.observability.metrics import Exposition, prepare
 from clawd.response import ModelAttempt, ModelResponse, Usage

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clawd.bridge import BridgeConfig
     from clawd.config.schema import AccessConfig
     from clawd.ids import Clock
-    from clawd.journal.base import Right
+    from clawd.journal.items import Right
     from clawd.messages import Sender
     from clawd.store.sqlite import Store
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,13 +32,8 @@ class Notifier:
         """Return the notifier for this process's service manager, one that does nothing without any."""
         return cls(environ.get("NOTIFY_SOCKET"))
 
-    @property
-    def listened_to(self) -> bool:
-        """Whether there is a service manager."""
-        return self._address is not None
-
     def ready(self, status: str = "") -> None:
-        """Start-up, or the reload, is over."""
+        """The start is over."""
         self._send("READY=1", *([_status(status)] if status else []))
 
     def status(self, text: str) -> None:
@@ -49,16 +43,6 @@ class Notifier:
     def stopping(self) -> None:
         """The shutdown has begun."""
         self._send("STOPPING=1")
-
-    def reloading(self) -> None:
-        """A reload has begun; `ready` ends it."""
-        # CLOCK_MONOTONIC, as the manager compares it with its own, and in the same datagram.
-        now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._send("RELOADING=1", f"MONOTONIC_USEC={now_us}")
-
-    def extend_timeout(self, seconds: float) -> None:
-        """Ask for `seconds` from now on for the start or stop that is going on."""
-        self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1_000_000)}")
 
     def watchdog(self) -> None:
         """Prove that this process is alive."""

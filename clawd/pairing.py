@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from clawd.errors import NotFound
 from clawd.ids import pairing_question
-from clawd.journal.base import Push
+from clawd.journal.items import Push
 from clawd.messages import AcceptResult, Choice, MessageId, Refused, Replied
 from clawd.texts import say
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from clawd.access import Access
-    from clawd.journal.base import Right
+    from clawd.journal.items import Right
     from clawd.messages import Address, InboundControl, InboundMessage
 
 _MAX_NAME = 64

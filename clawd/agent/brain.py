@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from clawd.config.schema import AgentConfig, RouteConfig, ToolsConfig
-    from clawd.models.base import RequestTags, Room, RoutedProvider
+    from clawd.models.base import RequestTags, RoutedProvider
+    from clawd.models.ledger import Room
     from clawd.models.windows import Windows
     from clawd.tools.registry import Toolbox
 

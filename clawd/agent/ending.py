@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from clawd.agent.mailbox import Cause
     from clawd.agent.turn import Answered, Why
     from clawd.config.schema import AgentConfig
-    from clawd.journal.base import Right
+    from clawd.journal.items import Right
     from clawd.journal.records import Outcome, Record
     from clawd.response import ModelAttempt, PassedOver
 

@@ -21,7 +21,7 @@ SPARE: Final = 8  # tokens for what no estimate knows of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
+class Material:
     """All that there is to show."""
 
     layout: Layout
@@ -80,23 +80,23 @@ class Fitting:
             self._short.clear()
         return self._counter
 
-    def draft(self, shelf: Shelf, tools: tuple[ToolSpec, ...], window: Window) -> Draft:
+    def draft(self, material: Material, tools: tuple[ToolSpec, ...], window: Window) -> Draft:
         """Return everything, single messages cut to a third of what the window holds.
 
         Without tools where those alone would take more than half of it.
         """
-        counter, layout = self.counter(window), shelf.layout
+        counter, layout = self.counter(window), material.layout
         taken, offered = counter.tools(tools), tools
         if taken > window.input // 2:
             offered, taken = (), 0
         budget = window.input - taken - SPARE
         messages = (
             self._first(layout),
-            *compact.summary_message(shelf.summary, shelf.omitted, searchable=_searchable(offered)),
+            *compact.summary_message(material.summary, material.omitted, searchable=_searchable(offered)),
             *(message for block in (*layout.past, *layout.context) for message in block.messages),
             *layout.question,
             *(message for block in layout.steps for message in block.messages),
-            *_noted(shelf),
+            *_noted(material),
         )
         short = tuple(self.cut(message, budget, counter) for message in messages)
         return Draft(
@@ -108,39 +108,39 @@ class Fitting:
             cut=short != messages or offered != tools,
         )
 
-    def question_cut(self, draft: Draft, shelf: Shelf, window: Window) -> tuple[int, int] | None:
+    def question_cut(self, draft: Draft, material: Material, window: Window) -> tuple[int, int] | None:
         """Return how many characters of the person's own message are left, and of how many; None: all of them."""
         if not draft.cut:
             return None
-        counter, question = self.counter(window), shelf.layout.question
+        counter, question = self.counter(window), material.layout.question
         short = [self.cut(message, draft.budget, counter) for message in question]
         if all(after is before for after, before in zip(short, question, strict=True)):
             return None
         left = sum(len(text_of(m.parts)) for m in short if isinstance(m, UserMessage))
         return left, sum(len(text_of(m.parts)) for m in question)
 
-    def shortened(self, draft: Draft, shelf: Shelf, window: Window) -> Draft:
+    def shortened(self, draft: Draft, material: Material, window: Window) -> Draft:
         """Return what fits of the newest messages, and a note of how many are not shown."""
-        counter, layout, budget = self.counter(window), shelf.layout, draft.budget
+        counter, layout, budget = self.counter(window), material.layout, draft.budget
         searchable = _searchable(draft.tools)
         blocks = [*layout.past, *layout.context, *layout.steps]
-        fixed: list[ChatMessage] = [self._first(layout), *layout.question, *_noted(shelf)]
-        note = compact.summary_message(shelf.summary, 1_000_000, searchable=searchable)
+        fixed: list[ChatMessage] = [self._first(layout), *layout.question, *_noted(material)]
+        note = compact.summary_message(material.summary, 1_000_000, searchable=searchable)
         left = budget - sum(counter.message(self.cut(m, budget, counter)) for m in (*fixed, *note))
         first = len(blocks)
         while first and (left := left - self.cost(blocks[first - 1], budget, counter)) >= 0:
             first -= 1
         if layout.steps:
             first = min(first, len(blocks) - 1)  # what the model has to go on from
-        omitted = shelf.omitted + sum(len(block.messages) for block in blocks[:first])
+        omitted = material.omitted + sum(len(block.messages) for block in blocks[:first])
         kept = blocks[first:]
         messages = (
             self._first(layout),
-            *compact.summary_message(shelf.summary, omitted, searchable=searchable),
+            *compact.summary_message(material.summary, omitted, searchable=searchable),
             *(m for block in kept if not block.step for m in block.messages),
             *layout.question,
             *(m for block in kept if block.step for m in block.messages),
-            *_noted(shelf),
+            *_noted(material),
         )
         short = squeeze([self.cut(m, budget, counter) for m in messages], budget, counter)
         return replace(draft, messages=short, size=counter.messages(short), cut=True)
@@ -169,5 +169,5 @@ def _searchable(tools: tuple[ToolSpec, ...]) -> bool:
     return any(tool.name == TOOL_NAME for tool in tools)
 
 
-def _noted(shelf: Shelf) -> tuple[UserMessage, ...]:
-    return (UserMessage((Text(shelf.note),)),) if shelf.note else ()
+def _noted(material: Material) -> tuple[UserMessage, ...]:
+    return (UserMessage((Text(material.note),)),) if material.note else ()

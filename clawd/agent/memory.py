@@ -14,7 +14,7 @@ from clawd.agent import compact
 from clawd.agent.choosing import Choice
 from clawd.agent.context import Block, Layout, Shown, lay_out, past_blocks
 from clawd.agent.cutting import CUT, squeeze
-from clawd.agent.fitting import SPARE, Fitting, Shelf
+from clawd.agent.fitting import SPARE, Fitting, Material
 from clawd.errors import ContextTooLong, ModelError, ModelsExhausted, ModelUnavailable
 from clawd.journal.base import Snapshot
 from clawd.journal.records import SummaryIntent, SummaryResult, TurnsUndone
@@ -117,22 +117,22 @@ class Memory:
         window, *larger = self._windows.levels(
             choice.route, choice.pin, unknown_tokens=self._agent.context_tokens, strict=choice.alone
         )
-        shelf = self._shelf(merged, note)
-        draft = self._fitting.draft(shelf, tools, window)
+        material = self._material(merged, note)
+        draft = self._fitting.draft(material, tools, window)
         if not draft.fits and not self._given_up:
-            await self._make_room(shelf.layout, draft.budget, self._fitting.counter(window))
-            shelf = self._shelf(merged, note)
-            draft = self._fitting.draft(shelf, tools, window)
+            await self._make_room(material.layout, draft.budget, self._fitting.counter(window))
+            material = self._material(merged, note)
+            draft = self._fitting.draft(material, tools, window)
         least: int | None = None
         while larger and not only_small and not draft.whole:
             window = larger.pop(0)
-            draft, least = self._fitting.draft(shelf, tools, window), window.tokens
+            draft, least = self._fitting.draft(material, tools, window), window.tokens
         if not draft.fits:
-            draft = self._fitting.shortened(draft, shelf, window)
+            draft = self._fitting.shortened(draft, material, window)
         if tools and not draft.tools:
             log.warning("tools_do_not_fit", extra={"turn": self._turn.lease.turn, "tokens": window.input})
         self._estimate = draft.tokens
-        self.question_cut = self._fitting.question_cut(draft, shelf, window)
+        self.question_cut = self._fitting.question_cut(draft, material, window)
         return ModelRequest(
             messages=draft.messages,
             tools=draft.tools,
@@ -169,9 +169,9 @@ class Memory:
     def _too_long(self, model: str, words: str, estimated: int) -> bool:
         return self._windows.too_long(model, words, estimated, unknown_tokens=self._agent.context_tokens)
 
-    def _shelf(self, merged: Mapping[int, InboundMessage], note: str) -> Shelf:
+    def _material(self, merged: Mapping[int, InboundMessage], note: str) -> Material:
         layout = self._layout(merged)
-        return Shelf(layout=layout, summary=self._summary, omitted=self._turn.loaded.omitted, note=note)
+        return Material(layout=layout, summary=self._summary, omitted=self._turn.loaded.omitted, note=note)
 
     def _layout(self, merged: Mapping[int, InboundMessage]) -> Layout:
         turn = self._turn.state

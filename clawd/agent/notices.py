@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clawd.agent.choosing import Choice
-    from clawd.journal.base import Right
-    from clawd.models.base import Room
+    from clawd.journal.items import Right
+    from clawd.models.ledger import Room
     from clawd.response import ModelAttempt
 
 OWN_BUDGETS: Final = frozenset({"user", "conversation"})

@@ -15,7 +15,7 @@ from clawd.alerts.payload import body_of
 from clawd.alerts.wording import advice, line_of, message_of, title_of
 from clawd.bridge import ChatBridge
 from clawd.errors import JournalError
-from clawd.journal.base import Push, Pushed
+from clawd.journal.items import Push, Pushed
 from clawd.messages import MessageId
 from clawd.texts import say
 from clawd.webhooks.sending import place_of

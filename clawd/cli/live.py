@@ -13,7 +13,8 @@ from clawd.bridge import Bridge, BridgeContext, ClosableBridge, HttpBridge, OddB
 from clawd.errors import ClawdError, ModelUnavailable
 from clawd.ids import SystemClock
 from clawd.media import NoArtifacts
-from clawd.models.base import ModelContext, ModelInfo
+from clawd.models.base import ModelContext
+from clawd.models.info import ModelInfo
 from clawd.models.registry import build_models
 
 if TYPE_CHECKING:

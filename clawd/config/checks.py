@@ -13,9 +13,9 @@ from clawd.messages import PULL_BRIDGES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from clawd.config.nodes import PlainValue
     from clawd.config.problems import Problems
     from clawd.config.schema import Config
-    from clawd.config.values import PlainValue
 
 _FREE: Final = ("local", "demo")  # types of models that run here
 

@@ -12,7 +12,7 @@ from clawd import paths
 from clawd.config import sections
 from clawd.config.base import Secret
 from clawd.config.checks import check_whole, notes_on
-from clawd.config.nodes import Entries, Entry, Scalar
+from clawd.config.nodes import Entries, Entry, PlainValue, Scalar
 from clawd.config.problems import Problems
 from clawd.config.profiles import with_profile
 from clawd.config.reading import Reader
@@ -20,7 +20,7 @@ from clawd.config.schema import Config
 from clawd.config.secrecy import secret_values, secrets_in
 from clawd.config.sections import InstalledPlugins, Section
 from clawd.config.stamps import Stamp
-from clawd.config.values import PlainValue, Values
+from clawd.config.values import Values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 KeyPath = tuple[str | int, ...]
 ScalarValue = str | int | float | bool | None
+PlainValue = ScalarValue | list["PlainValue"] | dict[str, "PlainValue"]
+"""What is written, without its places."""
 
 
 @dataclass(frozen=True, slots=True)

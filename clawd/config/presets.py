@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from clawd.config.values import PlainValue
+from clawd.config.nodes import PlainValue
 
 ModelEntry = Mapping[str, PlainValue]
 """An entry of `models:` as it is written, before a type has read it."""

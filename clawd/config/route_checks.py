@@ -11,9 +11,9 @@ from clawd.config.values import MISSING
 from clawd.messages import COMMAND_NAMES, PULL_BRIDGES
 
 if TYPE_CHECKING:
+    from clawd.config.nodes import PlainValue
     from clawd.config.problems import Problems
     from clawd.config.schema import Config, RouteRule
-    from clawd.config.values import PlainValue
 
 
 def check_routes(data: Mapping[str, PlainValue], root: Entries, problems: Problems) -> None:

@@ -8,11 +8,11 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from clawd.config.nodes import Entries, Items, KeyPath, Mark, Node, Scalar, describe, find
+from clawd.config.nodes import Entries, Items, KeyPath, Mark, Node, PlainValue, Scalar, describe, find
 from clawd.config.presets import ModelPresets, Preset
 from clawd.config.problems import Problems, did_you_mean
 from clawd.config.schema import BridgeConfig, ModelConfig, ToolConfig, ToolsConfig
-from clawd.config.values import MISSING, PlainValue, Values
+from clawd.config.values import MISSING, Values
 from clawd.config.wording import add_bool_numbers, add_errors
 from clawd.errors import ClawdError
 

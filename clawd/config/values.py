@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from clawd.config.base import Text
-from clawd.config.nodes import Entries, Items, KeyPath, Mark, Node, Scalar, key_text
+from clawd.config.nodes import Entries, Items, KeyPath, Mark, Node, PlainValue, Scalar, key_text
 from clawd.config.stamps import Stamp, stamp
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from clawd.config.presets import Addition
     from clawd.config.problems import Problems
-
-PlainValue = str | int | float | bool | None | list["PlainValue"] | dict[str, "PlainValue"]
 
 MAX_SECRET_BYTES: Final = 64 * 1024
 _REFERENCES: Final = frozenset({"env", "file", "credential"})

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import pytest
 
-from clawd.bridge import Bridge, BridgeContext, ClosableBridge, MediaBridge
+from clawd.bridge import Bridge, BridgeContext
 from clawd.config.schema import NetworkConfig
 from clawd.conformance.inbox import MemoryInbox
+from clawd.conformance.receiving import WAIT_S, Receiving, close
 from clawd.errors import (
     BridgeAuthError,
     BridgeError,
@@ -25,7 +26,6 @@ from clawd.errors import (
     JournalUnavailable,
 )
 from clawd.ids import DeliveryId, SystemClock
-from clawd.media import is_stored
 from clawd.messages import Audio, File, Image, InboundMessage, Media, OutboundMessage
 from clawd.testing import MemoryArtifacts
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="Callable[..., object]")
 
 _NEEDS: Final[dict[str, Feature]] = {}
-_WAIT_S: Final = 20.0
+
 _KINDS: Final[dict[MediaKind, type[Media]]] = {"image": Image, "audio": Audio, "file": File}
 _CONTENT: Final[dict[MediaKind, tuple[str, bytes]]] = {
     # The least that each is told by: the heads of a PNG of 3 by 2 points and of Opus in Ogg, and words.
@@ -56,42 +56,6 @@ def _needs(feature: Feature) -> Callable[[T], T]:
         return test
 
     return mark
-
-
-class Receiving:
-    """A bridge at work in front of an inbox."""
-
-    def __init__(self, bridge: Bridge, inbox: MemoryInbox, platform: Platform) -> None:
-        self.bridge = bridge
-        self.inbox = inbox
-        self._platform = platform
-        self._began = asyncio.Event()
-        self._error: BridgeError | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self, tasks: asyncio.TaskGroup) -> None:
-        """Return once the bridge is connected."""
-        self._platform.attach(self.bridge, self.inbox)
-        self._task = tasks.create_task(self._run(), name=f"bridge:{self.bridge.name}")
-        async with asyncio.timeout(_WAIT_S):
-            await self._began.wait()
-        if self._error is not None:
-            raise self._error
-
-    async def _run(self) -> None:
-        try:
-            await self.bridge.run(self.inbox, self._began.set)
-        except BridgeError as error:  # as the supervisor: what is sent meanwhile has a fate of its own
-            self._error = error
-            self._began.set()
-
-    async def stop(self) -> None:
-        """Cancel the bridge, as the supervisor does, and wait for it."""
-        self._platform.detach()
-        if self._task is not None:
-            self._task.cancel()
-            async with asyncio.timeout(5):  # a bridge must not hold up a stop
-                await asyncio.wait({self._task})
 
 
 class BridgeConformance:
@@ -135,7 +99,7 @@ class BridgeConformance:
                 finally:
                     await state.stop()
         finally:
-            await _close(bridge)
+            await close(bridge)
 
     @asynccontextmanager
     async def sending(self, platform: Platform, context: BridgeContext) -> AsyncIterator[Bridge]:
@@ -156,7 +120,7 @@ class BridgeConformance:
         """Return a reply to a message that a person has just sent: some platforms take nothing else."""
         seen = len(state.inbox.messages)
         await platform.say("a question")
-        await state.inbox.wait_until(lambda: len(state.inbox.messages) > seen, _WAIT_S)
+        await state.inbox.wait_until(lambda: len(state.inbox.messages) > seen, WAIT_S)
         asked = state.inbox.messages[-1]
         return replace(
             self.reply(platform, text, number=seen),
@@ -175,7 +139,7 @@ class BridgeConformance:
             for text in ("hello 你好 😀", "and more"):
                 await platform.say(text)
             await platform.say("elsewhere", chat="2")
-            await inbox.wait_for(3, _WAIT_S)
+            await inbox.wait_for(3, WAIT_S)
         first, second, other = inbox.messages
         assert [platform.text_of(m.parts) for m in inbox.messages] == [
             "hello 你好 😀",
@@ -196,7 +160,7 @@ class BridgeConformance:
         async with self.receiving(platform, context, inbox):
             for text in texts:
                 await platform.say(text)
-            await inbox.wait_for(len(texts), _WAIT_S)
+            await inbox.wait_for(len(texts), WAIT_S)
         assert [platform.text_of(m.parts) for m in inbox.messages] == texts
 
     @_needs("repeats")
@@ -206,11 +170,11 @@ class BridgeConformance:
         inbox = MemoryInbox()
         async with self.receiving(platform, context, inbox):
             await platform.say("once")
-            await inbox.wait_for(1, _WAIT_S)
+            await inbox.wait_for(1, WAIT_S)
             batches = len(inbox.batches)
             await platform.say_again()
             await platform.say("last")
-            await inbox.wait_for(2, _WAIT_S)
+            await inbox.wait_for(2, WAIT_S)
         again = [e for events, _ in inbox.batches[batches:] for e in events if isinstance(e, InboundMessage)]
         assert [platform.text_of(m.parts) for m in again] == ["once", "last"], (
             "the bridge itself drops nothing"
@@ -226,7 +190,7 @@ class BridgeConformance:
         inbox.refuse(JournalUnavailable("the disk is full", retry_after_s=0.01))
         async with self.receiving(platform, context, inbox):
             await platform.say("kept")
-            await inbox.wait_for(1, _WAIT_S)
+            await inbox.wait_for(1, WAIT_S)
         assert [platform.text_of(m.parts) for m in inbox.messages] == ["kept"]
 
     @_needs("redelivery")
@@ -236,11 +200,11 @@ class BridgeConformance:
         inbox = MemoryInbox()
         async with self.receiving(platform, context, inbox):
             await platform.say("before")
-            await inbox.wait_for(1, _WAIT_S)
+            await inbox.wait_for(1, WAIT_S)
         await platform.say("meanwhile")
         async with self.receiving(platform, context, inbox):
             await platform.say("after")
-            await inbox.wait_for(3, _WAIT_S)
+            await inbox.wait_for(3, WAIT_S)
         assert [platform.text_of(m.parts) for m in inbox.messages] == ["before", "meanwhile", "after"]
 
     @_needs("garbage")
@@ -251,7 +215,7 @@ class BridgeConformance:
         async with self.receiving(platform, context, inbox):
             await platform.send_garbage()
             await platform.say("still here")
-            await inbox.wait_until(lambda: bool(inbox.messages), _WAIT_S)
+            await inbox.wait_until(lambda: bool(inbox.messages), WAIT_S)
         assert [platform.text_of(m.parts) for m in inbox.messages] == ["still here"]
 
     @_needs("files_in")
@@ -263,14 +227,9 @@ class BridgeConformance:
         name, content = _CONTENT[kind]
         async with self.receiving(platform, context, inbox) as state:
             await platform.send_file(kind, content, name=name)
-            await inbox.wait_until(lambda: bool(inbox.messages), _WAIT_S)
+            await inbox.wait_until(lambda: bool(inbox.messages), WAIT_S)
             (part,) = [p for p in inbox.messages[0].parts if isinstance(p, _KINDS[kind])]
-            if is_stored(part.ref):
-                pieces = [piece async for piece in context.artifacts.read(part.ref)]
-            else:
-                assert isinstance(state.bridge, MediaBridge)
-                pieces = [piece async for piece in state.bridge.fetch(part)]
-        assert b"".join(pieces) == content
+            assert await state.content(part, context) == content
 
     @_needs("files_in")
     async def test_a_voice_of_ten_megabytes_can_be_had_whole(
@@ -280,14 +239,9 @@ class BridgeConformance:
         content = _CONTENT["audio"][1] + bytes(10_000_000)
         async with self.receiving(platform, context, inbox) as state:
             await platform.send_file("audio", content, name="long.ogg")
-            await inbox.wait_until(lambda: bool(inbox.messages), _WAIT_S)
+            await inbox.wait_until(lambda: bool(inbox.messages), WAIT_S)
             (part,) = [p for p in inbox.messages[0].parts if isinstance(p, Audio)]
-            if is_stored(part.ref):
-                pieces = [piece async for piece in context.artifacts.read(part.ref)]
-            else:
-                assert isinstance(state.bridge, MediaBridge)
-                pieces = [piece async for piece in state.bridge.fetch(part)]
-        assert b"".join(pieces) == content
+            assert await state.content(part, context) == content
 
     # --- the connection -----------------------------------------------------------------------------------
 
@@ -300,14 +254,14 @@ class BridgeConformance:
         bridge = platform.bridge(context)
         try:
             with pytest.raises(BridgeNotReady):
-                async with asyncio.timeout(_WAIT_S):
+                async with asyncio.timeout(WAIT_S):
                     await bridge.run(inbox, _nothing)
         finally:
-            await _close(bridge)
+            await close(bridge)
         await platform.mend()
         async with self.receiving(platform, context, inbox):
             await platform.say("back again")
-            await inbox.wait_for(1, _WAIT_S)
+            await inbox.wait_for(1, WAIT_S)
 
     @_needs("credentials")
     async def test_refused_credentials_are_told_apart_from_an_outage(
@@ -317,10 +271,10 @@ class BridgeConformance:
         bridge = platform.bridge(context)
         try:
             with pytest.raises(BridgeAuthError) as caught:
-                async with asyncio.timeout(_WAIT_S):
+                async with asyncio.timeout(WAIT_S):
                     await bridge.run(MemoryInbox(), _nothing)
         finally:
-            await _close(bridge)
+            await close(bridge)
         assert caught.value.remedy, "only a person can mend this, and has to be told how"
 
     # --- out --------------------------------------------------------------------------------------------
@@ -383,7 +337,7 @@ class BridgeConformance:
             with pytest.raises(DeliveryRetryLater):
                 await bridge.send(self.reply(platform, "not sent"))
         finally:
-            await _close(bridge)
+            await close(bridge)
 
     @_needs("reset")
     async def test_a_broken_connection_leaves_it_open_whether_it_arrived(
@@ -425,7 +379,7 @@ class BridgeConformance:
             await platform.fail(feature)
             bridge = platform.bridge(context)
             try:
-                async with asyncio.timeout(_WAIT_S):
+                async with asyncio.timeout(WAIT_S):
                     if feature in ("connection", "credentials"):
                         await bridge.run(MemoryInbox(), _nothing)
                     else:
@@ -433,7 +387,7 @@ class BridgeConformance:
             except BridgeError as error:
                 told += [str(error), repr(error.__cause__)]
             finally:
-                await _close(bridge)
+                await close(bridge)
             await platform.mend()
         assert told or not self.features
         told += [f"{record.getMessage()} {record.__dict__}" for record in caplog.records]
@@ -448,11 +402,6 @@ class BridgeConformance:
 
 def _nothing() -> None:
     """Be told that the bridge is ready."""
-
-
-async def _close(bridge: Bridge) -> None:
-    if isinstance(bridge, ClosableBridge):
-        await bridge.close()
 
 
 async def _pieces(content: bytes) -> AsyncIterator[bytes]:

@@ -31,7 +31,7 @@ from clawd.control.reads import ACCOUNT, turn_in
 from clawd.control.waiting import OPEN_STATES
 from clawd.errors import NotFound, NotPossible
 from clawd.fanout import Arrived
-from clawd.journal.base import Push, Pushed
+from clawd.journal.items import Push, Pushed
 from clawd.messages import (
     PULL_BRIDGES,
     Accepted,

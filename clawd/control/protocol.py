@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from clawd.config.schema import TokenScope
     from clawd.journal.reading import QueueStats
     from clawd.journal.spend import UsageBy, UsageRow
-    from clawd.models.base import ModelInfo, SwitchSeen
+    from clawd.models.info import ModelInfo, SwitchSeen
 
 PROTOCOL_VERSION: Final = 1
 PROTOCOL_HEADER: Final = "X-Clawd-Protocol"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clawd.control.protocol import Operations
     from clawd.fanout import Fanout
     from clawd.ids import Clock
-    from clawd.journal.base import Item, Pushed, Stored
+    from clawd.journal.items import Item, Pushed, Stored
     from clawd.journal.keeping import Keeping
     from clawd.journal.reading import Admin, Views
     from clawd.messages import Accepted, Cursor, Duplicate

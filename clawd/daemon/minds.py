@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from clawd.daemon.states import KeptStates
     from clawd.ids import Clock
     from clawd.media import Artifacts
-    from clawd.models.base import ModelInfo
     from clawd.models.budgets import BudgetLedger
+    from clawd.models.info import ModelInfo
     from clawd.models.registry import ModelSet
     from clawd.observability.redact import Redactor
     from clawd.plugins import Plugins

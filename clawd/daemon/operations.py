@@ -29,7 +29,7 @@ from clawd.control.protocol import (
 from clawd.daemon.knocking import try_bridge
 from clawd.errors import ConfigError
 from clawd.gateway.tls import check_files
-from clawd.journal.base import Push
+from clawd.journal.items import Push
 from clawd.messages import MessageId
 from clawd.observability.counts import LAG_S
 from clawd.paths import config_path
@@ -45,9 +45,10 @@ if TYPE_CHECKING:
     from clawd.config.schema import Config
     from clawd.config.stamps import Stamp
     from clawd.control.protocol import UsageReport
-    from clawd.gateway.auth import Token, TokenStore
+    from clawd.gateway.auth import TokenStore
+    from clawd.gateway.token import Token
     from clawd.journal.spend import UsageBy
-    from clawd.models.base import ModelInfo
+    from clawd.models.info import ModelInfo
     from clawd.observability.counts import Counts
 
     from .parts import Parts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from clawd import __version__
 from clawd.access import Access
+from clawd.admission import Admission
 from clawd.agent.files import Shelf
 from clawd.agent.mailbox import Mailbox
 from clawd.agent.offline import Outage
@@ -39,13 +39,14 @@ from clawd.journal.endpoints import EndpointRows
 from clawd.journal.spend_direct import DirectSpend
 from clawd.models.budgets import BudgetLedger, day_limits
 from clawd.observability.counts import Counts
+from clawd.queries import Queries
 from clawd.supervisor import Supervisor
-from clawd.texts import say
 from clawd.tracing.service import Traces
 
 from .accounts import Accounts
+from .chat_status import StatusInChat
 from .keeper import Keeper
-from .minds import Minds, would_answer
+from .minds import Minds
 from .situation import Situation
 from .states import KeptStates
 from .vitals import VitalsReader
@@ -82,6 +83,7 @@ class Parts:
     minds: Minds
     mailbox: Mailbox
     outage: Outage
+    admission: Admission
     inbox: DurableInbox
     workers: Workers
     supervisor: Supervisor
@@ -102,7 +104,7 @@ class Parts:
         config = self.situation.loaded.config
         self.counts.expect(bridges=config.bridges, tools=self.minds.brain().tools.names)
         self.access.configure(config.access, config.bridges)
-        self.inbox.configure(config.access)
+        self.admission.configure(config.access)
         self.callbacks.configure(config.gateway, config.network)
         self.alert_calls.configure(config.alerts.targets, config.network)
         self.alerts.configure(config.alerts, tuple(config.bridges))
@@ -168,7 +170,7 @@ def build(
     )
     minds, accounts = _thinking(ground, environ, state_dir)
     access = Access(opened.store, clock)
-    inbox = _door(ground, access, minds, accounts, desk=lambda: alerts)
+    admission, inbox = _door(ground, access, minds, accounts, desk=lambda: alerts)
     supervisor, live_view, outbox = _delivery(ground, inbox, state_dir)
     alerts = _alerts(ground, minds, accounts, access, supervisor, state_dir)
     tokens = TokenStore(state_dir, clock=clock, store=opened.store)
@@ -187,6 +189,7 @@ def build(
         minds=minds,
         mailbox=ground.mailbox,
         outage=ground.outage,
+        admission=admission,
         inbox=inbox,
         workers=_workers(ground, minds, supervisor),
         supervisor=supervisor,
@@ -224,30 +227,32 @@ def _thinking(ground: _Ground, environ: Mapping[str, str], state_dir: Path) -> t
 
 def _door(
     ground: _Ground, access: Access, minds: Minds, accounts: Accounts, *, desk: Callable[[], Desk]
-) -> DurableInbox:
-    async def status_text(language: str | None) -> str:
-        return await _status_text(ground.situation, ground.opened, minds, language)
-
-    return DurableInbox(
+) -> tuple[Admission, DurableInbox]:
+    status = StatusInChat(ground.situation, ground.opened.views, minds)
+    alerts_text = AlertsInChat(
+        desk,
+        ground.clock,
+        models=lambda: [info.name for info in minds.infos()],
+        bridges=lambda: ground.situation.loaded.config.bridges,
+    )
+    admission = Admission(
         ground.opened.journal,
         access,
-        ground.fanout,
+        Queries(status=status.text, usage=accounts.text, alerts=alerts_text, prefixes=minds.prefixes),
         ground.clock,
-        on_stop=ground.mailbox.stop,
-        on_message=ground.mailbox.arrived,
-        status_text=status_text,
-        usage_text=accounts.text,
-        alerts_text=AlertsInChat(
-            desk,
-            ground.clock,
-            models=lambda: [info.name for info in minds.infos()],
-            bridges=lambda: ground.situation.loaded.config.bridges,
-        ),
-        alarms=ground.alarms,
         prefixes=minds.prefixes,
         app_events=ground.callbacks.events,
+    )
+    inbox = DurableInbox(
+        ground.opened.journal,
+        admission,
+        ground.fanout,
+        on_stop=ground.mailbox.stop,
+        on_message=ground.mailbox.arrived,
+        alarms=ground.alarms,
         counts=ground.counts,
     )
+    return admission, inbox
 
 
 def _delivery(ground: _Ground, inbox: DurableInbox, state_dir: Path) -> tuple[Supervisor, LiveView, Outbox]:
@@ -401,18 +406,4 @@ def _gateway(
         clock=ground.clock,
         counts=ground.counts,
         firing=alerts.firing,
-    )
-
-
-async def _status_text(situation: Situation, opened: OpenJournal, minds: Minds, language: str | None) -> str:
-    stats = await opened.views.stats()
-    minutes = int((time.monotonic() - situation.began) // 60)
-    return say(
-        "status",
-        language,
-        version=__version__,
-        uptime=f"{minutes // 60} h {minutes % 60} min",
-        model=would_answer(minds.default_route(), minds.infos()) or "–",
-        queued=stats.queued,
-        running=stats.running,
     )

@@ -7,8 +7,7 @@ import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from clawd.models.base import BreakerState
-from clawd.models.states import RecentStates
+from clawd.models.states import BreakerState, RecentStates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from clawd.ids import Clock
     from clawd.journal.reading import QueueStats, Views
-    from clawd.models.base import ModelInfo
     from clawd.models.budgets import BudgetLedger
+    from clawd.models.info import ModelInfo
     from clawd.models.traffic import Outcome
     from clawd.observability.counts import Counts
     from clawd.observability.redact import Redactor

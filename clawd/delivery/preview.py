@@ -24,12 +24,12 @@ from clawd.errors import (
 )
 from clawd.fanout import Asked, Delta, Ended, HandedBack, Started
 from clawd.ids import draft_id
-from clawd.journal.base import Wake
+from clawd.journal.wake import Wake
 from clawd.messages import Draft, Mark, Preview
 from clawd.observability.about import about
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from clawd.bridge import Bridge
     from clawd.fanout import Fanout
@@ -281,20 +281,21 @@ class _Follower:
         reference = lease.message.reference
         if reference is None or not (isinstance(bridge, MarkBridge) and bridge.marks(lease.address)):
             return
-        try:
-            async with asyncio.timeout(self._view.call_timeout_s):
-                await bridge.mark(lease.address, reference, mark)
-        except Exception as error:  # noqa: BLE001 - a bug there must not keep the answer from being sent
-            log.warning("mark_failed", extra={"error": repr(error)})
+        await self._beside("mark_failed", lambda: bridge.mark(lease.address, reference, mark))
 
     async def _type(self) -> None:
-        if not (isinstance(self._bridge, ActivityBridge) and self._bridge.capabilities.typing):
+        bridge, lease = self._bridge, self._lease
+        if not (isinstance(bridge, ActivityBridge) and bridge.capabilities.typing):
             return
+        await self._beside("typing_failed", lambda: bridge.working(lease.address))
+
+    async def _beside(self, failure: str, call: Callable[[], Awaitable[None]]) -> None:
+        """Wait for a call that shows no text; `failure` is the event that tells of one that went wrong."""
         try:
             async with asyncio.timeout(self._view.call_timeout_s):
-                await self._bridge.working(self._lease.address)
+                await call()
         except Exception as error:  # noqa: BLE001 - a bug there must not keep the answer from being sent
-            log.warning("typing_failed", extra={"error": repr(error)})
+            log.warning(failure, extra={"error": repr(error)})
 
     def _clip(self, text: str) -> str:
         """Return what fits into the one message that a preview is.

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Future
 
-    from clawd.models.base import ModelEvent, ModelInfo, ModelRequest
+    from clawd.models.base import ModelEvent, ModelRequest
+    from clawd.models.info import ModelInfo
     from clawd.models.registry import ModelSet
     from clawd.response import ModelResponse
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from clawd.bridge import Inbox
     from clawd.gateway.approvals import Approvals
     from clawd.gateway.attachments import Attachments
-    from clawd.gateway.auth import Token
     from clawd.gateway.limits import Limits
     from clawd.gateway.requests import ApproveFrame, CancelFrame, SendFrame
+    from clawd.gateway.token import Token
     from clawd.ids import Clock
     from clawd.journal.reading import Views
     from clawd.response import JsonObject

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clawd.bridge import Inbox
-    from clawd.gateway.auth import Token, TokenStore
+    from clawd.gateway.auth import TokenStore
+    from clawd.gateway.token import Token
     from clawd.ids import Clock
     from clawd.journal.base import OpenQuestion
     from clawd.journal.reading import Views

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from multidict import MultiMapping
 
     from clawd.config.schema import AppConfig
-    from clawd.gateway.auth import Token, TokenStore
+    from clawd.gateway.auth import TokenStore
+    from clawd.gateway.token import Token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

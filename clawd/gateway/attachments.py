@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from clawd.artifacts.store import ArtifactStore
-    from clawd.gateway.auth import Token
+    from clawd.gateway.token import Token
     from clawd.media import StoredFile
     from clawd.messages import Media, Part
 

@@ -1,83 +1,38 @@
-"""Bearer tokens: who is asking, and what the token allows. Owns the table `token`.
-
-Of a token only its SHA-256 is kept. A slow hash protects passwords, which people choose and others guess; a
-token is 256 random bits, which nobody guesses, and a slow hash would cost every request its time.
-"""
+"""The tokens in force: who is asking, and whether that still counts."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import logging
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-from clawd.config.schema import TokenScope
 from clawd.errors import NotFound, NotPossible
+from clawd.gateway import token_rows as rows
 from clawd.gateway.problems import RequestRefused
+from clawd.gateway.token import Token, app_token, configured, digest_of
 from clawd.gateway.token_file import TOKEN_FILE, new_token, read_or_make, unusable
-from clawd.gateway.token_use import TokenUse, delete_use
-from clawd.ids import SystemClock, from_ms, to_ms
+from clawd.gateway.token_use import TokenUse
+from clawd.ids import SystemClock
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from multidict import MultiMapping
 
-    from clawd.config.schema import AppConfig, TokenConfig
+    from clawd.config.schema import AppConfig, TokenConfig, TokenScope
     from clawd.ids import Clock
     from clawd.store.sqlite import Store
 
 log = logging.getLogger(__name__)
 
-Scope = TokenScope
-
 GENERATED_NAME: Final = "default"
 APP_HEADER: Final = "X-App-Id"
 MAX_CREATED: Final = 1000  # each is compared at every request
 _CHALLENGE: Final = 'Bearer realm="clawd"'
-_BRIDGE: Final = "api"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    """A token as requests are checked against it; the value itself is not kept."""
-
-    name: str
-    scopes: frozenset[TokenScope]
-    digest: bytes  # SHA-256 of the token
-    conversations: str = ""  # what names of its conversations begin with
-    expires_at: datetime | None = None
-    rate: str | None = None  # requests, such as 60/min
-    day: int | None = None  # messages a day
-    source: Literal["config", "created", "generated"] = "config"
-    created_at: datetime | None = None  # of a created one
-
-    def may_name(self, conversation: str) -> bool:
-        """Whether the token may know of a conversation of this name, as far as its prefix goes."""
-        return conversation.startswith(self.conversations)
-
-    def may_read(self, bridge: str, account: str, conversation: str) -> bool:
-        """Whether what happens at this address is the token's business."""
-        if bridge != _BRIDGE and self.conversations:
-            return False  # names that others chose say nothing
-        return self.may_name(conversation) and (
-            (bridge, account) == (_BRIDGE, self.name) or not self.scopes.isdisjoint(("read", "admin"))
-        )
-
-    def may_change(self, bridge: str, account: str, conversation: str) -> bool:
-        """Whether the token may stop or answer what happens at this address."""
-        own = (bridge, account) == (_BRIDGE, self.name) and self.may_name(conversation)
-        return own or "admin" in self.scopes
-
-    def is_expired(self, now: datetime) -> bool:
-        """Whether its time is over."""
-        return self.expires_at is not None and self.expires_at <= now
 
 
 class TokenStore:
@@ -102,7 +57,7 @@ class TokenStore:
         self._watchers: dict[bytes, set[Callable[[], None]]] = {}
         self._changing = asyncio.Lock()  # two creations must not take one name
 
-    async def configure(self, configured: Sequence[TokenConfig], apps: Sequence[AppConfig] = ()) -> None:
+    async def configure(self, tokens: Sequence[TokenConfig], apps: Sequence[AppConfig] = ()) -> None:
         """Use these tokens from now on; without any, the generated one, which is made if it is missing.
 
         An app counts as a token of its own, which is only valid beside the app's id.
@@ -112,11 +67,11 @@ class TokenStore:
             JournalUnavailable: the created ones can't be read.
         """
         if self._created is None:
-            self._created = await self._load()
+            self._created = {} if self._store is None else await rows.load(self._store)
             await self.use.load()
-        self._new_apps = {app.app_id: _of_app(app) for app in apps}
-        if configured:
-            self._given = tuple(_configured(token) for token in configured)
+        self._new_apps = {app.app_id: app_token(app) for app in apps}
+        if tokens:
+            self._given = tuple(configured(token) for token in tokens)
         else:
             try:
                 value = await asyncio.to_thread(read_or_make, self.path)
@@ -126,7 +81,7 @@ class TokenStore:
                 Token(
                     name=GENERATED_NAME,
                     scopes=frozenset({"chat", "admin"}),
-                    digest=_digest(value),
+                    digest=digest_of(value),
                     source="generated",
                 ),
             )
@@ -140,7 +95,7 @@ class TokenStore:
     def app(self, app_id: str, value: str) -> Token | None:
         """Return the app of this id, if this is its token; takes the same time whether there is one."""
         app = self._apps.get(app_id)
-        good = hmac.compare_digest(app.digest if app is not None else bytes(32), _digest(value))
+        good = hmac.compare_digest(app.digest if app is not None else bytes(32), digest_of(value))
         return app if good else None
 
     def named(self, name: str) -> Token | None:
@@ -176,7 +131,7 @@ class TokenStore:
         return token
 
     def require(
-        self, headers: MultiMapping[str], scope: Scope, *others: Scope, found: Token | None = None
+        self, headers: MultiMapping[str], scope: TokenScope, *others: TokenScope, found: Token | None = None
     ) -> Token:
         """Return the token that a request's headers carry, if it has one of the scopes; `admin` has them all.
 
@@ -263,7 +218,7 @@ class TokenStore:
             token = Token(
                 name=name,
                 scopes=frozenset(scopes),
-                digest=_digest(value),
+                digest=digest_of(value),
                 conversations=conversations,
                 expires_at=expires_at,
                 rate=rate,
@@ -277,7 +232,7 @@ class TokenStore:
                 self._created[name] = token
                 self._apply()
 
-            await self._store.write(lambda db: _insert(db, token), after=remember)
+            await self._store.write(lambda db: rows.insert(db, token), after=remember)
         log.info("gateway_token_created", extra={"token": name, "scopes": sorted(token.scopes)})
         return value
 
@@ -305,7 +260,7 @@ class TokenStore:
                 self._created.pop(name, None)
             self._apply()
 
-        await self._store.write(lambda db: _delete(db, name), after=forget)
+        await self._store.write(lambda db: rows.delete(db, name), after=forget)
         self.use.forget(name)
         log.info("gateway_token_revoked", extra={"token": name})
 
@@ -316,7 +271,7 @@ class TokenStore:
     # --- inside -----------------------------------------------------------------------------------------
 
     def _match(self, value: str) -> Token | None:
-        given = _digest(value)
+        given = digest_of(value)
         found = None
         for token in self._in_force:
             if hmac.compare_digest(token.digest, given):
@@ -338,71 +293,6 @@ class TokenStore:
                 for callback in tuple(self._watchers.pop(token.digest, ())):
                     callback()
 
-    async def _load(self) -> dict[str, Token]:
-        if self._store is None:
-            return {}
-        rows = await self._store.read(
-            "SELECT name, digest, scopes, conversations, rate, day, created_ms, expires_ms FROM token"
-        )
-        return {
-            name: Token(
-                name=name,
-                digest=digest,
-                scopes=frozenset(scopes.split()),
-                conversations=conversations,
-                rate=rate,
-                day=day,
-                created_at=from_ms(created_ms),
-                expires_at=None if expires_ms is None else from_ms(expires_ms),
-                source="created",
-            )
-            for name, digest, scopes, conversations, rate, day, created_ms, expires_ms in rows
-        }
-
-
-def _configured(config: TokenConfig) -> Token:
-    return Token(
-        name=config.name,
-        scopes=frozenset(config.scopes),
-        digest=_digest(config.token.reveal()),
-        conversations=config.conversations,
-        expires_at=config.expires,
-        rate=config.rate,
-        day=config.day,
-    )
-
-
-def _of_app(config: AppConfig) -> Token:
-    return Token(
-        name=config.app_id,
-        scopes=frozenset({"chat"}),
-        digest=_digest(config.token.reveal()),
-        conversations=config.conversations,
-    )
-
-
-def _insert(db: sqlite3.Connection, token: Token) -> None:
-    assert token.created_at is not None  # noqa: S101 - set where it is made
-    db.execute(
-        "INSERT INTO token (name, digest, scopes, conversations, rate, day, created_ms, expires_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            token.name,
-            token.digest,
-            " ".join(sorted(token.scopes)),
-            token.conversations,
-            token.rate,
-            token.day,
-            to_ms(token.created_at),
-            None if token.expires_at is None else to_ms(token.expires_at),
-        ),
-    )
-
-
-def _delete(db: sqlite3.Connection, name: str) -> None:
-    db.execute("DELETE FROM token WHERE name = ?", (name,))
-    delete_use(db, name)
-
 
 def _bearer(headers: MultiMapping[str]) -> str | None:
     given = headers.getall("Authorization", [])
@@ -412,7 +302,3 @@ def _bearer(headers: MultiMapping[str]) -> str | None:
 
 def _unauthorized(what: str, remedy: str) -> RequestRefused:
     return RequestRefused(401, what, remedy=remedy, headers={"WWW-Authenticate": _CHALLENGE})
-
-
-def _digest(value: str) -> bytes:
-    return hashlib.sha256(value.encode("utf-8", "surrogateescape")).digest()

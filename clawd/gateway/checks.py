@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from clawd.config.schema import GatewayConfig
-    from clawd.gateway.auth import Token
     from clawd.gateway.places import Places
     from clawd.gateway.remote import RemoteDoor
     from clawd.gateway.surroundings import Surroundings
+    from clawd.gateway.token import Token
 
 _MAX_HEADER_BYTES: Final = 32 * 1024
 # Where messages come in, with the statuses that say that one was taken.

@@ -14,7 +14,8 @@ from clawd.jsonable import moment
 from clawd.messages import Address
 
 if TYPE_CHECKING:
-    from clawd.gateway.auth import Token, TokenStore
+    from clawd.gateway.auth import TokenStore
+    from clawd.gateway.token import Token
     from clawd.journal.reading import ConversationView, Views
     from clawd.response import JsonObject
 

@@ -19,7 +19,8 @@ from clawd.jsonable import moment
 if TYPE_CHECKING:
     from clawd.artifacts.rows import KeptFile
     from clawd.artifacts.store import ArtifactStore
-    from clawd.gateway.auth import Token, TokenStore
+    from clawd.gateway.auth import TokenStore
+    from clawd.gateway.token import Token
     from clawd.gateway.uploads import Incoming
     from clawd.media import StoredFile
     from clawd.response import JsonObject

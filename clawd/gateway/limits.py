@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from clawd.gateway.problems import try_later
 
 if TYPE_CHECKING:
-    from clawd.gateway.auth import Token
+    from clawd.gateway.token import Token
     from clawd.gateway.token_use import TokenUse
     from clawd.ids import Clock
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clawd.config.callbacks import CallbacksConfig
-    from clawd.gateway.auth import Token
     from clawd.gateway.requests import Content
+    from clawd.gateway.token import Token
     from clawd.journal.base import OpenQuestion
     from clawd.journal.reading import TurnView
     from clawd.messages import AcceptResult, Part

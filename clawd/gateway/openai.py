@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from clawd.gateway.auth import Token, TokenStore
+    from clawd.gateway.auth import TokenStore
     from clawd.gateway.openai_agent import AgentDoor
     from clawd.gateway.openai_answers import Answer, Whole
     from clawd.gateway.openai_kept import KeptResponses
     from clawd.gateway.openai_models import Offered
     from clawd.gateway.openai_question import Question
+    from clawd.gateway.token import Token
     from clawd.ids import Clock
     from clawd.response import JsonObject
 

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from clawd.fanout import Event as FanoutEvent
     from clawd.fanout import Fanout, Subscription
     from clawd.gateway.attachments import Attachments
-    from clawd.gateway.auth import Token
     from clawd.gateway.openai_answers import Answer, Event
     from clawd.gateway.openai_question import Question
+    from clawd.gateway.token import Token
     from clawd.ids import Clock
     from clawd.journal.base import OpenQuestion
     from clawd.journal.reading import TurnView, Views

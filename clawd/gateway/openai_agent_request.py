@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from clawd.gateway.auth import Token
     from clawd.gateway.openai_question import Question
+    from clawd.gateway.token import Token
     from clawd.models.base import ChatMessage
 
 MAX_CONTEXT_CHARS: Final = 200_000

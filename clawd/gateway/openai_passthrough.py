@@ -19,10 +19,10 @@ from clawd.models.windows import DEFAULT_ROUTE
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from clawd.gateway.auth import Token
     from clawd.gateway.openai_answers import Event
     from clawd.gateway.openai_models import Offered
     from clawd.gateway.openai_question import Question
+    from clawd.gateway.token import Token
     from clawd.ids import Clock
 
 

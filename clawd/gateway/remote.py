@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohttp import web
 
-from clawd.gateway.auth import Token
 from clawd.gateway.problems import RequestRefused
+from clawd.gateway.token import Token
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from clawd.fanout import Fanout
     from clawd.gateway.actions import Actions
     from clawd.gateway.apps import Callers
-    from clawd.gateway.auth import Token
     from clawd.gateway.places import Ending, Place, StreamTimes
     from clawd.gateway.requests import Frame
+    from clawd.gateway.token import Token
     from clawd.journal.reading import Views
     from clawd.messages import Address
     from clawd.response import JsonObject

@@ -9,7 +9,7 @@ from clawd.gateway.problems import RequestRefused
 from clawd.ids import TurnId, parse_turn_id
 
 if TYPE_CHECKING:
-    from clawd.gateway.auth import Token
+    from clawd.gateway.token import Token
     from clawd.journal.reading import TurnView, Views
 
 

@@ -10,14 +10,15 @@ from clawd.errors import HoldsMore, NotFound, NotPossible
 from clawd.ids import TurnId, parse_row_id, update_id
 from clawd.journal import sqlite_callbacks as callbacks
 from clawd.journal import sqlite_inbox as inbox
+from clawd.journal import sqlite_line as line
 from clawd.journal import sqlite_merging as merging
-from clawd.journal import sqlite_outbox as outbox
+from clawd.journal import sqlite_settings as settings
 from clawd.journal import sqlite_turns as turns
 from clawd.journal.erasing import erase_conversation
 
 if TYPE_CHECKING:
-    from clawd.journal.base import Wake
     from clawd.journal.sqlite_context import Context
+    from clawd.journal.wake import Wake
     from clawd.messages import Address
     from clawd.store.sqlite import Store
 
@@ -112,7 +113,7 @@ def _find(db: sqlite3.Connection, address: Address) -> inbox.Conversation:
 
 def _reset(db: sqlite3.Connection, address: Address) -> None:
     conv = _find(db, address)
-    turns.begin_session(db, conv.id, conv.last_seq)
+    settings.begin_session(db, conv.id, conv.last_seq)
 
 
 def _delete(db: sqlite3.Connection, context: Context, address: Address, only: TurnId | None) -> int:
@@ -193,7 +194,7 @@ def _give_up_stuck(db: sqlite3.Connection, turn: tuple[int, int], now: int) -> N
     """End the turn that can't be read, and begin a session without what came before it."""
     conv, seq = turn
     db.execute("UPDATE inbox SET dropped = 1 WHERE conv = ? AND seq = ?", (conv, seq))
-    turns.begin_session(db, conv, seq)
+    settings.begin_session(db, conv, seq)
     db.execute("UPDATE conv SET stuck = NULL WHERE id = ?", (conv,))
     turns.end_turn(db, conv, seq, "dead", now)
 
@@ -227,7 +228,7 @@ def _resubmit_delivery(db: sqlite3.Connection, context: Context, row: int, ident
     )
     if event:
         callbacks.insist(db, row)
-    outbox.refresh(db, conv, now)
+    line.refresh(db, conv, now)
 
 
 def _find_update(db: sqlite3.Connection, row: int, identifier: str) -> None:

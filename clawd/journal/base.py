@@ -7,99 +7,34 @@ commit.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
-
-from clawd.messages import Edited, Moved, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
 
-    from clawd.ids import DeliveryId, QuestionId, TurnId
+    from clawd.ids import QuestionId, TurnId
     from clawd.journal.deliveries import DeliveryOutcome, NewDelivery, Taken
+    from clawd.journal.items import Item, Pushed, Right, Stored
     from clawd.journal.records import Record
+    from clawd.journal.wake import Wake
     from clawd.messages import (
         Accepted,
         Address,
-        Choice,
         ControlKind,
         Cursor,
         Duplicate,
-        InboundControl,
         InboundMessage,
-        Media,
-        MessageId,
         Part,
         Sender,
     )
 
-Right = Literal["chat", "tools", "owner"]
 TurnState = Literal["queued", "running", "waiting", "answered", "failed", "cancelled", "dead"]
 OutboxState = Literal["pending", "sending", "open", "sent", "parked", "unknown", "dead"]
 
 SUSPECT_ATTEMPTS = 3
 """From this attempt on a turn is suspected of killing the process: such turns run one at a time."""
-
-
-# --- accept -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdmittedMessage:
-    """A message that access let in, with the sender's right; `app` is to be told that it came."""
-
-    message: InboundMessage
-    right: Right
-    app: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdmittedControl:
-    """A control that access let in.
-
-    `own_only` holds approve and deny to a question that is open at the control's own address and that its
-    sender asked for: the id in a control may be made up.
-    """
-
-    control: InboundControl
-    own_only: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Push:
-    """A message that no turn made: a command's answer, a pairing code, `clawd send`.
-
-    `id` is its dedup key: the same push is never written twice.
-    """
-
-    id: MessageId
-    address: Address
-    text: str
-    reference: str | None = None
-    files: tuple[Media, ...] = ()  # stored ones
-    question: QuestionId | None = None  # that no turn asks, such as whether to let a stranger in
-    choices: tuple[Choice, ...] = ()
-    kind: Literal["push", "alert"] = "push"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pushed:
-    """A push was written."""
-
-    delivery: DeliveryId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """An update was kept or a control noted; `turn` is that of the control or the edit, if it had one."""
-
-    turn: TurnId | None = None
-    fetched: bool = False  # of a `fetch`: something is on its way to the sender
-
-
-Item = AdmittedMessage | AdmittedControl | Push | Edited | Moved | Unreadable
 
 
 # --- turns ----------------------------------------------------------------------------------------------
@@ -214,39 +149,6 @@ class Snapshot:
     summary: str = ""
     summary_seq: int = 0  # the summary stands for the turns up to here
     turns: tuple[PastTurn, ...] = ()  # behind the summary, oldest first
-
-
-# --- wake-ups -------------------------------------------------------------------------------------------
-
-
-class Wake:
-    """A wake-up for one waiting task: `set` from anywhere in the loop, `wait` clears it."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-        self._waiters = 0
-
-    @property
-    def idle(self) -> bool:
-        """Whether somebody waits and nothing has woken them."""
-        return self._waiters > 0 and not self._event.is_set()
-
-    def set(self) -> None:
-        """Wake the waiter now, or let its next wait return at once."""
-        self._event.set()
-
-    async def wait(self, timeout_s: float | None = None) -> bool:
-        """Return True when woken, False when `timeout_s` passed first."""
-        self._waiters += 1
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._event.wait()
-        except TimeoutError:
-            return False
-        finally:
-            self._waiters -= 1
-        self._event.clear()
-        return True
 
 
 # --- the contract -----------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_orig
 from clawd.errors import JournalCorrupt
 from clawd.ids import DeliveryId, QuestionId, TurnId, UpdateId
 from clawd.journal.base import ConversationSettings, Snapshot
+from clawd.journal.items import Right
 from clawd.journal.records import KINDS, VERSION, Record
 from clawd.messages import Audio, Callback, Choice, File, Image, InboundMessage, Media, Sender, Text
 
@@ -42,6 +43,7 @@ _NAMES: Final = {
     "TurnId": TurnId,
     "DeliveryId": DeliveryId,
     "QuestionId": QuestionId,
+    "Right": Right,
     "InboundMessage": InboundMessage,
     "Record": Record,
     "Sender": Sender,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from clawd.errors import JournalCorrupt
 from clawd.journal.base import ConversationSettings
 from clawd.journal.codec import decode_message, encode_settings
-from clawd.journal.sqlite_outbox import refresh
+from clawd.journal.sqlite_line import refresh
 from clawd.journal.sqlite_spend import forget_lost_conversations
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The journal over SQLite. What each write does stands in `sqlite_inbox`, `sqlite_turns`, `sqlite_outbox`."""
+"""The journal over SQLite. What each write does stands in `sqlite_inbox`, `sqlite_leases`, `sqlite_turns`, `sqlite_sending`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING, TypeVar
 
 from clawd.errors import JournalCorrupt
 from clawd.journal import sqlite_inbox as inbox
+from clawd.journal import sqlite_leases as leasing
+from clawd.journal import sqlite_line as line
+from clawd.journal import sqlite_moving as moving
 from clawd.journal import sqlite_offline as offline
-from clawd.journal import sqlite_outbox as outbox
+from clawd.journal import sqlite_previews as previews
 from clawd.journal import sqlite_questions as questions
+from clawd.journal import sqlite_sending as sending
 from clawd.journal import sqlite_snapshots as snapshots
 from clawd.journal import sqlite_turns as turns
-from clawd.journal.base import ConversationSettings, Pushed, Stored, Wake
+from clawd.journal.base import ConversationSettings
 from clawd.journal.codec import decode_settings, encode_record, encode_snapshot
+from clawd.journal.items import Pushed, Stored
 from clawd.journal.jumps import ClockJumps
 from clawd.journal.records import TurnFinished
 from clawd.journal.sqlite_loading import behind, load
+from clawd.journal.wake import Wake
 from clawd.messages import Accepted
 from clawd.store.faults import COMMIT_KINDS
 
@@ -24,8 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from sqlite3 import Connection
 
-    from clawd.journal.base import Item, Lease, Loaded, OpenQuestion, Queued, Snapshot
+    from clawd.journal.base import Lease, Loaded, OpenQuestion, Queued, Snapshot
     from clawd.journal.deliveries import DeliveryOutcome, NewDelivery, Taken
+    from clawd.journal.items import Item
     from clawd.journal.records import Record
     from clawd.journal.sqlite_context import Context
     from clawd.messages import Address, Cursor, Duplicate, Part
@@ -54,8 +61,8 @@ class SqliteJournal:
 
         def moved(db: Connection) -> T:
             if jump_ms := self._jumps.follow(db):
-                outbox.shift(db, jump_ms)
-                turns.shift(db, jump_ms)
+                line.shift(db, jump_ms)
+                leasing.shift(db, jump_ms)
             return work(db)
 
         return await self._store.write(moved, kinds=kinds, after=after)
@@ -97,7 +104,7 @@ class SqliteJournal:
 
     async def claim(self, count: int, without: Collection[str] = ()) -> Sequence[Lease]:
         leases, self.next_due_s = await self._write(
-            lambda db: turns.claim(db, self._context, count, without), kinds=("claim",)
+            lambda db: leasing.claim(db, self._context, count, without), kinds=("claim",)
         )
         return leases
 
@@ -110,7 +117,7 @@ class SqliteJournal:
         except JournalCorrupt as error:
             why = str(error)
             if error.row_id is not None or not error.where:
-                await self._write(lambda db: turns.set_aside_leased(db, lease, why))
+                await self._write(lambda db: leasing.set_aside_leased(db, lease, why))
             raise
 
     async def record(
@@ -149,7 +156,7 @@ class SqliteJournal:
 
     async def release(self, lease: Lease, *, count: bool = False) -> None:
         await self._write(
-            lambda db: turns.release(db, self._context, lease, count=count),
+            lambda db: leasing.release(db, self._context, lease, count=count),
             kinds=("release",),
             after=lambda _: self.work.set(),
         )
@@ -164,7 +171,7 @@ class SqliteJournal:
 
     async def reserve_preview(self, lease: Lease) -> int | None:
         return await self._write(
-            lambda db: outbox.reserve(db, self._context, lease) if turns.is_ours(db, lease) else None,
+            lambda db: previews.reserve(db, self._context, lease) if leasing.is_ours(db, lease) else None,
             kinds=("preview",),
         )
 
@@ -177,7 +184,7 @@ class SqliteJournal:
 
     async def preview_sent(self, row: int, remote_id: str | None, *, unknown: bool = False) -> None:
         await self._write(
-            lambda db: outbox.preview_sent(db, self._context, row, remote_id, unknown=unknown),
+            lambda db: previews.sent(db, self._context, row, remote_id, unknown=unknown),
             kinds=("preview",),
             after=self._wake_outgoing,
         )
@@ -186,12 +193,12 @@ class SqliteJournal:
 
     async def outbox_take(self, count: int, bridges: Collection[str]) -> Taken:
         return await self._write(
-            lambda db: outbox.take(db, self._context, count, bridges), kinds=("outbox.take",)
+            lambda db: sending.take(db, self._context, count, bridges), kinds=("outbox.take",)
         )
 
     async def outbox_mark(self, row: int, outcome: DeliveryOutcome) -> None:
         await self._write(
-            lambda db: outbox.mark(db, self._context, row, outcome),
+            lambda db: sending.mark(db, self._context, row, outcome),
             kinds=("outbox.mark",),
             after=self._wake_outgoing,
         )
@@ -201,7 +208,7 @@ class SqliteJournal:
             self.outgoing.set()
 
     async def move_address(self, old: Address, new: Address) -> None:
-        await self._write(lambda db: outbox.move(db, old, new), after=lambda _: self.outgoing.set())
+        await self._write(lambda db: moving.move(db, old, new), after=lambda _: self.outgoing.set())
 
     # --- process ----------------------------------------------------------------------------------------
 
@@ -213,7 +220,7 @@ class SqliteJournal:
         )
 
     async def recover(self, hold: Collection[str]) -> int:
-        count = await self._write(lambda db: turns.recover(db, hold, self._context), kinds=("recover",))
+        count = await self._write(lambda db: leasing.recover(db, hold, self._context), kinds=("recover",))
         self.work.set()
         self.outgoing.set()
         return count

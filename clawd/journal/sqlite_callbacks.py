@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from clawd.ids import from_ms
-from clawd.journal.base import AdmittedMessage, Lease
+from clawd.journal.base import Lease
 from clawd.journal.codec import DELIVERY_VERSION, DeliveryBody, encode_delivery
 from clawd.journal.deliveries import NewDelivery
+from clawd.journal.items import AdmittedMessage
 from clawd.messages import Callback
 
 

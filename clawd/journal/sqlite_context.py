@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from clawd.errors import JournalCorrupt
 from clawd.ids import delivery_id, parse_turn_id, to_ms, turn_id
+from clawd.journal.records import VERSION, step_of
 from clawd.messages import Address
 
 if TYPE_CHECKING:
     from clawd.ids import Clock, DeliveryId, TurnId
+    from clawd.journal.base import Lease
+    from clawd.journal.records import Record
 
 ACCEPTED: Final = "accepted"
 """A journal row that is no record: a message came in; its body is in the inbox."""
@@ -84,6 +87,24 @@ def append(
         "INSERT INTO journal (conv, seq, step, attempt, kind, v, epoch, ts, body)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (conv, seq, step, attempt, kind, version, epoch, ts, body),
+    )
+
+
+def append_record(
+    db: sqlite3.Connection, lease: Lease, item: Record, claims: int, body: str, now: int
+) -> None:
+    """Write a record of a turn; `claims` says of which attempt it is."""
+    append(
+        db,
+        conv=lease.conv,
+        seq=lease.seq,
+        kind=item.kind,
+        ts=now,
+        step=step_of(item),
+        attempt=claims,
+        epoch=lease.epoch,
+        version=VERSION,
+        body=body,
     )
 
 

@@ -11,18 +11,13 @@ from clawd.artifacts import rows as artifacts
 from clawd.errors import InboxFull, JournalCorrupt
 from clawd.ids import draft_id
 from clawd.journal import sqlite_callbacks as callbacks
+from clawd.journal import sqlite_line as line
+from clawd.journal import sqlite_moving as moving
 from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_questions as questions
-from clawd.journal.base import (
-    AdmittedControl,
-    AdmittedMessage,
-    ConversationSettings,
-    Item,
-    Push,
-    Pushed,
-    Stored,
-)
+from clawd.journal.base import ConversationSettings
 from clawd.journal.codec import MESSAGE_VERSION, decode_message, encode_message, encode_settings
+from clawd.journal.items import AdmittedControl, AdmittedMessage, Item, Push, Pushed, Stored
 from clawd.journal.sqlite_context import ACCEPTED, OPEN_TURNS, PUSHED, Context, add_open_turns, append
 from clawd.journal.sqlite_merging import MAX_MERGED
 from clawd.messages import (
@@ -85,7 +80,7 @@ def accept(
             case Edited():
                 results.append(_edit(db, context, item))
             case Moved():
-                outbox.move_chat(db, item.old, item.new)
+                moving.move_chat(db, item.old, item.new)
                 results.append(Stored())
             case Unreadable():
                 results.append(_unreadable(db, item, now))
@@ -244,8 +239,8 @@ def _message(db: sqlite3.Connection, context: Context, item: AdmittedMessage, no
     _remember(db, message.id, now, turn=(conv.id, seq), digest=message.digest)
     if item.app is not None:
         callbacks.insert_received(db, conv.id, seq, item, now)
-        outbox.refresh(db, conv.id, now)
-    outbox.free_parked(db, conv.id, now)
+        line.refresh(db, conv.id, now)
+    line.free_parked(db, conv.id, now)
     return Accepted(turn=context.turn(conv.id, seq), position=seq - conv.done_seq - 1)
 
 
@@ -277,10 +272,10 @@ def _fetch(db: sqlite3.Connection, control: InboundControl, now: int) -> Stored:
     A turn that waits for a person makes nothing: what they write is their answer, and no fetch.
     """
     conv = find_conversation(db, control.address)
-    if conv is None or not (outbox.waits(db, conv.id) or _in_work(db, conv)):
+    if conv is None or not (line.waits(db, conv.id) or _in_work(db, conv)):
         return Stored()
     _remember(db, control.id, now)
-    outbox.fetch(db, conv.id, now)
+    line.fetch(db, conv.id, now)
     return Stored(fetched=True)
 
 

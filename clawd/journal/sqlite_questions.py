@@ -13,7 +13,8 @@ from clawd.journal.records import TurnWaiting
 from clawd.journal.sqlite_context import Context, parse_address
 
 if TYPE_CHECKING:
-    from clawd.journal.base import AdmittedControl, Lease
+    from clawd.journal.base import Lease
+    from clawd.journal.items import AdmittedControl
     from clawd.messages import InboundControl, InboundMessage
 
 OPEN_QUESTIONS: Final = (

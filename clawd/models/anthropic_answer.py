@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from clawd.models.answer_bounds import MAX_THINKING, grown
 from clawd.models.base import ModelResponse, Progress, TextDelta, ToolCall, Usage
 from clawd.models.characters import Joiner, whole
 from clawd.models.fields import count_at, kind_of, object_at, objects_at, text_at
@@ -40,8 +41,6 @@ _COUNTS: Final = (
 
 
 _MAX_BLOCKS: Final = 1000  # of one answer
-_MAX_ARGUMENTS: Final = 4_000_000  # characters, of all its calls
-_MAX_THINKING: Final = 4_000_000  # characters; more is not kept, since a part of it is worth nothing
 
 
 @dataclass(slots=True)
@@ -199,15 +198,13 @@ class AnthropicFold:
 
     def _argue(self, block: _Block, piece: str) -> list[ModelEvent]:
         """Take a piece of a call's arguments; those of the answer's tool are the answer."""
-        self._arguments += len(piece)
-        if self._arguments > _MAX_ARGUMENTS:
-            raise MalformedAnswer(f"tool calls of more than {_MAX_ARGUMENTS} characters")
+        self._arguments = grown(self._arguments, piece)
         block.pieces.append(piece)
         return [Progress("tool_call")] if block.asks else self._say(piece)
 
     def _think(self, block: _Block, piece: str) -> None:
         self._thought += len(piece)
-        if piece and self._thought <= _MAX_THINKING:
+        if piece and self._thought <= MAX_THINKING:
             block.pieces.append(piece)
 
     def _whole(self, message: JsonObject) -> list[ModelEvent]:
@@ -229,7 +226,7 @@ class AnthropicFold:
         return [TextDelta(text)]
 
     def _thinking(self) -> tuple[Thinking, ...]:
-        if self._thought > _MAX_THINKING:
+        if self._thought > MAX_THINKING:
             return ()
         return tuple(
             Thinking(

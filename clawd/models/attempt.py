@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clawd.ids import Clock
-    from clawd.models.base import Ledger, ModelEvent, ModelRequest
+    from clawd.models.base import ModelEvent, ModelRequest
     from clawd.models.estimate import Estimate
+    from clawd.models.ledger import Ledger
     from clawd.models.member import Member
     from clawd.models.traffic import TrafficBook
 

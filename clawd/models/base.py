@@ -14,11 +14,8 @@ from clawd.observability.redact import Redactor
 from clawd.response import FinishReason, ModelAttempt, ModelResponse, Thinking, ToolCall, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
-    from datetime import datetime
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
-    from clawd.config.schema import PriceConfig
     from clawd.ids import Clock
     from clawd.media import Artifacts
     from clawd.messages import Part
@@ -28,19 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AssistantMessage",
-    "BreakerState",
     "ChatMessage",
     "Completed",
     "DescribedProvider",
     "FinishReason",
     "KeyedProvider",
-    "Ledger",
     "ManagedProvider",
     "ModelAttempt",
     "ModelConfig",
     "ModelContext",
     "ModelEvent",
-    "ModelInfo",
     "ModelPlugin",
     "ModelProvider",
     "ModelRequest",
@@ -49,18 +43,14 @@ __all__ = [
     "Progress",
     "RequestTags",
     "Reserve",
-    "Room",
     "RoutedProvider",
     "RunningProvider",
-    "StateCache",
-    "SwitchSeen",
     "Switched",
     "SystemMessage",
     "TextDelta",
     "Thinking",
     "ToolCall",
     "ToolMessage",
-    "TrafficView",
     "Usage",
     "UserMessage",
     "collect",
@@ -222,95 +212,7 @@ def with_attempts(response: ModelResponse, attempts: tuple[ModelAttempt, ...]) -
     return replace(response, attempts=attempts)
 
 
-# --- what the router is handed, and what it tells ---------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
-    """How a request stands to the budget that is nearest to its end, among those that apply to it."""
-
-    budget: str = ""  # "day", "month", "user", "conversation" or "model"; empty: none applies
-    model: str = ""  # whose own budget it is
-    limit_usd: float = 0.0
-    spent_usd: float = 0.0  # what is held for requests under way included
-    warn_at: float = 0.8
-    ends_at: datetime | None = None  # when the budget begins anew
-
-    @property
-    def used(self) -> float:
-        """The share that is used, 0 where no budget applies; may be above 1."""
-        return self.spent_usd / self.limit_usd if self.limit_usd else 0.0
-
-    def takes(self, usd: float) -> bool:
-        """Whether something is left, and as much as this."""
-        return self.used < 1 and (not self.limit_usd or self.spent_usd + usd <= self.limit_usd + 1e-9)
-
-
-class Ledger(Protocol):
-    """What was spent against which budget. In memory and at once; whoever keeps it for good does that elsewhere."""
-
-    def room(self, model: str, tags: RequestTags, usd: float = 0.0) -> Room:
-        """Return how a request to this model on this behalf stands, before it is made.
-
-        With `usd`, that is the budget that is nearest to its end once this much is spent.
-        """
-        ...
-
-    def hold(self, model: str, tags: RequestTags, usd: float) -> AbstractContextManager[None]:
-        """Count this much as spent while the `with` block lasts: a request under way may cost it."""
-        ...
-
-    def settle(self, tags: RequestTags, attempts: Sequence[ModelAttempt]) -> None:
-        """Count what attempts cost, and what they may have cost."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerState:
-    """Whether a model is in service. A model in `rest` is asked after those that are not."""
-
-    state: Literal["closed", "rest", "half_open", "open"] = "closed"
-    why: str = ""
-    since: datetime | None = None
-    until: datetime | None = None  # rest, open: when it is asked again
-
-
-class StateCache(Protocol):
-    """Keeps the breakers' states over a reload or a restart; nothing survives longer than 10 minutes."""
-
-    def load(self) -> Mapping[str, BreakerState]:
-        """Return what was noted last, by model, as far as it still holds."""
-        ...
-
-    def note(self, model: str, state: BreakerState) -> None:
-        """Note a transition; not awaited, and it may be lost."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrafficView:
-    """What went through one model in the last `window_s` seconds; None where there was nothing to measure."""
-
-    window_s: float
-    calls: int = 0
-    errors: int = 0
-    calls_per_min: float = 0.0
-    first_token_p50_s: float | None = None
-    first_token_p95_s: float | None = None
-    total_p50_s: float | None = None
-    total_p95_s: float | None = None
-    tokens_per_s: float | None = None  # of output, after the first token
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwitchSeen:
-    """Another model took over."""
-
-    at: datetime
-    route: str
-    from_model: str
-    to_model: str
-    reason: str  # the error's code, "hedge", or as `PassedOver.reason`
+# --- a provider that chooses -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,33 +230,6 @@ class RoutedProvider(ModelProvider, Protocol):
     def reserve(self, request: ModelRequest) -> Reserve:
         """Return whom `stream` would ask now; raises ModelError where there is nobody to ask."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelInfo:
-    """One model, as `clawd models list` shows it."""
-
-    name: str
-    type: str
-    model: str  # the provider's own name for it
-    place: str  # base URL, or where it runs
-    found: str  # "config", "environment OPENAI_API_KEY", "loopback", "installed", "built in"
-    routes: tuple[str, ...]
-    calls: int = 0
-    errors: int = 0
-    last_error: str = ""  # empty once it has answered since
-    last_error_at: datetime | None = None
-    breaker: BreakerState = BreakerState()
-    in_flight: int = 0
-    waiting: int = 0  # for their turn, where the model's own limits let no more through
-    paused_until: datetime | None = None  # its key was told to slow down
-    held_until: datetime | None = None  # about: its own limits let nothing through before
-    held_by: str = ""  # the limit, by its key in the configuration
-    window_found: int | None = None  # tokens: its provider was found to take less than was believed
-    price: PriceConfig | None = None
-    traffic: TrafficView | None = None
-    spent: str = ""  # the budget that keeps everybody from asking it: "day", "month" or "model"
-    spent_until: datetime | None = None  # when that begins anew
 
 
 # --- plugins ----------------------------------------------------------------------------------------------

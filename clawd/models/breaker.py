@@ -17,7 +17,8 @@ from clawd.errors import (
     ModelRateLimited,
     ModelUnavailable,
 )
-from clawd.models.base import BreakerState, Completed
+from clawd.models.base import Completed
+from clawd.models.states import BreakerState
 from clawd.models.tool_calls import sane_calls
 
 if TYPE_CHECKING:

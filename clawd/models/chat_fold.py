@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from clawd.models.answer_bounds import grown
 from clawd.models.base import ModelResponse, Progress, TextDelta, ToolCall
 from clawd.models.characters import Joiner, whole
 from clawd.models.chat_thinking import TagSplitter, Thoughts
@@ -39,7 +40,6 @@ _FINISH: Final[Mapping[str, FinishReason]] = {
 _BROKEN_OFF: Final = frozenset({"error", "abort", "insufficient_system_resource", "network_error"})
 _MAX_SIGNATURE: Final = 64_000  # characters
 _MAX_CALLS: Final = 256  # of one answer
-_MAX_ARGUMENTS: Final = 4_000_000  # characters, of all its calls
 _SHORT: Final = 10_000  # characters of arguments that are worth a look in the middle of a stream
 
 
@@ -186,9 +186,7 @@ class ChatFold:
         if isinstance(arguments, str):
             call.pieces.append(arguments)
             call.size += len(arguments)
-            self._arguments += len(arguments)
-            if self._arguments > _MAX_ARGUMENTS:
-                raise MalformedAnswer(f"tool calls of more than {_MAX_ARGUMENTS} characters")
+            self._arguments = grown(self._arguments, arguments)
         if signature := _signature_of(fragment):
             call.signature = signature
 

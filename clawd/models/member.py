@@ -6,8 +6,9 @@ import hashlib
 from functools import partial
 from typing import TYPE_CHECKING
 
-from clawd.models.base import DescribedProvider, KeyedProvider, ModelInfo
+from clawd.models.base import DescribedProvider, KeyedProvider
 from clawd.models.breaker import Breaker, BreakerLimits, Guarded
+from clawd.models.info import ModelInfo
 from clawd.models.pacing import KeyPauses, Paced, PaceLimits
 from clawd.models.strategies import FirstTokens
 from clawd.models.tool_calls import without_tools
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from clawd.config.schema import PriceConfig
     from clawd.errors import ModelError
     from clawd.ids import Clock
-    from clawd.models.base import ManagedProvider, ModelEvent, ModelRequest, StateCache, TrafficView
+    from clawd.models.base import ManagedProvider, ModelEvent, ModelRequest
     from clawd.models.estimate import Estimate
+    from clawd.models.info import TrafficView
+    from clawd.models.states import StateCache
     from clawd.response import ModelAttempt
 
 

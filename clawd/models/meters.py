@@ -10,8 +10,8 @@ from clawd.observability import names
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from clawd.models.base import BreakerState
     from clawd.models.budgets import Standing
+    from clawd.models.states import BreakerState
     from clawd.models.traffic import TrafficBook
     from clawd.observability.metrics import Family
 

@@ -20,8 +20,8 @@ from clawd.config.schema import PriceConfig
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from clawd.config.nodes import PlainValue
     from clawd.config.presets import ModelEntry, Preset, Variables
-    from clawd.config.values import PlainValue
 
 _LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _ADDRESS: Final = ("base_url", "endpoint")

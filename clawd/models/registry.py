@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 
     from clawd.config.schema import Config, ModelConfig
     from clawd.ids import Clock
-    from clawd.models.base import Ledger, ModelContext, ModelInfo, ModelPlugin, RoutedProvider, StateCache
+    from clawd.models.base import ModelContext, ModelPlugin, RoutedProvider
+    from clawd.models.info import ModelInfo
+    from clawd.models.ledger import Ledger
     from clawd.models.paces import Paces
     from clawd.models.presets import ServerPreset
+    from clawd.models.states import StateCache
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from clawd.models.answer_bounds import MAX_THINKING, grown
 from clawd.models.base import ModelResponse, Progress, TextDelta, ToolCall, Usage
 from clawd.models.characters import Joiner, whole
 from clawd.models.fields import count_at, kind_of, object_at, objects_at, text_at
@@ -27,8 +28,6 @@ _BETWEEN_MESSAGES: Final = "\n\n"
 
 
 _MAX_ITEMS: Final = 1000  # of one answer
-_MAX_ARGUMENTS: Final = 4_000_000  # characters, of all its calls
-_MAX_THINKING: Final = 4_000_000  # characters; more is not kept, since a part of it is worth nothing
 
 
 @dataclass(slots=True)
@@ -189,9 +188,7 @@ class ResponsesFold:
         return [Progress("tool_call" if kind == "function_call" else "thinking")]
 
     def _argue(self, call: _Item, piece: str) -> list[ModelEvent]:
-        self._arguments += len(piece)
-        if self._arguments > _MAX_ARGUMENTS:
-            raise MalformedAnswer(f"tool calls of more than {_MAX_ARGUMENTS} characters")
+        self._arguments = grown(self._arguments, piece)
         call.pieces.append(piece)
         return [Progress("tool_call")]
 
@@ -217,7 +214,7 @@ class ResponsesFold:
 
     def _thinking(self) -> tuple[Thinking, ...]:
         sizes = (len(i.encrypted) + sum(map(len, i.summary)) for i in self._items if i.type == "reasoning")
-        if sum(sizes) > _MAX_THINKING:
+        if sum(sizes) > MAX_THINKING:
             return ()
         return tuple(
             Thinking(

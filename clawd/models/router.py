@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from clawd.errors import BudgetSpent, ContextTooLong, ModelError, ModelUnknown
 from clawd.models.attempt import Books
-from clawd.models.base import Completed, Reserve, Switched, SwitchSeen, TextDelta, with_attempts
+from clawd.models.base import Completed, Reserve, Switched, TextDelta, with_attempts
 from clawd.models.candidates import Candidates, Plan, spread
 from clawd.models.estimate import Estimate
 from clawd.models.hedge import first_answer
+from clawd.models.info import SwitchSeen
 from clawd.models.ledger import NoBudgets
 from clawd.models.strategies import by_strategy
 from clawd.models.traffic import TrafficBook
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from clawd.config.schema import RouteConfig
     from clawd.ids import Clock
     from clawd.models.attempt import Attempt
-    from clawd.models.base import Ledger, ModelEvent, ModelRequest
+    from clawd.models.base import ModelEvent, ModelRequest
+    from clawd.models.ledger import Ledger
     from clawd.models.member import Member
     from clawd.models.strategies import Strategy
 

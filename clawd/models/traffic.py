@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from clawd.models.base import TrafficView
+from clawd.models.info import TrafficView
 from clawd.observability.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from clawd.ids import Clock
-    from clawd.models.base import SwitchSeen
+    from clawd.models.info import SwitchSeen
     from clawd.response import ModelAttempt, Usage
 
 WINDOW_S: Final = 300.0

@@ -15,11 +15,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from clawd.errors import JournalBroken, JournalError, JournalUnavailable
 from clawd.observability.counts import Counts
-from clawd.store import faults
+from clawd.store.batch import Item, commit
 from clawd.store.failure import Failure, failure_of
 
 if TYPE_CHECKING:
@@ -31,20 +31,6 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
 MAX_BATCH: Final = 2048  # items of one transaction, so that the last one of a flood is not kept for long
-
-_PAUSING: Final = frozenset(
-    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM}
-)
-_BREAKING: Final = frozenset(
-    {
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_PROTOCOL,
-    }
-)
 
 
 class Upkeep(Protocol):
@@ -63,40 +49,6 @@ class Upkeep(Protocol):
         ...
 
 
-class _Item:
-    """One piece of work and, once it ran, what became of it."""
-
-    __slots__ = ("after", "error", "future", "kinds", "result", "work", "wrote")
-
-    def __init__(
-        self,
-        work: Work[Any] | None,
-        future: asyncio.Future[Any] | None,
-        kinds: Sequence[str],
-        after: Callable[[Any], None] | None,
-    ) -> None:
-        self.work = work
-        self.future = future
-        self.kinds = kinds
-        self.after = after
-        self.result: Any = None
-        self.error: Exception | None = None
-        self.wrote = False
-
-    def run(self, db: sqlite3.Connection) -> None:
-        """Do the work; what it raises is its own, unless the whole transaction suffers."""
-        self.error = None
-        written = db.total_changes
-        try:
-            self.result = self.work(db)  # type: ignore[misc] # empty items are never run
-        except Exception as error:
-            # A future's duty: whatever work raises goes to who waits for it.
-            if isinstance(error, sqlite3.Error) and _code(error) in _PAUSING | _BREAKING:
-                raise
-            self.error = error
-        self.wrote = db.total_changes != written
-
-
 class Writer:
     """Runs work in commits of the thread that owns the writing connection.
 
@@ -107,8 +59,8 @@ class Writer:
         self._db = db
         self._upkeep = upkeep
         self._loop = asyncio.get_running_loop()
-        self._gathered: list[_Item] = []  # handed over once per iteration of the loop
-        self._queue: SimpleQueue[list[_Item] | None] = SimpleQueue()
+        self._gathered: list[Item] = []  # handed over once per iteration of the loop
+        self._queue: SimpleQueue[list[Item] | None] = SimpleQueue()
         self._max_queue = max_queue
         self._queued = 0  # written and posted, not yet told
         self._outside: deque[asyncio.Future[None]] = deque()  # writes that wait for room
@@ -152,7 +104,7 @@ class Writer:
         if self._refusal is not None:
             raise self._refusal()
         future: asyncio.Future[T] = self._loop.create_future()
-        self._gather(_Item(work, future, kinds, after))
+        self._gather(Item(work, future, kinds, after))
         return await future
 
     def post(
@@ -166,7 +118,7 @@ class Writer:
         if self._refusal is not None or self._queued >= self._max_queue:
             log.warning("write_dropped", extra={"kinds": list(kinds)})
             return
-        self._gather(_Item(work, None, kinds, after))
+        self._gather(Item(work, None, kinds, after))
 
     @property
     def pause(self) -> str:
@@ -212,7 +164,7 @@ class Writer:
                 turn.set_result(None)
                 count -= 1
 
-    def _gather(self, item: _Item) -> None:
+    def _gather(self, item: Item) -> None:
         self._queued += 1
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
@@ -236,7 +188,7 @@ class Writer:
             log.info("journal_resumed")
         self._pause = pause
 
-    def _tell(self, batch: list[_Item], failure: Failure | None, *, tried: bool = True) -> None:
+    def _tell(self, batch: list[Item], failure: Failure | None, *, tried: bool = True) -> None:
         """Tell who waits; unless anything was tried, these were looks whether the thread lives."""
         if tried:
             self._note(failure)
@@ -257,7 +209,7 @@ class Writer:
                 else:
                     future.set_exception(error)
 
-    def _die(self, cause: BaseException, batch: list[_Item]) -> None:
+    def _die(self, cause: BaseException, batch: list[Item]) -> None:
         """The thread has ended early: whoever waits, or comes later, gets JournalBroken."""
 
         def refusal() -> JournalError:
@@ -290,7 +242,7 @@ class Writer:
     # --- in the thread ----------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        batch: list[_Item] = []
+        batch: list[Item] = []
         try:
             self._work_until_closed(batch)
             self._upkeep.at_close(self._db)
@@ -300,7 +252,7 @@ class Writer:
             self._db.close()
             self._call(self._end)
 
-    def _work_until_closed(self, batch: list[_Item]) -> None:
+    def _work_until_closed(self, batch: list[Item]) -> None:
         idle_s: float | None = None
         idle_at = 0.0
         closing = False
@@ -322,9 +274,9 @@ class Writer:
             if idle_s is not None:
                 idle_at = time.monotonic() + idle_s
 
-    def _drain(self, first: list[_Item] | None, batch: list[_Item]) -> bool:
+    def _drain(self, first: list[Item] | None, batch: list[Item]) -> bool:
         """Fill the batch; return whether the end of the queue was reached for good."""
-        more: list[_Item] | None = first
+        more: list[Item] | None = first
         while more is not None:
             batch.extend(more)
             if len(batch) >= MAX_BATCH:
@@ -335,75 +287,17 @@ class Writer:
                 return False
         return True
 
-    def _commit(self, items: list[_Item]) -> Failure | None:
-        """Run the items in one transaction; return why it could not be committed, None when it was.
-
-        Raises:
-            sqlite3.Error: the disk or the database is broken; never tried again.
-        """
-        db, began = self._db, time.perf_counter()
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            if not self._run_plainly(items):
-                db.execute("ROLLBACK")
-                db.execute("BEGIN IMMEDIATE")
-                self._run_guarded(items)
-            if faults.armed():
-                _faults("before", items)
-            db.execute("COMMIT")
-        except sqlite3.Error as error:
-            if _code(error) not in _PAUSING:
-                raise
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            failure = failure_of(error)
-            for item in items:
-                item.error = JournalUnavailable("nothing can be committed now", why=failure.why)
-            return failure
-        if faults.armed():
-            _faults("after", items)
-        self.counts.commit_s.add(time.perf_counter() - began)  # this thread alone writes it
-        return None
-
-    def _run_plainly(self, items: list[_Item]) -> bool:
-        """Run all items; return False when one failed half-way, and so what it wrote must be undone.
-
-        Nearly every item that fails does so before it writes. To guard each with a savepoint costs as much
-        as the writing itself.
-        """
-        db = self._db
-        for item in items:
-            item.run(db)
-            if item.error is not None and item.wrote:
-                return False
-        return True
-
-    def _run_guarded(self, items: list[_Item]) -> None:
-        """Run all items again, each within a savepoint."""
-        db = self._db
-        for item in items:
-            db.execute("SAVEPOINT item")
-            item.run(db)
-            if item.error is not None:
-                db.execute("ROLLBACK TO item")
-            db.execute("RELEASE item")
+    def _commit(self, items: list[Item]) -> Failure | None:
+        began = time.perf_counter()
+        failure = commit(self._db, items)
+        if failure is None:
+            self.counts.commit_s.add(time.perf_counter() - began)  # this thread alone writes it
+        return failure
 
     def _call(self, function: Callable[..., None], *args: object) -> None:
         # A loop that is gone has nobody left to tell.
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *args)
-
-
-def _code(error: sqlite3.Error) -> int:
-    """Return the primary result code, 0 for errors of Python's own module."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _faults(moment: str, items: Sequence[_Item]) -> None:
-    for item in items:
-        if item.error is None and item.wrote:  # a look that found nothing is no boundary
-            for kind in item.kinds:
-                faults.fault(f"journal.{moment}_commit:{kind}")
 
 
 def _closing() -> JournalError:

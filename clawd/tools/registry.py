@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from clawd.config.loader import LoadedConfig
     from clawd.config.schema import ToolsConfig
-    from clawd.journal.base import Right
+    from clawd.journal.items import Right
     from clawd.response import Effect, JsonObject
     from clawd.tools.base import Consent, Tool, ToolContext, ToolPlugin, ToolSpec
 

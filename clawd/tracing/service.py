@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from clawd.ids import Clock
     from clawd.journal.ended import EndedRows
     from clawd.journal.story import Story
-    from clawd.models.base import ModelInfo
+    from clawd.models.info import ModelInfo
     from clawd.observability.counts import Counts
     from clawd.observability.redact import Redactor
     from clawd.tracing.batch import Batch, Batches, Place

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from clawd.journal.reading import TurnView
     from clawd.journal.spans import Span
     from clawd.journal.story import Story
-    from clawd.models.base import ModelInfo
+    from clawd.models.info import ModelInfo
     from clawd.tracing.wording import Wording
 
 _CODE: Final = re.compile(r"E-[A-Z0-9-]{1,40}")

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from clawd.journal.base import AdmittedControl, AdmittedMessage, Journal, Lease, Push, Pushed
+from clawd.journal.base import Journal, Lease
 from clawd.journal.deliveries import NewDelivery, OutboxRow
+from clawd.journal.items import AdmittedControl, AdmittedMessage, Push, Pushed
 from clawd.journal.records import ModelResult, Outcome, Record, TurnFinished
 from clawd.messages import (
     Accepted,

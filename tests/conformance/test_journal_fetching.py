@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from clawd.journal.base import AdmittedControl, Stored
 from clawd.journal.deliveries import Parked, RetryAt, Sent
+from clawd.journal.items import AdmittedControl, Stored
 from clawd.messages import Duplicate, InboundControl, MessageId, Sender
 from tests.conformance.journals import SENT_AT, Bench, address
 

@@ -10,8 +10,9 @@ import pytest
 
 from clawd.errors import Fenced, JournalError
 from clawd.ids import QuestionId, TurnId
-from clawd.journal.base import AdmittedControl, AdmittedMessage, Lease, OpenQuestion, Snapshot, Stored
+from clawd.journal.base import Lease, OpenQuestion, Snapshot
 from clawd.journal.deliveries import NewDelivery, Sent
+from clawd.journal.items import AdmittedControl, AdmittedMessage, Stored
 from clawd.journal.records import (
     QuestionAnswered,
     SummaryResult,

@@ -101,7 +101,7 @@ def test_labels_and_points_in_the_source_are_those_of_the_list() -> None:
     assert frozenset(KINDS) | labels | named >= COMMIT_KINDS, "a kind that no commit bears"
 
 
-def test_nobody_commits_but_the_writer_and_the_migrations() -> None:
+def test_nobody_commits_but_the_writers_batch_and_the_migrations() -> None:
     # A check only ends its reading; a restore works on files that no daemon has open.
     others = {"journal/checking.py", "store/restoring.py", "store/salvage.py"}
-    assert call_sites.commit_statements() == {"store/writer.py", "store/schema.py", *others}
+    assert call_sites.commit_statements() == {"store/batch.py", "store/schema.py", *others}

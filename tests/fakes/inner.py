@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from clawd.access import Access
+from clawd.admission import Admission
 from clawd.agent.brain import Brain
 from clawd.agent.files import Shelf
 from clawd.agent.mailbox import Mailbox
@@ -51,6 +52,7 @@ from clawd.models.budgets import BudgetLedger
 from clawd.models.routing import prefixes_of
 from clawd.models.windows import Windows
 from clawd.observability.counts import Counts
+from clawd.queries import Queries
 from clawd.supervisor import Supervisor
 from clawd.testing import RecordingBridge, ScriptedModel
 from clawd.texts import say
@@ -64,7 +66,8 @@ if TYPE_CHECKING:
     from clawd.config.schema import RouteConfig
     from clawd.ids import Clock, TurnId
     from clawd.journal.reading import TurnView
-    from clawd.models.base import ModelEvent, ModelProvider, ModelRequest, RequestTags, Room, RoutedProvider
+    from clawd.models.base import ModelEvent, ModelProvider, ModelRequest, RequestTags, RoutedProvider
+    from clawd.models.ledger import Room
     from clawd.tools.base import Tool
 
 PATIENCE_S = 30.0
@@ -200,21 +203,29 @@ class Inner:
             EndpointRows(self.opened.store), self.clock, version="1", chance=self._chance
         )
         self.ledger = BudgetLedger(BudgetsConfig(), {}, self.clock)
-        self.inbox = DurableInbox(
-            self.journal,
-            self.access,
-            self.fanout,
-            self.clock,
-            on_stop=lambda turn: self.mailbox.stop(turn),
-            on_message=lambda message: self.mailbox.arrived(message),
-            status_text=self._status_text,
-            usage_text=Accounts(self.opened.spending, self.ledger, self.clock).text,
-            alerts_text=AlertsInChat(
+        queries = Queries(
+            status=self._status_text,
+            usage=Accounts(self.opened.spending, self.ledger, self.clock).text,
+            alerts=AlertsInChat(
                 lambda: self.desk, self.clock, models=lambda: ("main",), bridges=lambda: ("telegram", "chat")
             ),
-            alarms=self.alarms,
+            prefixes=lambda: prefixes_of(self.routes),
+        )
+        self.admission = Admission(
+            self.journal,
+            self.access,
+            queries,
+            self.clock,
             prefixes=lambda: prefixes_of(self.routes),
             app_events=self.callbacks.events,
+        )
+        self.inbox = DurableInbox(
+            self.journal,
+            self.admission,
+            self.fanout,
+            on_stop=lambda turn: self.mailbox.stop(turn),
+            on_message=lambda message: self.mailbox.arrived(message),
+            alarms=self.alarms,
             counts=self.counts,
         )
         self.supervisor = Supervisor(
@@ -268,7 +279,7 @@ class Inner:
     def configure(self) -> None:
         """Bring the parts in line with the sections, as a reload does."""
         self.access.configure(self.access_config, self.sections)
-        self.inbox.configure(self.access_config)
+        self.admission.configure(self.access_config)
         self.callbacks.configure(self.gateway, NetworkConfig())
         self.outbox.configure(self.delivery, self.sections)
         self.supervisor.configure(self.sections)

@@ -20,8 +20,9 @@ from pathlib import Path
 from clawd.config.schema import JournalConfig
 from clawd.errors import JournalError
 from clawd.ids import SystemClock
-from clawd.journal.base import AdmittedControl, AdmittedMessage, Journal, Lease, Snapshot
+from clawd.journal.base import Journal, Lease, Snapshot
 from clawd.journal.deliveries import NewDelivery, Sent
+from clawd.journal.items import AdmittedControl, AdmittedMessage
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.journal.records import (
     ModelIntent,

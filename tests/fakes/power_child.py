@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from clawd.config.schema import JournalConfig
 from clawd.ids import SystemClock
-from clawd.journal.base import AdmittedMessage
 from clawd.journal.deliveries import NewDelivery, Sent
+from clawd.journal.items import AdmittedMessage
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.journal.records import ModelResult, TurnFinished
 from clawd.messages import Address, Cursor, InboundMessage, MessageId, Sender, Text

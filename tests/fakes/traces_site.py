@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from clawd.config.otel import OtelConfig
 from clawd.config.schema import NetworkConfig
-from clawd.models.base import ModelInfo
+from clawd.models.info import ModelInfo
 from clawd.observability.counts import Counts
 from clawd.observability.redact import Redactor
 from clawd.tracing.service import GATHER_S, Traces

@@ -12,7 +12,7 @@ from clawd.access import CODE_TTL_S, MAX_PENDING
 from clawd.bridge import BridgeConfig
 from clawd.config.schema import AccessConfig
 from clawd.errors import NotFound, NotPossible
-from clawd.journal.base import Push
+from clawd.journal.items import Push
 from clawd.messages import Accepted, Address, MessageId, Refused, Sender
 from clawd.testing import ManualClock, ScriptedModel
 from clawd.texts import say

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clawd.errors import BridgeNotReady, FileGone, FileTooLarge
-from clawd.journal.base import Push
+from clawd.journal.items import Push
 from clawd.messages import Accepted, Address, Audio, BridgeCapabilities, File, Image, MessageId, Text
 from clawd.models.base import UserMessage
 from clawd.testing import ManualClock, RecordingBridge, ScriptedModel

@@ -10,7 +10,8 @@ from pathlib import Path
 from clawd.config.schema import AccessConfig
 from clawd.errors import EXIT_TRY_LATER, BudgetSpent, ModelAuthError
 from clawd.messages import text_of
-from clawd.models.base import Completed, ModelEvent, ModelRequest, RequestTags, Room, UserMessage
+from clawd.models.base import Completed, ModelEvent, ModelRequest, RequestTags, UserMessage
+from clawd.models.ledger import Room
 from clawd.response import ModelAttempt
 from clawd.testing import ScriptedModel
 from clawd.texts import say

@@ -13,8 +13,8 @@ from clawd.config.alerts import AlertsConfig, AlertTarget
 from clawd.config.schema import NetworkConfig
 from clawd.errors import DeliveryError, DeliveryRejected, DeliveryRetryLater, DeliveryUnknown
 from clawd.ids import DeliveryId
-from clawd.journal.base import Push
 from clawd.journal.deliveries import RetryAt
+from clawd.journal.items import Push
 from clawd.messages import Address, MessageId, OutboundMessage
 from clawd.testing import ManualClock
 from tests.fakes.alert_site import alert_site

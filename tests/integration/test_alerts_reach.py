@@ -9,8 +9,8 @@ import pytest
 from clawd.alerts.calls import GONE
 from clawd.alerts.desk import UNTOLD_S
 from clawd.bridge import BridgeStatus
-from clawd.journal.base import Push
 from clawd.journal.deliveries import Dead, Held, Parked, RetryAt, Sent
+from clawd.journal.items import Push
 from clawd.messages import Address, MessageId
 from clawd.testing import ManualClock
 from tests.fakes.alert_site import MINUTE, URL, AlertSite, alert_site, settings

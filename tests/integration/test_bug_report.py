@@ -16,7 +16,7 @@ from clawd.journal.reading import DeadView
 from clawd.jsonable import json_object
 from clawd.messages import Address
 from tests.fakes.alert_desk import alert
-from tests.fakes.control_services import AT
+from tests.fakes.control_journal import AT
 from tests.fakes.doors import Doors, doors
 from tests.fakes.openai_api import Reply, Seen
 from tests.fakes.shell import Shell

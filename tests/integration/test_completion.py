@@ -13,7 +13,7 @@ import pytest
 
 from clawd.journal.reading import DeadView
 from clawd.messages import Address
-from tests.fakes.control_services import AT
+from tests.fakes.control_journal import AT
 
 if TYPE_CHECKING:
     from clawd.control.server import ControlServer

@@ -21,7 +21,8 @@ from clawd.journal.opening import open_journal
 from clawd.journal.reading import DeadView
 from clawd.journal.spend import UsageRow
 from clawd.messages import Address, File, Image
-from tests.fakes.control_services import AT, World
+from tests.fakes.control_journal import AT
+from tests.fakes.control_services import World
 from tests.fakes.shell import Shell, socket_of
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from clawd.errors import (
     DeliveryUnauthorized,
     DeliveryUnknown,
 )
-from clawd.journal.base import Push, Pushed
+from clawd.journal.items import Push, Pushed
 from clawd.journal.reading import DeliveryView
 from clawd.messages import Address, BridgeCapabilities, MessageId
 from clawd.observability.redact import Redactor

@@ -9,8 +9,8 @@ import pytest
 
 from clawd.config.schema import GatewayConfig, JournalConfig, TokenConfig
 from clawd.gateway.attachments import Attachments
-from clawd.gateway.auth import Token
 from clawd.gateway.problems import RequestRefused
+from clawd.gateway.token import Token
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.messages import Accepted, Audio, File, Image, InboundMessage, Text
 from clawd.testing import ManualClock

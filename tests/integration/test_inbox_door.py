@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from clawd.admission import MAX_TEXT_CHARS
 from clawd.config.schema import AccessConfig, AgentConfig
 from clawd.errors import DeliveryParked, InboxFull, JournalUnavailable
-from clawd.inbox import MAX_TEXT_CHARS
 from clawd.messages import (
     SPLIT_TEXT,
     Accepted,

@@ -21,7 +21,7 @@ from clawd.errors import (
 )
 from clawd.fanout import Delta
 from clawd.ids import TurnId
-from clawd.journal.base import Push
+from clawd.journal.items import Push
 from clawd.messages import BridgeCapabilities, MessageId
 from clawd.testing import ArrivedBut, ManualClock, RecordingBridge, ScriptedModel, Step
 from clawd.texts import say

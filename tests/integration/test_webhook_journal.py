@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bridges.webhook import WebhookConfig
 from bridges.webhook.bridge import WebhookBridge
 from clawd.access import Access
+from clawd.admission import Admission
 from clawd.alarms import Alarms
 from clawd.alerts.saying import AlertsInChat
 from clawd.config.schema import AccessConfig, JournalConfig
@@ -16,6 +17,7 @@ from clawd.fanout import Fanout
 from clawd.ids import SystemClock
 from clawd.inbox import DurableInbox
 from clawd.journal.opening import open_journal
+from clawd.queries import Queries
 from clawd.texts import catalogue
 from tests.fakes.alert_desk import FakeDesk
 from tests.fakes.bridge_context import bridge_context
@@ -48,20 +50,18 @@ async def daemon(state_dir: Path, **section: Any) -> AsyncIterator[tuple[Site, D
         access = Access(opened.store, clock)
         access.configure(AccessConfig(default="deny", rate="1000/min"), {"hook": config})
         await access.load()
+        alerts = AlertsInChat(FakeDesk, clock, models=tuple, bridges=tuple)
+        queries = Queries(status=_status, usage=_usage, alerts=alerts, prefixes=dict)
+        admission = Admission(opened.journal, access, queries, clock, prefixes=dict)
         inbox = DurableInbox(
             opened.journal,
-            access,
+            admission,
             Fanout(),
-            clock,
             on_stop=lambda _turn: None,
             on_message=lambda _message: None,
-            status_text=_status,
-            usage_text=_usage,
-            alerts_text=AlertsInChat(FakeDesk, clock, models=tuple, bridges=tuple),
             alarms=Alarms(),
-            prefixes=dict,
         )
-        inbox.configure(AccessConfig(default="deny", rate="1000/min"))
+        admission.configure(AccessConfig(default="deny", rate="1000/min"))
         context = bridge_context("hook", clock=clock, version="1.2")
         bridge = WebhookBridge(context, config)
         async with site(state_dir, inbox=inbox, bridges={"hook": bridge}) as here:

@@ -18,18 +18,17 @@ from bridges.weixin.contexts import MAX_USERS, Context, Contexts
 from clawd.config.base import Secret
 from clawd.config.schema import JournalConfig
 from clawd.delivery.callbacks import Callbacks
-from clawd.gateway.auth import Token
 from clawd.gateway.limits import Limits
 from clawd.gateway.shown import Telling
+from clawd.gateway.token import Token
 from clawd.gateway.token_use import TokenUse
 from clawd.ids import QuestionId, TurnId, to_ms
 from clawd.journal.base import OpenQuestion
 from clawd.journal.endpoints import MAX_ROWS, DisabledEndpoint, EndpointRows
 from clawd.journal.opening import open_journal
 from clawd.messages import Address, InboundMessage, MessageId, Sender
-from clawd.models.base import BreakerState
 from clawd.models.pauses import LONGEST_S, KeyPauses
-from clawd.models.states import RecentStates
+from clawd.models.states import BreakerState, RecentStates
 from clawd.observability.counts import MAX_LABELS, Counts
 from clawd.testing import ManualClock
 from tests.fakes.bridge_context import bridge_context

@@ -41,7 +41,7 @@ def test_the_layers_are_those_that_are_checked() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     (contract,) = [c for c in settings["tool"]["importlinter"]["contracts"] if c["type"] == "layers"]
     drawn = ARCHITECTURE.partition("## Layers")[2].partition("```\n")[2].partition("```")[0]
-    assert drawn.splitlines() == [layer.replace("clawd.", "") for layer in contract["layers"]]
+    assert drawn.splitlines() == contract["layers"]
 
 
 def test_pictures_are_well_formed_and_fetch_nothing() -> None:

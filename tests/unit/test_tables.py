@@ -10,7 +10,7 @@ MIGRATIONS = ROOT / "clawd" / "store" / "migrations"
 OWNERS = {
     "principal": "clawd/access.py",
     "pairing": "clawd/access.py",
-    "token": "clawd/gateway/auth.py",
+    "token": "clawd/gateway/token_rows.py",
     "token_use": "clawd/gateway/token_use.py",
     "artifact": "clawd/artifacts/",
     "artifact_use": "clawd/artifacts/",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clawd.cli.checks.board import Board
     from clawd.cli.checks.site import Site
     from clawd.cli.live import ModelAnswer
-    from clawd.models.base import ModelInfo
+    from clawd.models.info import ModelInfo
 
 _NOT_ASKED: Final = frozenset(
     {"local", "demo"}

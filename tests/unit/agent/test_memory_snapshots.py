@@ -22,7 +22,8 @@ from clawd.agent.undoing import last_exchange
 from clawd.config.schema import JournalConfig
 from clawd.ids import SystemClock
 from clawd.journal import sqlite_loading
-from clawd.journal.base import AdmittedMessage, Lease, Loaded
+from clawd.journal.base import Lease, Loaded
+from clawd.journal.items import AdmittedMessage
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.journal.records import (
     ModelResult,

@@ -18,8 +18,8 @@ import pytest
 from clawd.artifacts import rows
 from clawd.artifacts.store import UNUSED_S, ArtifactStore
 from clawd.errors import FilesFull, FileTooLarge, JournalUnavailable, NotFound
-from clawd.journal.base import AdmittedMessage, Push
 from clawd.journal.checking import check_state_dir
+from clawd.journal.items import AdmittedMessage, Push
 from clawd.messages import File, Image, MessageId, Text
 from clawd.store import faults
 from tests.conformance.journals import address, inbound

@@ -16,7 +16,8 @@ from clawd.config.schema import PriceConfig
 from clawd.control.protocol import BudgetStatus
 from clawd.journal.spend import UsageRow
 from clawd.jsonable import json_object
-from clawd.models.base import BreakerState, ModelInfo, SwitchSeen, TrafficView
+from clawd.models.info import ModelInfo, SwitchSeen, TrafficView
+from clawd.models.states import BreakerState
 
 NOW = datetime.now(UTC)
 BUSY = ModelInfo(

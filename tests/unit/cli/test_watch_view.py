@@ -19,7 +19,8 @@ from clawd.errors import DaemonNotRunning
 from clawd.journal.reading import QueueStats
 from clawd.journal.spend import UsageRow
 from clawd.jsonable import json_object
-from clawd.models.base import BreakerState, ModelInfo, TrafficView
+from clawd.models.info import ModelInfo, TrafficView
+from clawd.models.states import BreakerState
 from tests.fakes.alert_desk import alert
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)

@@ -7,7 +7,8 @@ from typing import Literal
 import pytest
 
 from clawd.daemon.minds import would_answer
-from clawd.models.base import BreakerState, ModelInfo
+from clawd.models.info import ModelInfo
+from clawd.models.states import BreakerState
 
 State = Literal["closed", "rest", "half_open", "open"]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from clawd.daemon.states import KeptStates
-from clawd.models.base import BreakerState
+from clawd.models.states import BreakerState
 from clawd.testing import ManualClock
 
 

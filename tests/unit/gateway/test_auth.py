@@ -11,16 +11,17 @@ from multidict import CIMultiDict
 from clawd.config.base import Secret
 from clawd.config.schema import TokenConfig
 from clawd.errors import ConfigError
-from clawd.gateway.auth import Token, TokenStore
+from clawd.gateway.auth import TokenStore
 from clawd.gateway.problems import RequestRefused
+from clawd.gateway.token import Token
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from clawd.gateway.auth import Scope
+    from clawd.config.schema import TokenScope
 
 
-def require(store: TokenStore, scope: Scope, *values: str) -> Token:
+def require(store: TokenStore, scope: TokenScope, *values: str) -> Token:
     headers = CIMultiDict(("Authorization", value) for value in values)
     return store.require(headers, scope)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clawd.gateway.auth import Token
 from clawd.gateway.messages import check_key, describe, read_submission, to_inbound
 from clawd.gateway.problems import RequestRefused
+from clawd.gateway.token import Token
 from clawd.ids import turn_id
 from clawd.journal.reading import TurnView
 from clawd.messages import Address, Text

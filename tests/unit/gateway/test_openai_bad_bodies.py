@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clawd.gateway.auth import Token
 from clawd.gateway.openai_agent_request import to_inbound
 from clawd.gateway.openai_chat_request import read_chat
 from clawd.gateway.openai_errors import OpenAIRefused
 from clawd.gateway.openai_models import Offered
 from clawd.gateway.openai_passthrough import to_request
 from clawd.gateway.openai_responses_request import read_responses
+from clawd.gateway.token import Token
 from clawd.testing import ScriptedModel
 from tests.fakes.routing import router_over
 

@@ -12,8 +12,9 @@ from multidict import CIMultiDict
 from clawd.config.base import Secret
 from clawd.config.schema import TokenConfig
 from clawd.errors import NotFound, NotPossible
-from clawd.gateway.auth import Token, TokenStore
+from clawd.gateway.auth import TokenStore
 from clawd.gateway.problems import RequestRefused
+from clawd.gateway.token import Token
 from clawd.store.sqlite import Store
 from clawd.testing import ManualClock
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from clawd.gateway.auth import Scope
+    from clawd.config.schema import TokenScope
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ async def tokens_of(state_dir: Path, store: Store, clock: ManualClock, *given: T
     return tokens
 
 
-def ask(tokens: TokenStore, value: str, scope: Scope = "chat", *others: Scope) -> Token:
+def ask(tokens: TokenStore, value: str, scope: TokenScope = "chat", *others: TokenScope) -> Token:
     return tokens.require(CIMultiDict([("Authorization", f"Bearer {value}")]), scope, *others)
 
 
@@ -161,8 +162,8 @@ async def test_a_scope_allows_what_it_says_and_admin_everything(
     state_dir: Path,
     store: Store,
     clock: ManualClock,
-    scopes: tuple[Scope, ...],
-    asked: tuple[Scope, ...],
+    scopes: tuple[TokenScope, ...],
+    asked: tuple[TokenScope, ...],
     allowed: bool,
 ) -> None:
     tokens = await tokens_of(
@@ -204,7 +205,7 @@ async def test_use_is_written_now_and_then_and_at_the_end(
     assert again.use.messages_today("phone") == 0
 
 
-def token(*scopes: Scope, conversations: str = "") -> Token:
+def token(*scopes: TokenScope, conversations: str = "") -> Token:
     return Token(name="shop", scopes=frozenset(scopes), digest=b"", conversations=conversations)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clawd.config.schema import JournalConfig
 from clawd.ids import SystemClock, parse_row_id
-from clawd.journal.base import Pushed
+from clawd.journal.items import Pushed
 from clawd.journal.opening import open_journal
 from tests.conformance.journals import push
 

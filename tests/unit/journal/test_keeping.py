@@ -20,9 +20,10 @@ from clawd.daemon.keeper import FIRST_S, LEAST_S, MOST_S, Keeper
 from clawd.errors import NotPossible
 from clawd.ids import SystemClock, to_ms
 from clawd.journal import sqlite_keeping
-from clawd.journal.base import AdmittedMessage, Snapshot
+from clawd.journal.base import Snapshot
 from clawd.journal.checking import check_state_dir
 from clawd.journal.deliveries import Dead, Held, Parked, Sent
+from clawd.journal.items import AdmittedMessage
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.journal.records import TurnFinished, TurnMerged
 from clawd.journal.retention import BATCH_ROWS, Position, forget_batch

@@ -15,7 +15,7 @@ from clawd.config.schema import JournalConfig
 from clawd.errors import ToolRetry
 from clawd.ids import SystemClock
 from clawd.journal import sqlite_search
-from clawd.journal.base import AdmittedMessage
+from clawd.journal.items import AdmittedMessage
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.journal.records import ModelResult, SessionStarted, ToolDone, TurnFinished, TurnsUndone
 from clawd.journal.search import Wanted, excerpt, query, words

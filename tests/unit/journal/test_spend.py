@@ -13,8 +13,8 @@ import pytest
 from clawd.config.schema import JournalConfig
 from clawd.errors import Fenced, JournalError
 from clawd.ids import to_ms
-from clawd.journal.base import AdmittedMessage
 from clawd.journal.checking import check_state_dir
+from clawd.journal.items import AdmittedMessage
 from clawd.journal.mending import mend
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.journal.records import ModelIntent, ModelResult, SummaryIntent, SummaryResult, TurnWaiting

@@ -15,9 +15,9 @@ from clawd.errors import (
     ModelRateLimited,
     ModelUnavailable,
 )
-from clawd.models.base import BreakerState, Completed, ModelResponse, Progress, TextDelta, ToolCall, collect
+from clawd.models.base import Completed, ModelResponse, Progress, TextDelta, ToolCall, collect
 from clawd.models.breaker import LONGEST_S, Breaker, BreakerLimits, Guarded
-from clawd.models.states import RecentStates
+from clawd.models.states import BreakerState, RecentStates
 from clawd.testing import ManualClock, ScriptedModel
 from tests.unit.models.conftest import ask
 

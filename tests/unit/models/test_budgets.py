@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clawd.config.schema import BudgetsConfig
-from clawd.models.base import ModelAttempt, RequestTags, Room
+from clawd.models.base import ModelAttempt, RequestTags
 from clawd.models.budgets import KEPT, MOST, BudgetLedger
+from clawd.models.ledger import Room
 from clawd.testing import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from clawd.models.base import Ledger
+    from clawd.models.ledger import Ledger
 
 DAY_S = 86_400
 NOON = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)

@@ -12,13 +12,12 @@ from clawd.models.base import (
     ModelResponse,
     Progress,
     RequestTags,
-    Room,
     Switched,
     TextDelta,
     ToolCall,
     collect,
 )
-from clawd.models.ledger import NoBudgets
+from clawd.models.ledger import NoBudgets, Room
 from clawd.testing import ManualClock, ScriptedModel
 from tests.fakes.routing import member_of, router_over
 from tests.unit.models.conftest import ask

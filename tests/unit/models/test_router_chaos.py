@@ -19,11 +19,11 @@ from clawd.models.base import (
     ModelResponse,
     Progress,
     RequestTags,
-    Room,
     Switched,
     TextDelta,
     collect,
 )
+from clawd.models.ledger import Room
 from clawd.testing import ManualClock, ScriptedModel
 from tests.fakes.routing import member_of, router_over
 from tests.unit.models.conftest import ask

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from clawd.errors import ModelRateLimited
-from clawd.models.base import SwitchSeen, TrafficView, collect
+from clawd.models.base import collect
+from clawd.models.info import SwitchSeen, TrafficView
 from clawd.models.traffic import MODELS, SWITCHES, WINDOW_S, TrafficBook
 from clawd.response import ModelAttempt, Usage
 from clawd.testing import ManualClock, ScriptedModel

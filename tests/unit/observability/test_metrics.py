@@ -12,9 +12,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from clawd.config.schema import BudgetsConfig
-from clawd.models.base import BreakerState, RequestTags, SwitchSeen
+from clawd.models.base import RequestTags
 from clawd.models.budgets import BudgetLedger
+from clawd.models.info import SwitchSeen
 from clawd.models.meters import budget_family, model_families
+from clawd.models.states import BreakerState
 from clawd.models.traffic import TrafficBook
 from clawd.observability.histogram import Histogram
 from clawd.observability.metrics import Exposition, Family, _Collector

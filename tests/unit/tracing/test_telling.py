@@ -18,7 +18,7 @@ from clawd.journal.records import (
     TurnWaiting,
 )
 from clawd.journal.story import Story
-from clawd.models.base import ModelInfo
+from clawd.models.info import ModelInfo
 from clawd.observability.redact import Redactor
 from clawd.response import ModelAttempt, ModelResponse, ToolCall, Usage
 from clawd.tracing import conventions as names

@@ -1,0 +1,40 @@
+"""What /status says in a chat."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from clawd import __version__
+from clawd.texts import say
+
+from .minds import would_answer
+
+if TYPE_CHECKING:
+    from clawd.journal.views import SqliteViews
+
+    from .minds import Minds
+    from .situation import Situation
+
+
+class StatusInChat:
+    """Answers /status from what the daemon knows now."""
+
+    def __init__(self, situation: Situation, views: SqliteViews, minds: Minds) -> None:
+        self._situation = situation
+        self._views = views
+        self._minds = minds
+
+    async def text(self, language: str | None) -> str:
+        """Return the answer in a language."""
+        stats = await self._views.stats()
+        minutes = int((time.monotonic() - self._situation.began) // 60)
+        return say(
+            "status",
+            language,
+            version=__version__,
+            uptime=f"{minutes // 60} h {minutes % 60} min",
+            model=would_answer(self._minds.default_route(), self._minds.infos()) or "–",
+            queued=stats.queued,
+            running=stats.running,
+        )
