@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test slow check bench soak soak-kills pages pictures clean
+.PHONY: help run test slow check bench soak soak-kills fuzz pages pictures clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -56,6 +56,11 @@ SEED ?= $(shell date +%s)
 soak-kills: $(VENV)/.clawd-dev ## kill the daemon 1,000 times under load, and judge what came of it (KILLS=, SEED=)
 	@echo "KILLS=$(KILLS) SEED=$(SEED)"
 	$(BIN)/python -m tests.crash.soak --kills $(KILLS) --seed $(SEED)
+
+fuzz: $(VENV)/.clawd-dev ## every test that throws dice, with others than `make test` has, which are always the same (SEED=)
+	@echo "SEED=$(SEED)"
+	CLAWD_TEST_SEED=$(SEED) $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'slow or not slow' \
+	    --hypothesis-profile=search --hypothesis-seed=$(SEED) $$(grep -rlE '@given|tests.seeds|import seeds' --include='test_*.py' tests)
 
 pages: $(VENV)/.clawd-dev ## make anew what follows from other files: pages of docs/, what TAB offers, rules for Kubernetes
 	@$(BIN)/python -m clawd.gateway.openapi_page > docs/api.md
