@@ -15,18 +15,27 @@ import atexit
 import fcntl
 import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
 import termios
 import threading
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Program = Literal["clawd.daemon", "clawd.cli.main"]
+Program = Literal[
+    "clawd.daemon",
+    "clawd.cli.main",
+    "tests.fakes.artifact_child",
+    "tests.fakes.journal_child",
+    "tests.fakes.keeping_child",
+]
 
 # The interpreter and the C library read these when they begin.
 _READ_AT_START: Final = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "FAKETIME", "LANG", "LC_", "NOTIFY_")
@@ -163,7 +172,11 @@ def _become(request: dict[str, Any], passed: Sequence[int]) -> NoReturn:
     faults.arm(os.environ)
     if request["program"] == "clawd.daemon":
         _be_daemon(request["arguments"])
-    _be_command(request["arguments"])
+    if request["program"] == "clawd.cli.main":
+        _be_command(request["arguments"])
+    sys.argv = [request["program"], *request["arguments"]]
+    runpy.run_module(request["program"], run_name="__main__", alter_sys=True)
+    sys.exit(0)
 
 
 def _be_daemon(arguments: Sequence[str]) -> NoReturn:
@@ -171,7 +184,7 @@ def _be_daemon(arguments: Sequence[str]) -> NoReturn:
     sys.argv = ["clawd.daemon", *arguments]
     from clawd.daemon.serving import main
 
-    sys.exit(main(list(arguments)))
+    _end(main(list(arguments)))
 
 
 def _be_command(arguments: Sequence[str]) -> NoReturn:
@@ -192,15 +205,34 @@ def _be_command(arguments: Sequence[str]) -> NoReturn:
     try:
         main.main()
     except SystemExit as end:
-        # To take apart all that was imported would cost more than most commands; files and children see no difference.
-        for thread in threading.enumerate():
-            if not thread.daemon and thread is not threading.main_thread():
-                thread.join()
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(end.code if isinstance(end.code, int) else 0)
+        _end(end.code if isinstance(end.code, int) else 0)
     raise AssertionError("`main` returned")
+
+
+def _end(code: int) -> NoReturn:
+    """End as any program does, but leave what was imported: to take it apart would cost more than most commands."""
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.main_thread():
+            thread.join()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _read_a_configuration() -> None:
+    """Let pydantic build what it puts off until a configuration is read: a fifth of a daemon's start."""
+    from clawd.config.loader import load_config
+    from clawd.plugins import find_plugins
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yaml"
+        path.write_text(
+            "models: [{name: a, type: demo}, {name: b, type: chat, base_url: 'http://127.0.0.1/v1'}]\n"
+            "bridges: {telegram: {token: '12345678:a-token-of-thirty-five-characters-x'}}\n"
+            "gateway: {port: 0}\n"
+        )
+        load_config(path, {}, find_plugins())
 
 
 def main() -> None:
@@ -217,8 +249,9 @@ def main() -> None:
     import clawd.cli
 
     commands = [module.name for module in pkgutil.walk_packages(clawd.cli.__path__, "clawd.cli.")]
-    for name in ("clawd.daemon.serving", "bridges.telegram.bridge", *commands):
+    for name in ("clawd.daemon.serving", "clawd.daemon.front", "bridges.telegram.bridge", *commands):
         importlib.import_module(name)
+    _read_a_configuration()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         serve(requests)

@@ -96,12 +96,23 @@ async def _reader(descriptor: int) -> asyncio.StreamReader:
 
 async def fork_daemon(environ: Mapping[str, str], cwd: Path, stderr: int) -> Forked:
     """Begin a daemon, as `python -m clawd.daemon` would, with nothing on its standard input."""
+    return await _fork("clawd.daemon", (), environ, cwd, stderr)
+
+
+async def fork_child(program: Program, *arguments: str, **environ: str) -> Forked:
+    """Begin one of the programs that tests kill, in the tests' environment and these variables."""
+    return await _fork(program, arguments, {**os.environ, **environ}, Path.cwd(), 2)
+
+
+async def _fork(
+    program: Program, arguments: Sequence[str], environ: Mapping[str, str], cwd: Path, stderr: int
+) -> Forked:
     nursery = await asyncio.to_thread(own_nursery)
     ours, theirs = os.pipe()
     try:
         with Path(os.devnull).open("rb") as nothing:
             streams = (nothing.fileno(), theirs, stderr)
-            pid = await asyncio.to_thread(nursery.fork, "clawd.daemon", (), environ, str(cwd), streams)
+            pid = await asyncio.to_thread(nursery.fork, program, arguments, environ, str(cwd), streams)
     finally:
         os.close(theirs)
     return Forked(pid, nursery, await _reader(ours))
