@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test slow check bench soak soak-kills pages pictures clean
+.PHONY: help run test slow check bench soak soak-kills fuzz pages pictures clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,7 +31,7 @@ test: $(VENV)/.clawd-dev ## install the development tools and run all tests
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 slow: $(VENV)/.clawd-dev ## the tests that take several seconds each and have a quicker sibling
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m slow
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m slow $$(grep -rlw slow --include='test_*.py' tests)
 
 check: $(VENV)/.clawd-dev ## style, types, direction of imports
 	@$(BIN)/ruff check .
@@ -56,6 +56,11 @@ SEED ?= $(shell date +%s)
 soak-kills: $(VENV)/.clawd-dev ## kill the daemon 1,000 times under load, and judge what came of it (KILLS=, SEED=)
 	@echo "KILLS=$(KILLS) SEED=$(SEED)"
 	$(BIN)/python -m tests.crash.soak --kills $(KILLS) --seed $(SEED)
+
+fuzz: $(VENV)/.clawd-dev ## every test that throws dice, with others than `make test` has, which are always the same (SEED=)
+	@echo "SEED=$(SEED)"
+	CLAWD_TEST_SEED=$(SEED) $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'slow or not slow' \
+	    --hypothesis-profile=search --hypothesis-seed=$(SEED) $$(grep -rlE '@given|tests.seeds|import seeds' --include='test_*.py' tests)
 
 pages: $(VENV)/.clawd-dev ## make anew what follows from other files: pages of docs/, what TAB offers, rules for Kubernetes
 	@$(BIN)/python -m clawd.gateway.openapi_page > docs/api.md
@@ -94,7 +99,7 @@ $(VENV)/.clawd-run: pyproject.toml | $(BIN)/python
 $(VENV)/.clawd-dev: $(VENV)/.clawd-run
 	@echo "installing the development tools …"
 	$(PIP) install -e '.[dev]'
-	if ! npm install --silent --no-audit --no-fund --fetch-retries=1 --prefix $(VENV)/aimock '@copilotkit/aimock@^1.43' >/dev/null 2>&1; then
+	if ! npm install --silent --no-audit --no-fund --fetch-retries=1 --prefix $(VENV)/aimock '@copilotkit/aimock@1.43.0' >/dev/null 2>&1; then
 	    echo "note: npm could not install @copilotkit/aimock; the tests against that model server are left out"
 	fi
 	touch $@

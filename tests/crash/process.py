@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.crash.nursery import Forked, can_fork, fork_daemon
+from tests.crash.nursery import can_fork
+from tests.fakes.forked import Forked, fork_daemon
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

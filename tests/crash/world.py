@@ -15,10 +15,10 @@ from typing import Any, cast
 
 import yaml
 
-from tests.crash.nursery import Forked
 from tests.crash.process import ROOT, DaemonProcess
 from tests.crash.words import MARK
 from tests.fakes.bot_api import FakeBotApi
+from tests.fakes.forked import Forked
 from tests.fakes.openai_api import FakeOpenAI, Reply
 
 __all__ = ["MARK", "ROOT", "Verdict", "World", "answer_to", "messages", "world"]

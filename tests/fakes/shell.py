@@ -6,10 +6,11 @@ import asyncio
 import json
 import os
 import pty
-import subprocess
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from tests.crash.nursery import can_fork
+from tests.fakes.forked import CLAWD, ForkedProgram, fork_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,10 +45,9 @@ class Shell:
         }
 
     async def start(self, *args: str, **environ: str) -> asyncio.subprocess.Process:
+        """Begin a Python of its own."""
         return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "clawd.cli.main",
+            *CLAWD,
             *args,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -56,10 +56,10 @@ class Shell:
         )
 
     async def __call__(self, *args: str, stdin: str = "", **environ: str) -> Result:
-        process = await self.start(*args, **environ)
+        env = {**self.environ, **environ}
+        process = await (fork_command(args, env) if can_fork(env) else self.start(*args, **environ))
         out, err = await process.communicate(stdin.encode())
-        assert process.returncode is not None
-        return Result(process.returncode, out.decode(), err.decode())
+        return Result(await process.wait(), out.decode(), err.decode())
 
 
 def at_terminal(shell: Shell, *args: str, typed: str = "", results_to: Path | None = None) -> tuple[int, str]:
@@ -73,14 +73,8 @@ def at_terminal(shell: Shell, *args: str, typed: str = "", results_to: Path | No
     """
     ours, theirs = pty.openpty()
     results = theirs if results_to is None else os.open(results_to, os.O_WRONLY | os.O_CREAT, 0o600)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "clawd.cli.main", *args],
-        stdin=theirs,
-        stdout=results,
-        stderr=theirs,
-        env={**shell.environ, "TERM": "xterm"},
-        start_new_session=True,
-    )
+    environ = {**shell.environ, "TERM": "xterm"}
+    process = ForkedProgram("clawd.cli.main", args, environ, (theirs, results, theirs), terminal=True)
     for descriptor in {results, theirs}:
         os.close(descriptor)
     os.write(ours, typed.encode())

@@ -16,6 +16,9 @@ import time
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
+from tests.crash.nursery import can_fork
+from tests.fakes.forked import CLAWD, ForkedProgram
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -140,6 +143,24 @@ class Screen:
                 line.clear()
 
 
+def _begin(
+    argv: Sequence[str], env: Mapping[str, str], slave: int
+) -> subprocess.Popen[bytes] | ForkedProgram:
+    """Run the program on this terminal. It must be the controlling one, or Ctrl-C is only a character."""
+    streams = (slave, slave, slave)
+    if tuple(argv[: len(CLAWD)]) == CLAWD and can_fork(env):
+        return ForkedProgram("clawd.cli.main", argv[len(CLAWD) :], env, streams, terminal=True)
+    return subprocess.Popen(
+        list(argv),
+        env=dict(env),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+
+
 class Terminal:
     """A program on a pseudo-terminal, and somebody who types.
 
@@ -157,16 +178,7 @@ class Terminal:
         self.raw = ""
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        self.process = subprocess.Popen(
-            list(argv),
-            env=dict(env),
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            # The terminal must be the controlling one, or Ctrl-C is only a character.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )
+        self.process = _begin(argv, env, slave)
         os.close(slave)
         self._undecoded = b""
 

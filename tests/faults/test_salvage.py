@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from tests.crash.world import World, answer_to, world
 from tests.fakes.openai_api import Reply
 from tests.fakes.shell import Shell
 from tests.faults.house import state_of
+from tests.seeds import dice
 
 PAGE = 4096
 MESSAGES = 60
@@ -59,10 +59,11 @@ def check_search(path: Path) -> None:
 
 
 def damage(path: Path, numbers: Sequence[int]) -> None:
+    noise = dice(7)
     with path.open("r+b") as file:
         for number in numbers:
             file.seek((number - 1) * PAGE)
-            file.write(os.urandom(PAGE))
+            file.write(noise.randbytes(PAGE))
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sqlite3
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from clawd.errors import EXIT_JOURNAL, EXIT_TRY_LATER
 from tests.crash.world import World, answer_to, world
 from tests.faults.house import events, start_under, state_of, until
+from tests.seeds import dice
 
 
 def told(here: World) -> list[str]:
@@ -117,7 +117,7 @@ async def test_a_cut_log_is_told_loudly_and_what_telegram_still_has_is_fetched_a
         else:
             with log.open("r+b") as file:
                 file.seek(log.stat().st_size // 4)
-                file.write(os.urandom(8))
+                file.write(dice(7).randbytes(8))
         await here.start()
         (cut,) = cuts(here)
         assert f"entries up to {highest} had been committed" in cut

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -178,14 +179,16 @@ async def test_a_turn_that_can_not_be_read_just_now_is_tried_again_uncounted(sta
     """A reader that times out says nothing about the message."""
     clock = ManualClock()
     async with Inner(state_dir, clock=clock, agent=AgentConfig(max_attempts=1)) as inner:
-        reader = inner.opened.store._reader
-        reader._limit_s = 0.0
+        reader, held = inner.opened.store._reader, threading.Event()
+        usual_s, reader._limit_s = reader._limit_s, 0.0
+        await reader._db.set_trace_callback(lambda _: held.wait(30))  # or a quick one would be in time
         turn = await inner.say(bridge="api")
         for _ in range(3):  # more often than max_attempts
             await clock.sleeping()
             await clock.advance(1.1)
         await clock.sleeping()
-        reader._limit_s = 1.0
+        held.set()
+        reader._limit_s = usual_s
         await clock.advance(1.1)
         view = await inner.ended(turn)
         assert view.state == "answered"

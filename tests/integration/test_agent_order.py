@@ -122,8 +122,10 @@ async def test_a_turn_handed_back_at_a_stop_is_not_counted(state_dir: Path) -> N
 
 
 async def test_work_that_came_while_nobody_worked_is_taken_up_at_the_start(state_dir: Path) -> None:
-    async with Inner(state_dir, model=ScriptedModel([asyncio.Event()], "one", "two")) as inner:
+    model = ScriptedModel([asyncio.Event()], "one", "two")
+    async with Inner(state_dir, model=model) as inner:
         first, second = await inner.say("1"), await inner.say("2")
+        await model.asked()  # what hangs is this request, and not the first one after the start
         await inner.restart()
         assert [(await inner.ended(turn)).answer for turn in (first, second)] == ["one", "two"]
 

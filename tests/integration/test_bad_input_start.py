@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 
 from clawd.store.opening import open_database
+from tests.crash.nursery import can_fork
 from tests.fakes.doors import TOKEN, doors
+from tests.fakes.forked import Forked, fork_daemon
 from tests.fakes.openai_api import Reply
 from tests.fakes.shell import Shell
 from tests.fakes.webhook_sender import event
+from tests.seeds import dice
 
 ROOT = Path(__file__).parents[2]
 GOOD = "gateway: {port: 0}\nmodels: [{name: m, type: demo}]\n"
@@ -25,25 +28,32 @@ SECRET = "recognisable-secret-value"
 
 async def start(home: Path, *, wrapper: tuple[str, ...] = ()) -> tuple[int, str]:
     """Start the daemon, which must end by itself; return its exit code and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        *wrapper,
-        sys.executable,
-        "-m",
-        "clawd.daemon",
+    with TemporaryFile() as told:
+        process = await _begin(home, wrapper, told.fileno())
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(30):
+                out, code = await process.stdout.read(), await process.wait()
+        except TimeoutError:
+            process.kill()
+            raise AssertionError("it runs, although it must not") from None
+        assert out == b""
+        told.seek(0)
+        return code, told.read().decode()
+
+
+async def _begin(home: Path, wrapper: tuple[str, ...], stderr: int) -> asyncio.subprocess.Process | Forked:
+    environ = Shell(home).environ
+    if not wrapper and can_fork(environ):
+        return await fork_daemon(environ, ROOT, stderr)
+    return await asyncio.create_subprocess_exec(
+        *(*wrapper, sys.executable, "-m", "clawd.daemon"),
         cwd=ROOT,
-        env=Shell(home).environ,
+        env=environ,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=stderr,
     )
-    try:
-        async with asyncio.timeout(30):
-            out, err = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        raise AssertionError("it runs, although it must not") from None
-    assert (process.returncode is not None, out) == (True, b"")
-    return process.returncode or 0, err.decode()
 
 
 def four_lines(told: str) -> dict[str, str]:
@@ -133,7 +143,7 @@ def _damaged(folder: Path) -> None:
     _database(folder).close()
     with (folder / "clawd.db").open("r+b") as file:
         file.seek(4096)
-        file.write(os.urandom(8192))
+        file.write(dice(7).randbytes(8192))
 
 
 def _squatted(name: str) -> Callable[[Path], None]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clawd.client import Client
+from tests.fakes.forked import run_clawd
 from tests.fakes.plugin import install
 from tests.fakes.terminal import Terminal
 from tests.integration.test_chat_daemon import ROOT, argv, daemon, environ, turns
@@ -57,10 +58,7 @@ class Place:
         return Terminal(argv(*arguments), environ(self.home), columns=100)
 
     def clawd(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "clawd.cli.main", *arguments]
-        return subprocess.run(
-            command, env=environ(self.home), input=stdin, capture_output=True, text=True, timeout=60
-        )
+        return run_clawd(*arguments, env=environ(self.home), stdin=stdin)
 
     def questions(self) -> list[dict[str, Any]]:
         client = Client.find(None, None, environ(self.home))

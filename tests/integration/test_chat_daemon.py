@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clawd.client import Client
+from tests.fakes.forked import ForkedProgram, run_clawd
 from tests.fakes.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -63,21 +64,16 @@ def environ(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def daemon(home: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
+def daemon(home: Path, **env: str) -> Iterator[ForkedProgram]:
     """A running daemon, ready to answer."""
-    argv = [PYTHON, "-m", "clawd.daemon"]
-    with subprocess.Popen(
-        argv,
-        env={**environ(home), **env},
-        cwd=home,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    ours, theirs = os.pipe()
+    with Path(os.devnull).open("r+b") as nothing, os.fdopen(ours, encoding="utf-8") as told:
+        streams = (nothing.fileno(), nothing.fileno(), theirs)
+        process = ForkedProgram("clawd.daemon", (), {**environ(home), **env}, streams, cwd=home)
+        os.close(theirs)
         try:
-            assert process.stderr is not None
             seen = []
-            for line in process.stderr:
+            for line in told:
                 seen.append(line)
                 if '"event": "ready"' in line:
                     break
@@ -86,6 +82,7 @@ def daemon(home: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
+            process.wait()
 
 
 def argv(*arguments: str) -> list[str]:
@@ -99,9 +96,7 @@ def turns(home: Path) -> list[dict[str, Any]]:
 
 def test_a_message_is_answered_in_a_pipe_and_in_a_terminal(home: Path) -> None:
     with daemon(home):
-        done = subprocess.run(
-            argv("hello"), env=environ(home), input="", capture_output=True, text=True, timeout=50
-        )
+        done = run_clawd("chat", "hello", env=environ(home))
         assert (done.returncode, done.stdout, done.stderr) == (0, "you said: hello\n", "")
         with Terminal(argv(), environ(home)) as terminal:
             terminal.until("›")
@@ -115,9 +110,7 @@ def test_a_message_is_answered_in_a_pipe_and_in_a_terminal(home: Path) -> None:
 
 def test_a_refused_key_exits_with_4_and_says_where_to_look(home: Path) -> None:
     with daemon(home):
-        done = subprocess.run(
-            argv("wrong key"), env=environ(home), input="", capture_output=True, text=True, timeout=50
-        )
+        done = run_clawd("chat", "wrong key", env=environ(home))
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.startswith("error[E-MODELS]: Sorry, the model's provider refused our key.")
     assert "\ntry: clawd trace turn:" in done.stderr

@@ -6,18 +6,16 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.fakes.control_api import FakeControlApi
+from tests.fakes.forked import CLAWD, run_clawd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-CLAWD = (sys.executable, "-m", "clawd.cli.main")
 
 
 def echo(api: FakeControlApi, turn: str, text: str) -> None:
@@ -53,16 +51,7 @@ def command(api: FakeControlApi, *arguments: str) -> list[str]:
 def chat(
     api: FakeControlApi, *arguments: str, stdin: str | bytes = "", **env: str
 ) -> subprocess.CompletedProcess[str]:
-    data = stdin if isinstance(stdin, bytes) else stdin.encode()
-    done = subprocess.run(
-        command(api, *arguments),
-        input=data,
-        capture_output=True,
-        env={**environ(api), **env},
-        timeout=50,
-        check=False,
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    return run_clawd(*command(api, *arguments)[len(CLAWD) :], env={**environ(api), **env}, stdin=stdin)
 
 
 def test_one_message_prints_its_answer_and_nothing_else(api: FakeControlApi) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.fakes.control_api import FakeControlApi
+from tests.fakes.forked import run_clawd
 from tests.integration.test_chat_terminal import CTRL_C, CTRL_D, chat, open_gate, pass_gate
 
 if TYPE_CHECKING:
@@ -298,8 +298,7 @@ def test_one_message_that_was_merged_prints_that_turns_answer(api: FakeControlAp
 def run(api: FakeControlApi, *arguments: str, stdin: str) -> subprocess.CompletedProcess[str]:
     home = str(api.path.parent)
     environ = {"PATH": os.environ["PATH"], "HOME": home, "CLAWD_HOME": home, "CLAWD_SOCKET": str(api.path)}
-    argv = [sys.executable, "-m", "clawd.cli.main", "chat", *arguments]
-    return subprocess.run(argv, env=environ, input=stdin, capture_output=True, text=True, timeout=60)
+    return run_clawd("chat", *arguments, env=environ, stdin=stdin)
 
 
 @pytest.mark.parametrize(("typed", "said"), [("y\r", "approve"), ("\rn\r", "deny"), ("\x04", "approve")])

@@ -19,6 +19,7 @@ from clawd.journal.opening import open_journal
 from clawd.messages import Accepted
 from clawd.store.lock import StateLock
 from tests.conformance.journals import message
+from tests.fakes.forked import run_clawd
 from tests.fakes.terminal import Terminal
 from tests.integration.test_chat_daemon import SLOW, argv, daemon, environ, home, model, turns
 
@@ -26,9 +27,7 @@ __all__ = ["home", "model"]  # the fixtures
 
 
 def chat(home: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        argv(*words), env=environ(home), input=stdin, capture_output=True, text=True, timeout=50
-    )
+    return run_clawd("chat", *words, env=environ(home), stdin=stdin)
 
 
 def holder(home: Path) -> int:

@@ -50,6 +50,11 @@ def api(state_dir: Path) -> Iterator[FakeControlApi]:
         yield api
 
 
+def at_rest(terminal: Terminal) -> None:
+    """Return once the prompt stands below the answer: who leaves before is told that it is still worked on."""
+    terminal.until(lambda screen: screen.visible().endswith("\n›"))
+
+
 @contextmanager
 def chat(
     api: FakeControlApi,
@@ -81,6 +86,7 @@ def test_a_conversation_reads_as_it_was_had_and_ends_with_how_to_resume(api: Fak
         api.wait(lambda: api.turns["turn:t-1-1"]["state"] == "answered")
         terminal.type("again\r")
         terminal.until("You said: again.")
+        at_rest(terminal)
         terminal.type(CTRL_D)
         assert terminal.wait() == 0
         assert terminal.screen.text() == (
@@ -111,6 +117,7 @@ def test_markdown_is_drawn_block_by_block_and_stands_there_once(api: FakeControl
         terminal.until("›")
         terminal.type("go\r")
         terminal.until("The end.")
+        at_rest(terminal)
         terminal.type(CTRL_D)
         assert terminal.wait() == 0
         assert DRAWN in terminal.screen.text()
@@ -138,6 +145,7 @@ def test_a_message_typed_while_an_answer_grows_waits_for_its_turn(api: FakeContr
         assert "› second\nworking" in terminal.screen.visible()
         api.end("turn:t-1-1", "Thinking done.")
         terminal.until("Second answer.")
+        at_rest(terminal)
         terminal.type(CTRL_D)
         terminal.wait()
         assert "› first\n\nThinking done.\n\n› second\n\nSecond answer." in terminal.screen.text()
@@ -220,6 +228,7 @@ def test_history_is_searched_and_only_mine_to_read(api: FakeControlApi) -> None:
         terminal.until("›")
         terminal.type("remember the milk\r")
         terminal.until("You said: remember")
+        at_rest(terminal)
         terminal.type(CTRL_D)
         terminal.wait()
     history = api.path.parent / "state" / "chat" / "history"
@@ -279,6 +288,7 @@ def test_what_arrived_meanwhile_is_shown_once(api: FakeControlApi) -> None:
         terminal.until("›")
         terminal.type("hi\r")
         terminal.until("You said: hi.")
+        at_rest(terminal)
         terminal.type(CTRL_D)
         terminal.wait()
     api.add_entry("turn:other-1", "user", "asked elsewhere")

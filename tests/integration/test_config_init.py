@@ -16,6 +16,7 @@ from clawd.config.loader import load_config
 from clawd.plugins import find_plugins
 from tests.fakes.bot_api import TOKEN, FakeBotApi
 from tests.fakes.control_api import FakeControlApi
+from tests.fakes.forked import fork_command
 from tests.fakes.openai_api import FakeOpenAI, Reply
 
 if TYPE_CHECKING:
@@ -46,15 +47,9 @@ class Shell:
         return self.home / "clawd" / "config.yaml"
 
     async def run(self, *arguments: str, stdin: str | None = None, **environ: str) -> Ended:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "clawd.cli.main", *arguments),
-            env=self.environ | environ,
-            stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate(stdin.encode() if stdin is not None else None)
-        return Ended(process.returncode or 0, out.decode(), err.decode())
+        process = await fork_command(arguments, self.environ | environ)
+        out, err = await process.communicate((stdin or "").encode())
+        return Ended(await process.wait(), out.decode(), err.decode())
 
 
 async def loaded(shell: Shell) -> LoadedConfig:

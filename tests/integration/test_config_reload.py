@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 
 from clawd.client import Client
 from clawd.errors import ClawdError, ConfigError
+from tests.fakes.forked import ForkedProgram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,10 +66,8 @@ def _run(home: Path, *, with_file: bool = True) -> Iterator[Daemon]:
     environ = {"PATH": os.environ["PATH"], "HOME": str(home), "CLAWD_HOME": str(home)}
     if with_file and not (home / "config.yaml").exists():
         (home / "config.yaml").write_text(text("first"))
-    with (home / "out").open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "clawd.daemon"], env=environ, stdout=out, stderr=out
-        )
+    with Path(os.devnull).open("rb") as nothing, (home / "out").open("wb") as out:
+        process = ForkedProgram("clawd.daemon", (), environ, (nothing.fileno(), out.fileno(), out.fileno()))
     try:
         running = Daemon(home, Client.find(None, None, environ))
         running.until(lambda status: status["state"] == "ready" and _watches(status["pid"]))

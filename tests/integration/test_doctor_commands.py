@@ -65,9 +65,10 @@ async def test_a_resolver_that_nothing_can_end_does_not_hold_the_command_up(stat
     (state_dir / "sitecustomize.py").write_text(
         "import socket, time\nsocket.getaddrinfo = lambda *_, **__: time.sleep(3600)\n"
     )
-    done = await clawd("doctor", "--json", "--timeout", "0.5", PYTHONPATH=str(state_dir))
-    (model,) = [check for check in done.json["checks"] if check["id"] == "model:main"]
-    assert (done.code, done.err, model["status"]) == (0, "", "warn")
+    process = await clawd.start("doctor", "--json", "--timeout", "0.5", PYTHONPATH=str(state_dir))
+    out, err = await process.communicate()
+    (model,) = [check for check in json.loads(out)["checks"] if check["id"] == "model:main"]
+    assert (process.returncode, err, model["status"]) == (0, b"", "warn")
     assert model["evidence"].startswith("no answer within 0.")
 
 

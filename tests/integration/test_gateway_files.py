@@ -50,7 +50,7 @@ async def opened(state_dir: Path, clock: ManualClock) -> AsyncIterator[OpenJourn
 
 @pytest.fixture
 async def here(state_dir: Path, opened: OpenJournal) -> AsyncIterator[Site]:
-    async with site(state_dir, config=TOKENS, artifacts=opened.artifacts, body_timeout_s=0.3) as made:
+    async with site(state_dir, config=TOKENS, artifacts=opened.artifacts) as made:
         yield made
 
 
@@ -227,9 +227,10 @@ async def test_a_full_store_says_so(here: Site) -> None:
     assert "400,000 bytes" in told["error"]["message"]
 
 
-async def test_a_body_that_stands_still_is_given_up(here: Site, state_dir: Path) -> None:
+async def test_a_body_that_stands_still_is_given_up(state_dir: Path, opened: OpenJournal) -> None:
     head = f"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {SHOP}\r\n"
-    status, _, body = await here.raw(f"{head}Content-Length: 100\r\n\r\n".encode(), then=b"half")
+    async with site(state_dir, config=TOKENS, artifacts=opened.artifacts, body_timeout_s=0.3) as here:
+        status, _, body = await here.raw(f"{head}Content-Length: 100\r\n\r\n".encode(), then=b"half")
     assert (status, b"too slowly" in body) == (408, True)
     assert not [p for p in (state_dir / "artifacts").rglob("*") if p.is_file()]
 

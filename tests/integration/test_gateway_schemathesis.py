@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 
 from tests.fakes.shell import Shell
+from tests.seeds import seeded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -82,7 +83,9 @@ async def run(url: str, state_dir: Path, tmp_path: Path, *options: str) -> str:
 async def test_nothing_that_is_sent_gets_an_answer_that_is_not_described(
     url: str, state_dir: Path, tmp_path: Path
 ) -> None:
-    found = await run(url, state_dir, tmp_path, "--phases", "examples,fuzzing", "-n", "1", "--seed", "1")
+    found = await run(
+        url, state_dir, tmp_path, "--phases", "examples,fuzzing", "-n", "1", "--seed", str(seeded(1))
+    )
     assert not found
 
 
@@ -91,5 +94,15 @@ async def test_nothing_that_is_sent_gets_an_answer_that_is_not_described(
 async def test_nothing_of_much_that_is_sent_gets_an_answer_that_is_not_described(
     url: str, state_dir: Path, tmp_path: Path
 ) -> None:
-    found = await run(url, state_dir, tmp_path, "--phases", "examples,coverage,fuzzing", "-n", "25")
+    found = await run(
+        url,
+        state_dir,
+        tmp_path,
+        "--phases",
+        "examples,coverage,fuzzing",
+        "-n",
+        "25",
+        "--seed",
+        str(seeded(1)),
+    )
     assert not found

@@ -16,6 +16,7 @@ from clawd.config.schema import GatewayConfig, TokenConfig
 from clawd.gateway.places import HIGH_BYTES, StreamTimes
 from tests.fakes.gateway_site import Site, site
 from tests.fakes.gateway_socket import talk
+from tests.fakes.loop_clock import jump
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -242,13 +243,14 @@ async def test_nobody_gets_further_without_a_token(state_dir: Path, first: bytes
     one = GatewayConfig(
         port=0, tokens=(TokenConfig(name="a", token=Secret("first-secret"), scopes=("chat",)),)
     )
-    async with site(state_dir, config=one, stream_times=StreamTimes(auth_s=0.2)) as here:
+    async with site(state_dir, config=one) as here:
         there = await raw(here, token="")
         await there.send(there.frame(TEXT, first))
         kind, data = await there.next()
         told = json.loads(data)
         assert (kind, told["type"]) == (TEXT, "error")
         assert "first-secret" not in str(told)
+        jump(StreamTimes().auth_s)
         assert (await there.closed())[0] == 1008
         assert not here.world.messages
         await there.leave()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from clawd.messages import InboundMessage, Unreadable
 from tests.fakes.bot_api import FakeBotApi
 from tests.fakes.telegram import running
 from tests.integration.test_telegram_webhook import called
+from tests.seeds import dice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -74,7 +74,7 @@ class Worse:
     """Makes an update worse in ways that a chance decides."""
 
     def __init__(self, seed: int) -> None:
-        self.chance = random.Random(seed)
+        self.chance = dice(seed)
         self.number = 1000
 
     def body(self) -> bytes:

@@ -238,6 +238,7 @@ async def test_a_redelivery_after_a_crash_gets_the_answer(state_dir: Path) -> No
         message = text("think")
         trying = world.posting(message)
         await world.waits()
+        await model.asked()  # what is lost is this request
         await world.restart()
         again = world.posting(message)
         await world.waits()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Final, get_args
 
 import pytest
 
+from tests import seeds
 from tests.power import strace
 from tests.power.disk import Disk, Survival
 from tests.power.recording import Acknowledged, lost_at, record_lives
@@ -35,7 +35,7 @@ async def cut_everywhere(
     folder: Path, calls: list[strace.Call], moments: Iterable[int], survivals: Sequence[Survival] = SURVIVALS
 ) -> list[Cut]:
     """Cut the power at each moment, in one way after the other, and start again from what was left."""
-    disk, dice, results = Disk(folder), random.Random(SEED), []
+    disk, dice, results = Disk(folder), seeds.dice(SEED), []
     words = [call for call in calls if call.leaves and call.path.startswith("pipe:")]
     for number, moment in enumerate(disk.run(calls, moments)):
         survival = survivals[number % len(survivals)]
@@ -82,7 +82,7 @@ async def test_the_model_of_the_disk_ends_with_the_files_that_are_really_there(s
     calls = await record_lives(state_dir, (2, 1))
     disk = Disk(state_dir)
     assert len(list(disk.run(calls, [calls[-1].ended]))) == 1
-    left = disk.after_cut("everything", random.Random(SEED))
+    left = disk.after_cut("everything", seeds.dice(SEED))
     real = {str(p.relative_to(state_dir)): p.read_bytes() for p in await asyncio.to_thread(_files, state_dir)}
     assert dict(left) == real
 

@@ -172,10 +172,10 @@ def test_the_thread_sleeps_while_the_loop_is_idle_and_wakes_with_it(told: Told) 
         thread = threading.Thread(target=outside)
         thread.start()
         await done.wait()
-        thread.join()
         assert asleep.is_set()
         assert selector.wake is None, "nobody woke it"
-        sleeps_on_the_loop(told)
+        sleeps_on_the_loop(told)  # at once: of one round a block is told once, with what stood there then
+        thread.join()
 
     run_watched(main)
     assert told.blocks("sleeps_on_the_loop")

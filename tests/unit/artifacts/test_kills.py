@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,20 +12,15 @@ from clawd.ids import SystemClock
 from clawd.journal.checking import check_state_dir
 from clawd.journal.opening import open_journal
 from tests.fakes.artifact_child import CONTENT
+from tests.fakes.forked import fork_child
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 async def child(verb: str, state_dir: Path, fault: str = "") -> int:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.fakes.artifact_child",
-        verb,
-        str(state_dir),
-        env={**os.environ, "CLAWD_FAULT": fault},
-    )
+    process = await fork_child("tests.fakes.artifact_child", verb, str(state_dir), CLAWD_FAULT=fault)
+    await process.stdout.read()
     return await process.wait()
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import sqlite3
-import sys
 import threading
 from contextlib import closing
 from datetime import timedelta
@@ -31,6 +29,7 @@ from clawd.messages import Accepted, Duplicate
 from clawd.store.upkeep import FREE_PAGES
 from clawd.testing import ManualClock
 from tests.conformance.journals import Bench, address, inbound, message
+from tests.fakes.forked import fork_child
 from tests.fakes.keeping_child import ANSWER, PLANTED, QUESTION, RESULT, showing
 from tests.fakes.rich_journal import bench_of, fill
 
@@ -409,11 +408,11 @@ async def reopen() -> AsyncIterator[Callable[[Path], Awaitable[OpenJournal]]]:
 
 
 async def child(verb: str, state_dir: Path, fault: str = "", days: int = 0) -> int:
-    environ = {**os.environ, "CLAWD_FAULT": fault}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.fakes.keeping_child", verb, str(state_dir), str(days), env=environ
+    process = await fork_child(
+        "tests.fakes.keeping_child", verb, str(state_dir), str(days), CLAWD_FAULT=fault
     )
     async with asyncio.timeout(50):
+        await process.stdout.read()
         return await process.wait()
 
 

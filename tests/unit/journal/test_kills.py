@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from clawd.config.schema import JournalConfig
 from clawd.ids import SystemClock
 from clawd.journal.opening import OpenJournal, open_journal
 from clawd.store.faults import COMMIT_KINDS
+from tests.fakes.forked import fork_child
 
 Reopen = Callable[[Path], Awaitable[OpenJournal]]
 
@@ -54,15 +53,7 @@ TRACES = {
 
 
 async def run_child(state_dir: Path, verb: str, fault: str) -> tuple[int | None, list[str]]:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.fakes.journal_child",
-        verb,
-        str(state_dir),
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "CLAWD_FAULT": fault},
-    )
+    child = await fork_child("tests.fakes.journal_child", verb, str(state_dir), CLAWD_FAULT=fault)
     async with asyncio.timeout(50):
         out, _ = await child.communicate()
     return child.returncode, out.decode().splitlines()

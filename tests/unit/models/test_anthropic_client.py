@@ -28,6 +28,7 @@ from clawd.models.base import (
 from clawd.response import Thinking, ToolCall
 from clawd.tools.base import ToolSpec
 from tests.fakes.anthropic_api import Answer, FakeAnthropic, redacted, said, thinking, tool_use
+from tests.fakes.loop_clock import jump
 from tests.unit.models.conftest import ask, make_context
 
 if TYPE_CHECKING:
@@ -348,9 +349,17 @@ async def test_leaving_early_frees_the_socket(make: Callable[..., ManagedProvide
 async def test_pings_alone_are_no_slow_stream(make: Callable[..., ManagedProvider]) -> None:
     """A model may think for minutes in secret, and a ping every few seconds is all that comes."""
     ping = 'event: ping\ndata: {"type": "ping"}\n\n'
-    answer = Answer(raw=[ping] * 8, pause_s=0.03)
-    with pytest.raises(ModelUnavailable) as caught:
-        await _ask(make, answer, min_bytes_per_s=5000, rate_window_s=0.1)
+    heard: list[ModelEvent] = []
+
+    def later(event: ModelEvent) -> None:
+        heard.append(event)
+        jump(20)  # two of them are longer than the window
+
+    async with FakeAnthropic(Answer(raw=[ping] * 8, pause_s=20)) as api:
+        chat = make(api, min_bytes_per_s=5000, rate_window_s=30)
+        with pytest.raises(ModelUnavailable) as caught:
+            await collect(chat, ask(), later)
+    assert heard == [Progress("keepalive")] * 8
     assert "in the middle of the answer" in caught.value.why  # and not "fewer than 5000 bytes a second"
 
 

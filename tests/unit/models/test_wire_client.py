@@ -15,6 +15,7 @@ from clawd.errors import ContextTooLong, ModelAuthError, ModelRateLimited, Model
 from clawd.models.base import Progress, TextDelta, Usage, collect
 from clawd.models.chat_config import ChatConfig
 from tests.fakes.descriptors import no_descriptor_left
+from tests.fakes.loop_clock import jump, stopped
 from tests.fakes.openai_api import FakeOpenAI, Reply
 from tests.unit.models.conftest import answered, ask, failed
 
@@ -90,8 +91,11 @@ async def test_keep_alives_and_reasoning_are_signs_of_life(make_chat: MakeChat) 
 
 
 async def test_keep_alives_hold_the_first_token_limit_off(make_chat: MakeChat) -> None:
-    reply = Reply(text="late", keepalives=6, keepalive_delay_s=0.1)
-    response, _ = await answered(make_chat, reply, first_token_timeout_s=0.3, idle_s=5)
+    async with FakeOpenAI(Reply(text="late", keepalives=3, keepalive_delay_s=20)) as api:
+        chat = make_chat(api.base_url, first_token_timeout_s=30, idle_s=60)
+        response = await collect(
+            chat, ask(), lambda event: jump(20) if event == Progress("keepalive") else None
+        )
     assert response.text == "late"
 
 
@@ -240,14 +244,16 @@ async def test_a_connection_is_kept_although_the_body_ends_a_moment_behind_the_a
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
                 writer.write(b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(event), event))
                 await writer.drain()
-                await asyncio.sleep(0.002)
+                for _ in range(20):  # the answer is taken meanwhile
+                    await asyncio.sleep(0)
                 writer.write(b"0\r\n\r\n")
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         provider = make_chat(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
-        for _ in range(3):
-            assert (await collect(provider, ask())).text == "ok"
+        with stopped():
+            for _ in range(3):
+                assert (await collect(provider, ask())).text == "ok"
         await provider.close()
     assert connections == 1
 

@@ -21,6 +21,7 @@ from clawd.store.backup import (
     write_backup,
 )
 from clawd.store.sqlite import Store
+from tests.seeds import dice
 from tests.unit.store.conftest import OpenStore
 from tests.unit.store.tables import put
 
@@ -134,7 +135,7 @@ async def test_a_damaged_database_makes_no_backup(
     path = state_dir / "clawd.db"
     with path.open("r+b") as file:
         file.seek(path.stat().st_size - 8 * 4096)
-        file.write(os.urandom(4 * 4096))
+        file.write(dice(7).randbytes(4 * 4096))
     with pytest.raises(JournalError):
         await asyncio.to_thread(write_backup, path, tmp_path / "copy.db")
     assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import sqlite3
 import sys
@@ -24,6 +23,7 @@ from clawd.errors import (
 from clawd.store import faults
 from clawd.store.schema import MIGRATIONS
 from clawd.store.sqlite import Store
+from tests.seeds import dice
 from tests.unit.store.conftest import OpenStore
 from tests.unit.store.tables import highest, put
 
@@ -126,7 +126,7 @@ async def test_damage_in_the_middle_of_the_database_is_noticed(
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.seek(size // 2)
-        file.write(os.urandom(8192))
+        file.write(dice(7).randbytes(8192))
     with pytest.raises(JournalCorrupt):
         await open_store(state_dir)
 

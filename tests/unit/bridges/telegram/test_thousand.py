@@ -20,6 +20,7 @@ from tests.fakes.bot_api_rules import read_params
 from tests.fakes.bot_api_world import SentMessage, World
 from tests.fakes.markdown_texts import Sample, bare, sample
 from tests.fakes.telegram import outbound
+from tests.seeds import seeded
 
 if TYPE_CHECKING:
     from bridges.telegram.outbound import Rung
@@ -57,14 +58,14 @@ class Server:
 def test_a_thousand_answers_are_accepted_and_read_as_they_should(form: Format) -> None:
     server = Server()
     for seed in range(1000 if form == "auto" else 100):
-        made = sample(seed)
+        made = sample(seeded(seed))
         messages = server.answer(made.source, form)
         whole = "\n".join(message.text for message in messages)
         raw = form == "plain" or any(message.rich for message in messages)
         if not raw:
-            assert bare(whole) == bare(made.text), f"seed {seed}"
+            assert bare(whole) == bare(made.text), f"seed {seeded(seed)}"
         elif form == "plain":
-            assert whole.split() == made.source.split(), f"seed {seed}"
+            assert whole.split() == made.source.split(), f"seed {seeded(seed)}"
 
 
 def everything(chars: int) -> Sample:

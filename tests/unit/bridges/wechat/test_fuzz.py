@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from clawd.testing import ManualClock
 from tests.fakes.bridge_context import bridge_context
 from tests.fakes.wechat_sender import AES_KEY, APP_ID, TOKEN, WeChatSender, event, signature, text, xml
 from tests.fakes.wechat_world import wechat_config
+from tests.seeds import dice
 
 if TYPE_CHECKING:
     from clawd.bridge import HttpRequest
@@ -47,7 +47,7 @@ class Mutations:
     """Makes a request worse in ways that a chance decides."""
 
     def __init__(self, seed: int, sender: WeChatSender) -> None:
-        self.chance = random.Random(seed)
+        self.chance = dice(seed)
         self.sender = sender
 
     def message(self) -> str:

@@ -15,6 +15,7 @@ from bridges.wecom.frames import BadFrame, read_frame
 from bridges.wecom.inbound import read_message
 from bridges.wecom.reference import media_ref, read_ref
 from clawd.messages import Earlier, File, Image, InboundControl, InboundMessage, Text, Unreadable
+from tests import seeds
 from tests.fakes.wecom import ACCOUNT, NOW, frame
 from tests.fakes.wecom_api import BOT_ID
 
@@ -347,7 +348,7 @@ def _flipped(raw: str, dice: random.Random) -> str:
 
 
 def test_ten_thousand_damaged_callbacks_become_messages_of_sound_shape_or_are_kept() -> None:
-    dice = random.Random(20260101)
+    dice = seeds.dice(20260101)
     kinds: dict[type, int] = {}
     for number in range(10_000):
         cmd, content = _SEEDS[number % len(_SEEDS)]

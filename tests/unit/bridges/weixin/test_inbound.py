@@ -14,6 +14,7 @@ from bridges.weixin.api import updates_of
 from bridges.weixin.inbound import read_batch, read_message, safe_name
 from bridges.weixin.media import MediaRef
 from clawd.messages import Address, Audio, File, Image, InboundMessage, Sender, Text, Unreadable
+from tests.seeds import dice
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BOT = "b1@im.bot"
@@ -263,7 +264,7 @@ def judge(raw: Any) -> type | None:
     "count", [1000, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(300)])]
 )
 def test_mutated_answers_are_read_or_kept_and_nothing_else(count: int) -> None:
-    draw = random.Random(count)
+    draw = dice(count)
     kinds: set[type | None] = set()
     for _ in range(count):
         answer = mutated(draw)
