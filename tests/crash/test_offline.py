@@ -103,9 +103,13 @@ async def test_an_edge_daemon_waits_for_the_network_over_a_kill_and_answers_in_o
         assert status["offline_since"] is not None
         assert status["queue"]["offline"] == 1, "the other stands behind it"
         assert status["gateway"] is None
+        killed = len(here.output.read_bytes())
         await here.kill()
         await here.start()
         await until(here, first, state="queued", waits_for="network", attempts=0)
+        async with asyncio.timeout(WAIT_S):  # the alert of the kill has been told, which takes it seconds
+            while b"alerts_told_nobody" not in here.output.read_bytes()[killed:]:
+                await asyncio.sleep(0.05)
         before = logged(here)
         await asyncio.sleep(20)  # the claim is about time: nothing spins while there is no network
         assert logged(here) - before <= 2, here.tail(10)
