@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
-    from clawd.alerts.base import RuleName, RuleStatus, Silence, Vitals
+    from clawd.alerts.base import RuleName, RuleStatus, Silence, TargetTrouble, Vitals
     from clawd.alerts.cases import Case
     from clawd.alerts.rows import AlertRows
     from clawd.alerts.telling import Teller
@@ -45,6 +45,10 @@ LASTS_S: Final = 600.0
 
 UNTOLD_S: Final = 180.0
 """A target that could not be told for so long is not merely restarting: the daemon's status says it."""
+
+LOST_S: Final = 15.0
+"""After so long it is more than a bridge that still connects, or a call that is tried again: the log says it, and the
+status does where nobody can be told."""
 
 
 class Desk:
@@ -117,13 +121,17 @@ class Desk:
     async def reach(self) -> Reach:
         """Return who can't be told now."""
         trouble, targets = await self._teller.trouble(), self._teller.shown()
-        return Reach(trouble=trouble, nobody=bool(self._announced()) and len(trouble) >= len(targets))
+        lost = self._for(trouble, LOST_S)
+        return Reach(trouble=trouble, nobody=bool(self._announced()) and len(lost) >= len(targets))
+
+    def _for(self, trouble: Sequence[TargetTrouble], seconds: float) -> Sequence[TargetTrouble]:
+        now = self._clock.now()
+        return [each for each in trouble if (now - each.since).total_seconds() >= seconds]
 
     async def untold(self) -> Reach:
-        """Return who could not be told for some minutes by now; at once where nobody can be told of what fires."""
-        reach, now = await self.reach(), self._clock.now()
-        long = [each for each in reach.trouble if (now - each.since).total_seconds() >= UNTOLD_S]
-        return reach if reach.nobody else replace(reach, trouble=long)
+        """Return who could not be told for some minutes by now; sooner where nobody can be told of what fires."""
+        reach = await self.reach()
+        return reach if reach.nobody else replace(reach, trouble=self._for(reach.trouble, UNTOLD_S))
 
     def _announced(self) -> Sequence[Case]:
         """Return what fires that people are told of."""
@@ -211,10 +219,11 @@ class Desk:
             self._lost, self._unheard = frozenset(), frozenset()
             return
         reach = await self.reach()
-        for each in reach.trouble:
+        lost = self._for(reach.trouble, LOST_S)
+        for each in lost:
             if each.target not in self._lost:
                 log.warning("alert_target_lost", extra={"target": each.target, "why": each.why})
-        self._lost = frozenset(each.target for each in reach.trouble)
+        self._lost = frozenset(each.target for each in lost)
         if not reach.nobody:
             self._unheard = frozenset()
             return
