@@ -48,18 +48,18 @@ def message_of(
         lines.append("")  # else Markdown takes it for a part of the list's last entry
         lines.append(advice(alerts, language))
         if owner:
-            lines += ["", say("alert_quiet", language, what=_name_of(alerts))]
+            lines += ["", _quiet(alerts, language)]
     return "\n".join(lines)
 
 
-def _name_of(alerts: Sequence[Alert]) -> str:
-    """Return what `/alerts silence` takes for these: nothing, for everything, where they are of several rules."""
-    rules, labels = {alert.rule for alert in alerts}, {alert.label for alert in alerts}
-    if len(rules) > 1:
-        return ""
-    (rule,) = rules
+def _quiet(alerts: Sequence[Alert], language: str | None) -> str:
+    """Return how to silence these, and nothing else."""
+    if len({alert.rule for alert in alerts}) > 1:
+        return say("alert_quiet_some", language)
+    labels = {alert.label for alert in alerts}
     label = labels.pop() if len(labels) == 1 else ""
-    return f"{rule}={label} " if label else f"{rule} "
+    what = f"{alerts[0].rule}={label}" if label else alerts[0].rule
+    return say("alert_quiet", language, what=what)
 
 
 def title_of(rule: RuleName, language: str | None) -> str:

@@ -138,7 +138,9 @@ async def test_an_end_is_told_once_wherever_the_daemon_dies(state_dir: Path, fau
 @pytest.mark.parametrize("fault", [*kills("alert"), "journal.after_commit:accept:1:kill"])
 async def test_a_crash_is_told_once_wherever_the_next_run_dies_over_it(state_dir: Path, fault: str) -> None:
     async with world(state_dir) as here, WebhookReceiver() as receiver:
-        configure(here, receiver, {"disk": {"enabled": False}, "restarts": {"enabled": False}}, telegram=False)
+        configure(
+            here, receiver, {"disk": {"enabled": False}, "restarts": {"enabled": False}}, telegram=False
+        )
         await here.start()
         await here.kill()
         await here.start(fault=fault)

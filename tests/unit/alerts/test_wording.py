@@ -57,7 +57,7 @@ def test_alerts_of_several_rules_are_one_message_the_gravest_first_with_each_ste
         "",
         "Try: clawd turns list --state failed; clawd status; clawd models list; clawd models test main",
         "",
-        "Quiet for two hours: /alerts silence 2h",
+        "Quiet for two hours: /alerts numbers them, then /alerts silence NUMBER 2h",
     ]
 
 
