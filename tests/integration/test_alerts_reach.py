@@ -88,6 +88,7 @@ async def written_again(site: AlertSite) -> None:
 async def test_a_reply_that_failed_says_nothing_of_the_chat(state_dir: Path) -> None:
     async with alert_site(state_dir, both()) as site:
         await written(site)
+        await site.clock.advance(1)
         push = Push(id=MessageId("long"), address=CHAT, text="long", kind="push")
         await site.journal.journal.accept([push])
         assert await bring(site, Dead(why="message is too long")) == 1
