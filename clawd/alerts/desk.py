@@ -43,6 +43,9 @@ IDLE_S: Final = 60.0
 LASTS_S: Final = 600.0
 """What is broken for longer is no reason to read more often: a disk may be full, and a breaker half open, for days."""
 
+_STEADY: Final[frozenset[RuleName]] = frozenset({"crashes", "restarts", "config_refused"})
+"""What fires of these ends by time alone, or by a reload, which stirs: a crash is no reason for an idle daemon to wake."""
+
 UNTOLD_S: Final = 180.0
 """A target that could not be told for so long is not merely restarting: the daemon's status says it."""
 
@@ -247,7 +250,11 @@ class Desk:
 
     def _delay_s(self) -> float:
         now = self._clock.monotonic()
-        watched = self._busy or any(now - case.began < LASTS_S for case in self._cases.live())
+        watched = self._busy or any(
+            now - case.began < LASTS_S
+            for case in self._cases.live()
+            if case.state == "pending" or case.rule not in _STEADY
+        )
         owed = any(case.owes or case.unwritten for case in self._cases.everyone())
         return PACE_S if watched or owed else IDLE_S
 
