@@ -235,7 +235,8 @@ class Desk:
                 "; ".join(f"{each.target}: {each.why}" for each in reach.trouble) or "no target is configured"
             )
             named = ", ".join(f"{case.rule}={case.label}" if case.label else case.rule for case in new)
-            log.error("alerts_told_nobody", extra={"alerts": named, "why": why})
+            level = logging.ERROR if reach.trouble else logging.WARNING  # nobody wanted to be told
+            log.log(level, "alerts_told_nobody", extra={"alerts": named, "why": why})
         self._unheard = frozenset(announced)
 
     def _note(self, before: set[str]) -> None:

@@ -168,7 +168,7 @@ async def test_that_nobody_can_be_told_is_shown_loudly(clawd: Here, state_dir: P
     _, shown = await asyncio.to_thread(at_terminal, Shell(state_dir))
     assert "NOBODY is told of this" in shown
     world.desk.targets, world.desk.trouble = [], []
-    assert "NOBODY is told of this: no target is configured" in (await clawd("status")).out
+    assert "nobody is told of this: no target is configured" in (await clawd("status")).out
 
 
 async def test_the_summary_tells_what_fires_and_leads_to_the_list(state_dir: Path, world: World) -> None:

@@ -200,7 +200,7 @@ async def test_without_a_target_the_log_and_the_status_say_that_nobody_is_told(
         await fire(site)
         assert (await site.desk.untold()).nobody
         (loud,) = [r for r in caplog.records if r.message == "alerts_told_nobody"]
-        assert loud.__dict__["why"] == "no target is configured"
+        assert (loud.levelname, loud.__dict__["why"]) == ("WARNING", "no target is configured")
 
 
 async def test_what_begins_together_is_one_message_in_a_chat_and_a_call_for_each_rule_at_a_url(
