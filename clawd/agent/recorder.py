@@ -109,7 +109,13 @@ class Recorder:
     # --- what ends the lease ----------------------------------------------------------------------------
 
     async def finish(
-        self, lease: Lease, ending: Ending, *, turn: Turn | None = None, whole: bool = False
+        self,
+        lease: Lease,
+        ending: Ending,
+        *,
+        turn: Turn | None = None,
+        waited_s: float = 0.0,
+        whole: bool = False,
     ) -> None:
         """Commit the end of the turn together with its deliveries, then tell who watches.
 
@@ -117,6 +123,7 @@ class Recorder:
             lease: Ends with the commit.
             ending: What is committed.
             turn: What is known of the turn; None where it was not looked at.
+            waited_s: For how long it waited for a person, or for the network: that does not count as its time.
             whole: Send the text as one part: for our own short sentences where cutting may be what failed.
         """
         merged = turn.merged if turn is not None else lease.merged
@@ -136,7 +143,8 @@ class Recorder:
         else:
             deliveries = outgoing.of_end(lease, ending, turn, self._split, whole=whole)
         await self.commit(lease, *ending.records, finished, outbox=deliveries, done=True)
-        self._counts.turn_s.add(max(0, to_ms(self._clock.now()) - lease.accepted_at_ms) / 1000)
+        took_s = (to_ms(self._clock.now()) - lease.accepted_at_ms) / 1000 - waited_s
+        self._counts.turn_s.add(max(0.0, took_s))
         self._counts.turns.add(ending.outcome)
         self._fanout.publish(
             lease.address,

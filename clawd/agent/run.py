@@ -58,7 +58,7 @@ class TurnRunner:
             attempt = Attempt(self._workplace, brain, lease, loaded, box)
             ending = await attempt.reach_end()
             if ending is not None:
-                await recorder.finish(lease, ending, turn=attempt.turn)
+                await recorder.finish(lease, ending, turn=attempt.turn, waited_s=loaded.waited_s)
                 if (snapshot := attempt.snapshot()) is not None:
                     self._snapshots[lease.turn] = snapshot
 

@@ -203,12 +203,12 @@ class Cases:
     # --- telling ----------------------------------------------------------------------------------------
 
     def regroup(self) -> None:
-        """Let what begins, or ends, of one rule at one moment be told together."""
-        keys: dict[tuple[RuleName, Telling], str] = {}
+        """Let what begins, or ends, at one moment be told together: one cause often breaks several rules."""
+        keys: dict[Telling, str] = {}
         for case in sorted(self.everyone(), key=lambda each: each.fingerprint):
             if case.owes and case.unwritten and not case.group:
                 own = f"{case.fingerprint}:{_ms(case.fired_at)}"
-                case.group = keys.setdefault((case.rule, case.telling), own)
+                case.group = keys.setdefault(case.telling, own)
 
     def owing(self) -> Mapping[tuple[str, Telling], Sequence[Case]]:
         """Return what is to be told now, by group."""

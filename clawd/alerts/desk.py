@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
-    from clawd.alerts.base import RuleName, RuleStatus, Silence, Vitals
+    from clawd.alerts.base import RuleName, RuleStatus, Silence, TargetTrouble, Vitals
     from clawd.alerts.cases import Case
     from clawd.alerts.rows import AlertRows
     from clawd.alerts.telling import Teller
@@ -43,8 +43,15 @@ IDLE_S: Final = 60.0
 LASTS_S: Final = 600.0
 """What is broken for longer is no reason to read more often: a disk may be full, and a breaker half open, for days."""
 
+_STEADY: Final[frozenset[RuleName]] = frozenset({"crashes", "restarts", "config_refused"})
+"""What fires of these ends by time alone, or by a reload, which stirs: a crash is no reason for an idle daemon to wake."""
+
 UNTOLD_S: Final = 180.0
 """A target that could not be told for so long is not merely restarting: the daemon's status says it."""
+
+LOST_S: Final = 15.0
+"""After so long it is more than a bridge that still connects, or a call that is tried again: the log says it, and the
+status does where nobody can be told."""
 
 
 class Desk:
@@ -117,13 +124,17 @@ class Desk:
     async def reach(self) -> Reach:
         """Return who can't be told now."""
         trouble, targets = await self._teller.trouble(), self._teller.shown()
-        return Reach(trouble=trouble, nobody=bool(self._announced()) and len(trouble) >= len(targets))
+        lost = self._for(trouble, LOST_S)
+        return Reach(trouble=trouble, nobody=bool(self._announced()) and len(lost) >= len(targets))
+
+    def _for(self, trouble: Sequence[TargetTrouble], seconds: float) -> Sequence[TargetTrouble]:
+        now = self._clock.now()
+        return [each for each in trouble if (now - each.since).total_seconds() >= seconds]
 
     async def untold(self) -> Reach:
-        """Return who could not be told for some minutes by now; at once where nobody can be told of what fires."""
-        reach, now = await self.reach(), self._clock.now()
-        long = [each for each in reach.trouble if (now - each.since).total_seconds() >= UNTOLD_S]
-        return reach if reach.nobody else replace(reach, trouble=long)
+        """Return who could not be told for some minutes by now; sooner where nobody can be told of what fires."""
+        reach = await self.reach()
+        return reach if reach.nobody else replace(reach, trouble=self._for(reach.trouble, UNTOLD_S))
 
     def _announced(self) -> Sequence[Case]:
         """Return what fires that people are told of."""
@@ -211,10 +222,11 @@ class Desk:
             self._lost, self._unheard = frozenset(), frozenset()
             return
         reach = await self.reach()
-        for each in reach.trouble:
+        lost = self._for(reach.trouble, LOST_S)
+        for each in lost:
             if each.target not in self._lost:
                 log.warning("alert_target_lost", extra={"target": each.target, "why": each.why})
-        self._lost = frozenset(each.target for each in reach.trouble)
+        self._lost = frozenset(each.target for each in lost)
         if not reach.nobody:
             self._unheard = frozenset()
             return
@@ -223,7 +235,8 @@ class Desk:
                 "; ".join(f"{each.target}: {each.why}" for each in reach.trouble) or "no target is configured"
             )
             named = ", ".join(f"{case.rule}={case.label}" if case.label else case.rule for case in new)
-            log.error("alerts_told_nobody", extra={"alerts": named, "why": why})
+            level = logging.ERROR if reach.trouble else logging.WARNING  # nobody wanted to be told
+            log.log(level, "alerts_told_nobody", extra={"alerts": named, "why": why})
         self._unheard = frozenset(announced)
 
     def _note(self, before: set[str]) -> None:
@@ -238,7 +251,11 @@ class Desk:
 
     def _delay_s(self) -> float:
         now = self._clock.monotonic()
-        watched = self._busy or any(now - case.began < LASTS_S for case in self._cases.live())
+        watched = self._busy or any(
+            now - case.began < LASTS_S
+            for case in self._cases.live()
+            if case.state == "pending" or case.rule not in _STEADY
+        )
         owed = any(case.owes or case.unwritten for case in self._cases.everyone())
         return PACE_S if watched or owed else IDLE_S
 

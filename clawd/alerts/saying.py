@@ -94,23 +94,26 @@ class AlertsInChat:
 
     async def _list(self, language: str | None) -> str:
         now, silences = self._clock.now(), self._desk().report().silences
-        lines = [
+        alerts = self._firing()
+        numbered = [
             f"{number}. {alert_line(alert, now, language)}"
-            for number, alert in enumerate(self._firing()[:_MOST], start=1)
-        ] or [say("alerts_none", language)]
-        lines += [
+            for number, alert in enumerate(alerts[:_MOST], start=1)
+        ]
+        beside = [
             say("alerts_silenced", language, what=what_of(silence, language), until=_moment(silence.until))
             for silence in silences[:_MOST]
         ]
-        lines += [
+        beside += [
             say("alerts_lost", language, target=each.target, why=each.why)
             for each in (await self._desk().reach()).trouble[:_MOST]
         ]
-        if self._firing():
-            lines.append(say("alerts_usage", language))
+        if alerts:
+            beside.append(say("alerts_usage", language))
         elif silences:
-            lines.append(say("alerts_end", language, what=what_of(silences[0], language)))
-        return "\n".join(lines)
+            beside.append(say("alerts_end", language, what=what_of(silences[0], language)))
+        # Behind an empty line, else Markdown takes it for a part of the list's last entry.
+        told = [*numbered, ""] if numbered else [say("alerts_none", language)]
+        return "\n".join([*told, *beside])
 
     async def _silence(self, wanted: str, language: str | None, by: str) -> str:
         which, lasting = _cut(wanted)
@@ -197,7 +200,7 @@ def alert_line(alert: Alert, now: datetime, language: str | None) -> str:
     """Return an alert in a few words, such as `telegram is down for 5 min`."""
     what = headline(alert.rule, alert.value, alert.label, language)
     line = say("alerts_since", language, what=what, since=lasted((now - alert.began_at).total_seconds()))
-    return f"{line} {say('alerts_quiet', language)}" if alert.silenced else line
+    return f"{line}{say('alerts_quiet', language)}" if alert.silenced else line
 
 
 def _cut(text: str) -> tuple[str, timedelta]:

@@ -6,8 +6,8 @@ import logging
 import secrets
 import socket
 import sqlite3
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from clawd.alerts.base import TargetTrouble
 from clawd.alerts.calls import GONE, TEST, address_of
@@ -21,7 +21,7 @@ from clawd.texts import say
 from clawd.webhooks.sending import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from clawd.access import Access
     from clawd.alerts.base import Alert
@@ -49,7 +49,7 @@ class WhatFails(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """Alerts of one rule that are told together. `key` is the same for the same telling, also after a restart."""
+    """Alerts that are told together. `key` is the same for the same telling, also after a restart."""
 
     key: str
     telling: Telling  # begin or end
@@ -62,6 +62,7 @@ class _Target:
     bridge: str = ""
     chat: str = ""
     url: str = ""
+    owner: bool = field(default=False, compare=False)  # may silence alerts from there
 
 
 class Teller:
@@ -147,7 +148,9 @@ class Teller:
             for target in config.targets
         ]
         if config.owners:
-            found += [_chat(name, chat) for name in self._names for chat in self._access.owners_to_ask(name)]
+            owners = [_chat(n, chat) for n in self._names for chat in self._access.owners_to_ask(n)]
+            found = [replace(each, owner=each in owners) for each in found]
+            found += [replace(each, owner=True) for each in owners]
         return tuple(dict.fromkeys(found))
 
     async def tell(self, several: Sequence[Told]) -> None:
@@ -188,26 +191,28 @@ class Teller:
         if place is None:
             log.warning("alert_target_unknown", extra={"target": target.shown})
             return ()
-        language = await self._language(place) if not target.url else None
+        if target.url:
+            return [push for told in several for push in self._calls(told, place)]
+        language = await self._language(place)
         return [
             _push(
-                f"alert:{told.key}:{'firing' if told.telling == 'begin' else 'resolved'}:{place}",
+                f"alert:{told.key}:{_status(told)}:{place}",
                 place,
-                self._body(told) if target.url else message_of(told.alerts, told.telling, language),
+                message_of(told.alerts, told.telling, language, owner=target.owner),
             )
             for told in several
         ]
 
-    def _body(self, told: Told) -> str:
-        return body_of(
-            told.alerts,
-            "firing" if told.telling == "begin" else "resolved",
-            instance=self._instance,
-            annotate=lambda alert: (
-                title_of(alert.rule, None),
-                f"{line_of(alert, told.telling, None)}. " + advice([alert], None),
-            ),
-        )
+    def _calls(self, told: Told, place: Address) -> Iterator[Push]:
+        """Yield one for each rule: Alertmanager's receivers take a body for one group."""
+        for rule in dict.fromkeys(alert.rule for alert in told.alerts):
+            body = body_of(
+                [alert for alert in told.alerts if alert.rule == rule],
+                _status(told),
+                instance=self._instance,
+                annotate=lambda alert: (title_of(alert.rule, None), _described(alert, told.telling)),
+            )
+            yield _push(f"alert:{told.key}:{rule}:{_status(told)}:{place}", place, body)
 
     async def _place(self, target: _Target) -> Address | None:
         """Return where a target is told; None of a chat that nobody knows the way to yet."""
@@ -229,6 +234,15 @@ def _of_bridge(target: _Target, bridge: BridgeStatus) -> TargetTrouble:
 
 def _chat(bridge: str, chat: str) -> _Target:
     return _Target(shown=f"{bridge} {chat}", bridge=bridge, chat=chat)
+
+
+def _status(told: Told) -> Literal["firing", "resolved"]:
+    return "firing" if told.telling == "begin" else "resolved"
+
+
+def _described(alert: Alert, telling: Telling) -> str:
+    line = line_of(alert, telling, None)
+    return f"{line}. {advice([alert], None)}" if telling == "begin" else f"{line}."
 
 
 def _push(name: str, place: Address, text: str) -> Push:

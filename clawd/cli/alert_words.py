@@ -48,9 +48,10 @@ def untold(trouble: Sequence[Mapping[str, Any]], now: datetime | None = None) ->
 
 def reach(trouble: Sequence[Mapping[str, Any]], *, nobody: bool, now: datetime | None = None) -> str:
     """Return who can't be told in colour; louder where that is everybody; empty where nobody is missed."""
+    if nobody and not trouble:  # nobody wanted to be told
+        return paint("nobody is told of this: no target is configured (docs/alerts.md)", "yellow")
     if nobody:
-        told = untold(trouble, now) if trouble else "no target is configured (docs/alerts.md)"
-        return paint(f"NOBODY is told of this: {told}", "red")
+        return paint(f"NOBODY is told of this: {untold(trouble, now)}", "red")
     return paint(untold(trouble, now), "yellow") if trouble else ""
 
 

@@ -138,6 +138,7 @@ class Loaded:
     summary_seq: int = 0  # up to which turn it does; without one, where the session begins
     behind: int = 0  # records that were read behind the snapshot
     omitted: int = 0  # messages between the summary and `history`: more than a turn looks back
+    waited_s: float = 0.0  # for a person's word, or for the network, by the wall clock; a last wait ends now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

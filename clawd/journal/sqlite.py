@@ -113,7 +113,7 @@ class SqliteJournal:
 
     async def load(self, lease: Lease) -> Loaded:
         try:
-            return await load(self._store, lease)
+            return await load(self._store, lease, self._context.now_ms())
         except JournalCorrupt as error:
             why = str(error)
             if error.row_id is not None or not error.where:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from clawd.errors import JournalCorrupt
 from clawd.journal.base import Control, Lease, Loaded, PastTurn, Queued, Snapshot
 from clawd.journal.codec import decode_answer, decode_message, decode_record, decode_snapshot
+from clawd.journal.records import TurnOffline, TurnWaiting
 from clawd.journal.sqlite_merging import MAX_MERGED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from clawd.journal.records import Record
     from clawd.store.sqlite import Row, Store
 
@@ -23,17 +27,17 @@ _PAGE: Final = 200  # messages that one statement looks at, so that none takes l
 
 # One statement where several would do: each costs a way to the reading thread and back, and every turn pays.
 _OWN: Final = (
-    "SELECT 'record' AS part, id, kind, v, body FROM journal"
+    "SELECT 'record' AS part, id, kind, v, body, ts FROM journal"
     "  WHERE conv = ?1 AND seq = ?2 AND kind <> 'accepted'"
-    " UNION ALL SELECT 'control', id, kind, 0, body FROM control"
+    " UNION ALL SELECT 'control', id, kind, 0, body, 0 FROM control"
     "  WHERE conv = ?1 AND target_seq = ?2 AND applied_at IS NULL"
-    " UNION ALL SELECT 'snapshot', 0, '', v, body FROM snapshot WHERE conv = ?1 AND session = ?3"
+    " UNION ALL SELECT 'snapshot', 0, '', v, body, 0 FROM snapshot WHERE conv = ?1 AND session = ?3"
     " ORDER BY 1, 2"
 )
 
 
-async def load(store: Store, lease: Lease) -> Loaded:
-    """Return what a turn needs to go on; raises JournalCorrupt when a row can't be read."""
+async def load(store: Store, lease: Lease, now: int) -> Loaded:
+    """Return what a turn needs to go on, at this wall time in ms; raises JournalCorrupt when a row can't be read."""
     rows: dict[str, list[Row]] = {"record": [], "control": [], "snapshot": []}
     for part, *row in await store.read(_OWN, (lease.conv, lease.seq, lease.settings.session)):
         rows[part].append(tuple(row))
@@ -48,7 +52,21 @@ async def load(store: Store, lease: Lease) -> Loaded:
         summary_seq=snapshot.summary_seq,
         behind=past.behind,
         omitted=past.omitted,
+        waited_s=_waited_ms([(row[1], row[4]) for row in rows["record"]], now) / 1000,
     )
+
+
+def _waited_ms(records: Sequence[tuple[str, int]], now: int) -> int:
+    """Return for how long a turn was `waiting` or offline, given its records' kinds and times in order.
+
+    A wait lasts until the next record: the answer that a worker took up, or the next try. What nobody has followed
+    up yet lasts until now.
+    """
+    waited = 0
+    for (kind, since), (_, until) in pairwise([*records, ("", now)]):
+        if kind in (TurnWaiting.kind, TurnOffline.kind):
+            waited += max(0, until - since)  # the clock may have been set back
+    return waited
 
 
 async def behind(store: Store, lease: Lease) -> tuple[Queued, ...]:
@@ -89,7 +107,7 @@ def _snapshot(lease: Lease, rows: list[Row]) -> Snapshot:
     )
     if not rows:
         return empty
-    _, _, version, body = rows[0]
+    _, _, version, body, _ = rows[0]
     try:
         return decode_snapshot(version, body)
     except JournalCorrupt as error:
@@ -161,7 +179,7 @@ def _queued(row: Row) -> Queued:
 
 
 def _control(lease: Lease, row: Row) -> Control:
-    id_, kind, _, body = row
+    id_, kind, _, body, _ = row
     if not body:
         return Control(id=id_, turn=lease.turn, kind=kind)
     answer = decode_answer(body)

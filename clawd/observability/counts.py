@@ -80,7 +80,7 @@ class Counts:
         self.received = Counter("bridge", changed=moved)  # messages accepted
         # Ends that are committed: answered, failed, cancelled or dead. What was merged ends with its turn, as one.
         self.turns = Counter("outcome", changed=over)
-        # From acceptance to the committed end, with the time that a person took to answer.
+        # From acceptance to the committed end, without the time in which it waited for a person or for the network.
         self.turn_s = Histogram(TURN_S)
         self.tools = Counter("tool", "outcome", changed=moved)
         # Attempts, by DELIVERY_OUTCOMES.

@@ -73,7 +73,7 @@ TURNS: Final = Metric(
 TURN_DURATION: Final = Metric(
     name="clawd_turn_duration_seconds",
     kind="histogram",
-    help="From a message's acceptance to its turn's committed end, with the time that a person took to answer.",
+    help="From a message's acceptance to its turn's committed end, without the time that it waited for a person's answer, or for the network.",
 )
 TOOL_CALLS: Final = Metric(
     name="clawd_tool_calls_total",

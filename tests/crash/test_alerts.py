@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 KILLS_AT: Final = frozenset(both("alert"))
 
 OWNER: Final = 7
-FULL: Final = {"disk": {"above": 0.0, "clear": 0.0, "for_s": 0}}
+ALONE: Final = {"crashes": {"enabled": False}, "restarts": {"enabled": False}}
+FULL: Final = {"disk": {"above": 0.0, "clear": 0.0, "for_s": 0}, **ALONE}
 """Fires at the first reading, and never ends: something is stored on every disk."""
-ROOMY: Final = {"disk": {"above": 1.0, "clear": 1.0}}
+ROOMY: Final = {"disk": {"above": 1.0, "clear": 1.0}, **ALONE}
 
 
 def kills(kind: str, most: int = 2) -> list[str]:
@@ -130,3 +131,23 @@ async def test_an_end_is_told_once_wherever_the_daemon_dies(state_dir: Path, fau
         assert len(unmarked) == len(set(unmarked))
         first, last = (call.event["alerts"][0] for call in receiver.delivered)
         assert (first["fingerprint"], first["startsAt"]) == (last["fingerprint"], last["startsAt"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("fault", [*kills("alert"), "journal.after_commit:accept:1:kill"])
+async def test_a_crash_is_told_once_wherever_the_next_run_dies_over_it(state_dir: Path, fault: str) -> None:
+    async with world(state_dir) as here, WebhookReceiver() as receiver:
+        configure(
+            here, receiver, {"disk": {"enabled": False}, "restarts": {"enabled": False}}, telegram=False
+        )
+        await here.start()
+        await here.kill()
+        await here.start(fault=fault)
+        await here.wait_dead()
+        await here.start()
+        await receiver.wait_for(1)
+        await here.settled()
+        assert told(receiver) == ["firing"]
+        assert {call.event["groupLabels"]["alertname"] for call in receiver.calls} == {"ClawdCrashes"}
+        assert len({(call.id, call.body) for call in receiver.calls}) == 1

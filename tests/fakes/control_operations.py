@@ -58,6 +58,7 @@ class Operations:
             budgets=self.world.budgets,
             alerts=firing(self.world.desk.alerts),
             untold=tuple(self.world.desk.trouble),
+            nobody_told=(await self.world.desk.reach()).nobody,
             totals=self.world.totals,
             lags=self.world.lags,
         )

@@ -155,6 +155,22 @@ async def test_a_target_that_is_not_reached_is_shown(clawd: Here, world: World) 
     assert (told["target"], told["attempts"]) == (TARGETS[1], 7)
 
 
+async def test_that_nobody_can_be_told_is_shown_loudly(clawd: Here, state_dir: Path, world: World) -> None:
+    fire(world)
+    since = datetime.now(UTC) - timedelta(seconds=20)
+    world.desk.targets = TARGETS[1:2]
+    world.desk.trouble = [TargetTrouble(target=TARGETS[1], since=since, why="connection refused", attempts=3)]
+    line = "NOBODY is told of this: not reached: https://hooks.example.com for 20 s: connection refused"
+    for command in (("alerts", "list"), ("status",)):
+        assert line[:60] in (await clawd(*command)).out
+    assert "\x1b[31mNOBODY" in (await clawd("status", FORCE_COLOR="1")).out
+    assert (await clawd("alerts", "list", "--json")).json["nobody_told"] is True
+    _, shown = await asyncio.to_thread(at_terminal, Shell(state_dir))
+    assert "NOBODY is told of this" in shown
+    world.desk.targets, world.desk.trouble = [], []
+    assert "nobody is told of this: no target is configured" in (await clawd("status")).out
+
+
 async def test_the_summary_tells_what_fires_and_leads_to_the_list(state_dir: Path, world: World) -> None:
     fire(world)
     world.desk.alerts = world.desk.alerts[:2]

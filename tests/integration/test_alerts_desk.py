@@ -456,6 +456,20 @@ async def test_what_lasts_is_looked_at_once_a_minute_while_nothing_else_goes_on(
         run.cancel()
 
 
+async def test_a_crash_that_was_told_wakes_an_idle_daemon_once_a_minute_at_the_most(state_dir: Path) -> None:
+    async with alert_site(state_dir) as site, asyncio.TaskGroup() as tasks:
+        site.set(restarts=(Restart(at=site.clock.monotonic(), crash=True),))
+        run = tasks.create_task(site.desk.run())
+        await passes(site, 2 * PACE_S, PACE_S)
+        assert await site.states() == ["firing"]
+        before = site.readings
+        await passes(site, 1800, MINUTE)
+        assert site.readings - before <= 1800 / IDLE_S + 1
+        await passes(site, 2 * IDLE_S, MINUTE)
+        assert await site.states() == ["firing", "resolved"]
+        run.cancel()
+
+
 async def test_the_log_has_an_alert_at_the_level_of_its_severity(
     state_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

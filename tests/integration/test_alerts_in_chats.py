@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from clawd.alerts.base import Silence
+from clawd.alerts.base import Silence, TargetTrouble
 from clawd.config.schema import AccessConfig
 from clawd.messages import Replied
 from clawd.testing import ManualClock
@@ -49,9 +49,22 @@ async def test_an_owner_is_told_what_fires_the_gravest_first(state_dir: Path) ->
         fire(inner)
         lines = await told(inner, "/alerts", **OWNER)
         assert lines[:2] == ["1. telegram is down for 5 min", "2. 25.4 % of the turns fail for 5 min"]
-        assert "/alerts silence NUMBER" in lines[2]
+        assert (lines[2], "/alerts silence NUMBER" in lines[3]) == ("", True)
         chinese = await told(inner, "/alerts", language="zh", **OWNER)
         assert chinese[0] == "1. telegram 未连接，已持续 5 min"
+
+
+async def test_an_owner_is_told_who_else_is_not_told(state_dir: Path) -> None:
+    async with inside(state_dir) as inner:
+        since = inner.clock.now()
+        inner.desk.trouble = [TargetTrouble(target="chat 9", since=since, why="Forbidden: blocked")]
+        assert await told(inner, "/alerts", **OWNER) == [
+            "Nothing is wrong.",
+            "Not told: chat 9: Forbidden: blocked",
+        ]
+        assert (await told(inner, "/alerts", language="zh", **OWNER))[
+            1
+        ] == "无法通知：chat 9：Forbidden: blocked"
 
 
 async def test_the_status_tells_owners_what_fires_in_one_line(state_dir: Path) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from clawd.alerts.calls import GONE
-from clawd.alerts.desk import UNTOLD_S
+from clawd.alerts.desk import LOST_S, UNTOLD_S
 from clawd.bridge import BridgeStatus
 from clawd.journal.deliveries import Dead, Held, Parked, RetryAt, Sent
 from clawd.journal.items import Push
 from clawd.messages import Address, MessageId
 from clawd.testing import ManualClock
-from tests.fakes.alert_site import MINUTE, URL, AlertSite, alert_site, settings
+from tests.fakes.alert_site import MINUTE, URL, AlertSite, alert_site, idle_model, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +88,7 @@ async def written_again(site: AlertSite) -> None:
 async def test_a_reply_that_failed_says_nothing_of_the_chat(state_dir: Path) -> None:
     async with alert_site(state_dir, both()) as site:
         await written(site)
+        await site.clock.advance(1)
         push = Push(id=MessageId("long"), address=CHAT, text="long", kind="push")
         await site.journal.journal.accept([push])
         assert await bring(site, Dead(why="message is too long")) == 1
@@ -158,7 +160,7 @@ async def test_a_target_in_trouble_is_told_of_after_minutes_and_at_once_where_no
         untold = await site.desk.untold()
         assert (untold.nobody, [each.target for each in untold.trouble]) == (False, [])
         await bring(site, REFUSED, bridges=("_alerts",))
-        for _ in range(3):
+        for _ in range(4):
             await site.look(5)
         untold = await site.desk.untold()
         assert (untold.nobody, len(untold.trouble)) == (True, 2)
@@ -175,6 +177,21 @@ async def test_a_target_in_trouble_is_told_of_after_minutes_and_at_once_where_no
         assert (untold.nobody, [each.target for each in untold.trouble]) == (False, ["chat 1"])
 
 
+async def test_a_bridge_that_still_connects_after_a_start_is_no_reason_to_be_loud(
+    state_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with alert_site(state_dir, settings(targets=[IN_CHAT])) as site:
+        await written(site)
+        await fire(site)
+        await bring(site, Sent(remote_id="2"))
+        site.down = BridgeStatus(name="chat", type="x", state="starting", since=site.clock.now(), error="")
+        await site.watch(LOST_S - 5)
+        assert not (await site.desk.untold()).nobody
+        site.down = None
+        await site.watch(MINUTE)
+        assert not [r for r in caplog.records if r.message in ("alert_target_lost", "alerts_told_nobody")]
+
+
 async def test_without_a_target_the_log_and_the_status_say_that_nobody_is_told(
     state_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -183,7 +200,32 @@ async def test_without_a_target_the_log_and_the_status_say_that_nobody_is_told(
         await fire(site)
         assert (await site.desk.untold()).nobody
         (loud,) = [r for r in caplog.records if r.message == "alerts_told_nobody"]
-        assert loud.__dict__["why"] == "no target is configured"
+        assert (loud.levelname, loud.__dict__["why"]) == ("WARNING", "no target is configured")
+
+
+async def test_what_begins_together_is_one_message_in_a_chat_and_a_call_for_each_rule_at_a_url(
+    state_dir: Path,
+) -> None:
+    clock = ManualClock()
+    async with alert_site(state_dir, both(), clock) as site:
+        await written(site)
+        site.set(models={"main": idle_model("open")}, disk_used=0.95)
+        await site.watch(MINUTE + 5)
+        rows = await site.journal.store.read(
+            "SELECT c.bridge, o.body FROM outbox o JOIN conv c ON c.id = o.conv WHERE o.state = 'pending'"
+        )
+        texts = [json.loads(str(body))["text"] for bridge, body in rows if bridge == "chat"]
+        (text,) = texts
+        assert text.splitlines()[0] == "Alert (critical): the disk is nearly full; a model is out of service"
+        assert "/alerts" not in text, "who reads it there may be no owner"
+        names = {
+            json.loads(json.loads(str(b))["text"])["groupLabels"]["alertname"] for a, b in rows if a != "chat"
+        }
+        assert names == {"ClawdDisk", "ClawdBreakerOpen"}
+        site.set(models={"main": idle_model("closed")}, disk_used=0.5)
+        await site.look(5)
+        rows = await site.journal.store.read("SELECT count(*) FROM outbox WHERE state = 'pending'")
+        assert rows == [(6,)], "the end is told in the same way"
 
 
 async def test_one_target_that_fails_keeps_nothing_from_the_next(state_dir: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from clawd.agent.offline import LONGEST_S
 from clawd.bridge import BridgeConfig
 from clawd.config.schema import AccessConfig, AgentConfig
 from clawd.errors import (
@@ -15,12 +16,13 @@ from clawd.errors import (
     DeliveryRetryLater,
     DeliveryUnknown,
     JournalUnavailable,
+    ModelsExhausted,
     ModelUnavailable,
 )
 from clawd.messages import Duplicate, Unreadable
 from clawd.testing import ManualClock, ScriptedModel
-from tests.fakes.inner import Inner, message
-from tests.fakes.tools import ScriptedTool, call
+from tests.fakes.inner import PATIENCE_S, Inner, message
+from tests.fakes.tools import AskingTool, ScriptedTool, call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,6 +82,62 @@ async def test_a_turn_that_a_crash_cut_off_is_counted_by_the_run_that_ends_it(st
         assert numbers(inner.counts.turns) == {("answered",): 1}
         assert inner.counts.turn_s.total == 7  # since it was accepted
         assert numbers(inner.counts.received) == {}  # that was the other run
+
+
+async def test_the_time_that_a_person_takes_to_answer_is_not_the_turns(state_dir: Path) -> None:
+    clock = ManualClock()
+    tool, model = AskingTool(), ScriptedModel([call()], [asyncio.Event()], [call()], "Done.")
+    async with Inner(state_dir, model=model, tools=[tool], access=OPEN_TO_TOOLS, clock=clock) as inner:
+        turn = await inner.say()
+        await inner.bridge.until(lambda: any(m.kind == "question" for m in inner.bridge.sends))
+        clock.jump(600)
+        await inner.accept("/approve")
+        await model.asked(2)
+        clock.jump(7)  # the model's own time counts
+        await inner.crash()
+        await inner.start()
+        await inner.bridge.until(lambda: [m.kind for m in inner.bridge.sends].count("question") == 2)
+        clock.jump(300)
+        await inner.accept("/approve")
+        await inner.ended(turn)
+        await inner.counted(lambda counts: turns(counts) == 1)
+        assert inner.counts.turn_s.total == 7
+
+
+async def test_a_turn_that_is_stopped_while_it_waits_took_no_longer_than_until_it_asked(
+    state_dir: Path,
+) -> None:
+    clock = ManualClock()
+    model = ScriptedModel([call()])
+    async with Inner(
+        state_dir, model=model, tools=[AskingTool()], access=OPEN_TO_TOOLS, clock=clock
+    ) as inner:
+        turn = await inner.say()
+        await inner.bridge.until(lambda: any(m.kind == "question" for m in inner.bridge.sends))
+        clock.jump(600)
+        await inner.accept("/stop")
+        await inner.ended(turn)
+        await inner.counted(lambda counts: turns(counts) == 1)
+        assert inner.counts.turn_s.total == 0
+
+
+async def test_the_time_without_a_network_is_not_the_turns(state_dir: Path) -> None:
+    clock = ManualClock()
+    away = ModelsExhausted("default", [ModelUnavailable("main", "no connection", offline=True)])
+    model = ScriptedModel(away, away, "back")
+    agent = AgentConfig(offline_wait_s=3600)
+    async with Inner(state_dir, model=model, clock=clock, agent=agent) as inner:
+        turn = await inner.say()
+        for tries in (1, 2):
+            async with asyncio.timeout(PATIENCE_S):
+                await model.asked(tries)
+                while (await inner.views.turn(turn)).waits_for != "network":
+                    await asyncio.sleep(0.005)
+            await clock.sleeping(1)
+            await clock.advance(LONGEST_S)
+        await inner.ended(turn)
+        await inner.counted(lambda counts: turns(counts) == 1)
+        assert inner.counts.turn_s.total == 0
 
 
 async def test_a_clock_that_is_set_back_makes_no_negative_duration(state_dir: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -40,6 +41,39 @@ def test_what_to_try_names_what_it_is_about_where_that_is_one() -> None:
     one, other = alert("main"), alert("standby")
     assert message_of([one], "begin", None).endswith("clawd models test main")
     assert message_of([one, other], "begin", None).endswith("clawd models test NAME")
+
+
+def test_alerts_of_several_rules_are_one_message_the_gravest_first_with_each_step_once() -> None:
+    several = [
+        alert("main", rule="model_error_rate", value=1, above=0.05),
+        alert("main"),
+        replace(alert("", rule="error_rate", value=1, above=0.05), severity="critical"),
+    ]
+    assert message_of(several, "begin", "en", owner=True).splitlines() == [
+        "Alert (critical): too many turns fail; too many requests to a model fail; a model is out of service",
+        "- 100 % of the turns fail, the limit is 5 %; since 2026-01-01 11:59:00 UTC",
+        "- 100 % of what `main` is asked fails, the limit is 5 %; since 2026-01-01 11:59:00 UTC",
+        "- `main` is out of service; since 2026-01-01 11:59:00 UTC",
+        "",
+        "Try: clawd turns list --state failed; clawd status; clawd models list; clawd models test main",
+        "",
+        "Quiet for two hours: /alerts numbers them, then /alerts silence NUMBER 2h",
+    ]
+
+
+def test_an_owner_is_told_how_to_silence_just_this() -> None:
+    one, other = alert("main"), alert("standby")
+    disk = alert("", rule="disk", value=0.95, above=0.9)
+    ends = [
+        message_of(each, "begin", "zh", owner=True).rpartition("\n")[2]
+        for each in ([one], [one, other], [disk])
+    ]
+    assert ends == [
+        "静音两小时：/alerts silence breaker_open=main 2h",
+        "静音两小时：/alerts silence breaker_open 2h",
+        "静音两小时：/alerts silence disk 2h",
+    ]
+    assert "/alerts" not in message_of([one], "end", "en", owner=True)
 
 
 def test_a_count_is_held_against_a_limit_only_where_one_is_set() -> None:
