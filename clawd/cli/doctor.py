@@ -27,7 +27,7 @@ app = command_app()
 LIMIT_S: Final = 1.5
 """How long all that is asked of others may take together."""
 
-WHOLE_S: Final = 1.7
+WHOLE_S: Final = 1.6
 """How long the whole command may take with that, Python's own start included; a slow host still asks for a while."""
 
 _LEAST_S: Final = 0.5

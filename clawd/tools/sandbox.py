@@ -112,7 +112,7 @@ def find_bwrap(environ: Mapping[str, str]) -> str:
     return program
 
 
-def probe(sandbox: Sandbox, environ: Mapping[str, str]) -> None:
+def probe(sandbox: Sandbox, environ: Mapping[str, str], *, limit_s: float = _PROBE_S) -> None:
     """Run a command in the sandbox, with the very words that others will be run with. Blocks for some 20 ms.
 
     Raises:
@@ -127,7 +127,7 @@ def probe(sandbox: Sandbox, environ: Mapping[str, str]) -> None:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_PROBE_S,
+            timeout=limit_s,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

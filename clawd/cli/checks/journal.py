@@ -62,8 +62,8 @@ def check_keeping(site: Site) -> Iterator[Finding]:
     path = site.state_dir / FILE
     try:
         if site.status is not None:
-            client = site.client()
-            facts, report = client.get("/journal"), client.result("/journal/check", post={"quick": True})
+            facts = site.client().get("/journal")
+            report = site.client().result("/journal/check", post={"quick": True})
             yield from _size(facts["bytes"], facts["free_bytes"], shrinks=facts["shrinks"])
             yield _rows(report["findings"])
         elif path.exists():

@@ -58,7 +58,7 @@ def _try_out(config: ShellConfig, site: Site) -> None:
         there = workdir if workdir.is_dir() else Path(empty)
         sandbox = sandbox_of(config, there, place)
         if sandbox is not None:
-            probe(sandbox, environment(config, there, place))
+            probe(sandbox, environment(config, there, place), limit_s=site.left_s())
 
 
 def _hindering_units(site: Site) -> Iterator[Path]:
