@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clawd import __version__ as VERSION
-from clawd import paths
+from clawd import __version__, paths
 from clawd.cli.invocation import Invocation, invocation
 from clawd.cli.launching import Launch, Places, places_of
 from clawd.cli.lazy import command_app
@@ -70,7 +69,7 @@ def by_manager(client: Client, service: Service, status: Mapping[str, Any]) -> N
         RemoteError: its configuration would be refused; it goes on.
         UnitError: the manager did not do it.
     """
-    if status["version"] == VERSION:  # an older one may know less than its successor
+    if status["version"] == __version__:  # an older one may know less than its successor
         client.post("/reload")
     bring_up([service.restart])
 

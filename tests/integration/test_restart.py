@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from clawd import __version__
 from clawd.cli import restart
 from clawd.cli.invocation import Invocation
+from clawd.cli.launching import Places
 from clawd.cli.main import run
 from clawd.cli.manager import Service, service_of
 from clawd.cli.units import UnitError
@@ -38,7 +40,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return asked
 
 
-def of(status: dict[str, Any], home: Path) -> restart.Places:
+def of(status: dict[str, Any], home: Path) -> Places:
     return restart.places_for(Invocation(environ={"CLAWD_HOME": str(home)}), status)
 
 
@@ -71,7 +73,7 @@ def test_a_service_is_restarted_by_its_manager_once_its_file_is_accepted(
     with FakeControlApi(state_dir / "s.sock") as api:
         client = Client([api.path])
         with pytest.raises(RemoteError, match="not here"):  # what this one says to a reload
-            restart.by_manager(client, service, {"version": restart.VERSION})
+            restart.by_manager(client, service, {"version": __version__})
         assert not asked.exists(), "it goes on with its old configuration"
         restart.by_manager(client, service, {"version": "0.0.1"})
         assert asked.read_text() == "--user restart clawd.service\n"
