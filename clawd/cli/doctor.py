@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from clawd.cli.folding import put
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json, Yes
@@ -132,9 +133,9 @@ def _show(findings: Sequence[Finding]) -> None:
     width = max((len(finding.id) for finding in findings), default=0)
     for finding in findings:
         status = paint(f"{finding.status:4}", _COLOURS[finding.status])
-        out(f"{status}  {finding.id:{width}}  {clean(finding.evidence)}")
+        put(f"{status}  {finding.id:{width}}  {clean(finding.evidence)}", width + 8)
         if finding.fix:
-            out(f"{'':{width + 8}}fix: {clean(finding.fix)}")
+            put(f"{'':{width + 8}}fix: {clean(finding.fix)}", width + 13)
     broken = sum(finding.status == "fail" for finding in findings)
     odd = sum(finding.status == "warn" for finding in findings)
     out(f"\n{len(findings) - broken - odd} ok, {odd} to look at, {broken} broken")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,16 @@ def test_what_could_not_be_started_from_here_is_not_stopped(tmp_path: Path) -> N
         with pytest.raises(restart.RestartRefused, match=words) as caught:
             of({**status, **changed}, home)
         assert caught.value.remedy
+
+
+def test_a_port_that_somebody_else_has_is_told_before_anything_stops(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    places = Places(config, tmp_path / "s.sock", tmp_path / "clawd.log")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config.write_text(f"gateway: {{port: {taken.getsockname()[1]}}}\n")
+        own = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        restart.check(places, {}, {"gateway": own})
+        for gateway in (None, "http://127.0.0.1:1"):
+            with pytest.raises(restart.RestartRefused, match=rf"in use by .*\(process {os.getpid()}\)"):
+                restart.check(places, {}, {"gateway": gateway})
+    restart.check(places, {}, {"gateway": None})
