@@ -133,7 +133,7 @@ def _show(findings: Sequence[Finding]) -> None:
     width = max((len(finding.id) for finding in findings), default=0)
     for finding in findings:
         status = paint(f"{finding.status:4}", _COLOURS[finding.status])
-        put(f"{status}  {finding.id:{width}}  {clean(finding.evidence)}", width + 8)
+        put(f"{status}  {finding.id:{width}}  {clean(' '.join(finding.evidence.split()))}", width + 8)
         if finding.fix:
             put(f"{'':{width + 8}}fix: {clean(finding.fix)}", width + 13)
     broken = sum(finding.status == "fail" for finding in findings)

@@ -130,7 +130,11 @@ def probe(sandbox: Sandbox, environ: Mapping[str, str], *, limit_s: float = _PRO
             timeout=limit_s,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise _refused(
+            f"no answer within {limit_s:g} s"
+        ) from error  # the error itself quotes all of the command
+    except OSError as error:
         raise _refused(str(error)) from error
     if done.returncode != 0 or done.stdout != "works\n":
         words = done.stderr.strip().splitlines() or [f"its exit status is {done.returncode}"]
