@@ -171,6 +171,20 @@ def test_both_languages_have_the_same_shape(name: str) -> None:
     assert next(spans) == next(spans), "what stands in code"
 
 
+_SETTINGS = re.compile(r"^\| ((?:`[a-z_]+`(?:, |、)?)+) \|", re.M)  # a row of a table of settings
+
+
+@pytest.mark.parametrize("name", ["telegram", "weixin"])
+def test_a_bridges_settings_are_the_same_in_both_languages(name: str) -> None:
+    english, chinese = ((ROOT / f"docs/bridges/{name}{end}").read_text() for end in (".md", ".zh.md"))
+    assert list(blocks(english, "yaml")) == list(blocks(chinese, "yaml"))
+    there, here = (
+        {key for row in _SETTINGS.findall(text) for key in re.findall(r"`(\w+)`", row)}
+        for text in (english, chinese)
+    )
+    assert there == here != set()
+
+
 CHINESE = [page for page in PAGES if page.name.endswith(".zh.md")]
 
 
