@@ -176,6 +176,8 @@ async def test_the_filters_find_all_of_a_turn_that_was_killed_and_taken_up_again
         await daemon.spawn()
         assert await daemon.ready()
         await asyncio.to_thread(client.get, f"/turns/{turn}", wait=50)
+        daemon.terminate()  # which writes what is still to be logged; a kill would not
+        await daemon.dead()
     finally:
         await daemon.kill()
     filters = (
@@ -186,5 +188,7 @@ async def test_the_filters_find_all_of_a_turn_that_was_killed_and_taken_up_again
     for wanted in filters:
         _, found = await asyncio.to_thread(last_lines, state_dir / "state" / "clawd.log", wanted, None)
         events = [(line.data["event"], line.data.get("claim")) for line in found if line.data]
-        assert events == [("message_accepted", None), ("turn_claimed", 2), ("turn_finished", None)], wanted
+        # The kill may come before the line of the acceptance is written.
+        assert events[-2:] == [("turn_claimed", 2), ("turn_finished", None)], wanted
+        assert events[:-2] in ([], [("message_accepted", None)]), wanted
         assert {line.data["turn"] for line in found if line.data} == {turn}
