@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,6 +24,18 @@ class Holder:
 
     def __str__(self) -> str:
         return f"{self.name} (process {self.pid})"
+
+
+def is_taken(host: str, port: int) -> bool:
+    """Whether somebody listens there already; an address that can't be used for another reason counts as free."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
 
 
 def holder_of_port(port: int, proc: Path = Path("/proc")) -> Holder | None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clawd.cli.folding import put
 from clawd.cli.invocation import Invocation, invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
-from clawd.cli.printing import emit, out, size
+from clawd.cli.printing import emit, say, size
 from clawd.errors import DaemonNotRunning
 
 if TYPE_CHECKING:
@@ -45,7 +46,25 @@ def backup(
     if as_json:
         emit(answer)
     else:
-        out(f"{answer['file']}  {size(answer['bytes'])} in {answer['duration_s']:.1f} s")
+        put(f"{answer['file']}  {size(answer['bytes'])} in {answer['duration_s']:.1f} s", 2)
+    if call.remote_url is None and unseen(Path(answer["file"])):
+        say("it is not seen from here: the service has a folder of its own there, such as /tmp (PrivateTmp=)")
+        say(f"try: clawd backup --force {_seen_place(call)}")
+
+
+def unseen(file: Path) -> bool:
+    """Whether a file that was written is not there for us; one that we may not look for is taken as there."""
+    try:
+        file.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _seen_place(call: Invocation) -> Path:
+    return Path(call.client().get("/status")["state_dir"]) / "backups" / "by-hand.db"
 
 
 def _without_daemon(call: Invocation, target: Path | None, *, force: bool) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import typer
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json
-from clawd.cli.printing import emit, one_line, table, when
+from clawd.cli.printing import emit, one_line, out, say, table, when
 from clawd.cli.probing import probe, report
 
 app = command_app()
@@ -23,6 +23,10 @@ def list_bridges(ctx: typer.Context, as_json: Json = False) -> None:
     answer = invocation(ctx).client().get("/bridges")
     if as_json:
         emit(answer)
+        return
+    if not answer["bridges"]:
+        out("no bridge is configured")
+        say("clawd init asks for a Telegram bot; docs/bridges has the others")
         return
     table(
         ("NAME", "TYPE", "STATE", "SINCE", "WHY"),

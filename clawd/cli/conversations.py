@@ -45,6 +45,9 @@ def list_conversations(ctx: typer.Context, limit: Limit = 50, as_json: Json = Fa
     if as_json:
         emit(answer)
         return
+    if not answer["conversations"]:
+        out("no conversation yet")
+        return
     fitted_table(
         ("ADDRESS", "TURNS", "OPEN", "LAST", "TEXT"),
         [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from clawd.cli.folding import put
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json, Yes
@@ -27,7 +28,7 @@ app = command_app()
 LIMIT_S: Final = 1.5
 """How long all that is asked of others may take together."""
 
-WHOLE_S: Final = 1.7
+WHOLE_S: Final = 1.6
 """How long the whole command may take with that, Python's own start included; a slow host still asks for a while."""
 
 _LEAST_S: Final = 0.5
@@ -132,9 +133,9 @@ def _show(findings: Sequence[Finding]) -> None:
     width = max((len(finding.id) for finding in findings), default=0)
     for finding in findings:
         status = paint(f"{finding.status:4}", _COLOURS[finding.status])
-        out(f"{status}  {finding.id:{width}}  {clean(finding.evidence)}")
+        put(f"{status}  {finding.id:{width}}  {clean(' '.join(finding.evidence.split()))}", width + 8)
         if finding.fix:
-            out(f"{'':{width + 8}}fix: {clean(finding.fix)}")
+            put(f"{'':{width + 8}}fix: {clean(finding.fix)}", width + 13)
     broken = sum(finding.status == "fail" for finding in findings)
     odd = sum(finding.status == "warn" for finding in findings)
     out(f"\n{len(findings) - broken - odd} ok, {odd} to look at, {broken} broken")

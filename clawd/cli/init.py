@@ -271,8 +271,8 @@ def _tell(choices: Choices, written: list[Path], call: Invocation) -> None:
     say(f"telegram: {'a bot; then `clawd pair approve CODE --owner`' if choices.telegram_token else 'no'}")
     status = _running(call)
     say("gateway:  http://127.0.0.1:7373, strangers need an owner's approval")
-    holder = holder_of_port(PORT) if status is None else None
-    if holder is not None:
+    holder = holder_of_port(PORT)
+    if holder is not None and (status is None or holder.pid != status["pid"]):
         say(f"          but {holder} uses that port: end it, or set gateway.port in the file")
     config = str(written[0]) if call.config else None
     program = paths.own_call(config, Path(sys.executable).with_name("clawd"), call.environ)

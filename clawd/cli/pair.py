@@ -30,6 +30,9 @@ def list_pairs(ctx: typer.Context, as_json: Json = False) -> None:
             ],
         )
         say("let one in: clawd pair approve CODE\n")
+    if not answer["principals"]:
+        out("nobody was let in by a code")
+        return
     table(
         ("PRINCIPAL", "RIGHT", "NAME", "SINCE", "BY"),
         [

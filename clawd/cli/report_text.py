@@ -47,7 +47,7 @@ def _lines(report: BugReport) -> Iterator[str]:
         yield f"<details><summary>{title}</summary>"
         yield ""
         yield _FENCE
-        yield from (clean(line).replace(_FENCE, "'''") for line in body)
+        yield from (clean(line).replace(_FENCE, "'''") for line in body or ("(none)",))
         yield _FENCE
         yield ""
         yield "</details>"

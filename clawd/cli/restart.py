@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
-from clawd import __version__ as VERSION
-from clawd import paths
+from clawd import __version__, paths
 from clawd.cli.invocation import Invocation, invocation
 from clawd.cli.launching import Launch, Places, places_of
 from clawd.cli.lazy import command_app
@@ -19,6 +19,7 @@ from clawd.cli.printing import say
 from clawd.cli.start import tell_ready, tell_status
 from clawd.cli.stop import end
 from clawd.errors import ClawdError, DaemonNotRunning
+from clawd.ports import holder_of_port, is_taken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,7 @@ def restart(
         tell_status(client.get("/status"), as_json=as_json)
         return
     places = places_for(call, status)
-    _check(places, call.environ)
+    check(places, call.environ, status)
     end(client, status, timeout, here=True)
     _start(places, call, timeout, as_json=as_json)
 
@@ -70,7 +71,7 @@ def by_manager(client: Client, service: Service, status: Mapping[str, Any]) -> N
         RemoteError: its configuration would be refused; it goes on.
         UnitError: the manager did not do it.
     """
-    if status["version"] == VERSION:  # an older one may know less than its successor
+    if status["version"] == __version__:  # an older one may know less than its successor
         client.post("/reload")
     bring_up([service.restart])
 
@@ -119,9 +120,24 @@ def _running_config(status: Mapping[str, Any], environ: Mapping[str, str]) -> st
     return None if running is None or Path(running) == paths.config_path(None, environ) else running
 
 
-def _check(places: Places, environ: Mapping[str, str]) -> None:
-    """Return if the next daemon would take its configuration; raises ConfigError, and nothing is stopped."""
+def check(places: Places, environ: Mapping[str, str], status: Mapping[str, Any]) -> None:
+    """Return if the next daemon would take its configuration, and find the port that is named there.
+
+    Raises:
+        ConfigError: it would be refused.
+        RestartRefused: somebody else has the port.
+    """
     from clawd.config.loader import load_config
     from clawd.plugins import find_plugins
 
-    load_config(places.config, environ, find_plugins())
+    gateway = load_config(places.config, environ, find_plugins()).config.gateway
+    if not gateway.port or "port" not in gateway.model_fields_set:
+        return  # none, or any free one
+    own = status["gateway"] is not None and urlsplit(status["gateway"]).port == gateway.port
+    if not own and is_taken(gateway.host, gateway.port):
+        raise RestartRefused(
+            f"port {gateway.port} is in use by {holder_of_port(gateway.port) or 'another program'}",
+            where=str(places.config),
+            why="the daemon that runs goes on, as the next one could not start",
+            remedy="end it, or set gateway.port to another one, to 0 for any free one, or to false",
+        )

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from clawd.cli.folding import fold, put
 from clawd.cli.invocation import invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json, Yes, confirm
-from clawd.cli.printing import emit, out, say, size
+from clawd.cli.printing import emit, say, size
 
 app = command_app()
 
@@ -48,7 +49,7 @@ def restore(
     if as_json:
         emit({"restored": str(done.source), "replaced": str(done.replaced) if done.replaced else None})
         return
-    out(f"{done.source} is restored")
+    put(f"{done.source} is restored", 2)
     if done.replaced is not None:
-        say(f"what was there before is in {done.replaced.parent}")
-    say("what the backup shows as unsent goes out at the next start, marked as a possible repeat")
+        say(fold(f"what was there before is in {done.replaced.parent}", 2))
+    say(fold("what the backup shows as unsent goes out at the next start, marked as a possible repeat", 2))

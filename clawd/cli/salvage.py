@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from clawd import paths
+from clawd.cli.folding import put
 from clawd.cli.printing import counted, emit, out, say
 from clawd.config.loader import load_config
 from clawd.errors import ClawdError, ConfigError
@@ -29,12 +30,16 @@ def run(call: Invocation, *, as_json: bool) -> None:
         tables = [{"name": t.name, "rows": t.rows, "gaps": t.gaps} for t in found.tables]
         emit({"aside": str(found.aside), "tables": tables, "notes": list(found.notes)})
         return
-    for table in found.tables:
+    told = [table for table in found.tables if table.rows or table.gaps]
+    width = max((len(table.name) for table in told), default=0)
+    for table in told:
         lost = f", not all of them: unreadable in {counted(table.gaps, 'place')}" if table.gaps else ""
-        out(f"{table.name:11} {counted(table.rows, 'row')} saved{lost}")
+        out(f"{table.name:{width}}  {counted(table.rows, 'row')} saved{lost}")
+    if empty := len(found.tables) - len(told):
+        out(f"{counted(empty, 'table')} without rows")
     for note in found.notes:
         out(note)
-    out(f"the damaged files are in {found.aside}")
+    put(f"the damaged files are in {found.aside}", 2)
     if not any(table.rows for table in found.tables):
         raise ClawdError(
             "nothing could be saved",

@@ -13,6 +13,7 @@ import typer
 
 from clawd import paths
 from clawd.cli import manager
+from clawd.cli.folding import put
 from clawd.cli.invocation import Invocation, invocation
 from clawd.cli.lazy import command_app
 from clawd.cli.options import Json, Yes, confirm
@@ -150,11 +151,11 @@ def status(ctx: typer.Context, user: User = None, root: Root = Path("/"), as_jso
         found = {"scope": wanted.scope, "path": str(wanted.unit.path), "unit": unit, "systemd": state}
         emit({**found, "drift": drift, "log": lines, "lingers": lingers, "problem": why_not})
     else:
-        out(f"unit     {wanted.unit.path}: {unit}{_hint(unit, wanted.scope)}")
+        put(f"unit     {wanted.unit.path}: {unit}{_hint(unit, wanted.scope)}", 9)
         for line in drift[:_DRIFT]:
             out(f"         {clean(line)}")
         for key, value in state.items():
-            out(f"{key:14} {clean(value)}")
+            put(f"{key:14} {clean(value)}", 15)
         for line in lines:
             out(f"  {clean(line)}")
         if why_not:

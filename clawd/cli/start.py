@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clawd.cli.folding import fold
 from clawd.cli.invocation import invocation
 from clawd.cli.launching import LOG_NAME, Launch, places_of, warnings_since
 from clawd.cli.lazy import command_app
@@ -53,7 +54,7 @@ def tell_ready(launch: Launch, status: Mapping[str, Any], program: str, *, as_js
     tell_status(status, as_json=as_json)
     if not as_json:
         for warning in launch.warnings():
-            say(f"warning: {warning}")
+            say(fold(f"warning: {warning}", 9))
         say(f"next: {program} chat")
 
 
@@ -70,4 +71,4 @@ def tell_status(status: Mapping[str, Any], *, as_json: bool) -> None:
     out(f"log      {log}")
     if (moved := status.get("gateway_moved_from")) is not None:
         holder = holder_of_port(moved) or "another program"
-        say(f"warning: port {moved} is used by {holder}; gateway.port sets another one")
+        say(fold(f"warning: port {moved} is used by {holder}; gateway.port sets another one", 9))

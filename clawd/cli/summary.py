@@ -51,7 +51,7 @@ def _absent(call: Invocation, error: DaemonNotRunning, *, as_json: bool) -> None
         return
     out(f"clawd {clawd.__version__}: {paint('no daemon is running', 'yellow')}")
     out(f"config:  {config or 'none, the defaults hold'}")
-    out(f"socket:  nobody listens on {one_line(error.socket, 200)}")
+    put(f"socket:  nobody listens on {one_line(error.socket, 200)}", 9)
     out("setup:   clawd init writes a configuration, clawd doctor checks it")
     out("next:    clawd start --detach")
 

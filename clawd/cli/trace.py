@@ -51,6 +51,8 @@ def trace(
     if verbose or not spans:  # a daemon of before has none
         out()
         _lines(found["lines"])
+    if found["deliveries"]:
+        out()
     for delivery in found["deliveries"]:
         put(_delivery(delivery), 2)
 
@@ -70,7 +72,6 @@ def _waterfall(bars: Sequence[Bar]) -> None:
         out(line.rstrip())
     if root.clock_set:
         out(paint("the clock was set back meanwhile: later times are moved so that they fit", "yellow"))
-    out()
 
 
 def _shows_blocks() -> bool:

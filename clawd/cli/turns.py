@@ -51,6 +51,9 @@ def list_turns(
     if as_json:
         emit(answer)
         return
+    if not answer["turns"]:
+        out("no such turn" if conversation or state else "no turn yet")
+        return
     fitted_table(
         ("TURN", "STATE", "AT", "CONVERSATION", "MODEL", "QUESTION"),
         [

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FOLDER: Final = "backups"  # of the state directory
+PUT_ASIDE: Final = ("replaced-", "damaged-")  # begin the names of its folders with a former journal
 PARTIAL: Final = ".partial"  # ends the name of a copy that is not whole yet
 _STEP_OPS: Final = 1_000  # of SQLite's own instructions between two looks at the progress
 
@@ -183,10 +184,17 @@ def check(path: Path) -> None:
 
 
 def list_backups(folder: Path) -> list[tuple[Path, float]]:
-    """Return the backups in a folder with the time of each (seconds since 1970), oldest first."""
+    """Return the backups in a folder with the time of each (seconds since 1970), oldest first.
+
+    What a restore or a salvage has put aside there is none: that was the journal, and may be damaged.
+    """
     found = []
     with suppress(OSError):
-        found = [(path, path.stat().st_mtime) for path in folder.glob("**/*.db")]
+        found = [
+            (path, path.stat().st_mtime)
+            for path in folder.glob("**/*.db")
+            if not path.parent.name.startswith(PUT_ASIDE)
+        ]
     return sorted(found, key=lambda item: item[1])
 
 

@@ -112,7 +112,7 @@ def find_bwrap(environ: Mapping[str, str]) -> str:
     return program
 
 
-def probe(sandbox: Sandbox, environ: Mapping[str, str]) -> None:
+def probe(sandbox: Sandbox, environ: Mapping[str, str], *, limit_s: float = _PROBE_S) -> None:
     """Run a command in the sandbox, with the very words that others will be run with. Blocks for some 20 ms.
 
     Raises:
@@ -127,10 +127,14 @@ def probe(sandbox: Sandbox, environ: Mapping[str, str]) -> None:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_PROBE_S,
+            timeout=limit_s,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise _refused(
+            f"no answer within {limit_s:g} s"
+        ) from error  # the error itself quotes all of the command
+    except OSError as error:
         raise _refused(str(error)) from error
     if done.returncode != 0 or done.stdout != "works\n":
         words = done.stderr.strip().splitlines() or [f"its exit status is {done.returncode}"]

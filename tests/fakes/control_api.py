@@ -44,7 +44,7 @@ class FakeControlApi:
         self.models = ["main", "standby"]
         self.snapshot: Frame | None = None
         self.replies: dict[str, str] = {"/status": "all is well"}
-        self.answers: dict[str, Frame] = {}  # to GETs of other paths
+        self.answers: dict[str, Frame] = {}  # to GETs of other paths, and the last frame of POSTs
         self.refuse: tuple[int, Frame] | None = None
         self.break_posts: list[Literal["before", "after"]] = []
         self.gates: set[str] = set()  # for scripts that wait for a word of the test
@@ -323,6 +323,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(200, {"text": ""})
             else:
                 self._answer(409, {"error": {"code": "E-STATE", "what": "this question is no longer open"}})
+        elif path in api.answers:
+            self._answer(200, {"type": "done", **api.answers[path]})
         else:
             self._answer(404, {"error": {"code": "E-NOT-FOUND", "what": "not here", "exit_code": 1}})
 
@@ -331,7 +333,7 @@ class _Handler(BaseHTTPRequestHandler):
         _cut(self.connection)
 
     def _answer(self, status: int, body: Frame) -> None:
-        data = json.dumps(body).encode()
+        data = json.dumps(body).encode() + b"\n"
         self.send_response(status)
         self.send_header(PROTOCOL_HEADER, str(PROTOCOL_VERSION))
         self.send_header("Content-Length", str(len(data)))

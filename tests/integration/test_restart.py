@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from clawd import __version__
 from clawd.cli import restart
 from clawd.cli.invocation import Invocation
+from clawd.cli.launching import Places
 from clawd.cli.main import run
 from clawd.cli.manager import Service, service_of
 from clawd.cli.units import UnitError
@@ -38,7 +41,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return asked
 
 
-def of(status: dict[str, Any], home: Path) -> restart.Places:
+def of(status: dict[str, Any], home: Path) -> Places:
     return restart.places_for(Invocation(environ={"CLAWD_HOME": str(home)}), status)
 
 
@@ -71,7 +74,7 @@ def test_a_service_is_restarted_by_its_manager_once_its_file_is_accepted(
     with FakeControlApi(state_dir / "s.sock") as api:
         client = Client([api.path])
         with pytest.raises(RemoteError, match="not here"):  # what this one says to a reload
-            restart.by_manager(client, service, {"version": restart.VERSION})
+            restart.by_manager(client, service, {"version": __version__})
         assert not asked.exists(), "it goes on with its old configuration"
         restart.by_manager(client, service, {"version": "0.0.1"})
         assert asked.read_text() == "--user restart clawd.service\n"
@@ -129,3 +132,16 @@ def test_what_could_not_be_started_from_here_is_not_stopped(tmp_path: Path) -> N
         with pytest.raises(restart.RestartRefused, match=words) as caught:
             of({**status, **changed}, home)
         assert caught.value.remedy
+
+
+def test_a_port_that_somebody_else_has_is_told_before_anything_stops(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    places = Places(config, tmp_path / "s.sock", tmp_path / "clawd.log")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config.write_text(f"gateway: {{port: {taken.getsockname()[1]}}}\n")
+        own = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        restart.check(places, {}, {"gateway": own})
+        for gateway in (None, "http://127.0.0.1:1"):
+            with pytest.raises(restart.RestartRefused, match=rf"in use by .*\(process {os.getpid()}\)"):
+                restart.check(places, {}, {"gateway": gateway})
+    restart.check(places, {}, {"gateway": None})

@@ -137,11 +137,19 @@ def test_each_guarantee_names_a_test_that_exists() -> None:
     assert all("::" in line for line in promises if line != "| promise | held by |")
 
 
-@pytest.mark.parametrize("name", ["README", "docs/tutorial"])
+TWINS = [
+    "README",
+    "docs/README",
+    "docs/tutorial",
+    *(f"docs/howto/{p.name.removesuffix('.zh.md')}" for p in PAGES if p.match("howto/*.zh.md")),
+]
+
+
+@pytest.mark.parametrize("name", TWINS)
 def test_both_languages_tell_the_same_commands_settings_and_links(name: str) -> None:
     english, chinese = ((ROOT / f"{name}{end}").read_text() for end in (".md", ".zh.md"))
     assert list(shell_lines(english)) == list(shell_lines(chinese))
-    assert list(blocks(english, "yaml")) == list(blocks(chinese, "yaml"))
+    assert list(blocks(english, "yaml", "ini")) == list(blocks(chinese, "yaml", "ini"))
     there, here = (
         {link.replace(".zh.md", ".md") for link in _LINK.findall(text)} for text in (english, chinese)
     )
@@ -149,6 +157,45 @@ def test_both_languages_tell_the_same_commands_settings_and_links(name: str) -> 
     own = name.rpartition("/")[2]
     assert f"{own}.zh.md" in _LINK.findall(english)
     assert f"{own}.md" in _LINK.findall(chinese)
+
+
+@pytest.mark.parametrize("name", [name for name in TWINS if "howto" in name])
+def test_both_languages_have_the_same_shape(name: str) -> None:
+    english, chinese = ((ROOT / f"{name}{end}").read_text() for end in (".md", ".zh.md"))
+    for form in (r"^#+ ", r"^ *\d+\. ", r"^ *\| ", r"^ *- ", r"^ *```"):
+        assert len(re.findall(form, english, re.M)) == len(re.findall(form, chinese, re.M)), form
+    spans = (
+        sorted(re.sub(r"\s+", " ", span) for span in re.findall(r"`[^`]+`", re.sub(_BLOCK, "", text)))
+        for text in (english, chinese)
+    )
+    assert next(spans) == next(spans), "what stands in code"
+
+
+_SETTINGS = re.compile(r"^\| ((?:`[a-z_]+`(?:, |、)?)+) \|", re.M)  # a row of a table of settings
+
+
+@pytest.mark.parametrize("name", ["telegram", "weixin"])
+def test_a_bridges_settings_are_the_same_in_both_languages(name: str) -> None:
+    english, chinese = ((ROOT / f"docs/bridges/{name}{end}").read_text() for end in (".md", ".zh.md"))
+    assert list(blocks(english, "yaml")) == list(blocks(chinese, "yaml"))
+    there, here = (
+        {key for row in _SETTINGS.findall(text) for key in re.findall(r"`(\w+)`", row)}
+        for text in (english, chinese)
+    )
+    assert there == here != set()
+
+
+CHINESE = [page for page in PAGES if page.name.endswith(".zh.md")]
+
+
+@pytest.mark.parametrize("page", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in CHINESE])
+def test_a_page_in_chinese_leads_on_to_pages_in_chinese(page: Path) -> None:
+    own = page.name.replace(".zh.md", ".md")
+    for link in _LINK.findall(page.read_text()):
+        name, _, anchor = link.partition("#")
+        twin = page.parent / name.replace(".md", ".zh.md")
+        if name.endswith(".md") and not name.endswith(".zh.md") and name != own and not anchor:
+            assert not twin.exists(), f"{link}: {twin.name} is there"
 
 
 def test_a_first_answer_begins_with_one_command() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from clawd.cli.checks.reliance import relied_on
-from clawd.cli.checks.site import Finding, fail, ok, warn
+from clawd.cli.checks.site import Finding, evidence_of, fail, ok, warn
 from clawd.cli.printing import counted
 from clawd.errors import ClawdError, JournalLocked
 from clawd.jsonable import json_object
@@ -62,14 +62,14 @@ def check_keeping(site: Site) -> Iterator[Finding]:
     path = site.state_dir / FILE
     try:
         if site.status is not None:
-            client = site.client()
-            facts, report = client.get("/journal"), client.result("/journal/check", post={"quick": True})
+            facts = site.client().get("/journal")
+            report = site.client().result("/journal/check", post={"quick": True})
             yield from _size(facts["bytes"], facts["free_bytes"], shrinks=facts["shrinks"])
             yield _rows(report["findings"])
         elif path.exists():
             yield from _alone(site, path)
     except ClawdError as error:
-        yield warn("rows", f"not looked at: {error}", error.remedy or "clawd journal check")
+        yield warn("rows", f"not looked at: {evidence_of(error)}", error.remedy or "clawd journal check")
     except OSError as error:
         yield warn("rows", f"not looked at: {error.strerror}", "see journal and disk")
     yield _backups(site)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clawd.cli.checks.site import Finding, Site
 
 ID: Final = "shell"
+_LEAST_S: Final = 1.0  # it takes 20 ms, more on a busy host, and is no stranger who may be slow
 DROP_IN: Final = "install systemd/clawd-shell.conf as {}/shell.conf, daemon-reload, restart"
 
 
@@ -58,7 +59,7 @@ def _try_out(config: ShellConfig, site: Site) -> None:
         there = workdir if workdir.is_dir() else Path(empty)
         sandbox = sandbox_of(config, there, place)
         if sandbox is not None:
-            probe(sandbox, environment(config, there, place))
+            probe(sandbox, environment(config, there, place), limit_s=max(site.left_s(), _LEAST_S))
 
 
 def _hindering_units(site: Site) -> Iterator[Path]:

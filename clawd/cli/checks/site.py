@@ -26,6 +26,10 @@ Status = Literal["ok", "warn", "fail"]
 
 PATIENCE_S: Final = 20.0
 LEAST_S: Final = 0.25
+"""How long one who is asked late may take, and all of them together that are asked after the time is over."""
+
+_MOMENT_S: Final = 0.01  # for whoever comes after those
+_DAEMONS_SHARE: Final = 0.5  # of the time that a daemon's status may take: others are to be asked as well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +107,15 @@ class Site:
     )
 
     def left_s(self) -> float:
-        """Return how long an answer may be waited for; a little always, so that each is asked."""
+        """Return how long an answer may be waited for.
+
+        It is a little also when the time is over, so that who comes late is asked all the same. A daemon that hangs may be
+        asked many things: that little is for all of them together.
+        """
         if self.until is None:
             return self.limit_s
-        return max(self.until - self.host.monotonic(), LEAST_S)
+        left_s = self.until - self.host.monotonic()
+        return max(left_s, min(LEAST_S, LEAST_S + left_s), _MOMENT_S)
 
     def client(self) -> Client:
         """Return a client for the daemon that waits no longer than is left."""
@@ -143,7 +152,8 @@ def survey(
     configured = (
         loaded.config.state_dir if loaded else paths.configured_state_dir(path, environ) if path else None
     )
-    sockets, status, silent = _ask_daemon(socket, config if path else None, environ, limit_s or PATIENCE_S)
+    daemons_s = PATIENCE_S if limit_s is None else limit_s * _DAEMONS_SHARE
+    sockets, status, silent = _ask_daemon(socket, config if path else None, environ, daemons_s)
     return Site(
         environ=environ,
         host=host,

@@ -91,7 +91,8 @@ def locate(root: Command, words: Sequence[str]) -> Position | None:
         elif command.commands:
             if word not in command.commands:
                 return None
-            command = command.commands[word]
+            # What is explained is typed as it would be called.
+            command = root if command is root and word == "help" else command.commands[word]
         else:
             nth += 1
     if open_option:

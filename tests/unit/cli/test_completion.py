@@ -50,6 +50,8 @@ def test_every_kind_of_name_is_known_and_belongs_to_a_command() -> None:
     ("line", "expected"),
     [
         ("clawd sta", ["start", "status"]),
+        ("clawd help mo", ["models"]),
+        ("clawd help turns ca", ["cancel"]),
         ("clawd turns ", ["cancel", "list", "retry"]),
         ("clawd --json turns ca", ["cancel"]),
         ("clawd --socket /x --config=/y turns ca", ["cancel"]),

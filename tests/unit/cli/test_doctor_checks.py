@@ -389,9 +389,11 @@ def healthy() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Healthy) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_gateway_that_had_to_take_another_port_is_told_with_who_has_its_own(make: MakeSite) -> None:

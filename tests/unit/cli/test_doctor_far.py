@@ -17,7 +17,7 @@ from clawd.cli.checks.board import Board
 from clawd.cli.checks.catalogue import ABOUT
 from clawd.cli.checks.far import FarChecks
 from clawd.cli.checks.site import LEAST_S, Site, ok
-from tests.fakes.doctor_site import MakeSite, make
+from tests.fakes.doctor_site import ALIVE, MakeSite, make
 
 __all__ = ["make"]  # the fixture
 
@@ -29,6 +29,16 @@ def silent_server() -> Iterator[str]:
     """A server that takes connections, and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextmanager
+def silent_socket(path: Path) -> Iterator[Path]:
+    """A daemon's socket that takes connections, and never says a word."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        path.chmod(0o600)
+        server.listen(50)
+        yield path
 
 
 def bounded(site: Site, limit_s: float) -> Site:
@@ -82,12 +92,51 @@ def test_a_bug_in_a_check_is_not_swallowed(make: MakeSite) -> None:
 
 
 def test_the_time_that_is_left_shrinks_for_everybody_and_never_to_nothing(make: MakeSite) -> None:
-    now = iter((100.0, 100.4, 105.0, 105.0))
+    now = iter((100.0, 100.4, 101.4, 101.6, 105.0, 105.0))
     site = replace(make(monotonic=lambda: next(now)), until=101.5)
     assert site.left_s() == pytest.approx(1.5)
     assert site.left_s() == pytest.approx(1.1)
-    assert site.left_s() == LEAST_S
-    assert site.client()._timeout_s == LEAST_S
+    assert site.left_s() == LEAST_S, "who is asked late is asked all the same"
+    assert site.left_s() == pytest.approx(LEAST_S - 0.1), "of which all who come later have their part"
+    assert 0 < site.left_s() < 0.02
+    assert 0 < site.client()._timeout_s < 0.02
+
+
+class Spender:
+    """A clock that goes on only by what is waited for: each wait takes all of the time that it was handed."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.handed: list[float] = []
+
+    def spend(self, seconds: float) -> float:
+        self.handed.append(seconds)
+        self.now_s += seconds
+        return seconds
+
+
+def test_a_daemon_that_answers_its_status_alone_gets_no_more_than_the_time_and_a_little(
+    make: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spender, limit_s = Spender(), 0.2
+    left_s = Site.left_s
+    monkeypatch.setattr(Site, "left_s", lambda site: spender.spend(left_s(site)))
+    site = make("gateway: {port: 7373}\n", monotonic=lambda: spender.now_s)
+    with silent_server() as url, silent_socket(site.state_dir / "clawd.sock") as path:
+        status = {
+            **ALIVE,
+            "gateway": url,
+            "models": [{"name": "main", "type": "chat"}],
+            "bridges": [{"name": "tg", "type": "telegram", "state": "connected", "since": "", "error": ""}],
+            "route": ["main"],
+        }
+        site = replace(site, status=status, no_status=None, sockets=(path,), limit_s=limit_s, until=limit_s)
+        found = {finding.id: finding for finding in examine(site)}
+    assert found["model:main"].evidence.startswith("no answer within ")
+    assert found["rows"].status == "warn"
+    assert found["gateway"].status == "fail"
+    assert len(spender.handed) > 6
+    assert sum(spender.handed) <= limit_s + LEAST_S + 0.01 * len(spender.handed)
 
 
 def test_one_id_is_asked_for_alone(make: MakeSite) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from clawd.cli.checks import shell
 from clawd.cli.checks.shell import check_shell
 from clawd.cli.checks.site import Finding, Host, Site, survey
 
@@ -63,6 +64,24 @@ def test_the_programs_own_words_are_told(make: MakeSite, tmp_path: Path) -> None
     finding = only(make(ON.format("sandbox: auto"), path=str(tmp_path)))
     assert "bwrap: No permissions" in finding.evidence
     assert "clawd-shell.conf" in finding.fix
+
+
+def test_a_sandbox_that_hangs_is_told_without_its_long_command(
+    make: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bwrap").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "bwrap").chmod(0o755)
+    monkeypatch.setattr(shell, "_LEAST_S", 0.05)
+    site = make(ON.format("sandbox: auto"), path=f"{tmp_path}:/usr/bin:/bin")
+    finding = only(replace(site, until=site.host.monotonic() - 10))
+    assert "no answer within 0.05 s" in finding.evidence
+    assert len(finding.evidence) < 200
+
+
+@needs_bwrap
+def test_with_no_time_left_a_sandbox_that_works_is_still_found_to_work(make: MakeSite) -> None:
+    site = make(ON.format("network: true"))
+    assert only(replace(site, until=site.host.monotonic() - 10)).status == "ok"
 
 
 @needs_bwrap

@@ -67,9 +67,11 @@ def test_what_a_start_says_is_no_trouble_but_a_crash_is(
 ) -> None:
     model = SimpleNamespace(name="main", model="gpt", found="")
     minds = SimpleNamespace(default_route=lambda: ["main"], infos=lambda: [model])
-    parts: Any = SimpleNamespace(minds=minds, gateway=SimpleNamespace(url=None), socket="/s")
+    gateway = SimpleNamespace(url="http://127.0.0.1:1", moved_from=1)  # a port that nobody here can have
+    parts: Any = SimpleNamespace(minds=minds, gateway=gateway, socket="/s")
     announce(parts, program="/opt/my clawd/bin/clawd --config x.yaml")
     banner = capsys.readouterr().out
+    assert "  gateway: http://127.0.0.1:1 (port 1 is used by another program)\n" in banner
     crash = "error[E-JOURNAL-IO]: the disk failed\nwhere: /s/clawd.db\n"
     log.write_text(line(7, "error") + crash + line(8) + banner)
     assert shown(log, LogFilter(level=level), count=3) == ["e7", *crash.splitlines()]

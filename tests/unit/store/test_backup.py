@@ -141,11 +141,13 @@ async def test_a_damaged_database_makes_no_backup(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_newest_backup_is_the_last_of_the_list(tmp_path: Path) -> None:
+def test_the_newest_backup_is_the_last_of_the_list_and_a_former_journal_is_none(tmp_path: Path) -> None:
     folder = tmp_path / FOLDER
     assert list_backups(folder) == []
-    (folder / "replaced-x").mkdir(parents=True)
-    for number, name in enumerate(["b.db", "a.db", "replaced-x/clawd.db"]):
+    for name in ("by-hand", "replaced-x", "damaged-x"):
+        (folder / name).mkdir(parents=True)
+    names = ["b.db", "a.db", "by-hand/clawd.db", "replaced-x/clawd.db", "damaged-x/clawd.db"]
+    for number, name in enumerate(names):
         (folder / name).touch()
         os.utime(folder / name, (number, number))
     (folder / "c.db.partial").touch()
