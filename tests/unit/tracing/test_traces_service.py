@@ -9,13 +9,15 @@ import pytest
 
 from clawd.errors import JournalUnavailable
 from clawd.journal.deliveries import Sent
+from clawd.journal.records import ModelResult
 from clawd.observability.redact import Redactor
+from clawd.response import ModelResponse
 from clawd.supervisor import keep
 from clawd.tracing.batch import MAX_AGE, Batches, Place
 from clawd.tracing.service import GATHER_S, KEEP_S
 from clawd.tracing.telling import Surroundings
 from clawd.tracing.wording import Wording
-from tests.conformance.journals import address
+from tests.conformance.journals import address, ending
 from tests.fakes.collector import CONTENT, Collector
 from tests.fakes.rich_journal import bench_of, fill
 from tests.fakes.traces_site import SECRET, Site, at_work
@@ -311,7 +313,10 @@ async def test_a_request_is_bounded_in_text_as_well_as_in_spans(
     bench = bench_of(opened)
     async with Collector() as collector, at_work(opened, collector.url, content=True) as site:
         for n in range(20):  # of each 8,192 characters are sent, which are twice as many bytes
-            await bench.answer("hi", "ö" * 20_000, chat=str(n))
+            await bench.say("hi", chat=str(n))
+            lease = await bench.claim()
+            said = ModelResult(step=1, response=ModelResponse(model="m", text="ö" * 20_000))
+            await bench.journal.record(lease, said, ending(lease), done=True)
         await site.gathered()
         await collector.until(lambda: len(collector.named("invoke_agent")) == 20)
     assert all(len(body) < 2 * (50_000 + 10_000) for body in collector.bodies)
