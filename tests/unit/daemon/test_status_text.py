@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from clawd import __version__
-from clawd.daemon.parts import _status_text
+from clawd.daemon.chat_status import StatusInChat
 from clawd.texts import say
 from tests.unit.daemon.test_minds import info
 
@@ -24,9 +24,10 @@ async def told(*infos: ModelInfo) -> str:
         return SimpleNamespace(queued=2, running=1)
 
     minds = SimpleNamespace(default_route=lambda: ("a", "b"), infos=lambda: infos)
-    opened = SimpleNamespace(views=SimpleNamespace(stats=stats))
     situation = SimpleNamespace(began=time.monotonic() - 3600 - 120 - 5)
-    return await _status_text(cast("Any", situation), cast("Any", opened), cast("Any", minds), "en")
+    views = SimpleNamespace(stats=stats)
+    status = StatusInChat(cast("Any", situation), cast("Any", views), cast("Any", minds))
+    return await status.text("en")
 
 
 @pytest.mark.parametrize(
