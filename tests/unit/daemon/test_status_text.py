@@ -14,7 +14,7 @@ from clawd.texts import say
 from tests.unit.daemon.test_minds import info
 
 if TYPE_CHECKING:
-    from clawd.models.base import ModelInfo
+    from clawd.models.info import ModelInfo
 
 
 async def told(*infos: ModelInfo) -> str:
