@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test slow check bench soak soak-kills fuzz pages pictures clean
+.PHONY: help run test slow check bench soak soak-days soak-kills fuzz pages pictures clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -50,6 +50,10 @@ bench: $(VENV)/.clawd-dev ## measure, and print tables
 TURNS ?= 200000
 soak: $(VENV)/.clawd-dev ## 200,000 turns through one daemon: all answered once, nothing grows (TURNS=)
 	@$(BIN)/python -m tests.soak --turns $(TURNS) --json soak.json
+
+DAYS ?= 20
+soak-days: $(VENV)/.clawd-dev ## many days of which two are kept: what is old goes, nothing else does (DAYS=)
+	@$(BIN)/python -m tests.soak.days --turns $$(( $(DAYS) * 1000 )) --days $(DAYS)
 
 KILLS ?= 1000
 SEED ?= $(shell date +%s)

@@ -1,4 +1,7 @@
-"""What a turn costs, Telegram in to Telegram out, against a model that answers at once: `python -m benchmarks.turns`."""
+"""What a turn costs, Telegram in to Telegram out, against a model that answers at once: `python -m benchmarks.turns`.
+
+With `--traces` only what traces for OpenTelemetry add to it: runs with and without a collector, in turns.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,11 @@ import json
 import statistics
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from benchmarks.daemon import daemon, fake_model
@@ -17,10 +24,14 @@ RUNS = 3
 CONVERSATIONS = 50
 TURNS = 600
 SINGLE = 40
+SENT_S = 4.0  # after the last turn its spans are gathered and sent
 
 
 def main() -> None:
     """Print the table."""
+    if "--traces" in sys.argv[1:]:
+        _traces()
+        return
     loads = [_load() for _ in range(RUNS)]
     cpu_ms, per_s = (statistics.median(column) for column in zip(*loads, strict=True))
     latency_ms = statistics.median(_latency() for _ in range(RUNS))
@@ -40,6 +51,43 @@ def main() -> None:
     sys.stdout.write(table(["what", "measured", "reach", "ratio"], rows) + "\n")
 
 
+def _traces() -> None:
+    """Print what traces add. The ratio holds on a busy machine too, as both are measured side by side."""
+    without, with_ = [], []
+    with collector() as endpoint:
+        for _ in range(RUNS):
+            without.append(_load()[0])
+            with_.append(_load({"logging": {"otel": {"endpoint": endpoint}}}, after_s=SENT_S)[0])
+    off, on = statistics.median(without), statistics.median(with_)
+    rows: list[list[Cell]] = [["CPU a turn (ms)", off, on, on / off]]
+    sys.stdout.write(f"medians of {RUNS} runs each\n\n")
+    sys.stdout.write(table(["what", "traces off", "traces on", "ratio"], rows) + "\n")
+
+
+@contextmanager
+def collector() -> Iterator[str]:
+    """Yield the address of a collector, in a thread, that takes everything and reads none of it."""
+
+    class Taking(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Taking)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def _sections(api: RemoteBotApi, base_url: str) -> dict[str, object]:
     return {
         "bridges": {"telegram": {"token": api.token, "api_base": api.url, "allow": ["*"]}},
@@ -47,9 +95,13 @@ def _sections(api: RemoteBotApi, base_url: str) -> dict[str, object]:
     }
 
 
-def _load() -> tuple[float, float]:
-    """Return CPU milliseconds a turn and turns a second under load."""
-    with bot_api_process() as api, fake_model() as base_url, daemon(**_sections(api, base_url)) as running:
+def _load(more: dict[str, object] | None = None, *, after_s: float = 0.0) -> tuple[float, float]:
+    """Return CPU milliseconds a turn, with those of so long after it, and turns a second under load."""
+    with (
+        bot_api_process() as api,
+        fake_model() as base_url,
+        daemon(**_sections(api, base_url), **(more or {})) as running,
+    ):
         api.user_says(1, "warm up")
         api.wait_for_messages(1, 1, timeout_s=20)
         before, began = running.cpu_s(), time.perf_counter()
@@ -58,6 +110,7 @@ def _load() -> tuple[float, float]:
         for chat in range(100, 100 + CONVERSATIONS):
             api.wait_for_messages(chat, TURNS // CONVERSATIONS, timeout_s=120)
         took = time.perf_counter() - began
+        time.sleep(after_s)
         return (running.cpu_s() - before) / TURNS * 1000, TURNS / took
 
 

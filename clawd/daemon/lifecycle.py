@@ -163,7 +163,9 @@ class Lifecycle:
             outbox = delivery.create_task(parts.outbox.run(), name="outbox")
             view = delivery.create_task(parts.live_view.run(), name="live-view")
             keeper = delivery.create_task(parts.keeper.run(), name="keeper")
-            traces = delivery.create_task(parts.traces.run(), name="traces")
+            traces = delivery.create_task(
+                keep("traces", parts.traces.run, parts.clock, broke=parts.counts.broken.add), name="traces"
+            )
             async with parts.gateway:
                 async with asyncio.TaskGroup() as work:
                     workers = work.create_task(parts.workers.run(), name="workers")

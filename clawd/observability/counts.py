@@ -113,7 +113,7 @@ class Counts:
             (self.given_up, ("turn", "delivery", "alert", "update")),
             (self.journal_errors, ("full", "locked", "failed")),
             (self.spans, SPAN_OUTCOMES),
-            (self.broken, ("alerts",)),
+            (self.broken, ("alerts", "traces")),
         ):
             for word in words:
                 counter.expect(word)

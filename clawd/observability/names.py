@@ -238,7 +238,7 @@ BROKEN: Final = Metric(
     kind="counter",
     help="Bugs that ended a service of the daemon, which was started again.",
     labels=("service",),
-    note="`alerts`: until it runs again, nobody is told of trouble",
+    note="`alerts`: until it runs again, nobody is told of trouble; `traces`: nor a collector of turns",
 )
 TASKS: Final = Metric(
     name="clawd_tasks",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import sqlite3
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from clawd.errors import NotFound
+from clawd.errors import JournalError, NotFound
 from clawd.ids import parse_row_id
 from clawd.tracing.telling import tell
 
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
     from clawd.tracing.spans import SentSpan
     from clawd.tracing.telling import Surroundings
 
+log = logging.getLogger(__name__)
+
 MAX_TURNS: Final = 50
 MAX_SPANS: Final = 1000
-"""A batch ends with the turn that reaches either."""
+MAX_TEXT: Final = 500_000  # characters
+"""A batch ends with the turn that reaches one of them."""
 MAX_OPEN: Final = 1000
 """Deliveries that are waited for; of more the oldest are given up."""
 MAX_AGE: Final = timedelta(days=1)
@@ -68,6 +73,24 @@ class Batch:
         return bool(half)
 
 
+@dataclass(slots=True)
+class _Spans:
+    """Those of a batch in the making."""
+
+    all: list[SentSpan] = field(default_factory=list)
+    text: int = 0  # characters
+
+    @property
+    def full(self) -> bool:
+        return len(self.all) >= MAX_SPANS or self.text >= MAX_TEXT
+
+    def add(self, spans: Sequence[SentSpan]) -> None:
+        self.all += spans
+        self.text += sum(
+            len(value) for span in spans for value in span.attributes.values() if isinstance(value, str)
+        )
+
+
 class Batches:
     """Reads them from the journal."""
 
@@ -83,41 +106,66 @@ class Batches:
         self._story = story
         self._clock = clock
         self._max_open = max_open
+        self._at = ""  # what is being told; left over where a bug in telling it ended the service
+        self._left_out: set[str] = set()  # of the batch that is next
 
     async def after(self, place: Place, around: Surroundings) -> Batch | None:
         """Return what is to be told next, None when there is nothing; raises JournalError."""
+        if self._at:
+            log.error("trace_left_out", extra={"about": self._at})
+            self._left_out.add(self._at)
         batch = Batch(place=place)
-        spans: list[SentSpan] = []
+        spans = _Spans()
         still = list(place.open)
         over = await self._ended.over(still) if still else {}
         for row in place.open:
-            if len(spans) >= MAX_SPANS:
+            if spans.full:
                 break
             if over.get(row) is False:
                 continue
             still.remove(row)
             delivery = self._ended.delivery(row)
-            story = await self._read(delivery)
-            if story is not None:  # else it was erased meanwhile
-                spans += await asyncio.to_thread(tell, story, around, turn=False, deliveries=(delivery,))
+            if await self._tell(delivery, around, spans, turn=False) is None:
+                batch.given_up += delivery in self._left_out
         batch.place = replace(place, open=tuple(still))
         oldest = self._clock.now() - MAX_AGE
         for ended in await self._ended.after(place.id, MAX_TURNS):
-            if len(spans) >= MAX_SPANS:
+            if spans.full:
                 break
             if ended.at < oldest:
                 batch.given_up += 1
+            elif (story := await self._tell(ended.identifier, around, spans, turn=True)) is not None:
+                still += [row for each in story.outgoing for row in _open(each)]
             else:
-                story = await self._read(ended.identifier)
-                if story is not None:
-                    spans += await asyncio.to_thread(tell, story, around, turn=True)
-                    still += [row for each in story.outgoing for row in _open(each)]
+                batch.given_up += ended.identifier in self._left_out
             batch.place = Place(id=ended.id, open=tuple(still))
         if len(still) > self._max_open:
             batch.given_up += len(still) - self._max_open
             batch.place = replace(batch.place, open=batch.place.open[-self._max_open :])
-        batch.parts = [spans] if spans else []
+        batch.parts = [spans.all] if spans.all else []
         return batch if batch.place != place else None
+
+    def sent(self) -> None:
+        """All of the last batch is settled: what was left out of it is behind its place."""
+        self._left_out.clear()
+
+    async def _tell(
+        self, identifier: str, around: Surroundings, spans: _Spans, *, turn: bool
+    ) -> Story | None:
+        """Add what a turn or a delivery tells; None where it was erased meanwhile, or is left out."""
+        if identifier in self._left_out:
+            return None
+        self._at = identifier
+        try:
+            story = await self._read(identifier)
+        except (JournalError, sqlite3.Error):
+            self._at = ""  # no bug: it is put off
+            raise
+        if story is not None:
+            deliveries = None if turn else (identifier,)
+            spans.add(await asyncio.to_thread(tell, story, around, turn=turn, deliveries=deliveries))
+        self._at = ""
+        return story
 
     async def _read(self, identifier: str) -> Story | None:
         try:

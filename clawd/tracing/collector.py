@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -12,15 +13,20 @@ import aiohttp
 from clawd import __version__
 from clawd.errors import ConfigError
 from clawd.network import client_session, without_proxy
+from clawd.webhooks.answers import retry_after
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from clawd.tracing.settings import Settings
 
 TIMEOUT_S: Final = 10.0  # as the specification's OTEL_EXPORTER_OTLP_TIMEOUT
 MAX_ANSWER: Final = 64 * 1024
+_WORDS_S: Final = 0.5  # for the body of an answer: its status has said whether it was taken
 _ZIP_FROM: Final = 1024  # bytes
 _SOON: Final = frozenset({408, 429, 502, 503, 504})  # the specification's, and a time-out
-_LATER: Final = frozenset({301, 302, 307, 308, 401, 403, 404, 405})  # whoever set it up has to do something
+# Whoever set it up, or its proxy, has to do something; beyond 520 a proxy's own words for a collector that is away.
+_LATER: Final = frozenset({301, 302, 307, 308, 401, 402, 403, 404, 405, 407, 511, *range(520, 531)})
 _UNFIT: Final = frozenset({400, 415, 422})
 
 Outcome = Literal["taken", "large", "unfit", "later", "odd"]
@@ -37,8 +43,15 @@ class Answer:
     retry_after_s: float = 0.0
 
 
-async def post(settings: Settings, body: bytes, *, timeout_s: float = TIMEOUT_S) -> Answer:
-    """Send an export request. Nothing stays open behind it: a connection that is kept wakes the process up."""
+async def post(settings: Settings, body: bytes, now: datetime, *, timeout_s: float = TIMEOUT_S) -> Answer:
+    """Send an export request. Nothing stays open behind it: a connection that is kept wakes the process up.
+
+    Args:
+        settings: Where to.
+        body: As protobuf.
+        now: What a `Retry-After` that is a date is held against.
+        timeout_s: For all of it.
+    """
     headers = {
         **settings.headers,
         "content-type": "application/x-protobuf",
@@ -55,19 +68,48 @@ async def post(settings: Settings, body: bytes, *, timeout_s: float = TIMEOUT_S)
             ) as session,
             session.post(settings.url, data=body, headers=headers, allow_redirects=False) as answer,
         ):
-            said = await answer.content.read(MAX_ANSWER) if answer.status < 300 else b""
             return Answer(
                 outcome=_outcome(answer.status),
                 why=f"HTTP {answer.status}",
-                body=said,
-                retry_after_s=_seconds(answer.headers.get("Retry-After", "")),
+                body=await _words(answer) if answer.status < 300 else b"",
+                retry_after_s=retry_after(answer.headers.get("Retry-After"), now) or 0.0,
             )
     except TimeoutError:
         return Answer(outcome="later", why=f"no answer within {timeout_s:g} s")
     except (aiohttp.ClientError, OSError, ValueError, ConfigError) as error:
-        # No more of it: a foreign error may name the whole URL, whose path may hold a key.
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        return Answer(outcome="later", why=reason)
+        return Answer(outcome="later", why=_reason(error))
+
+
+async def _words(answer: aiohttp.ClientResponse) -> bytes:
+    """Return what a collector says of what it took; empty where it does not end, or breaks off: it did take it."""
+    said = bytearray()
+    try:
+        async with asyncio.timeout(_WORDS_S):
+            while len(said) < MAX_ANSWER and (piece := await answer.content.readany()):
+                said += piece
+    except (aiohttp.ClientError, OSError):  # the time that is over among them
+        return b""
+    return bytes(said)
+
+
+def _reason(error: Exception) -> str:
+    """Return why there was no answer. No more of it: a foreign error may name the whole URL, whose path may hold a key."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            wrong = error.certificate_error
+            return f"its certificate is not accepted: {getattr(wrong, 'verify_message', '') or type(wrong).__name__}"
+        case aiohttp.ClientConnectorDNSError():
+            return f"looking up its name failed: {error.os_error.strerror or type(error.os_error).__name__}"
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy says HTTP {error.status}"
+        case ConfigError():
+            return error.problems[0].message
+        case OSError() if error.errno and error.errno > 0:
+            return os.strerror(error.errno)
+        case OSError() if error.strerror:
+            return error.strerror
+        case _:
+            return type(error).__name__
 
 
 def _outcome(status: int) -> Outcome:
@@ -78,8 +120,3 @@ def _outcome(status: int) -> Outcome:
     if status in _UNFIT:
         return "unfit"
     return "later" if status in _SOON | _LATER else "odd"
-
-
-def _seconds(text: str) -> float:
-    """Return a Retry-After in seconds; dates are not worth it."""
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0.0

@@ -136,7 +136,8 @@ class Traces:
     # --- the service --------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Tell what ends until drained."""
+        """Tell what ends until drained; run again after a bug, it goes on behind what it broke off at."""
+        self._stirred.set()
         try:
             while not self._draining:
                 await self._stirred.wait()
@@ -162,6 +163,7 @@ class Traces:
                     self._counts.add("given_up", by=batch.given_up)
                     log.warning("traces_given_up", extra={"count": batch.given_up})
                 self._place = batch.place
+                self._read().sent()
                 self._keep()
         except (JournalError, sqlite3.Error) as error:
             log.warning("traces_put_off", extra={"error": str(error)})
@@ -269,7 +271,7 @@ class Traces:
 
             return encode(spans, settings.resource)
 
-        return await post(settings, await asyncio.to_thread(body))
+        return await post(settings, await asyncio.to_thread(body), self._clock.now())
 
     async def _taken(self, spans: Sequence[SentSpan], answer: Answer, settings: Settings) -> None:
         from clawd.tracing.collector import MAX_ANSWER

@@ -17,13 +17,13 @@ class Certificate:
 
 
 def make_certificate(directory: Path, name: str = "localhost") -> Certificate:
-    """Return a self-signed certificate for loopback, which is its own authority."""
+    """Return a self-signed certificate for loopback and this name, which is its own authority."""
     made = Certificate(directory / f"{name}.pem", directory / f"{name}.key")
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
             *("-nodes", "-days", "30", "-subj", f"/CN={name}", "-keyout", made.key, "-out", made.cert),
-            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+            *("-addext", f"subjectAltName=DNS:{name},DNS:localhost,IP:127.0.0.1"),
         ],
         check=True,
         capture_output=True,

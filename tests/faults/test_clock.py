@@ -27,6 +27,7 @@ def environ(file: Path) -> dict[str, str]:
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "DONT_FAKE_MONOTONIC": "1",  # its name before 0.9.8
         "FAKETIME_DONT_RESET": "1",
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # for an old glibc; threads that wait for each other spin with it
     }
 
 

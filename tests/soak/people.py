@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tests.fakes.webhook_sender import event, signed
 from tests.soak.words import answered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     import aiohttp
 
@@ -137,9 +137,17 @@ class HookChat(_Pushed):
     can_approve = False
 
     def __init__(
-        self, name: str, ledger: Ledger, session: aiohttp.ClientSession, url: str, secret: str
+        self,
+        name: str,
+        ledger: Ledger,
+        session: aiohttp.ClientSession,
+        url: str,
+        secret: str,
+        *,
+        now: Callable[[], datetime],
     ) -> None:
         super().__init__(f"webhook {name}", ledger)
+        self._now = now
         self.conversation = name
         self._session = session
         self._url = url
@@ -160,7 +168,7 @@ class HookChat(_Pushed):
         self._posts += 1
         body = event(text, conversation=self.conversation, user={"id": "u1"})
         name = f"msg_{self.conversation}_{self._posts}"
-        headers = signed(body, datetime.now(UTC), message_id=name, secret=self._secret)
+        headers = signed(body, self._now(), message_id=name, secret=self._secret)
         # The answer may come before the end of this request.
         async with self._session.post(self._url, data=body, headers=headers) as reply:
             if reply.status not in (200, 202):

@@ -18,9 +18,15 @@ if TYPE_CHECKING:
     from clawd.tools.base import ToolContext
 
 LEAK: Final = "CLAWD_TEST_LEAK"  # set: every call of `look_up` keeps memory, a descriptor and a task
+UPKEEP: Final = "CLAWD_TEST_UPKEEP"  # set: what is old is looked for each second, not each hour
 _LEAK_BYTES = 200_000
 
 _kept: list[object] = []
+
+if UPKEEP in os.environ:
+    from clawd.daemon import keeper
+
+    keeper.FIRST_S = keeper.LEAST_S = keeper.MOST_S = 1.0  # type: ignore[misc] # days are short here
 
 
 class WordTool:

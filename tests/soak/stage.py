@@ -8,6 +8,7 @@ import re
 import time
 from collections import deque
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -26,7 +27,7 @@ from tests.soak.samples import Sample, read_process, size_mb
 from tests.soak.words import Model, choose_kind, said
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from tests.fakes.bot_api_http import Call as BotCall
@@ -51,9 +52,21 @@ class Stage:
         home: The daemon's.
         conversations: How many there are.
         seed: Decides what is said.
+        sections: Of the configuration, beside those that it has.
+        now: What time it is to the daemon.
     """
 
-    def __init__(self, home: Path, *, conversations: int, seed: int) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        conversations: int,
+        seed: int,
+        sections: Mapping[str, object] | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._sections = sections or {}
+        self._now = now
         self.daemon = DaemonProcess(home, forks=False)
         self.ledger = Ledger()
         self.model = Model()
@@ -91,6 +104,7 @@ class Stage:
             "gateway": {"port": self._port},
             "access": {"rate": "100000/s", "grant": "tools"},
             "logging": {"level": "warning"},
+            **self._sections,
         }
         (self.daemon.home / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
@@ -120,7 +134,12 @@ class Stage:
                 return OpenAIChat(f"openai-{number}", self.ledger, self.session, self.url)
             case 2 | 3:
                 hook = HookChat(
-                    f"hook-{number}", self.ledger, self.session, f"{self.url}/bridges/hook", SECRET
+                    f"hook-{number}",
+                    self.ledger,
+                    self.session,
+                    f"{self.url}/bridges/hook",
+                    SECRET,
+                    now=self._now,
                 )
                 self._hooks[hook.conversation] = hook
                 return hook
@@ -232,10 +251,10 @@ def _held(sample: Sample) -> tuple[int, int]:
 
 @asynccontextmanager
 async def stage(
-    home: Path, *, conversations: int, seed: int, environ: Mapping[str, str] | None = None
+    home: Path, *, conversations: int, seed: int, environ: Mapping[str, str] | None = None, **more: Any
 ) -> AsyncIterator[Stage]:
-    """A stage with a daemon that runs; at the end it is gone."""
-    here = Stage(home, conversations=conversations, seed=seed)
+    """A stage with a daemon that runs; at the end it is gone. `more` goes to `Stage`."""
+    here = Stage(home, conversations=conversations, seed=seed, **more)
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=3)
     async with (
         here.api,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from clawd.config.schema import BudgetsConfig, PriceConfig
-from clawd.models.base import RequestTags
+from clawd.errors import ModelError, ModelUnavailable
+from clawd.models.base import RequestTags, collect
 from clawd.models.budgets import BudgetLedger
 from clawd.models.traffic import TrafficBook
 from clawd.testing import ManualClock, ScriptedModel
@@ -18,7 +21,7 @@ from tests.unit.models.conftest import ask
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from clawd.models.base import ModelEvent, ModelRequest
+    from clawd.models.base import ModelEvent, ModelProvider, ModelRequest
 
 TAGS = RequestTags(bridge="chat", conversation="chat:bot:1", user="chat:42")
 
@@ -50,3 +53,38 @@ async def test_a_request_that_can_not_be_closed_holds_its_reserve_no_longer() ->
     life = traffic.lifetime("a")
     assert life is not None
     assert life.outcomes == {"cancelled": 1}
+
+
+async def told(caplog: pytest.LogCaptureFixture, *errors: ModelError) -> list[str]:
+    """Return the levels at which attempts that fail like this, one after the other, are told."""
+    caplog.set_level(logging.DEBUG, "clawd.models.attempt")
+    clock = ManualClock()
+    member = member_of(ScriptedModel(*errors, name="a"), clock)
+    for _ in errors:
+        router = router_over(member, clock=clock)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            request = tasks.create_task(_failed(router))
+            while not request.done():
+                await clock.advance(600)
+                await asyncio.sleep(0)
+    return [each.levelname for each in caplog.records if each.message == "model_attempt"][: len(errors)]
+
+
+async def _failed(router: ModelProvider) -> None:
+    with suppress(ModelError):
+        await collect(router, ask())
+
+
+def away(why: str) -> ModelUnavailable:
+    return ModelUnavailable("a", "out of reach", why=why, offline=True)
+
+
+async def test_while_the_network_is_away_the_log_says_so_once_and_again_after_another_reason(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    errors = [away("no route"), away("no route"), away("no route"), away("no such name"), away("no route")]
+    assert await told(caplog, *errors) == ["INFO", "DEBUG", "DEBUG", "INFO", "INFO"]
+
+
+async def test_what_is_no_matter_of_the_network_is_told_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    assert await told(caplog, *(ModelUnavailable("a", "HTTP 500") for _ in range(2))) == ["INFO", "INFO"]

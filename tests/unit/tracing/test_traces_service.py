@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
+from clawd.errors import JournalUnavailable
 from clawd.journal.deliveries import Sent
+from clawd.journal.records import ModelResult
 from clawd.observability.redact import Redactor
+from clawd.response import ModelResponse
+from clawd.supervisor import keep
 from clawd.tracing.batch import MAX_AGE, Batches, Place
 from clawd.tracing.service import GATHER_S, KEEP_S
 from clawd.tracing.telling import Surroundings
 from clawd.tracing.wording import Wording
-from tests.conformance.journals import address
+from tests.conformance.journals import address, ending
 from tests.fakes.collector import CONTENT, Collector
 from tests.fakes.rich_journal import bench_of, fill
-from tests.fakes.traces_site import SECRET, at_work
+from tests.fakes.traces_site import SECRET, Site, at_work
 
 if TYPE_CHECKING:
     from clawd.journal.opening import OpenJournal
+    from clawd.journal.story import Story
     from clawd.testing import ManualClock
 
 
@@ -244,3 +251,73 @@ async def test_of_too_many_open_deliveries_the_oldest_are_given_up_and_counted(o
     assert batch is not None
     assert (batch.place.open, batch.given_up) == ((2, 3), 1)
     assert Place.parse(batch.place.to_text()) == batch.place
+
+
+async def test_a_bug_in_telling_one_turn_costs_that_one_alone(
+    opened: OpenJournal, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench, broken = bench_of(opened), list[str]()
+    async with Collector() as collector:
+        site = Site(opened)
+        await site.configure(collector.url)
+        turns = [await bench.answer(f"question {n}", "answer", chat=str(n)) for n in range(3)]
+        bad = turns[1]
+
+        async def story(identifier: str) -> Story:
+            if identifier == bad:
+                raise ValueError("surprise")
+            return await opened.views.story(identifier)
+
+        site.traces._story = story
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(keep("traces", site.traces.run, clock, broke=broken.append))
+            async with asyncio.timeout(30):
+                while not collector.spans:
+                    await clock.advance(GATHER_S)
+                    await asyncio.sleep(0.01)
+            site.traces.drain()
+            await asyncio.wait({task})
+        told = {got.told["clawd.turn"] for got in collector.named("invoke_agent")}
+        assert told == {turns[0], turns[2]}
+    assert broken == ["traces"]
+    assert site.counted()["given_up"] == 1
+    assert [each.message for each in caplog.records if each.message.startswith(("trace_", "service_"))] == [
+        "service_broke",
+        "trace_left_out",
+    ]
+
+
+async def test_a_locked_journal_is_no_bug_of_what_is_being_told(opened: OpenJournal) -> None:
+    async with Collector() as collector, at_work(opened, collector.url) as site:
+        real, failures = site.traces._story, [JournalUnavailable("locked")]
+
+        async def story(identifier: str) -> Story:
+            if failures:
+                raise failures.pop()
+            return await real(identifier)
+
+        site.traces._story = story
+        turn = await bench_of(opened).answer("hi", "hello")
+        await site.gathered()
+        while failures:
+            await asyncio.sleep(0)
+        await site.gathered()
+        await collector.until(lambda: collector.named("invoke_agent"))
+        assert {got.told["clawd.turn"] for got in collector.named("invoke_agent")} == {turn}
+
+
+async def test_a_request_is_bounded_in_text_as_well_as_in_spans(
+    opened: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clawd.tracing.batch.MAX_TEXT", 50_000)
+    bench = bench_of(opened)
+    async with Collector() as collector, at_work(opened, collector.url, content=True) as site:
+        for n in range(20):  # of each 8,192 characters are sent, which are twice as many bytes
+            await bench.say("hi", chat=str(n))
+            lease = await bench.claim()
+            said = ModelResult(step=1, response=ModelResponse(model="m", text="ö" * 20_000))
+            await bench.journal.record(lease, said, ending(lease), done=True)
+        await site.gathered()
+        await collector.until(lambda: len(collector.named("invoke_agent")) == 20)
+    assert all(len(body) < 2 * (50_000 + 10_000) for body in collector.bodies)
+    assert len(collector.judged()) == len(collector.spans)
