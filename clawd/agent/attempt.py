@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from clawd.agent.turn import Turn, Why
     from clawd.agent.workplace import Workplace
     from clawd.journal.base import Lease, Loaded, Snapshot
-    from clawd.journal.records import Record
+    from clawd.journal.records import Record, SummaryIntent
     from clawd.models.base import ModelRequest
     from clawd.response import ModelResponse
 
@@ -270,12 +270,14 @@ class Attempt:
         whom = Whom(who.route, who.pin, who.strict)
         return await self._reaching.ask(whom, lambda: self._asking.ask(step, merged, who, last=last))
 
-    async def _ask_aside(self, request: ModelRequest) -> ModelResponse:
+    async def _ask_aside(self, request: ModelRequest, intent: SummaryIntent) -> ModelResponse:
         """Ask a model for something that nobody is shown."""
-        whom = Whom(request.route, request.pin, request.strict)
-        return await self._reaching.ask(
-            whom, lambda: self._time.limited(collect(self._brain.router, request))
-        )
+
+        async def ask() -> ModelResponse:
+            self._turn.note(intent)  # not before it is sure that somebody is asked: it says what that may cost
+            return await self._time.limited(collect(self._brain.router, request))
+
+        return await self._reaching.ask(Whom(request.route, request.pin, request.strict), ask)
 
     async def _compact(self) -> endings.Ending:
         messages = await self._memory.compact(self._who())
