@@ -82,6 +82,37 @@ async def test_a_wait_for_the_network_is_neither_lost_nor_paid_for_whichever_com
         await here.stop()
 
 
+async def test_a_model_that_was_chosen_behind_a_waiting_turn_answers_it_whichever_commit_dies(
+    state_dir: Path,
+) -> None:
+    async with world(state_dir) as here, Line(here.model.base_url) as to_model:
+        far = {"name": "far", "type": "chat", "base_url": to_model.url, "model": "fake-1"}
+        near = {"name": "near", "type": "chat", "base_url": here.model.base_url, "model": "fake-1"}
+        routes = {"default": {"models": ["far"]}}
+        here.configure(profile="edge", models=[far, near], routes=routes, gateway={}, bridges={})
+        to_model.cut()
+        first, *others = ("accept:3", "claim:1", "turn.finished:1", "turn.finished:2")
+        await here.start(fault=f"journal.after_commit:{first}:kill")
+        turns = [await post(here, "one")]
+        await until(here, turns[0], state="queued", waits_for="network")
+        turns.append(await post(here, "two"))
+        with pytest.raises(aiohttp.ClientError):
+            await post(here, "/model near")
+        await killed(here, first)
+        for point in others:
+            await here.start(fault=f"journal.before_commit:{point}:kill")
+            await killed(here, point)
+        await here.start()
+        views = [await until(here, turn, state="answered") for turn in turns]
+        assert [(view["answer"], view["model"]) for view in views] == [
+            (answer_to("one"), "near"),
+            (answer_to("two"), "near"),
+        ]
+        after = await until(here, await post(here, "three"), state="answered")
+        assert (after["answer"], after["model"]) == (answer_to("three"), "near")
+        await here.stop()
+
+
 def logged(here: World) -> int:
     return len(here.output.read_bytes().splitlines())
 
