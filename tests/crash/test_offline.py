@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from tests.crash.test_points import both
-from tests.crash.world import World, answer_to, world
+from tests.crash.world import MARK, World, answer_to, world
 from tests.fakes.line import Line
 from tests.fakes.openai_api import Reply
 
@@ -180,6 +180,59 @@ async def test_replies_wait_for_telegram_over_a_kill_and_arrive_once_in_order(
         await here.all_answered(WAIT_S)
         await here.settled()
         assert here.answers(7) == [answer_to(text) for text in ("before", "one", "two")]
+        await here.stop()
+
+
+async def test_a_network_that_goes_away_in_silence_is_waited_for_as_one_that_refuses(state_dir: Path) -> None:
+    async with (
+        world(state_dir) as here,
+        Line(here.telegram.url) as to_telegram,
+        Line(here.model.base_url) as to_model,
+    ):
+        bot = {
+            "token": here.telegram.token,
+            "api_base": to_telegram.url,
+            "allow": ["*"],
+            "poll_timeout_s": 1,
+            "request_timeout_s": 1,
+        }
+        model = {
+            "name": "main",
+            "type": "chat",
+            "base_url": to_model.url,
+            "model": "fake-1",
+            "first_token_timeout_s": 2,
+        }
+        here.configure(profile="edge", bridges={"telegram": bot}, models=[model], gateway={})
+        await here.start()
+        await here.bridge_is("connected")
+        here.say(7, "before")
+        await here.all_answered()
+        await here.settled()
+        here.model.replies.append(Reply(hang="headers"))
+        here.say(7, "one")
+        await here.model.arrived(2)
+        to_telegram.fall_silent()
+        here.model.release.set()
+        async with asyncio.timeout(WAIT_S):
+            while (await here.control("status"))["queue"]["deliveries_open"] < 1:
+                await asyncio.sleep(0.05)
+        to_model.fall_silent()  # while the connection of the answer is still kept
+        turn = await post(here, "two")
+        await until(here, turn, state="queued", waits_for="network", attempts=0)
+        await here.bridge_is("transient_disconnect", WAIT_S)
+        await here.kill()
+        await here.start()
+        await until(here, turn, state="queued", waits_for="network", attempts=0)
+        await to_model.mend()
+        await to_telegram.mend()
+        assert (await until(here, turn, state="answered"))["answer"] == answer_to("two")
+        await here.all_answered(WAIT_S)
+        await here.settled()
+        # Telegram may have had it: it goes out again, with the mark that says so.
+        told = [text.removeprefix(f"{MARK}\n") for text in here.answers(7)]
+        assert told == [answer_to(text) for text in ("before", "one")]
+        assert (await here.control("status"))["queue"]["dead"] == 0
         await here.stop()
 
 
