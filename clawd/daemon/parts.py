@@ -25,6 +25,7 @@ from clawd.alerts.rows import AlertRows
 from clawd.alerts.saying import AlertsInChat
 from clawd.alerts.telling import Teller
 from clawd.bridge import BridgeContext
+from clawd.delivery.callbacks import NAME as API
 from clawd.delivery.callbacks import Callbacks
 from clawd.delivery.outbox import Outbox
 from clawd.delivery.preview import LiveView
@@ -276,7 +277,9 @@ def _delivery(ground: _Ground, inbox: DurableInbox, state_dir: Path) -> tuple[Su
 
     supervisor = Supervisor(inbox, clock, create=create, on_connected=connected, clean=ground.redactor.clean)
     live_view = LiveView(journal, ground.fanout, clock, bridges=supervisor.bridges)
-    ours: Mapping[str, Bridge] = {each.name: each for each in (ground.callbacks, ground.alert_calls)}
+    # One terminal's chat calls nobody: what is due to programs and alert URLs waits for the next daemon.
+    callers = () if ground.situation.standalone else (ground.callbacks, ground.alert_calls)
+    ours: Mapping[str, Bridge] = {each.name: each for each in callers}
     outbox = Outbox(
         journal,
         clock,
@@ -376,8 +379,9 @@ def _workers(ground: _Ground, minds: Minds, supervisor: Supervisor) -> Workers:
         TurnRunner(journal, ground.fanout, ground.mailbox, workplace, brain=minds.brain),
         ground.clock,
         concurrency=lambda: situation.loaded.config.agent.concurrency,
-        # Without its bridge nothing fetches a message's files, or knows how long its replies may be.
-        without=lambda: situation.loaded.config.bridges if situation.standalone else (),
+        # Without its bridge nothing fetches a message's files, or knows how long its replies may be; and who sent
+        # one to the gateway asks there for its answer.
+        without=lambda: (*situation.loaded.config.bridges, API) if situation.standalone else (),
     )
 
 
