@@ -122,6 +122,14 @@ async def test_a_clock_that_is_set_ends_no_wait_that_is_taken_up_again(bench: Be
     assert bench.journal.next_due_s == pytest.approx(3600, abs=1)
 
 
+async def test_a_clock_that_was_set_before_a_start_ends_no_wait(bench: Bench) -> None:
+    await bench.say()
+    await go_offline(bench, await bench.claim())
+    bench.clock.jump(86_400)
+    await bench.restart()
+    assert not (await bench.claim()).expired
+
+
 async def test_a_stop_that_comes_while_its_wait_is_written_is_not_left_waiting(bench: Bench) -> None:
     turn = await bench.say()
     lease = await bench.claim()
