@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from clawd.commands import (
     Alerts,
     Approve,
+    ChooseModel,
     Command,
     Deny,
     Query,
@@ -192,8 +193,13 @@ class Admission:
                 text = say("prefix_alone", await self.language(message), prefix=prefix)
                 return self._reply(message, text)
             case _:
-                right = _right_for(message, right)
-                return Plan(AdmittedMessage(message=_cut(message), right=right, app=self._app(message)))
+                item = AdmittedMessage(
+                    message=_cut(message),
+                    right=_right_for(message, right),
+                    app=self._app(message),
+                    chooses=isinstance(command, ChooseModel) and command.name is not None,
+                )
+                return Plan(item)
 
     def _app(self, message: InboundMessage) -> str | None:
         """Return the app that is to be told of a message in a conversation of its own."""

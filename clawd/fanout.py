@@ -84,7 +84,10 @@ class HandedBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """The turn is in work, and stands still while the journal can't be written; `why` is the database's word."""
+    """The turn is in work, or next to be, and stands still while the journal can't be written.
+
+    `why` is the database's word.
+    """
 
     turn: TurnId
     why: str

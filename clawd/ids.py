@@ -6,7 +6,9 @@ import asyncio
 import re
 import time
 import zlib
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NewType, Protocol
 
 TurnId = NewType("TurnId", str)  # "turn:INSTANCE-CONV-SEQ", constant from accept on
@@ -95,6 +97,10 @@ class Clock(Protocol):
         """Return after `seconds` of this clock."""
         ...
 
+    def boot(self) -> str:
+        """Return since when `monotonic` counts: processes with the same name can compare it. Empty: unknown."""
+        ...
+
 
 class SystemClock:
     """The real clock."""
@@ -107,6 +113,16 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def boot(self) -> str:
+        return boot_id()
+
+
+def boot_id() -> str:
+    """Return the name of the host's present boot; empty where the system does not tell."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""
 
 
 def to_ms(moment: datetime) -> int:

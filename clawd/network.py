@@ -5,8 +5,11 @@ The environment's proxy variables are never read: what leaves this host is what 
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -15,11 +18,25 @@ from clawd.errors import ConfigError, ConfigProblem
 from clawd.lookups import Lookups
 
 if TYPE_CHECKING:
+    from aiohappyeyeballs import AddrInfoType
+    from aiohttp.abc import ResolveResult
+
     from clawd.config.schema import NetworkConfig
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _HTTP = frozenset({"http", "https"})
 _SOCKS = frozenset({"socks4", "socks5", "socks5h"})
+_PORTS: Final = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080, "socks5h": 1080}
+# A peer that is there confirms what it gets within moments, however long it thinks: silence of the system behind it
+# means that the line is dead. The kernel finds that out, with no timer of ours. Source: tcp(7).
+_DEAD_AFTER_S: Final = 20
+_LIVELINESS: Final = (
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", _DEAD_AFTER_S),  # until the first question whether it is there
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 5),
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
+    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 1000 * _DEAD_AFTER_S),  # of what was sent and is not confirmed
+)
 
 
 def client_session(network: NetworkConfig, **options: Any) -> aiohttp.ClientSession:
@@ -41,9 +58,31 @@ def client_session(network: NetworkConfig, **options: Any) -> aiohttp.ClientSess
         connector: aiohttp.BaseConnector = _socks_connector(network.proxy or "", **tls, **limits)
     else:
         limits.setdefault("resolver", Lookups())
-        connector = aiohttp.TCPConnector(**tls, **limits)
+        connector = aiohttp.TCPConnector(socket_factory=_watched_socket, **tls, **limits)
         options["proxy"] = network.proxy
     return aiohttp.ClientSession(connector=connector, trust_env=False, **options)
+
+
+async def knock(network: NetworkConfig, url: str, timeout_s: float) -> None:
+    """Open a connection to where requests for this URL go first, and close it again.
+
+    Raises:
+        OSError, TimeoutError: nobody can be reached there, such as with no network.
+    """
+    there = urlsplit(network.proxy or url)
+    port = there.port or _PORTS[there.scheme.lower()]
+    async with asyncio.timeout(timeout_s):
+        *others, last = await Lookups().resolve(there.hostname or "", port, socket.AF_UNSPEC)
+        for address in others:
+            with suppress(OSError):
+                await _connect(address)
+                return
+        await _connect(last)
+
+
+async def _connect(address: ResolveResult) -> None:
+    _, writer = await asyncio.open_connection(address["host"], address["port"])
+    writer.transport.abort()
 
 
 def check_network(network: NetworkConfig) -> None:
@@ -98,6 +137,16 @@ def _socks_connector(proxy: str, **options: Any) -> aiohttp.BaseConnector:
     except ValueError as error:
         raise _problem("network.proxy", "not a usable SOCKS address", "socks5://HOST:PORT") from error
     return connector
+
+
+def _watched_socket(info: AddrInfoType) -> socket.socket:
+    """Return a socket whose connection ends when its line is dead, also while nothing is sent."""
+    family, kind, protocol, _, _ = info
+    made = socket.socket(family, kind, protocol)
+    for level, name, value in _LIVELINESS:
+        if (option := getattr(socket, name, None)) is not None:  # not every system knows all of them
+            made.setsockopt(level, option, value)
+    return made
 
 
 def _problem(key: str, message: str, remedy: str) -> ConfigError:

@@ -53,6 +53,9 @@ class ManualClock:
     def monotonic(self) -> float:
         return self._monotonic
 
+    def boot(self) -> str:
+        return f"manual-{id(self)}"
+
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
             await asyncio.sleep(0)

@@ -72,6 +72,7 @@ class Asking:
         earlier: tuple[ModelAttempt, ...] = ()
         while True:
             request = await self._memory.fit(tools, merged, choice, told, only_small=only_small)
+            earlier += self._memory.take_untold()
             if last is not None:  # some providers refuse calls of tools that are not offered
                 request = without_tools(request)
             try:

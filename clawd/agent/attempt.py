@@ -38,6 +38,7 @@ from clawd.agent.turn import (
 from clawd.agent.turn_messages import TurnMessages
 from clawd.agent.turn_time import OutOfTime, TurnTime
 from clawd.agent.undoing import asked_again, last_exchange
+from clawd.agent.wish import Wish
 from clawd.commands import ChooseLanguage, ChooseModel, Compact, NewSession, Retry, Undo, parse
 from clawd.errors import ModelError, ModelUnknown
 from clawd.journal.records import ModelResult, TurnsUndone, TurnWaiting
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from clawd.agent.turn import Turn, Why
     from clawd.agent.workplace import Workplace
     from clawd.journal.base import Lease, Loaded, Snapshot
-    from clawd.journal.records import Record
+    from clawd.journal.records import Record, SummaryIntent
     from clawd.models.base import ModelRequest
     from clawd.response import ModelResponse
 
@@ -79,7 +80,8 @@ class Attempt:
         )
         self._asking = Asking(brain, self._turn, self._memory, self._time, self._voice)
         self._calling = Calling(workplace, brain, self._turn, self._time, wait_for_word=self._wait_for_word)
-        self._reaching = Reaching(workplace, self._turn, brain.agent, box)
+        self._wish = Wish(self._messages, lease, brain)
+        self._reaching = Reaching(workplace, self._turn, brain, box, self._wish)
 
     @property
     def turn(self) -> Turn:
@@ -101,6 +103,8 @@ class Attempt:
                 return endings.command_done(say("nothing_to_retry", self._language))
             case _:
                 pass
+        if self.turn.was_offline:
+            await self._wish.look()
         try:
             if isinstance(command, Compact):
                 return await self._compact()
@@ -255,7 +259,7 @@ class Attempt:
         again = asked_again(self._turn.loaded.history, undone.again) if undone is not None else None
         asked = question(self._turn.lease.message, again)
         messages = beginning(asked, self.turn, self._messages.merged)
-        return choose(messages, self._turn.lease.settings, self._brain.routes, self._brain.models)
+        return choose(messages, self._wish.settings, self._brain.routes, self._brain.models)
 
     def _who(self) -> Choice:
         """Return the same; raises ModelUnknown where the only one that may answer is gone."""
@@ -267,15 +271,21 @@ class Attempt:
 
     async def _ask(self, step: int, last: Why | None = None) -> ModelResponse:
         merged, who = self._messages.merged, self._who()
-        whom = Whom(who.route, who.pin, who.strict)
-        return await self._reaching.ask(whom, lambda: self._asking.ask(step, merged, who, last=last))
+        if self._workplace.outage.misses(whom_of(who)):
+            await self._wish.look()
+            who = self._who()
+        return await self._reaching.ask(whom_of(who), lambda: self._asking.ask(step, merged, who, last=last))
 
-    async def _ask_aside(self, request: ModelRequest) -> ModelResponse:
+    async def _ask_aside(self, request: ModelRequest, intent: SummaryIntent) -> ModelResponse:
         """Ask a model for something that nobody is shown."""
-        whom = Whom(request.route, request.pin, request.strict)
-        return await self._reaching.ask(
-            whom, lambda: self._time.limited(collect(self._brain.router, request))
-        )
+
+        async def ask() -> ModelResponse:
+            self._turn.note(
+                intent
+            )  # not before it is sure that somebody is asked: it says what that may cost
+            return await self._time.limited(collect(self._brain.router, request))
+
+        return await self._reaching.ask(Whom(request.route, request.pin, request.strict), ask)
 
     async def _compact(self) -> endings.Ending:
         messages = await self._memory.compact(self._who())
@@ -286,3 +296,8 @@ class Attempt:
     def snapshot(self) -> Snapshot | None:
         """Return what later turns of the session could begin with; None when that is not due."""
         return self._memory.snapshot()
+
+
+def whom_of(choice: Choice) -> Whom:
+    """Return the models that a choice comes down to."""
+    return Whom(choice.route, choice.pin, choice.strict)

@@ -11,6 +11,7 @@ from clawd.models.windows import DEFAULT_ROUTE
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from clawd.agent.offline import Whom
     from clawd.agent.turn import Turn
     from clawd.config.schema import RouteConfig
     from clawd.journal.base import ConversationSettings
@@ -69,6 +70,15 @@ def choose(
         gone=gone,
         kept=gone is not None and own is None,
     )
+
+
+def others_than(whom: Whom, routes: Mapping[str, RouteConfig], models: Sequence[str]) -> list[str]:
+    """Return the models that are not asked where these are: those that could be chosen in their place."""
+    route = routes.get(whom.route)
+    asked = list(route.models if route is not None else models)
+    if whom.strict:
+        asked = [] if whom.pin is not None else asked[:1]
+    return [name for name in models if name not in asked and name != whom.pin]
 
 
 def beginning(

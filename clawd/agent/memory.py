@@ -18,7 +18,7 @@ from clawd.agent.fitting import SPARE, Fitting, Material
 from clawd.errors import ContextTooLong, ModelError, ModelsExhausted, ModelUnavailable
 from clawd.journal.base import Snapshot
 from clawd.journal.records import SummaryIntent, SummaryResult, TurnsUndone
-from clawd.models.base import ChatMessage, ModelRequest, RequestTags
+from clawd.models.base import ChatMessage, ModelRequest, RequestTags, with_attempts
 from clawd.models.windows import DEFAULT_ROUTE, SUMMARY_ROUTE
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from clawd.models.base import Reserve
     from clawd.models.tokens import TokenCounter
     from clawd.models.windows import Windows
-    from clawd.response import ModelResponse
+    from clawd.response import ModelAttempt, ModelResponse
     from clawd.tools.base import ToolSpec
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ SNAPSHOT_AFTER: Final = 200  # records read behind a snapshot, from which on ano
 TIMES_TOO_LONG: Final = 3
 """How often a request is made shorter and asked again when a model finds it too long."""
 
-Ask = Callable[[ModelRequest], Awaitable["ModelResponse"]]
+Ask = Callable[[ModelRequest, SummaryIntent], Awaitable["ModelResponse"]]
 Reserving = Callable[[ModelRequest], "Reserve | None"]
 
 
@@ -52,7 +52,7 @@ class Memory:
         turn: Whose context it is; summaries are committed as steps of it.
         agent: Instructions and limits.
         windows: Of the models in use.
-        ask: Asks a model; ends with the turn's own limits.
+        ask: Asks a model, its intent noted at once before; ends with the turn's own limits.
         reserve: Says whom a request will be asked of, and what that may cost.
         shown: Makes of a message what a model is shown of it.
     """
@@ -84,6 +84,7 @@ class Memory:
         self._past: tuple[tuple[TurnsUndone | None, int], tuple[Block, ...]] | None = None
         self._made = 0
         self._given_up = False
+        self._untold: tuple[ModelAttempt, ...] = ()
         self._fitting = Fitting(agent.instructions)
         self._choice = Choice()
         self._estimate = 0
@@ -151,6 +152,11 @@ class Memory:
             if attempt.outcome == ContextTooLong.code:
                 self._too_long(attempt.model, attempt.detail, self._estimate)
 
+    def take_untold(self) -> tuple[ModelAttempt, ...]:
+        """Return the attempts at summaries that came to nothing since this was last asked: no record has them."""
+        untold, self._untold = self._untold, ()
+        return untold
+
     def too_long(self, error: ModelError) -> bool:
         """Note which models found the last request too long; False where that was not what went wrong."""
         return self._learn_from(error, self._estimate)
@@ -209,7 +215,11 @@ class Memory:
         )
         counter = self._fitting.counter(window)
         if covered := compact.boundary(layout, len(layout.past)):
-            await self._summarise(layout, covered, 0, compact.summary_cap(window.input), counter)
+            try:
+                await self._summarise(layout, covered, 0, compact.summary_cap(window.input), counter)
+            except ModelError as error:
+                error.attempts = self.take_untold()
+                raise
         if not self._summary:
             return None
         return self._through_seq - self._turn.lease.settings.session_seq
@@ -252,11 +262,14 @@ class Memory:
             try:
                 response = await self._ask_summary(messages, asked.messages(messages), choice)
             except ModelError as error:
+                self._untold += tuple(error.attempts)
                 refused += 1
                 if refused > TIMES_TOO_LONG or not self._learn_from(error, asked.messages(messages)):
                     raise
                 continue
+            response = with_attempts(response, (*self.take_untold(), *response.attempts))
             if not response.text.strip():
+                self._untold = response.attempts
                 raise ModelUnavailable(response.model, "the summary is empty")
             done += taken
             await self._keep(layout, blocks[done - 1], min(done, past), response, cap, counter)
@@ -273,15 +286,13 @@ class Memory:
             input_tokens=tokens,
         )
         reserve = self._reserve(request)
-        self._turn.note(
-            SummaryIntent(
-                step=self._step - 1,
-                route=request.route,
-                model=reserve.model if reserve is not None else None,
-                reserve_usd=reserve.usd if reserve is not None else None,
-            )
+        intent = SummaryIntent(
+            step=self._step - 1,
+            route=request.route,
+            model=reserve.model if reserve is not None else None,
+            reserve_usd=reserve.usd if reserve is not None else None,
         )
-        response = await self._ask(request)
+        response = await self._ask(request, intent)
         self._windows.learn(response.model, tokens, response.usage.input_tokens)
         return response
 

@@ -79,6 +79,10 @@ class Outage:
         """Since when some models could not be reached; None while all can, or nobody has tried."""
         return min((silence.since for silence in self._silent.values()), default=None)
 
+    def misses(self, whom: Whom) -> bool:
+        """Whether these models were out of reach when they were last asked."""
+        return whom in self._silent
+
     def may_ask(self, whom: Whom) -> bool:
         """Whether a request is worth a try; a try while they are silent keeps others from one for a while."""
         silence = self._silent.get(whom)

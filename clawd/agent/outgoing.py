@@ -62,9 +62,12 @@ def of_question(
     return tuple(parts)
 
 
-def of_outage(lease: Lease) -> tuple[NewDelivery, ...]:
-    """Return the sentence that the turn waits for the network."""
-    return (NewDelivery(part=0, parts=1, text=say("offline", lease.language), kind="failed"),)
+def of_outage(lease: Lease, others: Sequence[str]) -> tuple[NewDelivery, ...]:
+    """Return the sentence that the turn waits for the network, and which other models may be chosen."""
+    text = say("offline", lease.language)
+    if others:
+        text += "\n" + say("offline_others", lease.language, models=", ".join(others))
+    return (NewDelivery(part=0, parts=1, text=text, kind="failed"),)
 
 
 def _untold(text: str, turn: Turn) -> str:

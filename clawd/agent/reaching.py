@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from clawd.agent.choosing import others_than
 from clawd.errors import (
     BudgetSpent,
     ContextTooLong,
@@ -19,11 +20,12 @@ from clawd.journal.records import TurnOffline
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from clawd.agent.brain import Brain
     from clawd.agent.mailbox import Box
     from clawd.agent.offline import Whom
     from clawd.agent.open_turn import OpenTurn
+    from clawd.agent.wish import Wish
     from clawd.agent.workplace import Workplace
-    from clawd.config.schema import AgentConfig
     from clawd.response import ModelAttempt, ModelResponse
 
 
@@ -37,15 +39,18 @@ class Reaching:
     Args:
         workplace: Knows what is out of reach, and commits.
         turn: Its lease ends when it begins to wait.
-        agent: Says how long it may.
+        brain: Says how long it may, and who else could answer.
         box: May have been told to stop.
+        wish: Knows what was chosen meanwhile.
     """
 
-    def __init__(self, workplace: Workplace, turn: OpenTurn, agent: AgentConfig, box: Box) -> None:
+    def __init__(self, workplace: Workplace, turn: OpenTurn, brain: Brain, box: Box, wish: Wish) -> None:
         self._workplace = workplace
         self._turn = turn
-        self._agent = agent
+        self._agent = brain.agent
+        self._brain = brain
         self._box = box
+        self._wish = wish
         self._whom: Whom | None = None  # who was asked last, or was to be
         self._is_asking = False
 
@@ -94,10 +99,18 @@ class Reaching:
         before, now = self._turn.state.offline, self._workplace.clock.now()
         since = before.since if before is not None else now
         until = before.until if before is not None else now + timedelta(seconds=self._agent.offline_wait_s)
-        waiting = TurnOffline(since=since, until=until, error=error, attempts=tuple(attempts))
-        await self._workplace.recorder.wait_for_network(self._turn.lease, waiting, first=before is None)
+        seen = await self._wish.seen()
+        waiting = TurnOffline(since=since, until=until, error=error, attempts=tuple(attempts), seen=seen)
+        others = self._others() if before is None else ()
+        await self._workplace.recorder.wait_for_network(
+            self._turn.lease, waiting, first=before is None, others=others
+        )
         if self._whom is not None:
             self._workplace.outage.waits(self._whom, self._turn.lease.conv)
+
+    def _others(self) -> Sequence[str]:
+        """Return the models that `/model` could let answer in place of those that were asked."""
+        return others_than(self._whom, self._brain.routes, self._brain.models) if self._whom else ()
 
 
 def _answered(error: ModelError) -> bool:

@@ -185,14 +185,16 @@ class Recorder:
         await self.commit(lease, waiting)
         self._fanout.publish(lease.address, Asked(turn=lease.turn, question=self._question(lease, waiting)))
 
-    async def wait_for_network(self, lease: Lease, waiting: TurnOffline, *, first: bool) -> None:
+    async def wait_for_network(
+        self, lease: Lease, waiting: TurnOffline, *, first: bool, others: Sequence[str]
+    ) -> None:
         """Commit that the turn waits for the network; the lease ends with it.
 
         The user is told the first time, and only where that can arrive now: in a chat that is out of reach as well
-        the words would come together with the answer.
+        the words would come together with the answer. `others` are models that they may choose meanwhile.
         """
         told = first and not lease.address.pulls and lease.address.bridge in self._connected()
-        await self.commit(lease, waiting, outbox=outgoing.of_outage(lease) if told else ())
+        await self.commit(lease, waiting, outbox=outgoing.of_outage(lease, others) if told else ())
         self._fanout.publish(lease.address, HandedBack(turn=lease.turn, why="offline"))
         if first:
             log.info(

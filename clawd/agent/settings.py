@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clawd.agent.choosing import names_of
 from clawd.agent.ending import Ending, command_done
-from clawd.commands import ChooseLanguage, ChooseModel, NewSession
+from clawd.commands import ChooseLanguage, ChooseModel, NewSession, parse
 from clawd.journal.records import SessionStarted, SettingsChanged
 from clawd.models.windows import DEFAULT_ROUTE
 from clawd.texts import LANGUAGES, language_for, say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from clawd.config.schema import RouteConfig
     from clawd.journal.base import ConversationSettings
+    from clawd.messages import InboundMessage
 
 
 def carry_out(
@@ -41,6 +43,24 @@ def carry_out(
             return _choose_model(command, settings, language, models, routes)
         case ChooseLanguage(tag):
             return _choose_language(tag, settings, language)
+
+
+def chosen_behind(
+    messages: Iterable[InboundMessage],
+    settings: ConversationSettings,
+    models: Sequence[str],
+    routes: Mapping[str, RouteConfig],
+) -> ConversationSettings:
+    """Return the settings with the model that these messages choose, where they do, as `carry_out` would choose it."""
+    for message in messages:
+        match parse(message.text):
+            case ChooseModel(name=str()) as choice:
+                for record in _choose_model(choice, settings, None, models, routes).records:
+                    if isinstance(record, SettingsChanged):
+                        settings = replace(settings, model=record.model, strict=record.strict)
+            case _:
+                pass
+    return settings
 
 
 def _choose_model(

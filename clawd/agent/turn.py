@@ -71,6 +71,7 @@ class Turn:
     summaries_s: float = 0.0
     undone: TurnsUndone | None = None
     offline: TurnOffline | None = None  # it waited for the network, and nobody was reached since
+    was_offline: bool = False  # it has waited for the network at some time
     finished: TurnFinished | None = None
 
     @property
@@ -186,7 +187,7 @@ def apply(turn: Turn, record: Record) -> Turn:
         case TurnsUndone():
             return replace(turn, undone=record)
         case TurnOffline():
-            return replace(turn, offline=record)
+            return replace(turn, offline=record, was_offline=True)
         case TurnFinished():
             return replace(turn, finished=record)
         case (

@@ -12,20 +12,28 @@ from clawd.memory import end_if_exhausted
 from clawd.observability.about import about
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from clawd.agent.run import TurnRunner
     from clawd.fanout import Fanout
     from clawd.ids import Clock
     from clawd.journal.base import Journal, Lease
+    from clawd.journal.reading import TurnView
 
 log = logging.getLogger(__name__)
 
 RETRY_CLAIM_S: Final = 1.0  # while the journal can't commit
 
 
+async def _none() -> Sequence[TurnView]:
+    return ()
+
+
 class Workers:
-    """Up to `concurrency()` turns at once, one per conversation; none of the bridges `without()`."""
+    """Up to `concurrency()` turns at once, one per conversation; none of the bridges `without()`.
+
+    `queued` returns the turns that wait, the newest first: who watches one is told when none can be claimed.
+    """
 
     def __init__(
         self,
@@ -36,6 +44,7 @@ class Workers:
         *,
         concurrency: Callable[[], int],
         without: Callable[[], Collection[str]] = tuple,
+        queued: Callable[[], Awaitable[Sequence[TurnView]]] = _none,
     ) -> None:
         self._journal = journal
         self._fanout = fanout
@@ -43,6 +52,8 @@ class Workers:
         self._clock = clock
         self._concurrency = concurrency
         self._without = without
+        self._queued = queued
+        self._is_held = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._pings: list[asyncio.Future[None]] = []
@@ -89,12 +100,28 @@ class Workers:
             leases = await self._journal.claim(free, self._without())
         except JournalUnavailable as error:
             log.warning("claim_paused", extra={"error": str(error)})
+            await self._tell_held(error)
             return RETRY_CLAIM_S
+        self._is_held = False
         for lease in leases:
             task = turns.create_task(self._work(lease), name=lease.turn)
             self._tasks.add(task)
             task.add_done_callback(self._over)
         return self._journal.next_due_s
+
+    async def _tell_held(self, error: JournalUnavailable) -> None:
+        """Tell who watches a turn that nobody can take, once in each pause: its `Started` tells that it is over."""
+        if self._is_held:
+            return
+        self._is_held = True
+        try:
+            queued = await self._queued()
+        except JournalError:
+            return
+        heads = {view.conversation: view for view in queued if view.waits_for is None}  # the oldest of each
+        for address, view in heads.items():
+            if self._fanout.live(address) is None:  # one in work tells it by itself
+                self._fanout.publish(address, Held(turn=view.id, why=error.why or error.what))
 
     async def _work(self, lease: Lease) -> None:
         with about(turn=lease.turn, bridge=lease.address.bridge, conversation=lease.address):

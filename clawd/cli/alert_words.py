@@ -39,11 +39,15 @@ def _since(moment: str, now: datetime | None) -> str:
 
 def untold(trouble: Sequence[Mapping[str, Any]], now: datetime | None = None) -> str:
     """Return who can't be told in a few words, such as `not reached: https://example.com for 5 min: …`."""
-    told = []
-    for each in trouble:
-        why = one_line(each["why"], 200)
-        told.append(f"{one_line(each['target'], 80)} for {_since(each['since'], now)}: {why}")
-    return "not reached: " + "; ".join(told)
+    return "not reached: " + "; ".join(unreached(trouble, now, 200))
+
+
+def unreached(trouble: Sequence[Mapping[str, Any]], now: datetime | None, width: int) -> list[str]:
+    """Return the same with a line for each, its reason in at most so many columns."""
+    return [
+        f"{one_line(each['target'], 80)} for {_since(each['since'], now)}: {one_line(each['why'], width)}"
+        for each in trouble
+    ]
 
 
 def reach(trouble: Sequence[Mapping[str, Any]], *, nobody: bool, now: datetime | None = None) -> str:

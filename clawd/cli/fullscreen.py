@@ -9,18 +9,20 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
 import sys
 import termios
 import tty
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
+from clawd.cli.printing import shown
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ENTER: Final = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"  # another screen, no cursor, long lines are cut
 _LEAVE: Final = "\x1b[?7h\x1b[?25h\x1b[?1049l"
+_USUAL: Final = (80, 24)
 _QUIT: Final = (b"q", b"Q")
 
 Woken = Literal["time", "changed", "quit"]
@@ -58,14 +60,19 @@ class FullScreen:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Columns and rows, as they are now."""
-        return shutil.get_terminal_size((80, 24))
+        """Columns and rows, as they are now, whatever the environment says: it does not follow a window."""
+        try:
+            columns, rows = os.get_terminal_size(sys.stdout.fileno())
+        except OSError:
+            columns = rows = 0
+        return columns or _USUAL[0], rows or _USUAL[1]  # some terminals do not know theirs
 
     def draw(self, lines: Sequence[str]) -> None:
         """Show these lines from the top, each already cut to the width; what was below them goes."""
-        rows = self.size[1]
-        body = "\x1b[K\n".join(lines[:rows])
-        sys.stdout.write(f"\x1b[H{body}\x1b[K\x1b[J" if len(lines) < rows else f"\x1b[H{body}\x1b[K")
+        columns, rows = self.size
+        # Behind a line that fills its row the cursor stands on its last column: it would be erased.
+        body = "\n".join(line if shown(line) >= columns else f"{line}\x1b[K" for line in lines[:rows])
+        sys.stdout.write(f"\x1b[H{body}\n\x1b[J" if len(lines) < rows else f"\x1b[H{body}")
         sys.stdout.flush()
 
     def wait(self, seconds: float) -> Woken:

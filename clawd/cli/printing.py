@@ -61,11 +61,16 @@ def clean(text: str) -> str:
 def one_line(text: str, width: int = 60) -> str:
     """Return text as one clean line of at most `width` columns."""
     line = " ".join(clean(text).split())
-    if columns(line) <= width:
-        return line
-    while columns(line) > width - 1:
-        line = line[:-1]
-    return line + "…"
+    return line if columns(line) <= width else f"{beginning(line, width - 1)}…"
+
+
+def beginning(text: str, width: int) -> str:
+    """Return as much of a text from its begin as has room in so many columns."""
+    for end, char in enumerate(text):
+        width -= columns(char)
+        if width < 0:
+            return text[:end]
+    return text
 
 
 def columns(text: str) -> int:

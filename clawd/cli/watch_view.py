@@ -7,7 +7,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from clawd.cli import alert_words, budgets, status_view, traffic
-from clawd.cli.printing import aligned, columns, counted, duration, one_line, paint, size, when
+from clawd.cli.folding import fold
+from clawd.cli.printing import (
+    GAP,
+    aligned,
+    beginning,
+    columns,
+    counted,
+    duration,
+    one_line,
+    paint,
+    shown,
+    size,
+    when,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,17 +30,24 @@ if TYPE_CHECKING:
     from clawd.cli.seen import Seen
 
 _PAINT: Final = re.compile(r"\x1b\[\d*m")
+_ALL: Final = 2000  # columns: cut by the screen alone
 _RATES: Final = (("messages", "messages"), ("turns", "turns"), ("deliveries", "deliveries"))
 _LEAST: Final = 2  # lines of a list that is cut: one of it, and a word for the others
+_NAME: Final = 24  # columns of a name in a table; more on a wide screen
+_INDENT: Final = 7  # columns of what a line of `_work` is about
 
 
 @dataclass(slots=True)
 class Section:
-    """Lines that belong together, with an empty one in front where there is room."""
+    """Lines that belong together, with an empty one in front where there is room.
+
+    Lines in front of a list go on below where they are too long and there is room; those of a list never do.
+    """
 
     lines: list[str]  # in front of a list, or all
     items: list[str] = field(default_factory=list)  # of a list, whose end may be left out
     gap: bool = True
+    width: int = 0  # of the screen; 0: long lines stay as they are
     room: int = field(init=False)  # lines for the items
 
     def __post_init__(self) -> None:
@@ -38,7 +58,10 @@ class Section:
         items = self.items
         if self.room < len(items):
             items = [*items[: self.room - 1], f"  … {counted(len(items) - self.room + 1, 'line')} more"]
-        return [*([""] if self.gap else []), *self.lines, *items]
+        lines = self.lines
+        if self.width > _INDENT:
+            lines = [part for line in lines for part in fold(line, _INDENT, self.width).split("\n")]
+        return [*([""] if self.gap else []), *lines, *items]
 
 
 def frame(seen: Seen, width: int, height: int, now: datetime, *, plain: bool = False) -> list[str]:
@@ -53,7 +76,7 @@ def frame(seen: Seen, width: int, height: int, now: datetime, *, plain: bool = F
     """
     lines = [_banner(seen, now)] if seen.error is not None else []
     if seen.status is not None:
-        told = fit(_sections(seen.status, seen.rates, now, plain=plain), height - len(lines))
+        told = fit(_sections(seen.status, seen.rates, now, width, plain=plain), height - len(lines))
         # What a daemon said that no longer answers is old: nobody is to take it for the truth of now.
         lines += told if seen.error is None else [paint(_PAINT.sub("", line), "dim") for line in told]
     return [clip(line, width) for line in lines[:height]]
@@ -68,22 +91,26 @@ def clip(line: str, width: int) -> str:
         if _PAINT.fullmatch(piece):
             pieces.append(piece)
             continue
-        while columns(piece) > left:
-            piece = piece[:-1]
-        pieces.append(piece)
-        left -= columns(piece)
-        if left <= 0:
+        seen = beginning(piece, left)
+        pieces.append(seen)
+        left -= columns(seen)
+        if seen != piece or left <= 0:
             break
     return "".join(pieces) + ("\x1b[0m…" if "\x1b" in line else "…")
 
 
 def fit(sections: Sequence[Section], height: int) -> list[str]:
-    """Return the lines of all sections, with gaps and ends of lists left out until they have room."""
+    """Return the lines of all sections; gaps, what goes on below and ends of lists are left out until they have room."""
     over = sum(len(section.shown()) for section in sections) - height
     for section in reversed(sections):
         if over > 0 and section.gap:
             section.gap = False
             over -= 1
+    for section in reversed(sections):
+        if over > 0 and section.width:
+            before = len(section.shown())
+            section.width = 0
+            over -= before - len(section.shown())
     while over > 0 and (longest := max(sections, key=lambda section: section.room)).room > _LEAST:
         longest.room -= 1
         over -= 1
@@ -94,32 +121,43 @@ def fit(sections: Sequence[Section], height: int) -> list[str]:
 def _banner(seen: Seen, now: datetime) -> str:
     assert seen.error is not None  # noqa: S101 - only then there is a banner
     if seen.answered_at is None:
-        where = f" ({one_line(seen.error.where, 120)})" if seen.error.where else ""
+        where = f" ({one_line(seen.error.where, _ALL)})" if seen.error.where else ""
         return paint(f"{seen.error.what}{where}, waiting for it", "yellow")
     silent = duration(max((now - seen.answered_at).total_seconds(), 0))
     return paint(f"{seen.error.what}; what follows is {silent} old", "red")
 
 
-def _sections(status: Mapping[str, Any], rates: Rates, now: datetime, *, plain: bool) -> list[Section]:
-    sections = [Section(_head(status, rates, now), gap=False)]
+def _sections(
+    status: Mapping[str, Any], rates: Rates, now: datetime, width: int, *, plain: bool
+) -> list[Section]:
+    sections = [Section(_head(status, rates, now), gap=False, width=width)]
     if alerts := status.get("alerts"):
         lines = [
             f"  {alert_words.painted(each, alert_words.headline(each))} for {alert_words.age(each, now)}"
-            + (f"  {one_line(each['detail'], 80)}" if each["detail"] else "")
+            + (f"  {one_line(each['detail'], _ALL)}" if each["detail"] else "")
             + ("  silenced" if each["silenced"] else "")
             for each in sorted(alerts, key=lambda each: bool(each["silenced"]))
         ]
         sections.append(Section([alert_words.painted(alerts[0], "alerts")], lines))
-    nobody = bool(status.get("nobody_told"))
-    if lost := alert_words.reach(status.get("untold", ()), nobody=nobody, now=now):
-        sections.append(Section([paint("told", "bold")], [f"  {lost}"]))
+    sections += _reach(status.get("untold", ()), now, nobody=bool(status.get("nobody_told")))
+    name = max(_NAME, width // 4)
     return [
         *sections,
         Section(_rates(status, rates, plain=plain)),
-        Section(_work(status)),
-        Section([paint("bridges", "bold")], _bridges(status["bridges"])),
-        Section(*_models(status["models"], status["route"])),
+        Section(_work(status), width=width),
+        Section([paint("bridges", "bold")], _bridges(status["bridges"], name, width)),
+        Section(*_models(status["models"], status["route"], name)),
     ]
+
+
+def _reach(trouble: Sequence[Mapping[str, Any]], now: datetime, *, nobody: bool) -> list[Section]:
+    """Return who can't be told of alerts; louder where that is everybody; nothing where nobody is missed."""
+    if not trouble and not nobody:
+        return []
+    colour = "red" if nobody else "yellow"
+    lines = alert_words.unreached(trouble, now, _ALL) or ["no target is configured (docs/alerts.md)"]
+    head = "NOBODY is told of this" if nobody else "not told of alerts"
+    return [Section([paint(head, colour)], [paint(f"  {line}", colour) for line in lines])]
 
 
 def _head(status: Mapping[str, Any], rates: Rates, now: datetime) -> list[str]:
@@ -131,10 +169,12 @@ def _head(status: Mapping[str, Any], rates: Rates, now: datetime) -> list[str]:
         f"loop lag {_lag(*lag)}" if lag is not None else "",
         paint(f"{now:%H:%M:%S}", "dim"),
     ]
-    refused = status["config_error"]
-    return ["  ".join(filter(None, words))] + (
-        [paint(f"refused  {one_line(refused, 200)}", "red")] if refused else []
-    )
+    lines = ["  ".join(filter(None, words))]
+    if pause := status.get("journal_pause"):
+        lines.append(paint(f"journal  paused: {one_line(pause, _ALL)}; no message is taken", "red"))
+    if refused := status["config_error"]:
+        lines.append(paint(f"refused  {one_line(refused, _ALL)}", "red"))
+    return lines
 
 
 def _lag(bound_s: float, beyond: bool) -> str:
@@ -168,27 +208,36 @@ def _work(status: Mapping[str, Any]) -> list[str]:
     return [*lines, *(f"budget {line}" for line in standing)]
 
 
-def _bridges(bridges: Sequence[Mapping[str, Any]]) -> list[str]:
+def _bridges(bridges: Sequence[Mapping[str, Any]], name: int, width: int) -> list[str]:
+    """Return a line for each, what is wrong with one below it where it has no room beside."""
     rows = [
         [
-            f"  {one_line(bridge['name'], 24)}",
+            f"  {one_line(bridge['name'], name)}",
             status_view.state(bridge["state"]),
             f"since {when(bridge['since'])}",
-            one_line(bridge["error"], 120),
         ]
         for bridge in bridges
     ]
-    return aligned(rows) or ["  none"]
+    told = []
+    for line, bridge in zip(aligned(rows), bridges, strict=True):
+        error = one_line(bridge["error"], _ALL)
+        if not error or shown(line) + len(GAP) + columns(error) <= width:
+            told.append(f"{line}{GAP}{error}".rstrip())
+        else:
+            told += [line, f"    {error}"]
+    return told or ["  none"]
 
 
-def _models(models: Sequence[Mapping[str, Any]], route: Sequence[str]) -> tuple[list[str], list[str]]:
+def _models(
+    models: Sequence[Mapping[str, Any]], route: Sequence[str], name: int
+) -> tuple[list[str], list[str]]:
     rows = [["models", "state", "/min", "failed", "p95 s", "first s", "default"]]
     trouble = []
     for model in models:
         seen = model.get("traffic") or {}
         rows.append(
             [
-                f"  {one_line(model['name'], 24)}",
+                f"  {one_line(model['name'], name)}",
                 traffic.state(model),
                 traffic.rate(model),
                 traffic.failed(model),
@@ -196,7 +245,7 @@ def _models(models: Sequence[Mapping[str, Any]], route: Sequence[str]) -> tuple[
                 f"{route.index(model['name']) + 1}." if model["name"] in route else "",
             ]
         )
-        trouble.append([f"    {one_line(each, 120)}" for each in traffic.trouble(model)[:1]])
+        trouble.append([f"    {one_line(each, _ALL)}" for each in traffic.trouble(model)[:1]])
     head, *lines = aligned(rows)
     told = [part for line, below in zip(lines, trouble, strict=True) for part in (line, *below)]
     return [paint(head, "bold")], told

@@ -49,7 +49,7 @@ attempt, offset, text}`, `reset {turn, attempt, reason}`, `tool {turn, name, pha
 `question {id, turn, conversation, asker, about, tool, subject, asked_at, deadline}` (the turn waits for a
 person's word, until its `started` or `ended`; one that is open when the stream begins comes behind the
 entries), `ended {turn, outcome, text, model, exit_code}`, `handed_back {turn, why}` (`why` is `offline` where the turn waits for the network, `held` where it rests after a `held`), `held {turn, why}`
-(the journal can't be written: the turn stands still and goes on by itself), `ping {}` after 15 s
+(the journal can't be written: the turn, in work or next, stands still and goes on by itself), `ping {}` after 15 s
 without another, and `error {error}` as the last one when the journal fails. A client that reads too
 slowly is given the state anew in the middle of the stream: `snapshot`, the entries it has not had, an
 `ended` for each turn that these end, and the open `question`.

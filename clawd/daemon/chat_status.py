@@ -11,6 +11,8 @@ from clawd.texts import say
 from .minds import would_answer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from clawd.journal.views import SqliteViews
 
     from .minds import Minds
@@ -20,8 +22,11 @@ if TYPE_CHECKING:
 class StatusInChat:
     """Answers /status from what the daemon knows now."""
 
-    def __init__(self, situation: Situation, views: SqliteViews, minds: Minds) -> None:
+    def __init__(
+        self, situation: Situation, views: SqliteViews, minds: Minds, *, pause: Callable[[], str]
+    ) -> None:
         self._situation = situation
+        self._pause = pause  # why nothing can be committed; empty while it can
         self._views = views
         self._minds = minds
 
@@ -29,7 +34,7 @@ class StatusInChat:
         """Return the answer in a language."""
         stats = await self._views.stats()
         minutes = int((time.monotonic() - self._situation.began) // 60)
-        return say(
+        text = say(
             "status",
             language,
             version=__version__,
@@ -38,3 +43,6 @@ class StatusInChat:
             queued=stats.queued,
             running=stats.running,
         )
+        if pause := self._pause():
+            text += "\n" + say("status_paused", language, why=pause)
+        return text

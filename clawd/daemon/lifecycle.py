@@ -197,11 +197,10 @@ class Lifecycle:
             tasks = [
                 intake.create_task(parts.supervisor.run(), name="supervisor"),
                 intake.create_task(self._watch_config(operations), name="config-watch"),
-                intake.create_task(
-                    keep("alerts", parts.alerts.run, parts.clock, broke=parts.counts.broken.add),
-                    name="alerts",
-                ),
             ]
+            if not parts.situation.standalone:  # no bridge runs: it would say that all of them are well again
+                watching = keep("alerts", parts.alerts.run, parts.clock, broke=parts.counts.broken.add)
+                tasks.append(intake.create_task(watching, name="alerts"))
             parts.situation.serving = True
             self._notify.ready(
                 f"{len(parts.situation.loaded.config.bridges)} bridges, gateway {parts.gateway.url or 'off'}"

@@ -146,6 +146,7 @@ class DaemonOperations:
             situation.refused = {}
             parts.logs.apply(kept.logging)
             await parts.configure()
+            parts.outage.hint()  # who waits for the network may be answered by other models now
             log.info("config_loaded", extra={"changed": changed, "restart_needed": restart})
             return ReloadReport(changed=changed, restart_needed=restart)
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from clawd import __version__
 from clawd.access import Access
@@ -25,6 +25,7 @@ from clawd.alerts.rows import AlertRows
 from clawd.alerts.saying import AlertsInChat
 from clawd.alerts.telling import Teller
 from clawd.bridge import BridgeContext
+from clawd.delivery.callbacks import NAME as API
 from clawd.delivery.callbacks import Callbacks
 from clawd.delivery.outbox import Outbox
 from clawd.delivery.preview import LiveView
@@ -63,6 +64,9 @@ if TYPE_CHECKING:
     from clawd.observability.logging import Logs
     from clawd.observability.redact import Redactor
     from clawd.plugins import Plugins
+
+_HELD_TOLD: Final = 1000
+"""Turns that wait, of which those who watch are told that the journal can't be written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +232,9 @@ def _thinking(ground: _Ground, environ: Mapping[str, str], state_dir: Path) -> t
 def _door(
     ground: _Ground, access: Access, minds: Minds, accounts: Accounts, *, desk: Callable[[], Desk]
 ) -> tuple[Admission, DurableInbox]:
-    status = StatusInChat(ground.situation, ground.opened.views, minds)
+    status = StatusInChat(
+        ground.situation, ground.opened.views, minds, pause=lambda: ground.opened.store.pause
+    )
     alerts_text = AlertsInChat(
         desk,
         ground.clock,
@@ -276,7 +282,9 @@ def _delivery(ground: _Ground, inbox: DurableInbox, state_dir: Path) -> tuple[Su
 
     supervisor = Supervisor(inbox, clock, create=create, on_connected=connected, clean=ground.redactor.clean)
     live_view = LiveView(journal, ground.fanout, clock, bridges=supervisor.bridges)
-    ours: Mapping[str, Bridge] = {each.name: each for each in (ground.callbacks, ground.alert_calls)}
+    # One terminal's chat calls nobody: what is due to programs and alert URLs waits for the next daemon.
+    callers = () if ground.situation.standalone else (ground.callbacks, ground.alert_calls)
+    ours: Mapping[str, Bridge] = {each.name: each for each in callers}
     outbox = Outbox(
         journal,
         clock,
@@ -376,8 +384,10 @@ def _workers(ground: _Ground, minds: Minds, supervisor: Supervisor) -> Workers:
         TurnRunner(journal, ground.fanout, ground.mailbox, workplace, brain=minds.brain),
         ground.clock,
         concurrency=lambda: situation.loaded.config.agent.concurrency,
-        # Without its bridge nothing fetches a message's files, or knows how long its replies may be.
-        without=lambda: situation.loaded.config.bridges if situation.standalone else (),
+        queued=lambda: ground.opened.views.turns(state="queued", limit=_HELD_TOLD),
+        # Without its bridge nothing fetches a message's files, or knows how long its replies may be; and who sent
+        # one to the gateway asks there for its answer.
+        without=lambda: (*situation.loaded.config.bridges, API) if situation.standalone else (),
     )
 
 

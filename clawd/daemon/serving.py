@@ -93,7 +93,7 @@ async def serve(
 ) -> None:
     """Run one daemon from its configuration to its end, in a loop that waits by this selector.
 
-    A `standalone` one serves the control socket alone, without bridges and gateway, and ends at once when its
+    A `standalone` one serves the control socket alone, without bridges, gateway, callbacks and alerts, and ends at once when its
     standard input does: with the process that started it, however that ends.
 
     Raises:

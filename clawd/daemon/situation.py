@@ -27,7 +27,7 @@ class Situation:
     replayed: bool = False
     serving: bool = False  # every side takes messages in
     draining: bool = False
-    standalone: bool = False  # for one terminal: no bridge runs, and its end is ours
+    standalone: bool = False  # for one terminal: nobody else is answered or called, and its end is ours
     started_at: datetime
     began: float = field(default_factory=time.monotonic)
     last_end: LastEnd | None = None  # of the run before this one

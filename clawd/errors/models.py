@@ -19,7 +19,8 @@ class ModelError(ClawdError):
 
     `attempts` are the requests that were made on the way to an error of a whole route: they may have cost.
     `passed_over` are the models that were not asked at first.
-    `offline`: nobody was reached, so that surely nothing was asked: no name, no route, nobody listens.
+    `offline`: nobody can be reached: no name, no route, nobody listens. Mostly nothing was asked then; where an answer
+    was waited for as the network went away, the attempts say what it may have cost.
     """
 
     code = "E-MODEL"

@@ -18,11 +18,15 @@ Right = Literal["chat", "tools", "owner"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmittedMessage:
-    """A message that access let in, with the sender's right; `app` is to be told that it came."""
+    """A message that access let in, with the sender's right; `app` is to be told that it came.
+
+    `chooses`: it asks for another model, which a turn that waits for the network in front of it may use.
+    """
 
     message: InboundMessage
     right: Right
     app: str | None = None
+    chooses: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import secrets
@@ -73,6 +74,7 @@ async def open_journal(state_dir: Path, config: JournalConfig, clock: Clock) -> 
         clock=clock,
         max_queue=config.max_queue,
         dedup_ms=config.dedup_days * 86_400_000,
+        boot=await asyncio.to_thread(clock.boot),
     )
     search = SearchIndex(store, context)
     artifacts = ArtifactStore(

@@ -96,7 +96,8 @@ class TurnWaiting:
 class TurnOffline:
     """No model could be reached: the turn waits for the network; it holds no lease and no attempt counts.
 
-    `attempts` are those of the request that found that out.
+    `attempts` are those of the request that found that out. `seen` is the last message of the conversation that was
+    looked at before: a newer one, which may choose another model, is a reason to look again at once.
     """
 
     kind: ClassVar[str] = "turn.offline"
@@ -104,6 +105,7 @@ class TurnOffline:
     until: datetime  # then it fails
     error: str  # code and detail for the operator
     attempts: tuple[ModelAttempt, ...] = ()
+    seen: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ class Context:
     clock: Clock
     max_queue: int  # open turns
     dedup_ms: int  # for how long a message's id is known
+    boot: str = ""  # since when the clock's `monotonic` counts; empty: unknown
 
     def now_ms(self) -> int:
         """Return the wall time as the journal keeps it."""

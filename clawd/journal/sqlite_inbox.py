@@ -13,6 +13,7 @@ from clawd.ids import draft_id
 from clawd.journal import sqlite_callbacks as callbacks
 from clawd.journal import sqlite_line as line
 from clawd.journal import sqlite_moving as moving
+from clawd.journal import sqlite_offline as offline
 from clawd.journal import sqlite_outbox as outbox
 from clawd.journal import sqlite_questions as questions
 from clawd.journal.base import ConversationSettings
@@ -236,6 +237,8 @@ def _message(db: sqlite3.Connection, context: Context, item: AdmittedMessage, no
     artifacts.use(db, message.parts, conv.id, seq=seq)
     if seq > conv.done_seq + 1:
         questions.wake_by_message(db, conv.id, conv.done_seq, message, now)
+        if item.chooses:
+            offline.wake_by_choice(db, conv.id, now)
     _remember(db, message.id, now, turn=(conv.id, seq), digest=message.digest)
     if item.app is not None:
         callbacks.insert_received(db, conv.id, seq, item, now)

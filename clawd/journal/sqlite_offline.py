@@ -16,21 +16,37 @@ if TYPE_CHECKING:
     from clawd.journal.base import Lease
 
 
-def wait(db: sqlite3.Connection, lease: Lease, until: datetime, now: int) -> None:
+def wait(db: sqlite3.Connection, lease: Lease, until: datetime, now: int, *, seen: int) -> None:
     """End the lease, its attempt not counted; the turn is claimable again at the deadline, or when it is woken.
 
     The deadline of its first wait counts: it was moved along with a wall clock that was set. A stop that came while
-    this was being written is not left waiting. A suspect remains one: to wait is no step.
+    this was being written is not left waiting, nor is a message behind `seen`. A suspect remains one: to wait is no
+    step.
     """
     attempts, deadline = db.execute(
         "UPDATE inbox SET state = 'queued', attempts = max(0, attempts - 1), deadline = coalesce(deadline, ?)"
         " WHERE conv = ? AND seq = ? RETURNING attempts, deadline",
         (to_ms(until), lease.conv, lease.seq),
     ).fetchone()
-    ready_at = min(now, deadline) if is_stopped(db, lease) else deadline
+    is_wanted = is_stopped(db, lease) or _last_seq(db, lease.conv) > seen
     db.execute(
         "UPDATE conv SET owner = NULL, suspect = ?, ready_at = ? WHERE id = ?",
-        (int(attempts >= SUSPECT_ATTEMPTS - 1), ready_at, lease.conv),
+        (int(attempts >= SUSPECT_ATTEMPTS - 1), min(now, deadline) if is_wanted else deadline, lease.conv),
+    )
+
+
+def _last_seq(db: sqlite3.Connection, conv: int) -> int:
+    (last,) = db.execute("SELECT last_seq FROM conv WHERE id = ?", (conv,)).fetchone()
+    return int(last)
+
+
+def wake_by_choice(db: sqlite3.Connection, conv: int, now: int) -> None:
+    """Let a conversation be claimed whose turn waits for the network: another model was chosen behind it."""
+    db.execute(
+        "UPDATE conv SET ready_at = min(ready_at, ?1) WHERE id = ?2 AND owner IS NULL AND stuck IS NULL"
+        " AND EXISTS (SELECT 1 FROM inbox i WHERE i.conv = ?2 AND i.seq = conv.done_seq + 1"
+        "  AND i.state = 'queued' AND i.deadline IS NOT NULL)",
+        (now, conv),
     )
 
 

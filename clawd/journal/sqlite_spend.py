@@ -70,14 +70,20 @@ def settle(db: sqlite3.Connection, lease: Lease, records: Iterable[Record], now_
     """Count what records say that was paid, and close the requests that they tell the end of."""
     for item in records:
         match item:
-            case ModelResult(step=step, response=response) | SummaryResult(step=step, response=response):
+            case SummaryResult(step=step, response=response):
                 db.execute("DELETE FROM spend_open WHERE conv = ? AND step = ?", (lease.conv, step))
+                _count(db, lease, response.attempts, now_ms)
+            # Attempts at summaries (their steps are below 0) on the way to a request are among that one's.
+            case ModelResult(step=step, response=response):
+                db.execute(
+                    "DELETE FROM spend_open WHERE conv = ? AND (step = ? OR step < 0)", (lease.conv, step)
+                )
                 _count(db, lease, response.attempts, now_ms)
             case TurnFinished(attempts=attempts) | TurnOffline(attempts=attempts) if attempts:
                 # They are those of the last request; an earlier one that is still open remains unknown.
                 db.execute(
-                    "DELETE FROM spend_open WHERE conv = ?1 AND step = (SELECT step FROM spend_open"
-                    " WHERE conv = ?1 ORDER BY id DESC LIMIT 1)",
+                    "DELETE FROM spend_open WHERE conv = ?1 AND (step < 0 OR step = (SELECT step FROM spend_open"
+                    " WHERE conv = ?1 ORDER BY id DESC LIMIT 1))",
                     (lease.conv,),
                 )
                 _count(db, lease, attempts, now_ms)

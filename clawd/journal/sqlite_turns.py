@@ -102,8 +102,8 @@ def _apply(db: sqlite3.Connection, lease: Lease, records: Sequence[Record], now:
                 questions.wait(db, lease, item, now)
                 spend.lose_requests(db, lease.conv)
                 waits = True
-            case TurnOffline(until=until):
-                offline.wait(db, lease, until, now)
+            case TurnOffline(until=until, seen=seen):
+                offline.wait(db, lease, until, now, seen=seen)
                 spend.lose_requests(db, lease.conv)
                 waits = True
             case _:

@@ -22,17 +22,19 @@ from clawd.models.sse import EventTooLarge
 from clawd.models.wire import MalformedAnswer, ProviderFault
 from clawd.models.wire_answer import Answer, read_head
 from clawd.models.wire_config import WireConfig
-from clawd.models.wire_errors import BadStatus, Origin, key_id, model_error, without_secrets
-from clawd.network import check_network, client_session, without_proxy
+from clawd.models.wire_errors import BadStatus, Origin, Unreachable, key_id, model_error, without_secrets
+from clawd.network import check_network, client_session, knock, without_proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from clawd.models.base import ModelContext, ModelEvent, ModelResponse
     from clawd.models.wire import WireFormat
+    from clawd.models.wire_errors import Failure
     from clawd.response import JsonObject
 
 _ERROR_BYTES: Final = 64 * 1024  # of an error's body
+_SILENCE: Final = frozenset({"first token", "idle"})  # limits that a dead line passes too
 _REST_S: Final = 0.02  # for what ends the body behind the answer
 
 
@@ -81,7 +83,7 @@ class WireProvider(Generic[C]):
             await _read_rest(response)
         except _FAILURES as failure:
             if not fold.finished:
-                raise model_error(self._origin, failure) from failure
+                raise model_error(self._origin, await self._cause_of(failure)) from failure
         finally:
             if response is not None:
                 # A body that was not read to its end closes the connection with it.
@@ -150,6 +152,21 @@ class WireProvider(Generic[C]):
                 now=self._context.clock.now(),
             ),
         )
+
+    async def _cause_of(self, failure: Failure) -> Failure:
+        """Return why nothing came, where that is silence: no slow model, if its server can't be reached any more.
+
+        A connection whose line is taken away says nothing; whether another one comes about tells.
+        """
+        if not isinstance(failure, LimitExceeded) or failure.kind not in _SILENCE:
+            return failure
+        try:
+            await knock(self._network, self._config.url, self._limits.connect_s)
+        except OSError as error:
+            lost = Unreachable()
+            lost.__cause__ = error
+            return lost
+        return failure
 
     def _packed(self, encoding: str) -> ModelUnavailable:
         return ModelUnavailable(

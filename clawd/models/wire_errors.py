@@ -149,8 +149,13 @@ class BadStatus:
     now: datetime
 
 
+class Unreachable(Exception):
+    """A request got no answer, and its server can't be reached any more; the cause says why."""
+
+
 Failure = (
     BadStatus
+    | Unreachable
     | ProviderFault
     | MalformedAnswer
     | LimitExceeded
@@ -173,6 +178,11 @@ def model_error(origin: Origin, failure: Failure) -> ModelError:
             words, code = _words(origin, {"error": error}, "")
             status = int(code) if code.isdecimal() else _CODES.get(code, 502)
             return _status_error(origin, status, words, None)
+        case Unreachable(__cause__=cause):
+            passed = "the connect time-out passed (connect_s)"
+            why = passed if isinstance(cause, TimeoutError) or cause is None else _os_words(cause)
+            what = f"no connection to {origin.host} any more"
+            return _down(origin, what, why, _hint(origin), transient=False, offline=True)
         case LimitExceeded(kind=kind):
             what = "the answer is too long" if kind == "size" else "the model is too slow"
             return _down(origin, what, str(failure), transient=False)

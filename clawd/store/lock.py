@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from clawd.errors import JournalLocked
+from clawd.ids import boot_id
 
 FILE: Final = "lock"
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class StateLock:
@@ -43,7 +43,7 @@ class StateLock:
             raise JournalLocked(str(path), pid) from error
         try:
             os.ftruncate(fd, 0)
-            os.pwrite(fd, json.dumps({"pid": os.getpid(), "boot": _boot_id()}).encode() + b"\n", 0)
+            os.pwrite(fd, json.dumps({"pid": os.getpid(), "boot": boot_id()}).encode() + b"\n", 0)
         except OSError:  # a full disk: whoever tries again must not meet its own lock
             os.close(fd)
             raise
@@ -60,12 +60,6 @@ def _holder(content: bytes) -> int:
     """Return the pid in a lock file, 0 when it says nothing or speaks of another boot (another host)."""
     with suppress(ValueError, KeyError, TypeError):
         said = json.loads(content)
-        if said["boot"] == _boot_id():
+        if said["boot"] == boot_id():
             return int(said["pid"])
     return 0
-
-
-def _boot_id() -> str:
-    with suppress(OSError):
-        return _BOOT_ID.read_text().strip()
-    return ""

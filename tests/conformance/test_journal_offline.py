@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from clawd.errors import Fenced
 from clawd.journal.base import SUSPECT_ATTEMPTS, Lease
+from clawd.journal.items import AdmittedMessage
 from clawd.journal.records import TurnOffline, TurnWaiting
+from clawd.messages import Sender
 from clawd.response import ModelAttempt
-from tests.conformance.journals import Bench, result, stop
+from tests.conformance.journals import Bench, inbound, result, stop
 
 
-async def go_offline(bench: Bench, lease: Lease, *, hours: float = 1) -> None:
-    now = bench.clock.now()
+async def go_offline(bench: Bench, lease: Lease, *, hours: float = 1, seen: int | None = None) -> None:
+    now, last = bench.clock.now(), lease.seq + lease.waiting
     cost = ModelAttempt(model="m", outcome="error", duration_s=0.1, detail="no connection")
     until = now + timedelta(hours=hours)
-    await bench.journal.record(lease, TurnOffline(since=now, until=until, error="E", attempts=(cost,)))
+    waiting = TurnOffline(
+        since=now, until=until, error="E", attempts=(cost,), seen=last if seen is None else seen
+    )
+    await bench.journal.record(lease, waiting)
 
 
 async def test_a_turn_that_waits_for_the_network_is_queued_and_nobodys(bench: Bench) -> None:
@@ -110,10 +116,18 @@ async def test_a_clock_that_is_set_ends_no_wait_that_is_taken_up_again(bench: Be
     bench.clock.jump(86_400)  # such as when a box without a clock of its own has heard the time
     await bench.push(chat="9")
     await bench.journal.wake_offline(None)
-    again = TurnOffline(since=first, until=first + timedelta(hours=1), error="E")
+    again = TurnOffline(since=first, until=first + timedelta(hours=1), error="E", seen=1)
     await bench.journal.record(await bench.claim(), again)
     assert await bench.journal.claim(1) == []
     assert bench.journal.next_due_s == pytest.approx(3600, abs=1)
+
+
+async def test_a_clock_that_was_set_before_a_start_ends_no_wait(bench: Bench) -> None:
+    await bench.say()
+    await go_offline(bench, await bench.claim())
+    bench.clock.jump(86_400)
+    await bench.restart()
+    assert not (await bench.claim()).expired
 
 
 async def test_a_stop_that_comes_while_its_wait_is_written_is_not_left_waiting(bench: Bench) -> None:
@@ -160,3 +174,39 @@ async def test_a_turn_that_broke_the_process_before_it_waited_still_runs_alone(b
     assert bench.journal.next_due_s == pytest.approx(1800)
     assert await bench.journal.wake_offline(None) == 2
     assert len(await bench.journal.claim(9)) == 1, "others are spared"
+
+
+async def choose(bench: Bench, chat: str = "1") -> None:
+    chosen = AdmittedMessage(message=inbound("/model other", chat=chat), right="chat", chooses=True)
+    await bench.journal.accept([chosen])
+
+
+async def test_another_model_that_is_chosen_behind_it_wakes_a_turn_that_waits_for_the_network(
+    bench: Bench,
+) -> None:
+    turn = await bench.say()
+    await go_offline(bench, await bench.claim())
+    await bench.say("and another thing")
+    assert await bench.journal.claim(9) == []
+    await choose(bench)
+    (lease,) = await bench.journal.claim(9)
+    assert (lease.turn, lease.waiting) == (turn, 2)
+
+
+async def test_a_choice_wakes_no_turn_that_waits_for_a_person(bench: Bench) -> None:
+    await bench.say()
+    deadline = bench.clock.now() + timedelta(hours=1)
+    asks = TurnWaiting(step=2, about="approval", name="act", subject="", deadline=deadline)
+    await bench.journal.record(await bench.claim(), asks)
+    chosen = AdmittedMessage(message=replace(inbound(), sender=Sender(id="7")), right="chat", chooses=True)
+    await bench.journal.accept([chosen])
+    assert await bench.journal.claim(9) == []
+
+
+async def test_a_message_that_comes_while_its_wait_is_written_is_looked_at_once(bench: Bench) -> None:
+    await bench.say()
+    lease = await bench.claim()
+    await choose(bench)  # the turn is in work: nobody is there to be woken
+    await go_offline(bench, lease)
+    await go_offline(bench, await bench.claim())
+    assert await bench.journal.claim(9) == []

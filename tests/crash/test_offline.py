@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from tests.crash.test_points import both
-from tests.crash.world import World, answer_to, world
+from tests.crash.world import MARK, World, answer_to, world
 from tests.fakes.line import Line
 from tests.fakes.openai_api import Reply
 
@@ -79,6 +79,37 @@ async def test_a_wait_for_the_network_is_neither_lost_nor_paid_for_whichever_com
         await to_model.mend()
         assert (await until(here, turn, state="answered"))["answer"] == answer_to("one")
         assert [seen.last_user_text for seen in here.model.requests] == ["one"]
+        await here.stop()
+
+
+async def test_a_model_that_was_chosen_behind_a_waiting_turn_answers_it_whichever_commit_dies(
+    state_dir: Path,
+) -> None:
+    async with world(state_dir) as here, Line(here.model.base_url) as to_model:
+        far = {"name": "far", "type": "chat", "base_url": to_model.url, "model": "fake-1"}
+        near = {"name": "near", "type": "chat", "base_url": here.model.base_url, "model": "fake-1"}
+        routes = {"default": {"models": ["far"]}}
+        here.configure(profile="edge", models=[far, near], routes=routes, gateway={}, bridges={})
+        to_model.cut()
+        first, *others = ("accept:3", "claim:1", "turn.finished:1", "turn.finished:2")
+        await here.start(fault=f"journal.after_commit:{first}:kill")
+        turns = [await post(here, "one")]
+        await until(here, turns[0], state="queued", waits_for="network")
+        turns.append(await post(here, "two"))
+        with pytest.raises(aiohttp.ClientError):
+            await post(here, "/model near")
+        await killed(here, first)
+        for point in others:
+            await here.start(fault=f"journal.before_commit:{point}:kill")
+            await killed(here, point)
+        await here.start()
+        views = [await until(here, turn, state="answered") for turn in turns]
+        assert [(view["answer"], view["model"]) for view in views] == [
+            (answer_to("one"), "near"),
+            (answer_to("two"), "near"),
+        ]
+        after = await until(here, await post(here, "three"), state="answered")
+        assert (after["answer"], after["model"]) == (answer_to("three"), "near")
         await here.stop()
 
 
@@ -149,6 +180,59 @@ async def test_replies_wait_for_telegram_over_a_kill_and_arrive_once_in_order(
         await here.all_answered(WAIT_S)
         await here.settled()
         assert here.answers(7) == [answer_to(text) for text in ("before", "one", "two")]
+        await here.stop()
+
+
+async def test_a_network_that_goes_away_in_silence_is_waited_for_as_one_that_refuses(state_dir: Path) -> None:
+    async with (
+        world(state_dir) as here,
+        Line(here.telegram.url) as to_telegram,
+        Line(here.model.base_url) as to_model,
+    ):
+        bot = {
+            "token": here.telegram.token,
+            "api_base": to_telegram.url,
+            "allow": ["*"],
+            "poll_timeout_s": 1,
+            "request_timeout_s": 1,
+        }
+        model = {
+            "name": "main",
+            "type": "chat",
+            "base_url": to_model.url,
+            "model": "fake-1",
+            "first_token_timeout_s": 2,
+        }
+        here.configure(profile="edge", bridges={"telegram": bot}, models=[model], gateway={})
+        await here.start()
+        await here.bridge_is("connected")
+        here.say(7, "before")
+        await here.all_answered()
+        await here.settled()
+        here.model.replies.append(Reply(hang="headers"))
+        here.say(7, "one")
+        await here.model.arrived(2)
+        to_telegram.fall_silent()
+        here.model.release.set()
+        async with asyncio.timeout(WAIT_S):
+            while (await here.control("status"))["queue"]["deliveries_open"] < 1:
+                await asyncio.sleep(0.05)
+        to_model.fall_silent()  # while the connection of the answer is still kept
+        turn = await post(here, "two")
+        await until(here, turn, state="queued", waits_for="network", attempts=0)
+        await here.bridge_is("transient_disconnect", WAIT_S)
+        await here.kill()
+        await here.start()
+        await until(here, turn, state="queued", waits_for="network", attempts=0)
+        await to_model.mend()
+        await to_telegram.mend()
+        assert (await until(here, turn, state="answered"))["answer"] == answer_to("two")
+        await here.all_answered(WAIT_S)
+        await here.settled()
+        # Telegram may have had it: it goes out again, with the mark that says so.
+        told = [text.removeprefix(f"{MARK}\n") for text in here.answers(7)]
+        assert told == [answer_to(text) for text in ("before", "one")]
+        assert (await here.control("status"))["queue"]["dead"] == 0
         await here.stop()
 
 

@@ -273,7 +273,12 @@ class Inner:
         )
         self.runner = TurnRunner(self.journal, self.fanout, self.mailbox, workplace, brain=self._brain)
         self.workers = Workers(
-            self.journal, self.fanout, self.runner, self.clock, concurrency=lambda: self.agent.concurrency
+            self.journal,
+            self.fanout,
+            self.runner,
+            self.clock,
+            concurrency=lambda: self.agent.concurrency,
+            queued=lambda: self.views.turns(state="queued", limit=1000),
         )
 
     def configure(self) -> None:

@@ -1,4 +1,7 @@
-"""A network line to a server on this host that can be cut: nobody listens then, and what was connected is gone."""
+"""A network line to a server on this host that can be cut: nobody listens then, and what was connected is gone.
+
+It can also fall silent: nobody listens either, but what was connected hears nothing of that, nor of anything else.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,9 @@ class Line:
         self._port_held.bind(("127.0.0.1", 0))
         self._port = int(self._port_held.getsockname()[1])
         self._carrying: set[asyncio.StreamWriter] = set()
+        self._silent = False
+        self.dropped = asyncio.Event()
+        """Something was sent over it while it was silent."""
 
     @property
     def url(self) -> str:
@@ -31,7 +37,10 @@ class Line:
         return f"http://127.0.0.1:{self._port}{self._to.path}"
 
     async def mend(self) -> None:
-        """Let connections through."""
+        """Let connections through; those of a time of silence are gone."""
+        for writer in self._carrying:
+            writer.transport.abort()
+        self._silent = False
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", self._port, reuse_address=True)
 
     def cut(self) -> None:
@@ -40,6 +49,12 @@ class Line:
         self._server.close()
         for writer in self._carrying:
             writer.transport.abort()
+
+    def fall_silent(self) -> None:
+        """Refuse connections, and carry nothing more over those that are open."""
+        assert self._server is not None
+        self._server.close()
+        self._silent = True
 
     async def __aenter__(self) -> Self:
         await self.mend()
@@ -64,10 +79,13 @@ class Line:
             for end in mine:
                 end.transport.abort()
 
-    @staticmethod
-    async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
+                if self._silent:
+                    self.dropped.set()
+                    continue
                 writer.write(data)
                 await writer.drain()
-        writer.transport.abort()
+        if not self._silent:
+            writer.transport.abort()

@@ -124,8 +124,8 @@ class Screen:
                 line = self._lines[self._row]
                 if numbers and numbers[0] == 2:
                     line.clear()
-                else:
-                    del line[self._column :]
+                else:  # the cursor of a row that is full stands on its last column, as in xterm
+                    del line[min(self._column, self.columns - 1) :]
             case "n" if numbers == [6]:
                 self.reports.append(f"\x1b[{self._row + 1};{self._column + 1}R")
             case "m" | "h" | "l" | "t" | "c" | "q" | "u":

@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from clawd.texts import say
 from tests.crash.world import World, world
 from tests.fakes.doors import TOKEN, Doors
 from tests.fakes.openai_api import Reply
@@ -64,6 +65,14 @@ async def on_a_small_disk(state_dir: Path) -> AsyncIterator[tuple[World, SmallDi
         yield here, disk, Doors(here, session, url)
 
 
+async def asked(here: World, text: str) -> str:
+    """Return what a terminal reads as the answer to a command, which needs no commit."""
+    connector = aiohttp.UnixConnector(str(here.state_dir / "state" / "clawd.sock"))
+    async with aiohttp.ClientSession(connector=connector) as session:
+        answer = await session.post("http://clawd/control/v1/messages", json={"text": text})
+        return str(await answer.json())
+
+
 def said_on_stderr(here: World, event_name: str) -> bool:
     return event_name in here.tail(200)
 
@@ -90,7 +99,9 @@ async def test_a_full_disk_refuses_at_every_door_pauses_what_runs_and_resumes_by
         await until(
             lambda: any('"disk"' in line for line in here.tail(400).splitlines() if "alert_firing" in line)
         )
-        assert (await here.control("status"))["journal_pause"]
+        pause = (await here.control("status"))["journal_pause"]
+        assert pause
+        assert say("status_paused", None, why=pause) in await asked(here, "/status")
         here.say(12, "refused for now")
         await until(lambda: said_on_stderr(here, "updates_wait"))
         here.model.release.set()  # what the model answers can't be committed either

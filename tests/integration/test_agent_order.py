@@ -11,10 +11,11 @@ from clawd.config.schema import AgentConfig
 from clawd.errors import JournalUnavailable
 from clawd.fanout import Held, Started
 from clawd.journal.base import SUSPECT_ATTEMPTS
+from clawd.journal.sqlite_inbox import SETTLE_MS
 from clawd.models.base import UserMessage
-from clawd.testing import ScriptedModel, Step
+from clawd.testing import ManualClock, ScriptedModel, Step
 from clawd.texts import say
-from tests.fakes.inner import Inner
+from tests.fakes.inner import PATIENCE_S, Inner
 
 
 def questions(model: ScriptedModel) -> list[str]:
@@ -167,6 +168,27 @@ async def test_who_watches_is_told_once_that_the_journal_holds_the_turn(state_di
             assert isinstance(event, Held)
             assert event.turn == turn
             assert event.why
+        assert (await inner.ended(turn)).answer == "ok"
+
+
+async def test_who_watches_a_queued_turn_is_told_once_that_nobody_can_take_it(state_dir: Path) -> None:
+    clock = ManualClock()
+    async with Inner(state_dir, model=ScriptedModel("ok"), clock=clock) as inner:
+        turn = await inner.say("a piece, whose rest may follow", piece_of="album")
+        await inner.say("behind it")
+        with inner.fanout.subscribe() as events:
+            async with inner.locked():
+                await clock.advance(SETTLE_MS / 1000 + 0.1)
+                inner.journal.work.set()
+                _, event = await asyncio.wait_for(events.get(), PATIENCE_S)
+                assert isinstance(event, Held)
+                assert event.turn == turn
+                assert event.why
+                for _ in range(3):
+                    await inner.workers.ping()  # each time a claim fails
+            inner.journal.work.set()
+            _, event = await asyncio.wait_for(events.get(), PATIENCE_S)
+            assert isinstance(event, Started), "once is enough"
         assert (await inner.ended(turn)).answer == "ok"
 
 

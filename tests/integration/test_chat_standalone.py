@@ -9,14 +9,19 @@ import select
 import signal
 import socket
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from clawd.alerts.calls import address_of
+from clawd.alerts.cases import Case, fingerprint_of
+from clawd.alerts.rows import AlertRows
 from clawd.config.schema import JournalConfig
 from clawd.ids import SystemClock
+from clawd.journal.items import Push
 from clawd.journal.opening import open_journal
-from clawd.messages import Accepted
+from clawd.messages import Accepted, Address, MessageId
 from clawd.store.lock import StateLock
 from tests.conformance.journals import message
 from tests.fakes.forked import run_clawd
@@ -24,6 +29,8 @@ from tests.fakes.terminal import Terminal
 from tests.integration.test_chat_daemon import SLOW, argv, daemon, environ, home, model, turns
 
 __all__ = ["home", "model"]  # the fixtures
+
+SECRET = "whsec_" + "A" * 32
 
 
 def chat(home: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -91,6 +98,58 @@ async def test_what_came_from_a_chat_waits_for_the_daemon_that_has_its_bridge(ho
     lines = (await opened.views.trace(accepted.turn)).lines
     await opened.close()
     assert [line.what for line in lines] == ["accepted"], "nobody began with it"
+
+
+async def test_what_a_daemon_owed_to_programs_and_alert_urls_waits_for_the_next_one(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as site:
+        site.setblocking(False)
+        url = f"http://127.0.0.1:{site.getsockname()[1]}/hook"
+        app = f"app_id: shop, token: {'t' * 32}, callback: {{url: '{url}', secret: {SECRET}, events: [message]}}"
+        settings = (home / "config.yaml").read_text().replace("{port: false}", f"{{apps: [{{{app}}}]}}")
+        (home / "config.yaml").write_text(f"{settings}alerts: {{targets: [{{url: '{url}'}}]}}\n")
+        opened = await open_journal(home / "state", JournalConfig(), SystemClock())
+        admitted = replace(message("by the API"), app="shop")
+        came = replace(admitted.message, address=Address(bridge="api", account="shop", chat="1"))
+        (accepted,) = await opened.journal.accept([replace(admitted, message=came)])
+        assert isinstance(accepted, Accepted)
+        await opened.journal.accept([Push(id=MessageId("a"), address=address_of(url), text="{}")])
+        await opened.close()
+        done = await asyncio.to_thread(chat, home, "--standalone", "hello")
+        assert (done.returncode, done.stdout) == (0, "you said: hello\n")
+        with pytest.raises(BlockingIOError):
+            site.accept()
+    opened = await open_journal(home / "state", JournalConfig(), SystemClock())
+    lines = (await opened.views.trace(accepted.turn)).lines
+    stats = await opened.views.stats()
+    await opened.close()
+    assert "turn.started" not in [line.what for line in lines], "nobody asks for its answer here"
+    assert stats.deliveries_open == 2
+
+
+async def test_an_alert_about_a_bridge_that_does_not_run_here_does_not_end(home: Path) -> None:
+    clock = SystemClock()
+    down = Case(
+        fingerprint=fingerprint_of("bridge_down", "telegram"),
+        rule="bridge_down",
+        label="telegram",
+        severity="critical",
+        state="firing",
+        value=1.0,
+        above=0.0,
+        began_at=clock.now(),
+        began=clock.monotonic(),
+        fired_at=clock.now(),
+        telling="begun",
+    )
+    opened = await open_journal(home / "state", JournalConfig(), clock)
+    await AlertRows(opened.store, clock).put([down])
+    await opened.close()
+    done = await asyncio.to_thread(chat, home, "--standalone", "hello")
+    assert (done.returncode, done.stdout) == (0, "you said: hello\n")
+    opened = await open_journal(home / "state", JournalConfig(), clock)
+    (case,) = await AlertRows(opened.store, clock).cases()
+    await opened.close()
+    assert (case.state, case.telling) == ("firing", "begun")
 
 
 def test_exit_codes_are_those_of_the_chat(home: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from clawd.config.schema import AgentConfig
-from clawd.errors import ModelUnavailable
+from clawd.errors import ModelError, ModelUnavailable
 from clawd.messages import text_of
 from clawd.models.base import Completed, ModelEvent, ModelRequest, ModelResponse, TextDelta, UserMessage
 from clawd.models.tokens import TokenCounter
@@ -24,7 +24,7 @@ from tests.fakes.inner import Inner
 
 WINDOW = 1200
 TOOLS = (HistoryTool(),)
-Answer = str | ToolCall | ModelUnavailable
+Answer = str | ToolCall | ModelError
 
 
 class Talker:
@@ -43,7 +43,7 @@ class Talker:
         if request.route == "summary":
             await self.gate.wait()
         answer = self.choose(request)
-        if isinstance(answer, ModelUnavailable):
+        if isinstance(answer, ModelError):
             raise answer
         if isinstance(answer, ToolCall):
             yield Completed(ModelResponse(model="main", text="", tool_calls=(answer,), finish="tool_calls"))

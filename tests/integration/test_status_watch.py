@@ -6,11 +6,14 @@ import asyncio
 import signal
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from clawd.cli.printing import columns
 from clawd.control.protocol import Totals
 from clawd.control.server import ControlServer
 from tests.fakes.alert_desk import alert
@@ -100,6 +103,28 @@ async def test_a_screen_of_another_size_is_filled_at_once(state_dir: Path) -> No
         here.terminal.process.send_signal(signal.SIGTERM)
         assert await here.wait() == 128 + signal.SIGTERM
         assert here.terminal.raw.count(LEAVE) == 1
+
+
+@pytest.mark.usefixtures("server")
+async def test_screens_of_all_widths_hold_wide_characters_to_their_last_column(
+    state_dir: Path, world: World
+) -> None:
+    world.models[0] = replace(world.models[0], name="深度求索", last_error="服务器没有回应，" * 40)
+    async with watching(state_dir, columns=300, rows=40, COLUMNS="60", LINES="9") as here:
+        await here.until("hook      bad_credentials")
+        for width in (299, 120, 61, 60, 20):
+            here.terminal.resize(width, 40)
+            seen = await here.until(partial(is_filled, width))
+            (trouble,) = [line for line in seen.splitlines() if "last error" in line]
+            assert trouble.endswith("…"), "the last column is not lost"
+            assert here.terminal.screen.scrollback == []
+        here.terminal.type("q")
+        assert await here.wait() == 0
+
+
+def is_filled(width: int, screen: Screen) -> bool:
+    """Whether the longest line takes the whole width; a wide character may leave one column."""
+    return max((columns(line) for line in screen.visible().splitlines()), default=0) in (width - 1, width)
 
 
 async def test_a_screen_may_be_there_before_the_daemon(state_dir: Path, world: World) -> None:

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from clawd.config.schema import NetworkConfig
 from clawd.errors import ConfigError
-from clawd.network import check_network, client_session, without_proxy
+from clawd.network import check_network, client_session, knock, without_proxy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -55,3 +57,36 @@ def test_loopback_is_reached_without_the_proxy() -> None:
     network = NetworkConfig(proxy="http://proxy:3128", ca_file="x")
     assert without_proxy(network, "http://127.0.0.1:11434/v1") == NetworkConfig(ca_file="x")
     assert without_proxy(network, "https://api.example.com/v1") is network
+
+
+async def test_a_connection_whose_line_dies_is_ended_by_the_system() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n")
+        looked.set_result(writer.close)
+
+    looked: asyncio.Future[Callable[[], None]] = asyncio.get_running_loop().create_future()
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with (
+            client_session(NetworkConfig()) as session,
+            session.get(f"http://127.0.0.1:{port}/") as response,
+        ):
+            assert response.connection is not None
+            assert response.connection.transport is not None
+            used: socket.socket = response.connection.transport.get_extra_info("socket")
+            assert used.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert used.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
+            assert used.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 20
+            response.close()
+        (await looked)()
+
+
+async def test_a_knock_goes_to_the_proxy_where_there_is_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        await knock(NetworkConfig(proxy=address), "https://outside.invalid/path", 30)
+        proxy.settimeout(0)
+        proxy.accept()[0].close()  # it is there
+    with pytest.raises(ConnectionRefusedError):
+        await knock(NetworkConfig(), address, 30)

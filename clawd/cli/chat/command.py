@@ -83,7 +83,8 @@ def chat(
     alone: Annotated[
         bool,
         typer.Option(
-            "--standalone", help="Without a daemon: do its work here, for as long as the chat lasts."
+            "--standalone",
+            help="Without a daemon: do its work for this chat, as long as it lasts; nobody else is answered or called.",
         ),
     ] = False,
 ) -> None:

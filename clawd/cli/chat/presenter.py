@@ -103,7 +103,9 @@ class Presenter:
                     f"the journal can't be written ({one_line(why, 120)}); this goes on when it can"
                 )
             case HandedBack(offline=True):
-                self._output.note("no model can be reached; this waits for the network")
+                self._output.note(
+                    "no model can be reached; this waits for the network (/model NAME asks another one, /stop ends it)"
+                )
             case HandedBack():
                 self._output.note("the daemon is stopping; this goes on when it is back")
             case Said(role="user"):

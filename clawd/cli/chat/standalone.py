@@ -1,7 +1,7 @@
 """`clawd chat --standalone`: the daemon's own work for one terminal, for as long as the chat lasts.
 
 It is the daemon that does it, started as a child on the same journal, without bridges and gateway; the chat speaks
-to it as to any other. It takes the lock, so it never runs beside a daemon, and ends with the chat, however that ends.
+to it as to any other. It answers and calls nobody else: what others are owed waits for the next daemon. It takes the lock, so it never runs beside a daemon, and ends with the chat, however that ends.
 """
 
 from __future__ import annotations

@@ -24,6 +24,6 @@ def test_a_picture_is_one_write_that_clears_nothing_it_will_draw(capsys: pytest.
     with FullScreen() as screen:
         capsys.readouterr()
         screen.draw(["one", "two"])
-        assert capsys.readouterr().out == "\x1b[Hone\x1b[K\ntwo\x1b[K\x1b[J"
+        assert capsys.readouterr().out == "\x1b[Hone\x1b[K\ntwo\x1b[K\n\x1b[J"
         screen.draw([str(number) for number in range(99)])
         assert capsys.readouterr().out.count("\n") == screen.size[1] - 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from clawd.alerts.base import TargetTrouble
 from clawd.bridge import BridgeStatus
 from clawd.cli.printing import columns
 from clawd.cli.seen import Seen
@@ -126,6 +127,66 @@ def test_the_picture_fits_on_every_screen(width: int, height: int) -> None:
 def test_sixty_columns_show_every_number_of_a_model() -> None:
     text = "\n".join(lines_of(seen_of(), 60))
     assert re.search(r"  main +closed +12\.0 +5 % +7\.8 +1\.9", text)
+
+
+WIDE = replace(
+    STATUS,
+    journal_pause="磁盘已满：" + "没有空间写入日志 " * 6,
+    config_error="config.yaml:12:5: " + "未知的键 " * 20,
+    bridges=[
+        BridgeStatus(
+            name="微信公众号" * 5,
+            type="wechat",
+            state="transient_disconnect",
+            since=NOW,
+            error="连接被拒绝 " * 40,
+        )
+    ],
+    models=[replace(STATUS.models[0], name="深度求索" * 8, last_error="服务器没有回应 " * 30)],
+    alerts=[alert(began_at=NOW - timedelta(minutes=5), label="电报", detail="网关错误 " * 30)],
+    untold=[
+        TargetTrouble(
+            target="https://例子.example/hook", since=NOW - timedelta(minutes=7), why="连接被拒绝 " * 30
+        )
+    ],
+)
+
+
+@pytest.mark.parametrize("width", [*range(20, 25), 39, 60, 79, 80, 133, 200, 300])
+@pytest.mark.parametrize("colour", ["", "1"])
+def test_wide_characters_pass_no_edge(width: int, colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", colour)
+    for height in (5, 24, 60):
+        lines = lines_of(seen_of(WIDE), width, height)
+        assert len(lines) <= height
+        assert max(columns(re.sub(r"\x1b\[\d*m", "", line)) for line in lines) <= width
+
+
+def test_who_could_not_be_told_of_alerts_is_shown() -> None:
+    text = "\n".join(lines_of(seen_of(WIDE)))
+    assert "not told of alerts\n  https://例子.example/hook for 7 min: 连接被拒绝" in text
+    assert "journal  paused: 磁盘已满" in text
+    nobody = "\n".join(lines_of(seen_of(replace(STATUS, nobody_told=True))))
+    assert "NOBODY is told of this\n  no target is configured" in nobody
+    assert "told" not in "\n".join(lines_of(seen_of()))
+
+
+def test_the_whole_width_is_used() -> None:
+    text = "\n".join(lines_of(seen_of(WIDE), 300))
+    assert "微信公众号" * 5 in text
+    for line in lines_of(seen_of(WIDE), 240):
+        if line.endswith("…"):
+            assert columns(line) >= 239, "one column is too few for a wide character"
+
+
+def test_what_is_longer_than_a_narrow_screen_goes_on_below_where_there_is_room() -> None:
+    high = lines_of(seen_of(), 50, 60)
+    assert "       deliver, 5 given up, 6 conversations," in high
+    assert (
+        high[high.index(next(line for line in high if line.startswith("  hook"))) + 1] == "    401: new key"
+    )
+    assert not [line for line in high if line and not line.strip()]
+    assert "5 given up" not in "\n".join(lines_of(seen_of(), 50, 18)), "lists come before that"
 
 
 def test_a_low_screen_shortens_the_longest_lists_and_says_by_how_much() -> None:

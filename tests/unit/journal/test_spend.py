@@ -17,7 +17,14 @@ from clawd.journal.checking import check_state_dir
 from clawd.journal.items import AdmittedMessage
 from clawd.journal.mending import mend
 from clawd.journal.opening import OpenJournal, open_journal
-from clawd.journal.records import ModelIntent, ModelResult, SummaryIntent, SummaryResult, TurnWaiting
+from clawd.journal.records import (
+    ModelIntent,
+    ModelResult,
+    SummaryIntent,
+    SummaryResult,
+    TurnOffline,
+    TurnWaiting,
+)
 from clawd.journal.spend import Tally, UsageRow, day_of, micros
 from clawd.journal.spend_direct import DirectSpend
 from clawd.messages import Sender
@@ -183,9 +190,9 @@ async def test_what_a_dead_process_asked_becomes_possible_spend_once(
 async def test_a_turn_that_begins_to_wait_or_can_not_be_read_has_nothing_under_way(
     bench: Bench, opened: OpenJournal
 ) -> None:
-    lease = await asked(bench, intent(1), SummaryIntent(step=-1, route="r", model="main", reserve_usd=0.5))
+    lease = await asked(bench, intent(1), intent(3, usd=0.5))
     await bench.journal.record(lease, result(1, PAID))
-    assert await open_requests(opened) == 1, "the summary failed, and nobody said what that cost"
+    assert await open_requests(opened) == 1, "nobody said what became of the other one"
     waiting = TurnWaiting(
         step=2, about="approval", name="t", subject="s", deadline=bench.clock.now() + timedelta(hours=1)
     )
@@ -213,8 +220,7 @@ async def test_a_failed_turn_settles_what_its_last_request_cost(bench: Bench, op
 async def test_a_failed_turn_does_not_settle_another_request_that_it_left_open(
     bench: Bench, opened: OpenJournal
 ) -> None:
-    failed = SummaryIntent(step=-1, route="summary", model="small", reserve_usd=0.5)
-    lease = await asked(bench, failed, intent(1, usd=0.25))
+    lease = await asked(bench, intent(1, model="small", usd=0.5), intent(3, usd=0.25))
     await bench.journal.record(lease, replace(ending(lease, "failed"), attempts=(BROKE,)), done=True)
     assert await sums(opened) == {
         "main": Tally(calls=1, failed=1, possible_calls=1, possible=1000),
@@ -443,3 +449,21 @@ async def test_what_no_turn_asked_counts_by_day_and_model_and_for_budgets(
     await opened.close()
     report = await asyncio.to_thread(check_state_dir, state_dir)
     assert report.findings == ()
+
+
+@pytest.mark.parametrize("by", ["result", "end", "wait"])
+async def test_a_summary_that_came_to_nothing_is_settled_with_the_request_that_it_was_for(
+    bench: Bench, opened: OpenJournal, by: str
+) -> None:
+    lease = await asked(bench, SummaryIntent(step=-1, route="r", model="main", reserve_usd=0.5), intent(1))
+    match by:
+        case "result":
+            await bench.journal.record(lease, result(1, BROKE, PAID))
+        case "end":
+            await bench.journal.record(lease, replace(ending(lease, "failed"), attempts=(BROKE,)), done=True)
+        case _:
+            now = bench.clock.now()
+            waiting = TurnOffline(since=now, until=now + timedelta(hours=1), error="E", attempts=(BROKE,))
+            await bench.journal.record(lease, waiting)
+    assert await open_requests(opened) == 0
+    assert (await sums(opened))["main"].possible == 1000, "what the attempt itself may have cost"

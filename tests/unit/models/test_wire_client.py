@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -15,11 +15,13 @@ from clawd.errors import ContextTooLong, ModelAuthError, ModelRateLimited, Model
 from clawd.models.base import Progress, TextDelta, Usage, collect
 from clawd.models.chat_config import ChatConfig
 from tests.fakes.descriptors import no_descriptor_left
+from tests.fakes.line import Line
 from tests.fakes.loop_clock import jump, stopped
 from tests.fakes.openai_api import FakeOpenAI, Reply
 from tests.unit.models.conftest import answered, ask, failed
 
 if TYPE_CHECKING:
+    from clawd.models.base import ManagedProvider
     from tests.unit.models.conftest import MakeChat
 
 KEY = "sk-test-0123456789abcdef"
@@ -307,6 +309,47 @@ async def test_headers_without_a_token_are_a_missing_first_token(make_chat: Make
 async def test_silence_in_the_middle_is_the_idle_limit(make_chat: MakeChat) -> None:
     error = await failed(make_chat, Reply(text="long answer", hang="stream", null_content=False), idle_s=0.2)
     assert "idle_s" in error.why
+
+
+@pytest.mark.parametrize("hang", ["headers", "first_token", "stream"])
+async def test_silence_of_a_server_that_can_not_be_reached_any_more_is_no_slow_model(
+    make_chat: MakeChat, hang: Literal["headers", "first_token", "stream"]
+) -> None:
+    reply = Reply(text="long answer", hang=hang, null_content=False)
+    async with FakeOpenAI(reply) as api, Line(api.base_url) as line:
+        chat = make_chat(line.url)
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(errors(chat))
+            await api.arrived()
+            line.fall_silent()
+            jump(60)
+        error = task.result()
+        assert error.what.endswith(" any more")
+        assert (error.offline, error.transient) == (True, False)
+        await chat.close()
+
+
+async def errors(chat: ManagedProvider) -> ModelUnavailable:
+    """Return what a request ends with."""
+    with pytest.raises(ModelUnavailable) as caught:
+        await collect(chat, ask())
+    return caught.value
+
+
+async def test_a_kept_connection_that_died_in_silence_is_no_slow_model(make_chat: MakeChat) -> None:
+    async with FakeOpenAI() as api, Line(api.base_url) as line:
+        chat = make_chat(line.url)
+        await collect(chat, ask())
+        line.fall_silent()
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(errors(chat))
+            await line.dropped.wait()
+            jump(60)
+        assert task.result().offline
+        assert len(api.requests) == 1
+        await line.mend()
+        assert (await collect(chat, ask())).text
+        await chat.close()
 
 
 async def test_a_slow_but_steady_stream_ends_at_the_total_limit(make_chat: MakeChat) -> None:
