@@ -3,11 +3,11 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
 from clawd.daemon.garbage import look_at_the_young, settle
-from clawd.late_dataclass import dataclass
 
 
 @pytest.fixture(autouse=True)
