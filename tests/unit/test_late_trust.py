@@ -68,3 +68,21 @@ def test_the_systems_authorities_are_read_at_the_first_connection_and_believed(t
 def test_what_no_authority_of_the_system_vouches_for_is_refused(tmp_path: Path) -> None:
     served, other = make_certificate(tmp_path), make_certificate(tmp_path, "other")
     assert run(served, trusted=other.cert) == ["0", "refused", "1"]
+
+
+MEDIA_TYPES = """
+import mimetypes, sys
+mimetypes.knownfiles = [sys.argv[1]]
+from clawd.late_trust import import_http
+import_http()
+from aiohttp.web_fileresponse import CONTENT_TYPES
+print(CONTENT_TYPES.guess_type("a.clawd")[0], mimetypes.guess_type("a.clawd")[0], mimetypes.guess_type("a.png")[0])
+"""
+
+
+def test_the_systems_media_types_are_read_by_the_first_who_asks(tmp_path: Path) -> None:
+    table = tmp_path / "mime.types"
+    table.write_text("application/clawd clawd\n", encoding="utf-8")
+    command = [sys.executable, "-c", MEDIA_TYPES, str(table)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["None", "application/clawd", "image/png"]
