@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, Literal
 
 from clawd.messages import COMMAND_NAMES
+from clawd.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -143,7 +143,7 @@ def parse(text: str, prefixes: Collection[str] = ()) -> Command | None:
             if any(behind_prefix(text, prefix) is not None for prefix in prefixes):
                 return None
             known = (*NAMES, *(prefix[1:] for prefix in prefixes if prefix.startswith("/")))
-            near = get_close_matches(name, known, n=1)
+            near = nearest(name, known)
             return UnknownCommand(name, near[0] if near else None)
 
 

@@ -7,6 +7,7 @@ on this host never needs them.
 
 from __future__ import annotations
 
+import mimetypes
 import os
 import ssl
 from collections.abc import Iterator
@@ -41,18 +42,29 @@ def import_http() -> None:
     """Import aiohttp; what it would read of authorities is read at the first use. Not for several threads.
 
     Its lists of handlers are taken in their Python form: the compiled one alone brings the C++ runtime in, 1.1 MB,
-    for lists of some ten entries.
+    for lists of some ten entries. The system's table of media types, for files that a server serves from a folder,
+    is not read, 0.4 MB; whoever asks for a type later reads it then.
     """
     said = os.environ.get(_PURE_LISTS)
     os.environ[_PURE_LISTS] = "1"
     try:
-        with _put_off():
+        with _put_off(), _without_media_types():
             import aiohttp.web  # noqa: F401 - this import is what the module is for
     finally:
         if said is None:
             del os.environ[_PURE_LISTS]
         else:
             os.environ[_PURE_LISTS] = said
+
+
+@contextmanager
+def _without_media_types() -> Iterator[None]:
+    """Let a table that is made inside the block hold what Python itself knows of, as if the rest were read."""
+    before, mimetypes.inited = mimetypes.inited, True
+    try:
+        yield
+    finally:
+        mimetypes.inited = before
 
 
 @contextmanager

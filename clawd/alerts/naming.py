@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from clawd.alerts.base import RULES
 from clawd.alerts.rules import PER
+from clawd.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,7 +35,7 @@ def rule_named(text: str) -> tuple[RuleName | None, str]:
     for rule in RULES:
         if rule == wanted:
             return rule, ""
-    return None, next(iter(get_close_matches(wanted, RULES, n=1)), "")
+    return None, next(iter(nearest(wanted, RULES)), "")
 
 
 def means_silence(text: str, rule: str | None, label: str | None) -> bool:
@@ -64,7 +64,7 @@ def check_label(
     }[kind]
     if label in names:
         return None
-    near = get_close_matches(label, names, n=1)
+    near = nearest(label, names)
     return LabelProblem(
         what=f"there is no {kind} {label!r:.60}",
         why=f"{kind}s: {', '.join(names) or 'none'}",

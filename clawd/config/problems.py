@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from clawd.config.nodes import KeyPath, Mark, key_text
 from clawd.config.secrecy import hide_values
 from clawd.errors import ConfigError, ConfigProblem
+from clawd.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -93,7 +93,7 @@ class Problems:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest known word, empty when none is near."""
-    near = get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    near = nearest(word.lower(), known)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

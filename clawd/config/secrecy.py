@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel
 
 from clawd.config.base import Secret
+from clawd.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -49,9 +49,9 @@ def names_secret(key: str) -> bool:
         return True
     if last in ("keys", "tokens"):
         return not before or before[-1] in _KINDS
-    if before and before[-1] in _KINDS and get_close_matches(last, ("key",), cutoff=0.6):
+    if before and before[-1] in _KINDS and nearest(last, ("key",)):
         return True
-    return bool(get_close_matches(last, _MISSPELT, n=1, cutoff=0.8))
+    return bool(nearest(last, _MISSPELT, cutoff=0.8))
 
 
 def names_secret_in_url(name: str) -> bool:

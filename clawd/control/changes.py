@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -44,6 +43,7 @@ from clawd.messages import (
     Sender,
     Text,
 )
+from clawd.nearest import nearest
 
 if TYPE_CHECKING:
     from clawd.control.services import ControlServices
@@ -175,7 +175,7 @@ class Changes:
         names = self._services.names()
         if name is None or name in names:
             return name
-        near = get_close_matches(name, names, n=1)
+        near = nearest(name, names)
         raise BadRequest(
             f"there is no model {name!r}",
             why=f"models and routes: {', '.join(names)}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import sys
@@ -27,6 +26,7 @@ from clawd.ports import holder_of_port
 from clawd.texts import LANGUAGES, catalogue
 
 from .economy import economise
+from .garbage import settle
 from .last_run import RunNote, last_written
 from .lifecycle import Lifecycle
 from .parts import build
@@ -130,7 +130,7 @@ async def serve(
 
             def ready(parts: Parts) -> None:
                 announce(parts, program=program)
-                settle()
+                settle(often=loaded.config.profile == "edge")
                 selector.count_into(parts.counts)  # a start is long rounds, and held up nobody
                 watch.start()
 
@@ -147,13 +147,6 @@ def without_gateway(loaded: LoadedConfig) -> LoadedConfig:
     """Return the configuration with the gateway turned off; a reload does not turn it on again."""
     gateway = loaded.config.gateway.model_copy(update={"port": False})
     return replace(loaded, config=loaded.config.model_copy(update={"gateway": gateway}))
-
-
-def settle() -> None:
-    """Let collections of garbage begin; what start-up made lives as long as the process: none looks at it."""
-    gc.collect()
-    gc.freeze()
-    gc.enable()
 
 
 def announce(parts: Parts, *, program: str) -> None:

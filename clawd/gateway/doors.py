@@ -14,9 +14,7 @@ from clawd.gateway.files import Files
 from clawd.gateway.health import Health
 from clawd.gateway.held_inbox import HeldInbox
 from clawd.gateway.metrics import MetricsPage
-from clawd.gateway.openai import OpenAIDoor
-from clawd.gateway.openai_agent import AgentDoor
-from clawd.gateway.openai_kept import KeptResponses
+from clawd.gateway.openai_paths import OpenAIPaths
 from clawd.gateway.openapi import Description
 from clawd.gateway.remote import RemoteDoor
 from clawd.gateway.rest import Messages
@@ -33,6 +31,8 @@ if TYPE_CHECKING:
     from clawd.config.schema import GatewayConfig
     from clawd.gateway.apps import Callers
     from clawd.gateway.limits import Limits
+    from clawd.gateway.openai import OpenAIDoor
+    from clawd.gateway.openai_models import Offered
     from clawd.gateway.places import Places
     from clawd.gateway.remote import Mounted
     from clawd.gateway.surroundings import Surroundings, Times
@@ -83,7 +83,8 @@ class Doors:
             body_timeout_s=times.body_s,
         )
         streaming = self._streaming(approvals, limits, callers)
-        self._openai = self._openai_door()
+        offered = around.offered
+        self._openai = OpenAIPaths(lambda: self._openai_door(offered)) if offered is not None else None
         self._all: list[Door] = [
             Health(around.readiness),
             MetricsPage(around.metrics, around.tokens, settings().host, around.clock),
@@ -148,10 +149,13 @@ class Doors:
             return []
         return [Files(around.artifacts, around.tokens, body_timeout_s=self._times.body_s)]
 
-    def _openai_door(self) -> OpenAIDoor | None:
+    def _openai_door(self, offered: Callable[[], Offered]) -> OpenAIDoor:
+        # 0.4 MB that a daemon whose clients speak otherwise does without.
+        from clawd.gateway.openai import OpenAIDoor
+        from clawd.gateway.openai_agent import AgentDoor
+        from clawd.gateway.openai_kept import KeptResponses
+
         around = self._around
-        if around.offered is None:
-            return None
         agent = AgentDoor(
             self._inbox,
             around.views,
@@ -163,7 +167,7 @@ class Doors:
         return OpenAIDoor(
             agent,
             KeptResponses(agent, around.tokens, self._waits, around.erase),
-            around.offered,
+            offered,
             around.tokens,
             around.clock,
             max_body_bytes=self._max_body_bytes,

@@ -67,23 +67,9 @@ class OpenAIDoor:
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
-        self._kept = kept
-        self._list = ModelList(offered, tokens)
+        self.kept: Final = kept
+        self.models: Final = ModelList(offered, tokens)
         self._streams = Streams(keepalive_s)
-
-    def routes(self) -> list[web.RouteDef]:
-        """Return the routes to add to an application."""
-        return [
-            *self._list.routes(),
-            web.post("/v1/chat/completions", self.chat),
-            web.post("/v1/responses", self.respond),
-            *self._kept.routes(),
-            *(
-                web.route(method, f"/v1/{kind}/{{rest:.+}}", self.not_yet)
-                for kind in ("audio", "images")
-                for method in ("GET", "POST")
-            ),
-        ]
 
     def tasks(self) -> frozenset[asyncio.Task[None]]:
         """Return the tasks of the answers under way."""

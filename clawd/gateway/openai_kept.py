@@ -46,14 +46,6 @@ class KeptResponses:
         self._waits = waits
         self._erase = erase
 
-    def routes(self) -> list[web.RouteDef]:
-        """Return the routes to add to an application."""
-        return [
-            web.get("/v1/responses/{id}", self.show),
-            web.delete("/v1/responses/{id}", self.delete),
-            web.post("/v1/responses/{id}/cancel", self.cancel),
-        ]
-
     async def show(self, request: web.Request) -> web.Response:
         """Answer with a response as it is now."""
         token = self._tokens.require(request.headers, "chat", "read")

@@ -49,10 +49,6 @@ class ModelList:
         self._offered = offered
         self._tokens = tokens
 
-    def routes(self) -> list[web.RouteDef]:
-        """Return the routes to add to an application."""
-        return [web.get("/v1/models", self.list_all), web.get("/v1/models/{id:.+}", self.show)]
-
     async def list_all(self, request: web.Request) -> web.Response:
         """Answer with all names."""
         self._tokens.require(request.headers, "chat", "read")

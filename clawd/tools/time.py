@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import zoneinfo
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +10,7 @@ from pydantic import field_validator
 
 from clawd.config.schema import ToolConfig
 from clawd.errors import ToolFailed, ToolRetry
+from clawd.nearest import nearest
 from clawd.tools.base import ToolPlugin, ToolResult, ToolSpec
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _advice(name: str, known: set[str]) -> str:
     folded = {zone.casefold(): zone for zone in sorted(known)}
     folded |= {zone.rpartition("/")[2].casefold(): zone for zone in sorted(known)}
     word = name.strip().replace(" ", "_").casefold()
-    close = difflib.get_close_matches(word, folded, n=3, cutoff=0.75)
+    close = nearest(word, folded, most=3, cutoff=0.75)
     return (
         f"did you mean {' or '.join(dict.fromkeys(folded[match] for match in close))}?"
         if close

@@ -68,3 +68,20 @@ def test_the_systems_authorities_are_read_at_the_first_connection_and_believed(t
 def test_what_no_authority_of_the_system_vouches_for_is_refused(tmp_path: Path) -> None:
     served, other = make_certificate(tmp_path), make_certificate(tmp_path, "other")
     assert run(served, trusted=other.cert) == ["0", "refused", "1"]
+
+
+MEDIA_TYPES = """
+import mimetypes, pathlib, sys
+mimetypes.knownfiles = [sys.argv[1]]
+from clawd.late_trust import import_http
+import_http()
+print(mimetypes.inited)
+pathlib.Path(sys.argv[1]).write_text("application/clawd clawd")
+print(mimetypes.guess_type("a.clawd")[0], mimetypes.guess_type("a.png")[0])
+"""
+
+
+def test_the_systems_media_types_are_read_by_the_first_who_asks(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MEDIA_TYPES, str(tmp_path / "mime.types")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "application/clawd", "image/png"]
