@@ -14,7 +14,8 @@ from tests.fakes.bot_api_remote import bot_api_process
 
 TURNS = 500
 CHATS = 10
-REACH_MB = {"terminal": 64, "telegram": 90}  # VmHWM, of 1,000,000 bytes, with `profile: edge`
+_MIB = 1.048576  # in MB; the reach is in units of 1,024 kB as /proc/PID/status counts them
+REACH_MB = {"terminal": 64 * _MIB, "telegram": 90 * _MIB}  # VmHWM with `profile: edge`
 
 
 class Peak(NamedTuple):

@@ -26,7 +26,7 @@ async def told(*infos: ModelInfo) -> str:
     minds = SimpleNamespace(default_route=lambda: ("a", "b"), infos=lambda: infos)
     situation = SimpleNamespace(began=time.monotonic() - 3600 - 120 - 5)
     views = SimpleNamespace(stats=stats)
-    status = StatusInChat(cast("Any", situation), cast("Any", views), cast("Any", minds))
+    status = StatusInChat(cast("Any", situation), cast("Any", views), cast("Any", minds), pause=lambda: "")
     return await status.text("en")
 
 
