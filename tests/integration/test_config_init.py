@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from clawd.cli.init import PORT
 from clawd.config.loader import load_config
 from clawd.plugins import find_plugins
+from clawd.ports import holder_of_port
 from tests.fakes.bot_api import TOKEN, FakeBotApi
 from tests.fakes.control_api import FakeControlApi
 from tests.fakes.forked import fork_command
@@ -98,9 +100,9 @@ async def test_existing_file_is_kept_unless_force_is_given(shell: Shell) -> None
 @pytest.mark.parametrize(
     ("config_path", "words"),
     [
-        (None, "reload (process 7 runs without a configuration yet)"),
-        ("{config}", "reload (process 7 runs with this file; what it can't change, it names)"),
-        ("/else/where.yaml", "stop, then clawd start (process 7 runs with /else/where.yaml)"),
+        (None, "reload (process {pid} runs without a configuration yet)"),
+        ("{config}", "reload (process {pid} runs with this file; what it can't change, it names)"),
+        ("/else/where.yaml", "stop, then clawd start (process {pid} runs with /else/where.yaml)"),
     ],
 )
 async def test_next_step_with_a_daemon_that_runs_is_no_start(
@@ -110,10 +112,12 @@ async def test_next_step_with_a_daemon_that_runs_is_no_start(
     (state_dir / "clawd" / "state").mkdir(parents=True)
     with FakeControlApi(state_dir / "clawd" / "state" / "clawd.sock") as api:
         path = config_path.format(config=shell.config) if config_path else None
-        api.answers["/status"] = {"pid": 7, "config_path": path}
+        holder = await asyncio.to_thread(holder_of_port, PORT)  # of some daemon on this host; none is made
+        pid = holder.pid if holder is not None else 7
+        api.answers["/status"] = {"pid": pid, "config_path": path}
         ended = await shell.run("init")
     assert ended.code == 0
-    assert ended.err.splitlines()[-1] == f"next:     clawd {words}"
+    assert ended.err.splitlines()[-1] == f"next:     clawd {words.format(pid=pid)}"
     assert "uses that port" not in ended.err, "it may be the daemon itself"
 
 
