@@ -29,12 +29,18 @@ _SOCKS = frozenset({"socks4", "socks5", "socks5h"})
 _PORTS: Final = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080, "socks5h": 1080}
 # A peer that is there confirms what it gets within moments, however long it thinks: silence of the system behind it
 # means that the line is dead. The kernel finds that out, with no timer of ours. Source: tcp(7).
-_DEAD_AFTER_S: Final = 20
+#
+# TCP_USER_TIMEOUT takes the place of TCP_KEEPCNT: once it is over, a single question without an answer ends the
+# connection. All questions have to fit before it, or one packet that gets lost would, and a request be paid twice.
+_QUESTIONS: Final = 3
+_BETWEEN_S: Final = 5
+_FIRST_AFTER_S: Final = 15
+_DEAD_AFTER_S: Final = _FIRST_AFTER_S + _QUESTIONS * _BETWEEN_S
 _LIVELINESS: Final = (
     (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
-    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", _DEAD_AFTER_S),  # until the first question whether it is there
-    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 5),
-    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", _FIRST_AFTER_S),  # until the first question whether it is there
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", _BETWEEN_S),
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", _QUESTIONS),
     (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 1000 * _DEAD_AFTER_S),  # of what was sent and is not confirmed
 )
 
