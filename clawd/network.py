@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohappyeyeballs import start_connection
 
 from clawd.errors import ConfigError, ConfigProblem
 from clawd.lookups import Lookups
@@ -43,6 +43,7 @@ _LIVELINESS: Final = (
     (socket.IPPROTO_TCP, "TCP_KEEPCNT", _QUESTIONS),
     (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 1000 * _DEAD_AFTER_S),  # of what was sent and is not confirmed
 )
+_NEXT_ADDRESS_S: Final = 0.25  # as aiohttp: then the next address is tried beside one that does not answer
 
 
 def client_session(network: NetworkConfig, **options: Any) -> aiohttp.ClientSession:
@@ -78,17 +79,19 @@ async def knock(network: NetworkConfig, url: str, timeout_s: float) -> None:
     there = urlsplit(network.proxy or url)
     port = there.port or _PORTS[there.scheme.lower()]
     async with asyncio.timeout(timeout_s):
-        *others, last = await Lookups().resolve(there.hostname or "", port, socket.AF_UNSPEC)
-        for address in others:
-            with suppress(OSError):
-                await _connect(address)
-                return
-        await _connect(last)
+        found = await Lookups().resolve(there.hostname or "", port, socket.AF_UNSPEC)
+        # As requests connect: a host whose first address leads nowhere (IPv6 that is not routed) is reached.
+        reached = await start_connection(
+            [_address_info(each) for each in found], happy_eyeballs_delay=_NEXT_ADDRESS_S, interleave=1
+        )
+    reached.close()
 
 
-async def _connect(address: ResolveResult) -> None:
-    _, writer = await asyncio.open_connection(address["host"], address["port"])
-    writer.transport.abort()
+def _address_info(address: ResolveResult) -> AddrInfoType:
+    where: tuple[str, int] | tuple[str, int, int, int] = (address["host"], address["port"])
+    if address["family"] == socket.AF_INET6:
+        where = (*where[:2], 0, 0)
+    return address["family"], socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where
 
 
 def check_network(network: NetworkConfig) -> None:

@@ -97,3 +97,17 @@ async def test_a_knock_goes_to_the_proxy_where_there_is_one() -> None:
         proxy.accept()[0].close()  # it is there
     with pytest.raises(ConnectionRefusedError):
         await knock(NetworkConfig(), address, 30)
+
+
+async def test_a_knock_is_heard_at_an_address_behind_one_that_leads_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full, heard = socket.create_server(("127.0.0.1", 0), backlog=0), socket.create_server(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in (full, heard)]
+    answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer)
+    with full, heard, socket.socket() as one, socket.socket() as other:
+        for each in (one, other):  # who comes behind them is not answered, as where packets get lost
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.1", ports[0]))
+        await knock(NetworkConfig(), "https://two.example/", 30)
