@@ -73,16 +73,17 @@ def _begin(name: _Name) -> None:
 
 def _run(name: _Name) -> None:
     found: list[ResolveResult] = []
-    failure: OSError | ValueError | None = None
+    failure: OSError | ValueError | None = OSError(errno.EIO, "looking the name up broke off")
     try:
-        found = _look_up(*name)
+        found, failure = _look_up(*name), None
     except (OSError, ValueError) as error:
         failure = error
-    with _lock:
-        waiting = _under_way.pop(name)
-    for loop, answer in waiting:
-        with suppress(RuntimeError):  # that loop is closed
-            loop.call_soon_threadsafe(_tell, answer, found, failure)
+    finally:  # also behind what nobody foresaw, such as no memory: else who waits would wait for ever
+        with _lock:
+            waiting = _under_way.pop(name)
+        for loop, answer in waiting:
+            with suppress(RuntimeError):  # that loop is closed
+                loop.call_soon_threadsafe(_tell, answer, found, failure)
 
 
 def _tell(

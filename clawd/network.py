@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohappyeyeballs import start_connection
 
 from clawd.errors import ConfigError, ConfigProblem
 from clawd.lookups import Lookups
@@ -29,14 +29,21 @@ _SOCKS = frozenset({"socks4", "socks5", "socks5h"})
 _PORTS: Final = {"http": 80, "https": 443, "socks4": 1080, "socks5": 1080, "socks5h": 1080}
 # A peer that is there confirms what it gets within moments, however long it thinks: silence of the system behind it
 # means that the line is dead. The kernel finds that out, with no timer of ours. Source: tcp(7).
-_DEAD_AFTER_S: Final = 20
+#
+# TCP_USER_TIMEOUT takes the place of TCP_KEEPCNT: once it is over, a single question without an answer ends the
+# connection. All questions have to fit before it, or one packet that gets lost would, and a request be paid twice.
+_QUESTIONS: Final = 3
+_BETWEEN_S: Final = 5
+_FIRST_AFTER_S: Final = 15
+_DEAD_AFTER_S: Final = _FIRST_AFTER_S + _QUESTIONS * _BETWEEN_S
 _LIVELINESS: Final = (
     (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
-    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", _DEAD_AFTER_S),  # until the first question whether it is there
-    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 5),
-    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", _FIRST_AFTER_S),  # until the first question whether it is there
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", _BETWEEN_S),
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", _QUESTIONS),
     (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 1000 * _DEAD_AFTER_S),  # of what was sent and is not confirmed
 )
+_NEXT_ADDRESS_S: Final = 0.25  # as aiohttp: then the next address is tried beside one that does not answer
 
 
 def client_session(network: NetworkConfig, **options: Any) -> aiohttp.ClientSession:
@@ -72,17 +79,19 @@ async def knock(network: NetworkConfig, url: str, timeout_s: float) -> None:
     there = urlsplit(network.proxy or url)
     port = there.port or _PORTS[there.scheme.lower()]
     async with asyncio.timeout(timeout_s):
-        *others, last = await Lookups().resolve(there.hostname or "", port, socket.AF_UNSPEC)
-        for address in others:
-            with suppress(OSError):
-                await _connect(address)
-                return
-        await _connect(last)
+        found = await Lookups().resolve(there.hostname or "", port, socket.AF_UNSPEC)
+        # As requests connect: a host whose first address leads nowhere (IPv6 that is not routed) is reached.
+        reached = await start_connection(
+            [_address_info(each) for each in found], happy_eyeballs_delay=_NEXT_ADDRESS_S, interleave=1
+        )
+    reached.close()
 
 
-async def _connect(address: ResolveResult) -> None:
-    _, writer = await asyncio.open_connection(address["host"], address["port"])
-    writer.transport.abort()
+def _address_info(address: ResolveResult) -> AddrInfoType:
+    where: tuple[str, int] | tuple[str, int, int, int] = (address["host"], address["port"])
+    if address["family"] == socket.AF_INET6:
+        where = (*where[:2], 0, 0)
+    return address["family"], socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where
 
 
 def check_network(network: NetworkConfig) -> None:

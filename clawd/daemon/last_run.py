@@ -36,6 +36,8 @@ class RunNote:
     Opened under the lock of the state directory. The note is never waited for on the disk: one that a power cut left
     empty speaks of an end without a stop too. Where it can't be written, the next run knows nothing of this one.
 
+    What never came to be a run leaves the earlier note as it was: a start that failed, and one for a single terminal.
+
     Args:
         folder: The state directory.
         clock: Tells when this run began and ended.
@@ -47,7 +49,9 @@ class RunNote:
         self._path = folder / FILE
         self._clock = clock
         self._began = clock.now()
-        note = _read(self._path)
+        self._counts = counts
+        self._is_ready = False
+        self._earlier = note = _read(self._path)
         self.last_end = _end_of(note, seen) if note is not None else None
         self._restarts = _restarts_of(note or {}, self._began)
         if self.last_end is not None and counts:
@@ -76,22 +80,47 @@ class RunNote:
                 "ended_without_stop",
                 extra={"pid": last.pid, "started_at": last.started_at, "last_seen": last.at},
             )
-        self._write(ended_at=None)
+        if self._counts:
+            self._write_own(ended_at=None)
+        else:
+            self._leave_earlier()
         return self
+
+    def ready(self) -> None:
+        """Note that the start is over: what ends this run from now on without a stop is a crash."""
+        self._is_ready = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self._counts:
+            return
         if error is None:
-            self._write(ended_at=self._clock.now())
+            self._write_own(ended_at=self._clock.now())
+        elif not self._is_ready:
+            self._leave_earlier()
 
-    def _write(self, *, ended_at: datetime | None) -> None:
-        note = {
-            "pid": os.getpid(),
-            "started_at": self._began.isoformat(),
-            "ended_at": ended_at.isoformat() if ended_at else None,
-            "restarts": [{"at": each.at.isoformat(), "crash": each.crash} for each in self._restarts],
-        }
+    def _write_own(self, *, ended_at: datetime | None) -> None:
+        self._write(
+            {
+                "pid": os.getpid(),
+                "started_at": self._began.isoformat(),
+                "ended_at": ended_at.isoformat() if ended_at else None,
+                "restarts": [{"at": each.at.isoformat(), "crash": each.crash} for each in self._restarts],
+            }
+        )
+
+    def _leave_earlier(self) -> None:
+        """Let the next run find the note that this one found, with what its own log lines would hide of a crash."""
+        if self._earlier is None:
+            with suppress(OSError):
+                self._path.unlink()
+            return
+        last = self.last_end
+        seen = last.at.isoformat() if last is not None and last.how == "crash" and last.at else None
+        self._write({**self._earlier, "seen_at": seen})
+
+    def _write(self, note: Mapping[str, object]) -> None:
         new = self._path.with_name(f"{FILE}.new")
         try:
             fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -152,7 +181,7 @@ def _end_of(note: Mapping[str, Any], seen: datetime | None) -> LastEnd:
     ended = _moment(note.get("ended_at"))
     return LastEnd(
         how="crash" if ended is None else "clean",
-        at=ended or seen,
+        at=ended or _moment(note.get("seen_at")) or seen,
         pid=pid if isinstance(pid, int) else 0,
         started_at=_moment(note.get("started_at")),
     )

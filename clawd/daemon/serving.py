@@ -129,6 +129,7 @@ async def serve(
             program = own_call(config, Path(sys.executable).with_name("clawd"), environ)
 
             def ready(parts: Parts) -> None:
+                run.ready()
                 announce(parts, program=program)
                 settle(often=loaded.config.profile == "edge")
                 selector.count_into(parts.counts)  # a start is long rounds, and held up nobody

@@ -18,6 +18,7 @@ from clawd.alerts.calls import address_of
 from clawd.alerts.cases import Case, fingerprint_of
 from clawd.alerts.rows import AlertRows
 from clawd.config.schema import JournalConfig
+from clawd.daemon import last_run
 from clawd.ids import SystemClock
 from clawd.journal.items import Push
 from clawd.journal.opening import open_journal
@@ -229,6 +230,7 @@ def test_a_chat_that_is_killed_takes_its_work_along_and_the_next_one_shows_the_a
         terminal.process.send_signal(signal.SIGKILL)
         wait_for_end_of(pid)
     assert is_free(home)
+    assert not list(home.rglob(last_run.FILE))  # or the next daemon would tell a crash
     with Terminal(argv("--standalone"), environ(home)) as terminal:
         terminal.until("The end.")
         [turn] = turns(home)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -151,6 +152,7 @@ async def test_a_disk_that_fails_stops_the_daemon_with_74_before_anything_is_ack
             assert await here.wait_dead() == EXIT_JOURNAL, here.tail()
         assert not here.answers(11)
         await here.start()
+        assert (await here.control("status"))["last_end"]["how"] == "crash"
         await here.all_answered()
         assert not here.judge().broken
 
@@ -159,10 +161,18 @@ async def test_a_start_after_a_kill_says_that_nobody_stopped_the_daemon(state_di
     async with world(state_dir) as here:
         await here.start()
         assert (await here.control("status"))["last_end"] is None
+        assert here.daemon is not None
+        killed = here.daemon.pid
         await here.kill()
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            here.configure(gateway={"port": taken.getsockname()[1]})
+            await here.start()
+            assert await here.wait_dead() > 0
+        here.configure()
         await here.start()
         await until_logged(here, "ended_without_stop")
-        assert (await here.control("status"))["last_end"]["how"] == "crash"
+        last = (await here.control("status"))["last_end"]
+        assert (last["how"], last["pid"]) == ("crash", killed)
         assert await here.stop() == 0
         await here.start()
         assert (await here.control("status"))["last_end"]["how"] == "clean"

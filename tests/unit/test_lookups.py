@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 from collections.abc import Iterator
@@ -39,6 +40,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     monkeypatch.setattr(socket, "getaddrinfo", server)
     yield server
     server.answers.set()
+    _join()
+
+
+def _join() -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("lookup:"):
             thread.join()
@@ -116,4 +121,18 @@ async def test_a_system_without_threads_is_told(server: NameServer, monkeypatch:
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(OSError, match="no thread"):
         await Lookups().resolve("localhost", 80)
+    assert not lookups._under_way
+
+
+async def test_who_waits_is_told_also_where_a_look_up_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_off(*_: Any, **__: Any) -> Any:
+        raise MemoryError
+
+    broke: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", broke.append)
+    monkeypatch.setattr(socket, "getaddrinfo", break_off)
+    async with asyncio.timeout(30):
+        assert await _outcome("a.example") == errno.EIO
+    _join()
+    assert [each.exc_type for each in broke] == [MemoryError]
     assert not lookups._under_way

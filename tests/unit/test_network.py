@@ -76,8 +76,15 @@ async def test_a_connection_whose_line_dies_is_ended_by_the_system() -> None:
             assert response.connection.transport is not None
             used: socket.socket = response.connection.transport.get_extra_info("socket")
             assert used.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-            assert used.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
-            assert used.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 20
+            first, between = (
+                used.getsockopt(socket.IPPROTO_TCP, each)
+                for each in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)
+            )
+            # Linux looks at this, and no more at TCP_KEEPCNT, when it judges: three questions come before it is over.
+            assert used.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1000 * (
+                first + 3 * between
+            )
+            assert (first, between) == (15, 5)
             response.close()
         (await looked)()
 
@@ -90,3 +97,17 @@ async def test_a_knock_goes_to_the_proxy_where_there_is_one() -> None:
         proxy.accept()[0].close()  # it is there
     with pytest.raises(ConnectionRefusedError):
         await knock(NetworkConfig(), address, 30)
+
+
+async def test_a_knock_is_heard_at_an_address_behind_one_that_leads_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full, heard = socket.create_server(("127.0.0.1", 0), backlog=0), socket.create_server(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in (full, heard)]
+    answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer)
+    with full, heard, socket.socket() as one, socket.socket() as other:
+        for each in (one, other):  # who comes behind them is not answered, as where packets get lost
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.1", ports[0]))
+        await knock(NetworkConfig(), "https://two.example/", 30)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from clawd.daemon.last_run import FILE, RunNote, last_written
 from clawd.testing import ManualClock
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
 
@@ -45,7 +47,9 @@ def test_a_run_without_a_stop_is_warned_of_once(
     if kind == "killed":
         RunNote(tmp_path, clock, seen=None).__enter__()
     else:
-        with pytest.raises(RuntimeError), RunNote(tmp_path, clock, seen=None):
+        run = RunNote(tmp_path, clock, seen=None)
+        run.ready()
+        with pytest.raises(RuntimeError), run:
             raise RuntimeError
     seen = began + timedelta(seconds=30)
     with caplog.at_level(logging.WARNING), RunNote(tmp_path, later(clock), seen=seen) as note:
@@ -91,6 +95,42 @@ def test_a_run_for_one_terminal_is_no_restart(tmp_path: Path) -> None:
     for _ in range(2):
         with RunNote(tmp_path, ManualClock(), seen=None, counts=False) as note:
             assert note.restarts == []
+
+
+@pytest.mark.parametrize("kind", ["failed start", "killed chat", "chat"])
+def test_what_never_came_to_be_a_run_hides_no_crash_and_is_none(tmp_path: Path, kind: str) -> None:
+    clock = ManualClock()
+    began = clock.now()
+    RunNote(tmp_path, clock, seen=None).__enter__()  # and killed
+    for minutes in (1, 2):
+        nothing(tmp_path, kind, seen=began + timedelta(minutes=minutes))
+    with RunNote(tmp_path, later(clock), seen=began + timedelta(minutes=5)) as note:
+        last = note.last_end
+        (restart,) = note.restarts
+    assert last is not None
+    assert (last.how, last.started_at, last.at) == ("crash", began, began + timedelta(minutes=1))
+    assert restart.crash
+    nothing(tmp_path, kind, seen=None)
+    with RunNote(tmp_path, later(later(clock)), seen=None) as note:
+        assert note.last_end is not None
+        assert (note.last_end.how, [each.crash for each in note.restarts]) == ("clean", [True, False])
+
+
+@pytest.mark.parametrize("kind", ["failed start", "killed chat", "chat"])
+def test_what_never_came_to_be_a_run_is_not_the_first(tmp_path: Path, kind: str) -> None:
+    nothing(tmp_path, kind, seen=None)
+    assert RunNote(tmp_path, ManualClock(), seen=None).last_end is None
+
+
+def nothing(folder: Path, kind: str, *, seen: datetime | None) -> None:
+    """Let something open the state directory that is no run of a daemon."""
+    note = RunNote(folder, ManualClock(), seen=seen, counts=kind == "failed start")
+    if kind == "killed chat":
+        note.__enter__()
+        return
+    with suppress(RuntimeError), note:
+        if kind == "failed start":
+            raise RuntimeError
 
 
 def test_only_so_many_restarts_are_remembered(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from clawd.models.info import ModelInfo
 
 
-async def told(*infos: ModelInfo) -> str:
-    """Return what it says of two models on the route."""
+async def told(*infos: ModelInfo, pause: str = "") -> str:
+    """Return what it says of two models on the route, while the journal can't be written for this reason."""
 
     async def stats() -> Any:
         return SimpleNamespace(queued=2, running=1)
@@ -26,7 +26,7 @@ async def told(*infos: ModelInfo) -> str:
     minds = SimpleNamespace(default_route=lambda: ("a", "b"), infos=lambda: infos)
     situation = SimpleNamespace(began=time.monotonic() - 3600 - 120 - 5)
     views = SimpleNamespace(stats=stats)
-    status = StatusInChat(cast("Any", situation), cast("Any", views), cast("Any", minds), pause=lambda: "")
+    status = StatusInChat(cast("Any", situation), cast("Any", views), cast("Any", minds), pause=lambda: pause)
     return await status.text("en")
 
 
@@ -39,3 +39,8 @@ async def test_the_status_names_the_model_that_would_answer_now(
 ) -> None:
     expected = say("status", "en", version=__version__, uptime="1 h 2 min", model=model, queued=2, running=1)
     assert await told(*infos) == expected
+
+
+async def test_the_status_says_while_nothing_can_be_written() -> None:
+    written, held = await told(info("a")), await told(info("a"), pause="database or disk is full")
+    assert held == written + "\n" + say("status_paused", "en", why="database or disk is full")
