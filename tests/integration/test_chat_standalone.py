@@ -28,6 +28,7 @@ from tests.conformance.journals import message
 from tests.fakes.forked import run_clawd
 from tests.fakes.terminal import Terminal
 from tests.integration.test_chat_daemon import SLOW, argv, daemon, environ, home, model, turns
+from tests.integration.test_chat_terminal import at_rest
 
 __all__ = ["home", "model"]  # the fixtures
 
@@ -206,6 +207,7 @@ def test_at_a_terminal_the_chat_names_both_ways_on_and_one_of_them_needs_no_daem
         terminal.until("›")
         terminal.type("one\r")
         terminal.until("you said: one")
+        at_rest(terminal)
         terminal.type("\x04")
         assert terminal.wait() == 0
     assert is_free(home)
@@ -235,6 +237,7 @@ def test_a_chat_that_is_killed_takes_its_work_along_and_the_next_one_shows_the_a
         terminal.until("The end.")
         [turn] = turns(home)
         assert (turn["state"], turn["answer"]) == ("answered", SLOW)
+        at_rest(terminal)
         terminal.type("\x04")
         assert terminal.wait() == 0
         assert terminal.screen.text().rstrip().endswith("clawd chat --standalone")
