@@ -101,9 +101,10 @@ def test_a_message_is_answered_in_a_pipe_and_in_a_terminal(home: Path) -> None:
         with Terminal(argv(), environ(home)) as terminal:
             terminal.until("›")
             terminal.type("one\r")
-            terminal.until("you said: one")
+            terminal.until(lambda screen: screen.visible().endswith("you said: one\n›"))
             terminal.type("/status\r")
             terminal.until("model: main")
+            terminal.until(lambda screen: screen.visible().endswith("\n›"))
             terminal.type("\x04")
             assert terminal.wait() == 0
 
