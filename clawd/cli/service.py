@@ -23,6 +23,7 @@ from clawd.cli.units import (
     UnitError,
     Units,
     check_reachable,
+    make_state,
     remove,
     sandbox_path,
     script,
@@ -92,6 +93,7 @@ def install(
         raise UnitError("with --root nothing is started", where=str(root), remedy="leave out --now")
     if wanted.scope == "system":
         check_reachable(_command(), Path(sys.executable).resolve())
+    make_state(wanted)
     for file in wanted.files:
         write(file)
     if wanted.scope == "user" and len(wanted.files) == 1:
@@ -228,8 +230,8 @@ def _units(asked: Invocation, user: bool | None, root: Path, *, sandbox: bool = 
 
 def _elsewhere(asked: Invocation) -> Path | None:
     """Return the state directory where it is not below the home, with all else that may be written."""
-    state = _state(asked, "user")
-    return None if state.is_relative_to(paths.home_dir(asked.environ)) else state
+    state = _state(asked, "user").resolve()  # links may lead out of the home
+    return None if state.is_relative_to(paths.home_dir(asked.environ).resolve()) else state
 
 
 def _command() -> Path:

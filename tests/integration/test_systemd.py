@@ -218,6 +218,15 @@ def test_what_is_printed_is_a_script_that_writes_what_an_installation_would(
     ]
 
 
+def test_a_printed_script_ends_at_the_first_file_that_it_cannot_write(tmp_path: Path) -> None:
+    wanted = units("system", command=CLAWD, config=None, environ={}, root=tmp_path)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "systemd").write_text("no directory")
+    done = subprocess.run(["/bin/sh"], input=script(wanted), capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert not wanted.files[-1].path.exists()
+
+
 @pytest.mark.parametrize("path", ["/home/ann/venv/bin/clawd", "/root/x/clawd", "/tmp/venv/clawd"])
 def test_the_system_service_refuses_what_its_protection_would_hide(path: str) -> None:
     with pytest.raises(UnitError, match="could not reach"):
