@@ -87,6 +87,8 @@ def install(
         emit({"scope": wanted.scope, "files": files, "steps": list(wanted.steps)})
         return
     if print_only:
+        if wanted.scope == "system":
+            _warn_of_hidden()
         out(script(wanted).rstrip("\n"))
         return
     if now and root != Path("/"):
@@ -205,6 +207,14 @@ def _wants_sandbox(asked: bool | None, drop_in: Path, root: Path) -> bool:
     if trouble:
         say(f"without the sandbox of a user namespace ({clean(trouble)}); --sandbox writes it all the same")
     return not trouble
+
+
+def _warn_of_hidden() -> None:
+    """Say what would refuse an installation here; what is printed may be for another host."""
+    try:
+        check_reachable(_command(), Path(sys.executable).resolve())
+    except UnitError as error:
+        say(f"warning: on this host the service would not start: {error}")
 
 
 def _leave_out(drop_in: Path) -> None:
