@@ -48,14 +48,22 @@ def holder_of_port(port: int, proc: Path = Path("/proc")) -> Holder | None:
         return None
     for process in proc.glob("[0-9]*"):
         try:
-            with os.scandir(process / "fd") as entries:
-                links = [os.readlink(entry.path) for entry in entries]  # noqa: PTH115 - thousands of them
+            links = set(_open_in(process))
             name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
         except OSError:
             continue  # gone by now, or another user's
-        if any(link in inodes for link in links):
+        if not inodes.isdisjoint(links):
             return Holder(pid=int(process.name), name=name)
     return None
+
+
+def _open_in(process: Path) -> Iterator[str]:
+    with os.scandir(process / "fd") as entries:
+        for entry in entries:
+            try:
+                yield os.readlink(entry.path)  # noqa: PTH115 - thousands of them
+            except OSError:
+                continue  # closed by now, which says nothing of the others
 
 
 def _listening(port: int, proc: Path) -> Iterator[str]:

@@ -45,6 +45,9 @@ def service_of(pid: int, proc: Path = Path("/proc")) -> Service | None:
 
     What was started in a terminal may be in a service's group as well, without being its main process.
 
+    Raises:
+        UnitError: it may be one, and its manager does not say; stopped and started by hand it would be none any more.
+
     Source: cgroups(7), /proc/PID/cgroup; systemd.special(7), user@.service.
     """
     try:
@@ -57,9 +60,17 @@ def service_of(pid: int, proc: Path = Path("/proc")) -> Service | None:
         if last.endswith(".service") and not last.startswith("user@"):
             # A user's manager is a service itself, and has its own below it.
             scope: Scope = "user" if any(part.endswith(".service") for part in above) else "system"
-            found, _ = _asked(["systemctl", *_user(scope), "show", last, "--property=MainPID", "--value"])
+            service = Service(scope=scope, unit=last)
+            found, error = _asked(["systemctl", *_user(scope), "show", last, "--property=MainPID", "--value"])
+            if error and not not_running():
+                raise UnitError(
+                    "whether systemd looks after the daemon can't be told",
+                    where=last,
+                    why=error,
+                    remedy=f"as the user whose service it is, logged in: {service.restart}",
+                )
             if found.strip() == str(pid):
-                return Service(scope=scope, unit=last)
+                return service
     return None
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import typer
@@ -17,7 +18,7 @@ from clawd.cli.manager import Service, bring_up, service_of
 from clawd.cli.options import Json
 from clawd.cli.printing import say
 from clawd.cli.start import tell_ready, tell_status
-from clawd.cli.stop import end
+from clawd.cli.stop import StillThere, end
 from clawd.errors import ClawdError, DaemonNotRunning
 from clawd.ports import holder_of_port, is_taken
 
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from clawd.client import Client
 
 app = command_app()
+
+_RUNS_CLAWD: Final = re.compile(
+    rb"clawd\.daemon|(?:^|[/\0 ])clawd[\0 ](?:.*[\0 ])?start(?:[\0 ]|$)", re.DOTALL
+)
+_PARENT: Final = 1  # among the fields behind the name. Source: proc_pid_stat(5)
 
 
 class RestartRefused(ClawdError):
@@ -60,7 +66,14 @@ def restart(
         return
     places = places_for(call, status)
     check(places, call.environ, status)
-    end(client, status, timeout, here=True)
+    try:
+        end(client, status, timeout, here=True)
+    except StillThere as error:
+        raise StillThere(
+            "the daemon has not ended yet, and no other one was started",
+            why=error.why,
+            remedy="clawd stop waits on, then clawd start --detach; or again with a longer --timeout",
+        ) from error
     _start(places, call, timeout, as_json=as_json)
 
 
@@ -81,7 +94,7 @@ def _start(places: Places, call: Invocation, timeout_s: float, *, as_json: bool)
     tell_ready(launch, launch.ready(timeout_s), places.own_call(call.environ), as_json=as_json)
 
 
-def places_for(call: Invocation, status: Mapping[str, Any]) -> Places:
+def places_for(call: Invocation, status: Mapping[str, Any], proc: Path = Path("/proc")) -> Places:
     """Return where the next daemon has its files, which must be where this one has them.
 
     Raises:
@@ -89,10 +102,10 @@ def places_for(call: Invocation, status: Mapping[str, Any]) -> Places:
     """
     pid, config = status["pid"], call.config or _running_config(status, call.environ)
     try:
-        owner = Path(f"/proc/{pid}").stat().st_uid
+        owner = (proc / str(pid)).stat().st_uid
     except FileNotFoundError:
         owner = None
-    if pid == 1 or owner is None:
+    if owner is None or _is_a_containers(pid, proc):
         raise RestartRefused(
             "the daemon runs in a container of its own",
             why=f"it is process {pid} there, and its end is the container's",
@@ -112,6 +125,22 @@ def places_for(call: Invocation, status: Mapping[str, Any]) -> Places:
             remedy="clawd stop, then start it as it was started before",
         )
     return places
+
+
+def _is_a_containers(pid: int, proc: Path) -> bool:
+    """Whether a container would end with this process, or the number is one of another container's processes.
+
+    It is the first one, or what the first one was told to run and to end with, as tini and its like are.
+    """
+    try:
+        first = (proc / "1" / "cmdline").read_bytes()
+        command = (proc / str(pid) / "cmdline").read_bytes()
+        parent = (proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[_PARENT]
+    except OSError:
+        return False  # gone by now
+    if not command:
+        return True  # a thread of this host's kernel: the number is counted elsewhere
+    return pid == 1 or (parent == b"1" and _RUNS_CLAWD.search(first) is not None)
 
 
 def _running_config(status: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:

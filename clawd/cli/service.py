@@ -23,6 +23,7 @@ from clawd.cli.units import (
     UnitError,
     Units,
     check_reachable,
+    make_state,
     remove,
     sandbox_path,
     script,
@@ -86,12 +87,15 @@ def install(
         emit({"scope": wanted.scope, "files": files, "steps": list(wanted.steps)})
         return
     if print_only:
+        if wanted.scope == "system":
+            _warn_of_hidden()
         out(script(wanted).rstrip("\n"))
         return
     if now and root != Path("/"):
         raise UnitError("with --root nothing is started", where=str(root), remedy="leave out --now")
     if wanted.scope == "system":
         check_reachable(_command(), Path(sys.executable).resolve())
+    make_state(wanted)
     for file in wanted.files:
         write(file)
     if wanted.scope == "user" and len(wanted.files) == 1:
@@ -205,6 +209,14 @@ def _wants_sandbox(asked: bool | None, drop_in: Path, root: Path) -> bool:
     return not trouble
 
 
+def _warn_of_hidden() -> None:
+    """Say what would refuse an installation here; what is printed may be for another host."""
+    try:
+        check_reachable(_command(), Path(sys.executable).resolve())
+    except UnitError as error:
+        say(f"warning: on this host the service would not start: {error}")
+
+
 def _leave_out(drop_in: Path) -> None:
     """Take away the drop-in of an earlier installation; kept as NAME.old, which systemd does not read."""
     if drop_in.exists():
@@ -228,8 +240,8 @@ def _units(asked: Invocation, user: bool | None, root: Path, *, sandbox: bool = 
 
 def _elsewhere(asked: Invocation) -> Path | None:
     """Return the state directory where it is not below the home, with all else that may be written."""
-    state = _state(asked, "user")
-    return None if state.is_relative_to(paths.home_dir(asked.environ)) else state
+    state = _state(asked, "user").resolve()  # links may lead out of the home
+    return None if state.is_relative_to(paths.home_dir(asked.environ).resolve()) else state
 
 
 def _command() -> Path:

@@ -77,6 +77,7 @@ class Units:
     scope: Scope
     files: tuple[UnitFile, ...]
     wanted_by: Path  # the link that `systemctl enable` makes
+    state: Path | None = None  # a directory that the unit names, without which it would not start
 
     @property
     def unit(self) -> UnitFile:
@@ -136,7 +137,8 @@ def units(
         base = path.parent
         unit = UnitFile(path=path, text=_rendered("clawd-user.service", command, config))
         files = (unit, UnitFile(path=_drop_in(base), text=_sandbox(writable))) if sandbox else (unit,)
-        return Units(scope=scope, files=files, wanted_by=base / "default.target.wants" / UNIT)
+        state = _below(root, writable) if sandbox and writable else None
+        return Units(scope=scope, files=files, wanted_by=base / "default.target.wants" / UNIT, state=state)
     etc = _below(root, Path("/etc"))
     base = etc / "systemd" / "system"
     return Units(
@@ -155,7 +157,10 @@ def script(wanted: Units) -> str:
 
     What stands there already is replaced.
     """
-    lines = ["# " + line for line in _SCRIPT_HEAD[wanted.scope]]
+    lines = [*("# " + line for line in _SCRIPT_HEAD[wanted.scope]), "set -e"]
+    if wanted.state is not None:
+        place = shlex.quote(str(wanted.state))
+        lines += ["", f"test -d {place} || install -d -m 700 {place}"]
     for file in wanted.files:
         if _END in file.text.splitlines():
             raise UnitError("a file has the line that would end it in a script", where=str(file.path))
@@ -175,7 +180,7 @@ def _drop_in(base: Path) -> Path:
 
 def _sandbox(writable: Path | None) -> str:
     text = _shipped("clawd-user-sandbox.conf")
-    return text if writable is None else f"{text}ReadWritePaths={quoted(str(writable))}\n"
+    return text if writable is None else f"{text}ReadWritePaths={_path(writable)}\n"
 
 
 def unit_paths(environ: Mapping[str, str], root: Path = Path("/")) -> tuple[Path, Path]:
@@ -208,8 +213,7 @@ def _rendered(name: str, command: Path, config: str | None) -> str:
     """Return a unit with the real command; raises UnitError for a path that no unit can name."""
     if set(str(command)) & set("\"'\\"):
         raise UnitError("systemd takes no program with quotes in its path", where=str(command))
-    # Unlike arguments, the program's own path takes part in no substitution of variables.
-    line = quoted(str(command)).replace("$$", "$")
+    line = _path(command)
     if config is not None:
         line += f" --config {quoted(config)}"
     return _shipped(name).replace(_SHIPPED_COMMAND, line)
@@ -222,6 +226,11 @@ def quoted(word: str) -> str:
     """
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return escaped if re.fullmatch(r"[A-Za-z0-9_./:@%+,=-]+", word) else f'"{escaped}"'
+
+
+def _path(path: Path) -> str:
+    """Return a path as a unit takes it: unlike arguments it takes part in no substitution of variables."""
+    return quoted(str(path)).replace("$$", "$")
 
 
 def _shipped(name: str) -> str:
@@ -257,6 +266,21 @@ def write(file: UnitFile) -> Path | None:
         raise _not_allowed(file.path, error) from error
     say(f"wrote {file.path}")
     return kept
+
+
+def make_state(wanted: Units) -> None:
+    """Make the directory that the unit names, for its owner alone, if it is not there.
+
+    Raises:
+        UnitError: it can't be made.
+    """
+    if wanted.state is None or wanted.state.is_dir():
+        return
+    try:
+        wanted.state.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise _not_allowed(wanted.state, error) from error
+    say(f"made {wanted.state}")
 
 
 def remove(file: UnitFile) -> bool:

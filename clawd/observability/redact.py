@@ -68,6 +68,11 @@ class _Needles:
         # The beginnings and ends of all, so that a text is searched for them once and not for each.
         self._heads = _any_of(form[:MIN_SECRET] for form in self._forms)
         self._tails = _any_of(form[-MIN_SECRET:] for form in self._forms)
+        self._by_begin: dict[str, list[str]] = {}
+        self._by_end: dict[str, list[str]] = {}
+        for form in self._forms:
+            self._by_begin.setdefault(form[:_MIN_MASKED], []).append(form)
+            self._by_end.setdefault(form[-_MIN_MASKED:], []).append(form)
 
     def whole(self, text: str) -> Sequence[_Span]:
         """Return where secrets stand."""
@@ -89,36 +94,40 @@ class _Needles:
             tail = _matched(text[mask.end() : mask.end() + _MAX_MASKED])
             if self._shows(head, tail):
                 yield mask.start() - len(head), mask.end() + len(tail)
-        low = 0
-        if len(text) >= _LONG and (end := self._end_in(text, 0)):
-            yield 0, end
-        for cut in _CUTS.finditer(text):
-            yield from self._beside(text, low, cut.start(), cut.end())
-            low = cut.end()
-        yield from self._beside(text, low, len(text), len(text))
+        low, is_cut = 0, len(text) >= _LONG
+        for cut, behind in [*(found.span() for found in _CUTS.finditer(text)), (len(text), len(text))]:
+            if cut - low < MIN_SECRET:
+                low, is_cut = behind, True
+                continue
+            if is_cut and (end := self._end_in(text, low, cut)):
+                yield low, end
+            yield from self._begin_in(text, low, cut)
+            low, is_cut = behind, True
 
     def _shows(self, head: str, tail: str) -> bool:
         """Whether what stands around a mask is the beginning or the end of a secret."""
-        return (len(head) >= _MIN_MASKED and any(form.startswith(head) for form in self._forms)) or (
-            len(tail) >= _MIN_MASKED and any(form.endswith(tail) for form in self._forms)
-        )
+        return self._begins(head) or self._ends(tail)
 
-    def _beside(self, text: str, low: int, cut: int, behind: int) -> Iterator[_Span]:
-        """Yield what is left of a secret in front of a cut, and behind it."""
+    def _begins(self, text: str) -> bool:
+        """Whether a secret begins with this; fewer characters than are looked for beside a mask count for none."""
+        return any(form.startswith(text) for form in self._by_begin.get(text[:_MIN_MASKED], ()))
+
+    def _ends(self, text: str) -> bool:
+        return any(form.endswith(text) for form in self._by_end.get(text[-_MIN_MASKED:], ()))
+
+    def _begin_in(self, text: str, low: int, cut: int) -> Iterator[_Span]:
+        """Yield what is left of a secret in front of a cut, in the piece that begins at `low`."""
         begin = max(low, cut - self._longest)
         for head in self._heads.finditer(text, begin, cut):
-            rest = text[head.start() : cut]
-            if any(form.startswith(rest) for form in self._forms):
+            if self._begins(text[head.start() : cut]):
                 yield head.start(), cut
                 break
-        if behind < len(text) and (end := self._end_in(text, behind)):
-            yield behind, end
 
-    def _end_in(self, text: str, begin: int) -> int:
-        """Return where a secret ends whose end this piece begins with; 0 where there is none."""
-        for tail in self._tails.finditer(text, begin, min(len(text), begin + self._longest)):
+    def _end_in(self, text: str, begin: int, cut: int) -> int:
+        """Return where a secret ends whose end the piece up to the next cut begins with; 0 where there is none."""
+        for tail in self._tails.finditer(text, begin, min(cut, begin + self._longest)):
             end = tail.start() + MIN_SECRET
-            if any(form.endswith(text[begin:end]) for form in self._forms):
+            if self._ends(text[begin:end]):
                 return end
         return 0
 

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 _UNSEEN: Final = r"\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028\u2029\u2060\ufeff"
 _MARK: Final = re.compile(rf"[%\\&{_UNSEEN}]")  # begins whatever the next one matches, and is found faster
-# Whole runs, as a character may be several escapes: bytes of UTF-8, or halves of a surrogate pair.
+# Whole runs, as a character may be several escapes: bytes of UTF-8, or halves of a surrogate pair. What a run has
+# taken it keeps, else the place of each escape would be remembered, with some 200 bytes.
 _ESCAPED: Final = re.compile(
-    r"(?P<bytes>(?:%(?:25){0,8}[0-9A-Fa-f]{2}|\\{1,64}x[0-9A-Fa-f]{2})+)"
-    r"|(?P<units>(?:\\{1,64}u[0-9A-Fa-f]{4})+)|\\{1,64}U(?P<wide>000[0-9A-Fa-f]{5}|0010[0-9A-Fa-f]{4})"
+    r"(?P<bytes>(?:%(?:25){0,8}[0-9A-Fa-f]{2}|\\{1,64}x[0-9A-Fa-f]{2})++)"
+    r"|(?P<units>(?:\\{1,64}u[0-9A-Fa-f]{4})++)|\\{1,64}U(?P<wide>000[0-9A-Fa-f]{5}|0010[0-9A-Fa-f]{4})"
     r"|(?P<html>&(?:amp;){0,8}(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});)"
     r"|\\{1,64}(?P<mark>[\"'/])"
-    rf"|(?P<nothing>(?:\\{{1,64}}[nrt]|\x1b\[[0-9;]{{0,20}}m|[{_UNSEEN}])+ *)"
+    rf"|(?P<nothing>(?:\\{{1,64}}[nrt]|\x1b\[[0-9;]{{0,20}}m|[{_UNSEEN}])++ *)"
     r"|(?P<stroke>\\+)"
 )
 _BYTE: Final = re.compile(r"(?:%(?:25)*|\\+x)([0-9A-Fa-f]{2})")
@@ -106,7 +107,8 @@ def _characters(found: re.Match[str], begin: int, end: int) -> Iterable[tuple[st
             escapes = [(int(each[1], 16), *each.span()) for each in _UNIT.finditer(found.string, begin, end)]
             return _grouped(_of_units([each[0] for each in escapes]), escapes)
         case "html":
-            return ((html.unescape(_AGAIN.sub("", found[0]))[:1], begin, end),)
+            # Of some numbers HTML makes nothing: characters that nobody sees, and what is none.
+            return tuple((each, begin, end) for each in html.unescape(_AGAIN.sub("", found[0]))[:1])
         case "wide":
             return ((chr(int(found["wide"], 16)), begin, end),)
         case "mark":

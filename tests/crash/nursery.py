@@ -16,6 +16,7 @@ import fcntl
 import json
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
@@ -113,7 +114,7 @@ class Nursery:
             return int(self._socket.recv(_GREATEST))
 
     def close(self) -> None:
-        """End it; programs that live go on."""
+        """End it, and what a test has left behind with it."""
         self._socket.close()
         self._process.wait()
 
@@ -135,20 +136,25 @@ def own_nursery() -> Nursery:
 
 
 def serve(requests: socket.socket) -> None:
-    """Answer requests until the other side is gone."""
+    """Answer requests until the other side is gone; what a failed test did not end is ended then."""
+    alive: set[int] = set()
     while True:
         data, passed, _, _ = socket.recv_fds(requests, _GREATEST, 3)
         if not data:
+            for pid in alive:  # nobody else has their numbers, as nobody has asked for their end
+                os.kill(pid, signal.SIGKILL)
             return
         request: dict[str, Any] = json.loads(data)
         if "reap" in request:
             _, status = os.waitpid(request["reap"], 0)
+            alive.discard(request["reap"])
             requests.send(str(os.waitstatus_to_exitcode(status)).encode())
             continue
         pid = os.fork()
         if pid == 0:
             requests.close()
             _become(request, passed)
+        alive.add(pid)
         for descriptor in passed:
             os.close(descriptor)
         requests.send(str(pid).encode())

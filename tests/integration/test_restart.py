@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from clawd import __version__
-from clawd.cli import restart
+from clawd.cli import manager, restart
 from clawd.cli.invocation import Invocation
 from clawd.cli.launching import Places
 from clawd.cli.main import run
@@ -112,6 +112,71 @@ def test_a_service_is_told_by_its_control_group(
 def test_system_services_are_restarted_with_sudo_and_odd_names_are_quoted() -> None:
     assert Service(scope="system", unit="clawd.service").restart == "sudo systemctl restart clawd.service"
     assert Service(scope="user", unit="a b.service").restart == "systemctl --user restart 'a b.service'"
+
+
+def test_what_may_be_a_service_is_left_alone_while_its_manager_does_not_answer(
+    tmp_path: Path, asked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "4711").mkdir()
+    (tmp_path / "4711" / "cgroup").write_text("0::/user.slice/user@1000.service/app.slice/bot.service\n")
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.write_text("#!/bin/sh\necho Failed to connect to bus >&2\nexit 1\n")
+    monkeypatch.setattr(manager, "_BOOTED", tmp_path)
+    with pytest.raises(UnitError, match=r"bot\.service.*Failed to connect to bus") as caught:
+        service_of(4711, tmp_path)
+    assert caught.value.remedy.endswith("systemctl --user restart bot.service")
+    monkeypatch.setattr(manager, "_BOOTED", tmp_path / "none")
+    assert service_of(4711, tmp_path) is None, "where no systemd runs, none looks after it"
+
+
+@pytest.mark.parametrize(
+    ("first", "parent", "ends"),
+    [
+        ("tini -- clawd start", 1, True),
+        ("/sbin/docker-init -- /opt/clawd/bin/clawd --config /c.yaml start", 1, True),
+        ("sh -c exec python -m clawd.daemon", 1, True),
+        ("tini -- clawd start", 9, False),
+        ("tini -- sleep inf", 1, False),
+        ("bash -c cd /src/clawd && make test", 1, False),
+        ("/sbin/init", 1, False),
+    ],
+)
+def test_a_daemon_that_a_container_would_end_with_is_not_stopped(
+    first: str, parent: int, ends: bool, tmp_path: Path
+) -> None:
+    for pid, command, above in (
+        (1, first.replace(" ", "\0").encode(), 0),
+        (7, b"python\0-m\0clawd.daemon\0", parent),
+        (8, b"", 2),
+    ):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "cmdline").write_bytes(command)
+        (tmp_path / str(pid) / "stat").write_bytes(b"%d (a) b) S %d 1 1 0" % (pid, above))
+    home = tmp_path / "home"
+    home.mkdir()
+    call = Invocation(environ={"CLAWD_HOME": str(home)})
+    status = {"pid": 7, "config_path": None, "state_dir": f"{home}/state"}
+    if ends:
+        with pytest.raises(restart.RestartRefused, match="container"):
+            restart.places_for(call, status, tmp_path)
+    else:
+        assert restart.places_for(call, status, tmp_path).log.parent == home / "state"
+    with pytest.raises(restart.RestartRefused, match="container"):
+        restart.places_for(call, {**status, "pid": 8}, tmp_path)  # of the kernel: counted elsewhere
+
+
+async def test_behind_a_daemon_that_does_not_end_in_time_none_is_started(state_dir: Path) -> None:
+    (state_dir / "config.yaml").write_text(CONFIG)
+    (state_dir / "state").mkdir()
+    with FakeControlApi(state_dir / "state" / "clawd.sock") as api:
+        own = {"pid": os.getpid(), "config_path": None, "state_dir": f"{state_dir}/state"}
+        api.answers["/status"] = {**own, "gateway": None, "queue": {"running": 0}, "version": __version__}
+        api.answers["/stop"] = {}
+        refused = await Shell(state_dir)("restart", "--timeout", "1")
+    assert refused.code == 75, refused.err
+    assert "no other one was started" in refused.err
+    assert "then clawd start --detach" in refused.err
+    assert not (state_dir / "state" / "clawd.log").exists()
 
 
 def test_what_could_not_be_started_from_here_is_not_stopped(tmp_path: Path) -> None:

@@ -218,6 +218,30 @@ def test_what_is_printed_is_a_script_that_writes_what_an_installation_would(
     ]
 
 
+def test_a_script_for_an_installation_that_the_unit_would_hide_warns(tmp_path: Path) -> None:
+    (tmp_path / "clawd").touch()
+    (tmp_path / "python").symlink_to(Path(sys.executable).resolve())
+    environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [tmp_path / "python", "-m", "clawd.cli.main", "service", "install", "--system", "--print"],
+        env=environ, capture_output=True, text=True, check=False, timeout=50,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    places, hiding = (tmp_path, Path(sys.executable).resolve()), ("/tmp", "/home", "/root", "/var/tmp")
+    hidden = any(place.is_relative_to(each) for place in places for each in hiding)
+    assert ("the service would not start" in done.stderr) == hidden, done.stderr
+    assert f"ExecStart={tmp_path}/clawd start\n" in done.stdout
+
+
+def test_a_printed_script_ends_at_the_first_file_that_it_cannot_write(tmp_path: Path) -> None:
+    wanted = units("system", command=CLAWD, config=None, environ={}, root=tmp_path)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "systemd").write_text("no directory")
+    done = subprocess.run(["/bin/sh"], input=script(wanted), capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert not wanted.files[-1].path.exists()
+
+
 @pytest.mark.parametrize("path", ["/home/ann/venv/bin/clawd", "/root/x/clawd", "/tmp/venv/clawd"])
 def test_the_system_service_refuses_what_its_protection_would_hide(path: str) -> None:
     with pytest.raises(UnitError, match="could not reach"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import subprocess
@@ -95,6 +96,26 @@ def test_a_state_directory_outside_the_home_stays_writable(tmp_path: Path) -> No
             "user", command=CLAWD, config=None, environ={}, root=tmp_path, sandbox=True, writable=place
         )
         assert settings(written.files[1].text)[-1] == line
+
+
+def test_a_state_directory_outside_the_home_is_there_before_the_unit_names_it(
+    home: Path, tmp_path: Path
+) -> None:
+    state, user = tmp_path / "disk" / "a $b", home / "user"
+    config = user / ".config" / "clawd" / "config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f"state_dir: {json.dumps(str(tmp_path / 'link'))}\n")
+    (tmp_path / "link").symlink_to(state)
+    printed = service(home, "install", "--sandbox", "--print", HOME=str(user))
+    assert f"test -d '{state}' || install -d -m 700 '{state}'\n" in printed.stdout, printed.stderr
+    assert not state.exists()
+    done = service(home, "install", "--sandbox", HOME=str(user))
+    assert (done.returncode, state.is_dir()) == (0, True), done.stderr
+    assert state.stat().st_mode & 0o777 == 0o700
+    state.chmod(0o750)
+    done = service(home, "install", "--sandbox", HOME=str(user))
+    assert (done.returncode, state.stat().st_mode & 0o777) == (0, 0o750), "one that is there stays as it is"
+    assert f'ReadWritePaths="{state}"\n' in sandbox_path({"HOME": str(user)}).read_text()
 
 
 @pytest.mark.timeout(300)

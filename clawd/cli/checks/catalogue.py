@@ -75,13 +75,16 @@ CHECKS: Final[tuple[Check, ...]] = (
     _look(connections.check_breakers, breakers="no model is out of service"),
     _look(budgets.check_budgets, budgets="there is money left"),
     _look(daemon.check_socket, socket="the control socket: whose it is, who may use it, who answers"),
-    _look(daemon.check_gateway, gateway="the port is free, or who holds it; a running daemon answers there"),
+    _look(
+        daemon.check_gateway,
+        gateway="the port is free, or who holds it; a running daemon answers there, and where its configuration has it",
+    ),
     _look(connections.check_tokens, tokens="no token is expired, unused or forgotten"),
     _look(tls.check_tls, tls="certificate and key fit, and are valid for some time"),
     _look(people.check_owners, owners="somebody can let people in from a chat"),
     _look(
         people.check_alerts,
-        alerts="somebody is told of trouble, by a bridge that is there; with a running daemon, every target can be told; nobody is a warning as with `backup`",
+        alerts="somebody is told of trouble, by a bridge that is there; with a running daemon, every target can be told: one that can't is a warning, and all of them are broken; that nobody is configured is a warning as with `backup`",
     ),
     _look(host.check_unit, unit="the installed systemd unit is the one that this version writes"),
     _look(host.check_open_files, open_files="enough file descriptors"),

@@ -74,6 +74,18 @@ def test_the_process_behind_a_port_is_named(make: MakeSite) -> None:
     assert holder_of_port(port, Path("/proc")) is None
 
 
+def test_a_holder_that_closes_a_file_while_it_is_looked_at_is_named_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "tcp").write_text("head\n 0: 0100007F:1CCD 0:0 0A 0 0 0 0 0 4242 1\n")
+    descriptors = tmp_path / "4711" / "fd"
+    descriptors.mkdir(parents=True)
+    (tmp_path / "4711" / "comm").write_text("nginx\n")
+    for number in range(3, 20):
+        (descriptors / str(number)).write_text("no link any more")
+    (descriptors / "20").symlink_to("socket:[4242]")
+    assert str(holder_of_port(7373, tmp_path)) == "nginx (process 4711)"
+
+
 def test_a_port_whose_holder_is_another_users_is_told_without_a_name(make: MakeSite, tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import json
 import logging
@@ -146,6 +147,14 @@ def test_what_stands_around_an_escaped_secret_stays() -> None:
     assert Redactor(["ab/cd=ef"]).clean(text) == clean
 
 
+@pytest.mark.parametrize("nothing", ["&#1;", "&#x7f;", "&#xfffe;", "&amp;#8;", "%26%231%3B"])
+def test_numbers_that_html_makes_nothing_of_move_no_place(nothing: str) -> None:
+    clean = Redactor(["top/secret"]).clean(f"a {nothing * 12} b top&#47;se{nothing}cret c")
+    assert clean == f"a {nothing * 12} b *** c"
+    found = unescape(nothing * 3 + "x")
+    assert (len(found.begins), len(found.ends)) == (1, 1)
+
+
 def test_each_line_of_a_key_in_pem_is_hidden() -> None:
     redactor = Redactor([PEM])
     assert redactor.clean(f"got {PEM.strip()}") == "got ***"
@@ -267,3 +276,13 @@ def test_no_secret_survives_wherever_it_stands(secret: str, before: str, after: 
 @pytest.mark.timeout(5)
 def test_hostile_text_is_cleaned_in_linear_time(text: str) -> None:
     assert Redactor(["topsecret"]).clean(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a..." * 10_000, "…" * 50_000, "word…" * 10_000, "sk-***" * 10_000, "\n" * 50_000]
+)
+@pytest.mark.timeout(10)
+def test_many_long_secrets_make_no_text_with_cuts_and_masks_slow(text: str) -> None:
+    secrets = [f"sk-{number}" + hashlib.sha256(bytes([number])).hexdigest() for number in range(30)]
+    pem = "\n".join(["-----BEGIN KEY-----", *(hashlib.sha512(s.encode()).hexdigest() for s in secrets)])
+    assert Redactor([*secrets, pem]).clean(text)
