@@ -64,7 +64,7 @@ class AlertsInChat:
         told = [alert_line(alert, now, language) for alert in alerts[:_LINE]]
         if len(alerts) > len(told):
             told.append(say("alerts_more", language, count=len(alerts) - len(told)))
-        return say("alerts_line", language, count=len(alerts), alerts="; ".join(told))
+        return say("alerts_line", language, count=len(alerts), alerts=say("alert_join", language).join(told))
 
     async def answer(self, request: str, language: str | None, *, by: str) -> str:
         """Return the answer to `/alerts REQUEST`.
