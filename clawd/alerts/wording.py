@@ -74,14 +74,13 @@ def line_of(
 
     `quote` is applied to what others have chosen, such as names.
     """
-    begun = alert.fired_at or alert.began_at
     if telling == "begin" or alert.resolved_at is None:
         what = _wrong(alert, language, quote)
         when = say("alert_since", language, since=_moment(alert.began_at))
     else:
         what = quote(alert.label) if alert.label else ""
-        time = length((alert.resolved_at - begun).total_seconds())
-        when = say("alert_lasted", language, since=_moment(begun), time=time)
+        time = length((alert.resolved_at - alert.began_at).total_seconds())
+        when = say("alert_lasted", language, since=_moment(alert.began_at), time=time)
     return f"{what}{say('alert_join', language)}{when}" if what else when
 
 

@@ -39,10 +39,19 @@ class StatusInChat:
             language,
             version=__version__,
             uptime=f"{minutes // 60} h {minutes % 60} min",
-            model=would_answer(self._minds.default_route(), self._minds.infos()) or "–",
+            model=self._model(language),
             queued=stats.queued,
             running=stats.running,
         )
         if pause := self._pause():
             text += "\n" + say("status_paused", language, why=pause)
         return text
+
+    def _model(self, language: str | None) -> str:
+        infos = self._minds.infos()
+        name = would_answer(self._minds.default_route(), infos)
+        if name is None:
+            return "–"
+        [info] = [info for info in infos if info.name == name]
+        is_out = bool(info.spent) or info.breaker.state in ("rest", "open")
+        return say("status_model_out", language, model=name) if is_out else name

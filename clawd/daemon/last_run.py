@@ -172,8 +172,9 @@ def _restarts_of(note: Mapping[str, Any], now: datetime) -> list[_Restart]:
 
 
 def _who(last: LastEnd) -> str:
-    who = f"process {last.pid}" if last.pid else "the process before"
-    return f"{who}, last seen {last.at:%Y-%m-%d %H:%M:%S} UTC" if last.at else who
+    """Return which process it was and when it was last seen, in no language: it is told in several."""
+    known = (f"pid {last.pid}" if last.pid else "", f"{last.at:%Y-%m-%d %H:%M:%S} UTC" if last.at else "")
+    return ", ".join(part for part in known if part)
 
 
 def _end_of(note: Mapping[str, Any], seen: datetime | None) -> LastEnd:

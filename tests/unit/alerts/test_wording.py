@@ -22,7 +22,7 @@ def test_message_says_what_since_when_and_what_to_try() -> None:
 def test_end_says_how_long_it_lasted() -> None:
     over = alert("main", state="resolved", resolved_at=NOW + timedelta(minutes=5))
     assert message_of([over], "end", "en") == (
-        "Over: a model is out of service\n- `main`; began 2026-01-01 12:00:00 UTC and lasted 5 min"
+        "Over: a model is out of service\n- `main`; began 2026-01-01 11:59:00 UTC and lasted 6 min"
     )
 
 

@@ -84,7 +84,7 @@ def test_restarts_of_the_last_day_are_remembered_with_what_is_known_of_a_crash(t
     assert (stopped.crash, killed.crash) == (False, True)
     assert killed.at - stopped.at == 60
     assert killed.at == clock.monotonic()
-    assert killed.detail == f"process {os.getpid()}, last seen {began:%Y-%m-%d %H:%M:%S} UTC"
+    assert killed.detail == f"pid {os.getpid()}, {began:%Y-%m-%d %H:%M:%S} UTC"
     set_back = ManualClock(began - timedelta(days=3))
     assert {each.at for each in RunNote(tmp_path, set_back, seen=None).restarts} == {set_back.monotonic()}
     tomorrow = ManualClock(began + timedelta(days=1, seconds=30))

@@ -32,7 +32,12 @@ async def told(*infos: ModelInfo, pause: str = "") -> str:
 
 @pytest.mark.parametrize(
     ("infos", "model"),
-    [((info("a"), info("b")), "a"), ((info("a", "open"), info("b")), "b"), ((), "–")],
+    [
+        ((info("a"), info("b")), "a"),
+        ((info("a", "open"), info("b")), "b"),
+        ((info("a", "open"), info("b", "open")), "a (can't be asked now)"),
+        ((), "–"),
+    ],
 )
 async def test_the_status_names_the_model_that_would_answer_now(
     infos: tuple[ModelInfo, ...], model: str
