@@ -135,7 +135,7 @@ def _models(models: Sequence[Mapping[str, Any]], route: Sequence[str]) -> list[s
     lines = []
     for line, model in zip(aligned(rows), models, strict=True):
         # The last error is most often what the breaker says already.
-        lines += [line, *(f"  {one_line(each, 120)}" for each in traffic.trouble(model)[:1])]
+        lines += [line, *(f"  {one_line(each, 200)}" for each in traffic.trouble(model)[:1])]
     return lines
 
 
