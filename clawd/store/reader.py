@@ -35,6 +35,7 @@ class Reader:
         self._path = path
         self._limit_s = limit_s
         self._turn = asyncio.Lock()
+        self._is_closed = False
 
     @classmethod
     async def open(cls, path: Path, *, limit_s: float = LIMIT_S, cache_kb: int | None = None) -> Reader:
@@ -53,6 +54,8 @@ class Reader:
             JournalCorrupt: the file is damaged.
         """
         async with self._turn:
+            if self._is_closed:  # the thread would meet a connection that is gone
+                raise JournalUnavailable("the journal is closed")
             try:
                 with _limited(self._limit_s) as limit:
                     async with limit:
@@ -65,12 +68,11 @@ class Reader:
                 raise
             except sqlite3.DatabaseError as error:
                 raise self._ours(error) from error
-            except ValueError as error:  # aiosqlite: the connection is closed
-                raise JournalUnavailable("the journal is closed", why=str(error)) from error
         return cast(list[Row], rows)
 
     async def close(self) -> None:
-        """End the thread; safe to call twice."""
+        """End the thread behind the read that is under way; safe to call twice."""
+        self._is_closed = True
         await self._db.close()
 
     def _ours(self, error: sqlite3.DatabaseError) -> Exception:

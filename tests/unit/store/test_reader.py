@@ -84,6 +84,26 @@ async def test_a_cancelled_read_makes_room_for_the_next_one(store: Store, open_r
         assert await reader.read("SELECT 1") == [(1,)]
 
 
+async def test_who_reads_while_it_is_being_closed_is_told_so(store: Store, open_reader: OpenReader) -> None:
+    reader, held = await open_reader(store.path), threading.Event()
+    async with asyncio.TaskGroup() as tasks:
+        busy = reader._db._execute(held.wait, 30)  # type: ignore[no-untyped-call]  # of aiosqlite
+        tasks.create_task(busy)
+        await asyncio.sleep(0)
+        tasks.create_task(reader.close())
+        await asyncio.sleep(0)
+        late = tasks.create_task(_refused(reader))
+        await asyncio.sleep(0)
+        held.set()
+    assert late.result()
+
+
+async def _refused(reader: Reader) -> bool:
+    with pytest.raises(JournalUnavailable, match="closed"):
+        await reader.read("SELECT 1")
+    return True
+
+
 async def test_a_closed_reader_says_so(store: Store) -> None:
     await store.close()
     with pytest.raises(JournalUnavailable):
