@@ -174,7 +174,7 @@ async def test_a_daemon_that_was_killed_tells_it_once_however_often_it_is_starte
         (call,) = await receiver.wait_for(1)
         (alert,) = call.event["alerts"]
         assert (alert["labels"]["alertname"], call.event["status"]) == ("ClawdCrashes", "firing")
-        assert "crashed or was killed (1 ×): process " in alert["annotations"]["description"]
+        assert "crashed or was killed (1 ×): pid " in alert["annotations"]["description"]
         await here.settled()
         await here.kill()
         await here.start()
