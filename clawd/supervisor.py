@@ -129,7 +129,7 @@ class Supervisor:
         clock: Clock,
         *,
         create: Callable[[str, BridgeConfig], Bridge],
-        on_connected: Callable[[], None],
+        on_connected: Callable[[str], None],
         clean: Callable[[str], str] = str,
     ) -> None:
         self._inbox = inbox
@@ -303,7 +303,7 @@ class Supervisor:
             if held.state != "connected":
                 held.error = held.remedy = ""
                 self._enter(held, "connected")
-                self._on_connected()
+                self._on_connected(held.bridge.name)
 
         try:
             await until(held.refused, held.bridge.run(self._inbox, ready))

@@ -154,7 +154,9 @@ class Cases:
             )
         over = number.settled and number.value <= rule.clear
         if not over:
-            case.value, case.detail = number.value, number.detail or case.detail
+            if number.enough:  # of too few, as after a restart, a rate is none
+                case.value = number.value
+            case.detail = number.detail or case.detail
             case.above, case.severity = rule.above, rule.severity
         if over and case.state == "pending":
             del self._live[fingerprint]

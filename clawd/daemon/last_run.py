@@ -34,7 +34,8 @@ class RunNote:
     """Notes that this run goes on, and when it stopped; says of the earlier one what its note tells.
 
     Opened under the lock of the state directory. The note is never waited for on the disk: one that a power cut left
-    empty speaks of an end without a stop too. Where it can't be written, the next run knows nothing of this one.
+    empty speaks of an end without a stop too. Where it can't be written, as on a full disk, the next run knows nothing
+    of this one: that it stopped must not look like a crash.
 
     What never came to be a run leaves the earlier note as it was: a start that failed, and one for a single terminal.
 
@@ -131,6 +132,9 @@ class RunNote:
             new.replace(self._path)
         except OSError as error:
             log.warning("run_not_noted", extra={"path": str(self._path), "error": error.strerror})
+            if note.get("ended_at") is not None:  # the note of its beginning would make a crash of this stop
+                with suppress(OSError):
+                    self._path.unlink()
 
 
 def last_written(folder: Path) -> datetime | None:

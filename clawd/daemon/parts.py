@@ -276,8 +276,8 @@ def _delivery(ground: _Ground, inbox: DurableInbox, state_dir: Path) -> tuple[Su
         )
         return ground.plugins.bridges[section.type].create(context, section)
 
-    def connected() -> None:
-        journal.outgoing.set()
+    def connected(bridge: str) -> None:
+        outbox.reconnected(bridge)
         ground.outage.hint()
 
     supervisor = Supervisor(inbox, clock, create=create, on_connected=connected, clean=ground.redactor.clean)

@@ -151,7 +151,10 @@ def without_gateway(loaded: LoadedConfig) -> LoadedConfig:
 
 
 def announce(parts: Parts, *, program: str) -> None:
-    """Say on standard output what runs, and what to do next; `program` is how a person calls clawd here."""
+    """Say on standard output what runs, and what to do next; `program` is how a person calls clawd here.
+
+    What nobody can be told, as on a full disk that output goes to, ends no daemon.
+    """
     first = next(iter(parts.minds.default_route()), None)
     default = next((info for info in parts.minds.infos() if info.name == first), None)
     words = dict.fromkeys((default.name, default.model, default.found)) if default else ("none",)
@@ -162,8 +165,9 @@ def announce(parts: Parts, *, program: str) -> None:
         f"  socket:  {parts.socket}",
         f"  next:    {program} chat",
     ]
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
 
 
 def _moved(port: int | None) -> str:

@@ -91,6 +91,8 @@ class Outbox:
         self._config: DeliveryConfig | None = None
         self._policies: Mapping[str, BridgeConfig] = {}
         self._sending: dict[asyncio.Task[None], str] = {}  # to the bridge's name
+        self._cut_off: dict[int, str] = {}  # rows that failed without a word when to try again, to the bridge
+        self._back: set[int] = set()  # those of them whose bridge is connected again
         self._draining = False
         self._pings: list[asyncio.Future[None]] = []
 
@@ -120,6 +122,11 @@ class Outbox:
     def drain(self) -> None:
         """Let `run` return when nothing that can be sent now is left."""
         self._draining = True
+        self._journal.outgoing.set()
+
+    def reconnected(self, bridge: str) -> None:
+        """Try at once what failed while this bridge was down: new replies stand in line behind it."""
+        self._back.update(row for row, name in self._cut_off.items() if name == bridge)
         self._journal.outgoing.set()
 
     async def idle(self, bridge: str) -> None:
@@ -152,11 +159,16 @@ class Outbox:
         if free <= 0:
             return 0, None  # a send that ends wakes us
         try:
+            if self._back:
+                rows = frozenset(self._back)
+                await self._journal.outbox_hurry(rows)
+                self._back -= rows
             taken = await self._journal.outbox_take(free, self._connected())
         except JournalUnavailable as error:
             log.warning("delivery_paused", extra={"error": str(error)})
             return 0, RETRY_TAKE_S
         for row in taken.rows:
+            self._cut_off.pop(row.row, None)
             task = sends.create_task(self._deliver(row), name=row.message.id)
             self._sending[task] = row.message.address.bridge
             task.add_done_callback(self._over)
@@ -257,7 +269,7 @@ class Outbox:
         log.warning("delivery_unknown", extra={"error": why})
         if row.message.address.bridge in self.holding():
             return Held(why=why)
-        return RetryAt(delay_s=self._delay(bridge, row.attempt), why=why, repeated=True)
+        return RetryAt(delay_s=self._delay(bridge, row), why=why, repeated=True)
 
     def _later(self, row: OutboxRow, bridge: Bridge, error: DeliveryRetryLater) -> DeliveryOutcome:
         if error.refused and row.refusals + 1 >= MAX_REFUSALS:
@@ -265,15 +277,16 @@ class Outbox:
             return Dead(why=f"refused {MAX_REFUSALS} times: {self._why(error)}")
         delay_s = error.retry_after_s
         return RetryAt(
-            delay_s=self._delay(bridge, row.attempt) if delay_s is None else delay_s,
+            delay_s=self._delay(bridge, row) if delay_s is None else delay_s,
             why=self._why(error),
             refused=error.refused,
             tried=error.tried,
         )
 
-    def _delay(self, bridge: Bridge, attempt: int) -> float:
+    def _delay(self, bridge: Bridge, row: OutboxRow) -> float:
+        self._cut_off[row.row] = row.message.address.bridge
         schedule, jitter = bridge.capabilities.retry_schedule_s, bridge.capabilities.retry_jitter
-        delay_s = schedule[min(attempt, len(schedule)) - 1]
+        delay_s = schedule[min(row.attempt, len(schedule)) - 1]
         return delay_s * (1 + jitter * (2 * self._chance() - 1)) if jitter else delay_s
 
     def _worded(self, message: OutboundMessage, bridge: Bridge) -> OutboundMessage:

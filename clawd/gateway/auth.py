@@ -57,10 +57,13 @@ class TokenStore:
         self._watchers: dict[bytes, set[Callable[[], None]]] = {}
         self._changing = asyncio.Lock()  # two creations must not take one name
 
-    async def configure(self, tokens: Sequence[TokenConfig], apps: Sequence[AppConfig] = ()) -> None:
+    async def configure(
+        self, tokens: Sequence[TokenConfig], apps: Sequence[AppConfig] = (), *, generate: bool = True
+    ) -> None:
         """Use these tokens from now on; without any, the generated one, which is made if it is missing.
 
-        An app counts as a token of its own, which is only valid beside the app's id.
+        Where nothing is served nobody needs it: without `generate` there is none. An app counts as a token of its
+        own, which is only valid beside the app's id.
 
         Raises:
             ConfigError: no token is configured and the file of the generated one can't be used.
@@ -70,7 +73,7 @@ class TokenStore:
             self._created = {} if self._store is None else await rows.load(self._store)
             await self.use.load()
         self._new_apps = {app.app_id: app_token(app) for app in apps}
-        if tokens:
+        if tokens or not generate:
             self._given = tuple(configured(token) for token in tokens)
         else:
             try:

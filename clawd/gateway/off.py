@@ -31,7 +31,7 @@ class NoGateway:
 
     async def configure(self, config: GatewayConfig) -> None:
         """Keep the tokens as `clawd tokens` shows them in line with the configuration; raises ConfigError."""
-        await self._tokens.configure(config.tokens, config.apps)
+        await self._tokens.configure(config.tokens, config.apps, generate=False)
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import secrets
@@ -26,11 +27,12 @@ def new_token() -> str:
 def unusable(path: Path, error: OSError | UnicodeDecodeError) -> ConfigError:
     """Return what to tell about a file that can't be used."""
     why = error.strerror or str(error) if isinstance(error, OSError) else "it holds no token"
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     problem = ConfigProblem(
         path=str(path),
         key="gateway.tokens",
         message=f"none is configured, and the generated one can't be used: {why}",
-        remedy=f"move {path} away, or set gateway.tokens",
+        remedy="free some space" if full else f"move {path} away, or set gateway.tokens",
     )
     return ConfigError([problem])
 

@@ -291,6 +291,10 @@ class Journal(Protocol):
         """Take due deliveries of these bridges, at most one per address, and commit them as `sending`."""
         ...
 
+    async def outbox_hurry(self, rows: Collection[int]) -> None:
+        """Let those of these deliveries that wait for a time be due now."""
+        ...
+
     async def outbox_mark(self, row: int, outcome: DeliveryOutcome) -> None:
         """Commit what became of a delivery that this process took.
 

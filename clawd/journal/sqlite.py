@@ -196,6 +196,12 @@ class SqliteJournal:
             lambda db: sending.take(db, self._context, count, bridges), kinds=("outbox.take",)
         )
 
+    async def outbox_hurry(self, rows: Collection[int]) -> None:
+        await self._write(
+            lambda db: sending.hurry(db, self._context, rows),
+            after=self._wake_outgoing,
+        )
+
     async def outbox_mark(self, row: int, outcome: DeliveryOutcome) -> None:
         await self._write(
             lambda db: sending.mark(db, self._context, row, outcome),

@@ -114,6 +114,20 @@ def _outbox_row(context: Context, conv: int, row: tuple[Any, ...]) -> OutboxRow:
     )
 
 
+def hurry(db: sqlite3.Connection, context: Context, rows: Collection[int]) -> bool:
+    """Let rows that wait for a time be due now; return whether one heads its line."""
+    now = context.now_ms()
+    due = False
+    for row in rows:
+        found = db.execute(
+            "UPDATE outbox SET next_at = ?1 WHERE id = ?2 AND state = 'pending' AND next_at > ?1 RETURNING conv",
+            (now, row),
+        ).fetchone()
+        if found is not None:
+            due = refresh(db, found[0], now) or due
+    return due
+
+
 def mark(db: sqlite3.Connection, context: Context, row: int, outcome: DeliveryOutcome) -> bool:
     """Note the end of a send; return whether the next of its line is due. Raises Fenced."""
     now = context.now_ms()

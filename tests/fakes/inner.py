@@ -232,7 +232,7 @@ class Inner:
             self.inbox,
             self.clock,
             create=lambda name, _section: self._bridges[name],
-            on_connected=self.journal.outgoing.set,
+            on_connected=lambda name: self.outbox.reconnected(name),
         )
         self.live_view = LiveView(
             self.journal,

@@ -233,10 +233,15 @@ async def test_what_fires_is_taken_over_and_neither_repeated_nor_ended_too_early
     clock = ManualClock()
     async with alert_site(state_dir, clock=clock) as site:
         await begun(site)
+        values = [alert.value for alert in site.desk.report().alerts]
+        assert values[0] > 0
     async with alert_site(state_dir, clock=clock) as site:
+        await site.look()
+        assert [alert.value for alert in site.desk.report().alerts] == values  # not "0 % of the turns fail"
         site.turns(answered=3)  # too few to say that it is over
         await site.watch(240)
         assert site.shown() == {"firing": 1}
+        assert [alert.value for alert in site.desk.report().alerts] == values
         site.turns(answered=20)
         await site.look(5)
         assert await site.states() == ["firing", "resolved"]

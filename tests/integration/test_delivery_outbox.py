@@ -87,6 +87,32 @@ async def test_a_limit_delays_only_its_own_chat(state_dir: Path) -> None:
         assert [m.text for m in inner.bridge.sends].count("a") == 2
 
 
+async def test_what_a_bridge_that_was_down_put_off_goes_out_once_it_is_connected_again(
+    state_dir: Path,
+) -> None:
+    clock = ManualClock()
+    async with Inner(state_dir, clock=clock) as inner:
+        inner.bridge.next_sends(DeliveryRetryLater("chat", "connection refused"), chat="1")
+        inner.bridge.next_sends(UNKNOWN, chat="2")
+        inner.bridge.next_sends(DeliveryRetryLater("chat", "429", retry_after_s=30), chat="3")
+        for chat in "123":
+            await push(inner, f"first {chat}", chat=chat)
+        await sent(inner, 3)
+        await push(inner, "a new reply", chat="1")
+        await inner.outbox.ping()
+        assert len(inner.bridge.sends) == 3
+        inner.outbox.reconnected("another")
+        await inner.outbox.ping()
+        assert len(inner.bridge.sends) == 3
+        inner.outbox.reconnected("chat")
+        await sent(inner, 6)
+        assert inner.bridge.texts("1") == ["first 1", "a new reply"]
+        assert inner.bridge.texts("2") == [f"{MARK}\nfirst 2"]
+        assert [m.text for m in inner.bridge.sends if m.address.chat == "3"] == [
+            "first 3"
+        ]  # its limit is its own
+
+
 async def test_a_refused_connection_is_retried_by_a_growing_wait_and_never_marked(state_dir: Path) -> None:
     clock = ManualClock()
     bridge = RecordingBridge(

@@ -63,7 +63,7 @@ async def bug(ready: Callable[[], None]) -> None:
 async def supervised(clock: ManualClock, *bridges: ScriptedBridge) -> AsyncIterator[Supervisor]:
     by_name = {bridge.name: bridge for bridge in bridges}
     supervisor = Supervisor(
-        MemoryInbox(), clock, create=lambda name, _section: by_name[name], on_connected=lambda: None
+        MemoryInbox(), clock, create=lambda name, _section: by_name[name], on_connected=lambda _: None
     )
     supervisor.configure({bridge.name: BridgeConfig(type="scripted") for bridge in bridges})
     async with asyncio.TaskGroup() as tasks:
@@ -179,7 +179,7 @@ async def test_what_a_platform_quotes_of_a_call_is_no_part_of_a_bridges_state_no
     clean = Redactor(["recognisable"]).clean
     bridge = Probed("b", quoting)
     supervisor = Supervisor(
-        MemoryInbox(), ManualClock(), create=lambda *_: bridge, on_connected=lambda: None, clean=clean
+        MemoryInbox(), ManualClock(), create=lambda *_: bridge, on_connected=lambda _: None, clean=clean
     )
     supervisor.configure({"b": BridgeConfig(type="scripted")})
     async with asyncio.TaskGroup() as tasks:
@@ -280,7 +280,7 @@ async def test_a_bridge_that_can_not_be_made_shows_why_and_leaves_the_others_alo
             raise ImportError("no module named platform")
         return good
 
-    supervisor = Supervisor(MemoryInbox(), ManualClock(), create=create, on_connected=lambda: None)
+    supervisor = Supervisor(MemoryInbox(), ManualClock(), create=create, on_connected=lambda _: None)
     supervisor.configure({name: BridgeConfig(type="scripted") for name in ("bad", "good")})
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(supervisor.run())
@@ -298,7 +298,7 @@ async def test_who_watches_is_told_of_every_state_and_a_bridge_that_is_wanted_is
 ):
     good, seen = ScriptedBridge("good", connect), []
     supervisor = Supervisor(
-        MemoryInbox(), ManualClock(), create=lambda _name, _section: good, on_connected=lambda: None
+        MemoryInbox(), ManualClock(), create=lambda _name, _section: good, on_connected=lambda _: None
     )
     supervisor.watch(lambda: seen.append([status.state for status in supervisor.statuses()]))
     supervisor.configure({"good": BridgeConfig(type="scripted")})

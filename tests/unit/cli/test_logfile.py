@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -77,6 +78,18 @@ def test_what_a_start_says_is_no_trouble_but_a_crash_is(
     assert shown(log, LogFilter(level=level), count=3) == ["e7", *crash.splitlines()]
     assert shown(log, LogFilter(level="info"), count=5) == banner.splitlines()
     assert shown(log, LogFilter(grep=re.compile("ready"))) == ["clawd is ready"]
+
+
+def test_a_full_disk_behind_its_output_ends_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    minds = SimpleNamespace(default_route=list, infos=list)
+    gateway = SimpleNamespace(url=None, moved_from=None)
+    parts: Any = SimpleNamespace(minds=minds, gateway=gateway, socket="/s")
+
+    def flush() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(write=len, flush=flush))
+    announce(parts, program="clawd")
 
 
 def test_a_time_leaves_out_what_was_before(log: Path) -> None:

@@ -38,6 +38,14 @@ def test_a_run_that_stopped_is_told_as_clean(tmp_path: Path, caplog: pytest.LogC
     assert not caplog.records
 
 
+def test_a_stop_that_can_not_be_noted_is_no_crash(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with RunNote(tmp_path, clock, seen=None) as note:
+        note.ready()
+        (tmp_path / f"{FILE}.new").mkdir()  # stands for a full disk
+    assert RunNote(tmp_path, later(clock), seen=clock.now()).last_end is None
+
+
 @pytest.mark.parametrize("kind", ["killed", "broke"])
 def test_a_run_without_a_stop_is_warned_of_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,13 @@ import pytest
 from multidict import CIMultiDict
 
 from clawd.config.base import Secret
-from clawd.config.schema import TokenConfig
+from clawd.config.schema import GatewayConfig, TokenConfig
 from clawd.errors import ConfigError
 from clawd.gateway.auth import TokenStore
+from clawd.gateway.off import NoGateway
 from clawd.gateway.problems import RequestRefused
 from clawd.gateway.token import Token
+from clawd.gateway.token_file import unusable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +40,18 @@ async def test_a_generated_token_is_private_and_stays_the_same(state_dir: Path) 
     await again.configure(())
     assert require(again, "chat", f"bearer  {value}").name == "default"
     assert [path.name for path in state_dir.iterdir()] == ["gateway.token"]
+
+
+async def test_without_a_server_no_token_is_generated(state_dir: Path) -> None:
+    store = TokenStore(state_dir)
+    await NoGateway(store).configure(GatewayConfig(port=False))
+    assert not [*state_dir.iterdir()]
+    assert store.named("default") is None
+
+
+def test_a_token_that_a_full_disk_leaves_no_room_for_is_told_as_that(tmp_path: Path) -> None:
+    (problem,) = unusable(tmp_path, OSError(errno.ENOSPC, "No space left on device")).problems
+    assert problem.remedy == "free some space"
 
 
 async def test_a_token_file_that_others_could_read_is_closed(state_dir: Path) -> None:
