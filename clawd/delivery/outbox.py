@@ -126,7 +126,10 @@ class Outbox:
 
     def reconnected(self, bridge: str) -> None:
         """Try at once what failed while this bridge was down: new replies stand in line behind it."""
-        self._back.update(row for row, name in self._cut_off.items() if name == bridge)
+        back = {row for row, name in self._cut_off.items() if name == bridge}
+        self._back |= back
+        for row in back:  # also those that were erased meanwhile
+            del self._cut_off[row]
         self._journal.outgoing.set()
 
     async def idle(self, bridge: str) -> None:
