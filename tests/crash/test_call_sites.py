@@ -41,6 +41,7 @@ UNLABELLED: Final = {
     "journal/spend_direct.py:count": "what a request beside the turns cost; a moment of it may be lost",
     "journal/sqlite_keeping.py:scrub_if_wanted": "only notes that the files are wiped; done again if lost",
     "journal/sqlite.py:load": "a conversation that can't be read is set aside; the next start tries again",
+    "journal/sqlite.py:outbox_hurry": "deliveries are due now; lost, they are tried at the time that was set before",
     "journal/sqlite.py:replace_parts": "a platform's file is stored here now; lost, it is fetched again",
     "journal/sqlite.py:move_address": "a chat moved; until then its delivery is `sending`, as before",
 }
