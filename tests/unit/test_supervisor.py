@@ -257,7 +257,7 @@ async def test_a_bridge_that_ends_by_itself_is_run_again_after_a_pause(script: S
     async with supervised(clock, bridge):
         await clock.sleeping()
         assert bridge.runs == 1
-        await clock.advance(1.1)
+        await clock.advance(1)  # the longest first pause, and less than two of the shortest
         await clock.sleeping()
         assert bridge.runs == 2
 
