@@ -8,6 +8,7 @@ import gc
 import ipaddress
 import logging
 import os
+import random
 import shutil
 import signal
 import socket
@@ -22,6 +23,7 @@ from hypothesis import HealthCheck, settings
 
 from clawd.texts import LANGUAGES, catalogue
 from tests.fakes.folders import BASE
+from tests.seeds import seeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,6 +129,12 @@ def _blockbuster() -> Iterator[BlockBuster]:
     guard.activate()
     yield guard
     guard.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def _chance_is_the_same(request: pytest.FixtureRequest) -> None:
+    """What our code leaves to chance, such as the length of a pause, falls alike in each run of a test."""
+    random.seed(f"{request.node.nodeid} {seeded(0)}")
 
 
 @pytest.fixture(autouse=True)
